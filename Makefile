@@ -1,0 +1,56 @@
+# make demo    generate billiards, train STOVE, roll out, evaluate
+# make test    everything CI runs
+# Both need git, make and Python 3.11 to 3.13, and make .venv from requirements.lock when it is missing.
+#
+#   make test PYTHON=python3.12            another interpreter
+#   make demo TORCH="torch==2.13.0 ..."    another torch than the locked one (README)
+#   make test PY=python                    the environment that is active now, nothing is installed
+
+VENV := .venv
+ifeq ($(origin PY),command line)
+READY :=
+else
+PY := $(VENV)/bin/python
+READY := venv
+endif
+# only what was said on the command line: a PYTHON or TORCH in the environment may mean something else
+ifneq ($(origin PYTHON),command line)
+PYTHON :=
+endif
+ifneq ($(origin TORCH),command line)
+TORCH :=
+endif
+
+DATA := data/billiards
+RUN := runs/demo
+
+.PHONY: help venv test lint demo lock clean
+.NOTPARALLEL:
+
+help:
+	@sed -n 's/^# \(make [a-z].*\)/\1/p' Makefile
+
+venv:
+	@PYTHON="$(PYTHON)" TORCH="$(TORCH)" sh tools/venv.sh $(VENV)
+
+test: $(READY)
+	$(PY) -m pytest
+
+lint: $(READY)
+	$(PY) -m ruff check .
+
+demo: $(READY)
+	$(PY) -m data_gen sim=billiards
+	$(PY) -m seqvae train experiment=stove_billiards run=$(RUN)
+	$(PY) -m seqvae rollout run=$(RUN) data=$(DATA)/test.h5 index=0
+	$(PY) -m seqvae evaluate run=$(RUN) data=$(DATA)/test.h5
+
+# Resolves pyproject.toml anew for Python 3.11 to 3.13. torch stays where it is until its version here is changed:
+# a new torch is a decision. Its CUDA packages are left out of the lock: torch itself asks for exact versions of them.
+lock: $(READY)
+	sh tools/lock.sh $(PY) 2.13.0
+
+# caches only: data sets, runs and the environment are yours to delete
+clean:
+	rm -rf .pytest_cache .ruff_cache build dist *.egg-info
+	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +

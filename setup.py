@@ -1,0 +1,12 @@
+"""All metadata is in pyproject.toml; only the packages are listed here (docs/adr/0003-configs-in-a-wheel.md)."""
+
+from setuptools import find_packages, setup
+
+# configs/ sits at the top of the repository, for people to read. A wheel carries it inside each package.
+CONFIGS = {"seqvae.configs": "configs", "data_gen.configs": "configs"}
+
+setup(
+    packages=[*find_packages(include=["seqvae*", "data_gen*"]), *CONFIGS],
+    package_dir=CONFIGS,
+    package_data={package: ["*.yaml", "**/*.yaml"] for package in CONFIGS},
+)

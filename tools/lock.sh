@@ -1,0 +1,22 @@
+#!/bin/sh
+# usage: tools/lock.sh PYTHON TORCH     writes requirements.lock: pyproject.toml and all its extras resolved for
+#                                       Python 3.11 to 3.13, one set of versions for the three.
+set -eu
+
+python=$1
+torch=$2
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+"$python" -m venv "$work/venv"
+"$work/venv/bin/python" -m pip install -q uv
+
+# the range on torch is open, but the locked one is chosen by hand
+echo "torch==$torch" > "$work/torch.txt"
+"$work/venv/bin/uv" pip compile -q pyproject.toml --all-extras --constraint "$work/torch.txt" \
+    --universal --python-version 3.11 --fork-strategy fewest \
+    --no-header --no-annotate --output-file "$work/lock.txt"
+{
+    echo "# Made by 'make lock' from pyproject.toml, for Python 3.11 to 3.13 on Linux; elsewhere best effort."
+    echo "# torch's CUDA packages are not listed: torch asks for exact versions of them itself, or for none."
+    grep -Ev '^(cuda-|nvidia-|triton)' "$work/lock.txt"
+} > requirements.lock
