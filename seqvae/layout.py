@@ -1,0 +1,70 @@
+"""Named views of the latent axis ``d``: which numbers of z are size, position, velocity, ..."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from torch import Tensor
+
+Use = Literal["evidence", "product", "prior"]
+
+
+@dataclass(frozen=True)
+class Field:
+    """One named part of a slot's latent state.
+
+    ``use`` says how the posterior forms it: from the frame's ``evidence`` alone, as the normalised
+    ``product`` of evidence and dynamics, or from the ``prior`` (the dynamics) alone. A field with
+    ``difference_of`` has no evidence of its own in a frame: its evidence is the difference of the
+    named field between two frames (velocity from position).
+    """
+
+    name: str
+    size: int
+    use: Use
+    difference_of: str | None = None
+
+
+@dataclass(frozen=True)
+class StateLayout:
+    """Ordered fields of the d axis; ``layout["position"]`` is the slice of the positions."""
+
+    fields: tuple[Field, ...]
+
+    def __post_init__(self):
+        names = [f.name for f in self.fields]
+        if len(set(names)) != len(names):
+            raise ValueError(f"a layout names each field once, got {names}")
+        for f in self.fields:
+            if f.difference_of is not None and self.field(f.difference_of).size != f.size:
+                raise ValueError(f"{f.name} is the difference of {f.difference_of}, so their sizes must agree")
+
+    @property
+    def dim(self) -> int:
+        return sum(f.size for f in self.fields)
+
+    def __contains__(self, name: str) -> bool:
+        return any(f.name == name for f in self.fields)
+
+    def __getitem__(self, name: str) -> slice:
+        start = 0
+        for f in self.fields:
+            if f.name == name:
+                return slice(start, start + f.size)
+            start += f.size
+        raise KeyError(f"no field {name!r} in this layout; it has {[f.name for f in self.fields]}")
+
+    def field(self, name: str) -> Field:
+        for f in self.fields:
+            if f.name == name:
+                return f
+        raise KeyError(f"no field {name!r} in this layout; it has {[f.name for f in self.fields]}")
+
+    def split(self, z: Tensor) -> dict[str, Tensor]:
+        """Views of z (..., d) by name."""
+        return {f.name: z[..., self[f.name]] for f in self.fields}
+
+    def extend(self, *fields: Field) -> StateLayout:
+        """The same layout with fields appended: the slices of the existing names stay as they are."""
+        return StateLayout(self.fields + fields)

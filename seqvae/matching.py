@@ -1,0 +1,53 @@
+"""Assignment of unordered slots to predicted ones, in torch, batched."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from itertools import permutations
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+EXACT_UP_TO = 6  # 720 permutations; beyond that the greedy assignment
+
+
+@lru_cache(maxsize=32)
+def _permutations(k: int, device: torch.device) -> Int[Tensor, "p k"]:
+    return torch.tensor(list(permutations(range(k))), device=device)
+
+
+def assign(cost: Float[Tensor, "b i j"]) -> Int[Tensor, "b i"]:
+    """For each row i the column j that it takes: one to one, with the least total cost.
+
+    Exact by enumeration up to 6 slots; greedy (cheapest pair first) above.
+    """
+    k = cost.shape[-1]
+    if k > EXACT_UP_TO:
+        return _greedy(cost)
+    candidates = _permutations(k, cost.device)
+    rows = torch.arange(k, device=cost.device)
+    totals = cost[:, rows, candidates].sum(-1)  # b p
+    return candidates[totals.argmin(-1)]
+
+
+def _greedy(cost: Tensor) -> Tensor:
+    b, k, _ = cost.shape
+    left = cost.clone()
+    columns = torch.zeros(b, k, dtype=torch.long, device=cost.device)
+    for _ in range(k):
+        row, column = left.flatten(1).argmin(-1).div(k, rounding_mode="floor"), left.flatten(1).argmin(-1) % k
+        columns.scatter_(1, row[:, None], column[:, None])
+        left.scatter_(1, row[:, None, None].expand(b, 1, k), torch.inf)
+        left.scatter_(2, column[:, None, None].expand(b, k, 1), torch.inf)
+    return columns
+
+
+def reorder(x: Tensor, order: Int[Tensor, "b k"]) -> Tensor:
+    """x (b, k, ...) with slot i replaced by slot order[:, i]."""
+    index = order.reshape(order.shape + (1,) * (x.dim() - 2)).expand(-1, -1, *x.shape[2:])
+    return x.gather(1, index)
+
+
+def squared_distances(a: Float[Tensor, "b i d"], b: Float[Tensor, "b j d"]) -> Float[Tensor, "b i j"]:
+    return (a[:, :, None] - b[:, None]).square().sum(-1)

@@ -1,0 +1,119 @@
+"""A sequence model: frame model, posterior and dynamics, joined by the only loop over time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from seqvae.distributions import draw, point
+from seqvae.types import (
+    Carry,
+    Distribution,
+    Dynamics,
+    Evidence,
+    FrameModel,
+    Posterior,
+    Scene,
+    Trace,
+    stack_records,
+)
+
+
+@dataclass(frozen=True)
+class _Step:
+    z: Tensor
+    prior: Distribution
+    posterior: Distribution | None
+    evidence: Evidence | None
+    context: Tensor | None
+
+
+class SequenceModel(nn.Module):
+    """p(x_1:T, z_1:T) = prod_t p(z_t | z_<t, a_<t) p(x_t | z_t), with a filtering posterior."""
+
+    def __init__(self, frame: FrameModel, posterior: Posterior, dynamics: Dynamics):
+        super().__init__()
+        self.frame = frame
+        self.posterior = posterior
+        self.dynamics = dynamics
+        self.layout = dynamics.layout
+
+    def init(self, batch: int, like: Tensor) -> Carry:
+        """The carry before the first frame, on the device and in the dtype of `like`."""
+        return Carry(self.dynamics.init(batch, like), self.posterior.init(batch, like))
+
+    def filter(
+        self,
+        video: Float[Tensor, "b t c h w"],
+        prev_actions: Tensor | None = None,
+        carry: Carry | None = None,
+        observed: Bool[Tensor, "b t"] | None = None,
+        sample: bool = True,
+    ) -> Trace:
+        """Infer z_1:T, frame by frame; frame t sees x_1:t only.
+
+        prev_actions[:, t] led to frame t. observed[:, t] False marks a missing frame (its pixels are
+        ignored). With `carry` from an earlier trace, goes on where that one ended. With sample=False
+        every state is the posterior's point estimate.
+        """
+        evidence = self.frame.encode(video)
+        if observed is not None:
+            evidence = evidence.observed(observed)
+        return self.infer(evidence, prev_actions, carry, sample)
+
+    def infer(
+        self,
+        evidence: Evidence,
+        prev_actions: Tensor | None = None,
+        carry: Carry | None = None,
+        sample: bool = True,
+    ) -> Trace:
+        """The part of `filter` after encoding: from evidence "b t ..." to a trace."""
+        batch, length = evidence.mean.shape[:2]
+        carry = carry or self.init(batch, evidence.mean)
+        choose = draw if sample else point
+        steps = []
+        for t in range(length):
+            action = None if prev_actions is None else prev_actions[:, t]
+            transition = self.dynamics.predict(carry.dynamics, action)
+            q, evidence_t, posterior_carry = self.posterior(evidence.at(t), transition, carry.posterior)
+            z = choose(q)
+            carry = Carry(self.dynamics.update(carry.dynamics, z, evidence_t), posterior_carry)
+            steps.append(_Step(z, transition.prior, q, evidence_t, transition.context))
+        return _trace(steps, carry)
+
+    def imagine(
+        self, carry: Carry, horizon: int, actions: Tensor | None = None, sample: bool = False
+    ) -> Trace:
+        """Roll the dynamics out for `horizon` frames; actions[:, 0] leads to the first imagined frame.
+
+        With sample=False each state is the transition's mean, with sample=True a draw from p(z_t | z_<t).
+        """
+        choose = draw if sample else point
+        state, steps = carry.dynamics, []
+        for t in range(horizon):
+            transition = self.dynamics.predict(state, None if actions is None else actions[:, t])
+            z = choose(transition.prior)
+            state = self.dynamics.update(state, z, None)
+            steps.append(_Step(z, transition.prior, None, None, transition.context))
+        return _trace(steps, Carry(state, carry.posterior))
+
+    def decode(self, trace: Trace) -> Scene:
+        """The frames that the states of a trace stand for."""
+        return self.frame.decode(trace.z, trace.context)
+
+    def positions(self, z: Float[Tensor, "b t k d"]) -> Float[Tensor, "b t k 2"] | None:
+        """Slot positions in half-widths (x right, y down), or None for models without positions."""
+        return z[..., self.layout["position"]] if "position" in self.layout else None
+
+    def velocities(self, z: Float[Tensor, "b t k d"]) -> Float[Tensor, "b t k 2"] | None:
+        """Slot velocities in half-widths per frame, or None for models without velocities."""
+        return z[..., self.layout["velocity"]] if "velocity" in self.layout else None
+
+
+def _trace(steps: list[_Step], carry: Carry) -> Trace:
+    s = stack_records(steps)
+    return Trace(s.z, s.prior, s.posterior, s.evidence, s.context, carry)
+

@@ -1,0 +1,190 @@
+"""Records and protocols: what the parts of a model pass to each other, and what each part must offer.
+
+Axes: b batch, t frame, k slot, d latent, c h w image, a action. Log-probabilities are in nats and up is
+good. Records are frozen and hold unreduced tensors; an explicit carry crosses a time step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields, is_dataclass
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from seqvae.layout import StateLayout
+
+
+class UserError(ValueError):
+    """Bad input, told in one line that names the file, key or option and the remedy."""
+
+
+@runtime_checkable
+class Distribution(Protocol):
+    """A density over the last two axes (k d) of z, with any leading batch axes."""
+
+    def rsample(self) -> Tensor: ...
+
+    def log_prob(self, z: Tensor) -> Tensor: ...
+
+    def point(self) -> Tensor: ...
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What frames say about z, slot by slot: a Gaussian likelihood for the leading fields of the layout.
+
+    mean, precision: (b, [t,] k, e). Precision 0 means "not observed": fusion then returns the prior.
+    features: further tensors (b, [t,] k, ...) that belong to a slot and follow its order.
+    """
+
+    mean: Float[Tensor, "b *t k e"]
+    precision: Float[Tensor, "b *t k e"]
+    features: dict[str, Tensor] = field(default_factory=dict)
+
+    def map(self, fn: Callable[[Tensor], Tensor]) -> Evidence:
+        """Apply fn to every tensor."""
+        return Evidence(fn(self.mean), fn(self.precision), {n: fn(x) for n, x in self.features.items()})
+
+    def at(self, t: int) -> Evidence:
+        return self.map(lambda x: x[:, t])
+
+    def observed(self, seen: Bool[Tensor, "b t"]) -> Evidence:
+        """The same evidence with nothing known of the frames that were not seen."""
+        precision = self.precision * seen[..., None, None]
+        return Evidence(self.mean, precision, self.features)
+
+
+@dataclass(frozen=True)
+class Transition:
+    """What the dynamics says of the next state before its frame is seen.
+
+    prior: p(z_t | z_<t), the generative density. proposal: the dynamics' part of the posterior, the
+    same or with its own std. context: h_t "b h" that conditions frame model and posterior, or None.
+    """
+
+    prior: Distribution
+    proposal: Distribution
+    context: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Carry:
+    """Everything that crosses a time step of a SequenceModel."""
+
+    dynamics: Any
+    posterior: Any
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Rendered frames in [0, 1], and the weight with which each slot shows at each pixel, if defined."""
+
+    frames: Float[Tensor, "b t c h w"]
+    masks: Float[Tensor, "b t k h w"] | None = None
+
+
+@dataclass(frozen=True)
+class Trace:
+    """Latent states over time, filtered or imagined, and the densities they were drawn from.
+
+    z: (b, t, k, d). prior: p(z_t | z_<t) stacked over t. posterior: q(z_t | x_<=t, z_<t) stacked over t
+    (None when imagined). evidence: in the trace's slot order (None when imagined). carry: the state
+    after the last frame, from which filtering or imagination goes on.
+    """
+
+    z: Float[Tensor, "b t k d"]
+    prior: Distribution
+    posterior: Distribution | None
+    evidence: Evidence | None
+    context: Tensor | None
+    carry: Carry
+
+
+@dataclass(frozen=True)
+class Terms:
+    """Terms of an objective in nats, per sequence and frame: name -> "b t".
+
+    weights: name -> weight in the objective (1 when absent). Names in `unnormalised` are energies, not
+    log-densities: with any of those, or a weight other than 1, the total is no bound.
+    """
+
+    values: dict[str, Float[Tensor, "b t"]]
+    weights: dict[str, float] = field(default_factory=dict)
+    unnormalised: frozenset[str] = frozenset()
+
+    def total(self) -> Float[Tensor, "b t"]:
+        """The weighted sum, nats per frame."""
+        return sum(self.weights.get(name, 1.0) * value for name, value in self.values.items())
+
+    def unweighted(self) -> Float[Tensor, "b t"]:
+        """The sum of ELBO terms at unit weight; terms with weight names not in the bound are left out."""
+        return sum(value for name, value in self.values.items() if name not in self.weights)
+
+    @property
+    def is_bound(self) -> bool:
+        return not self.unnormalised
+
+
+class FrameModel(Protocol):
+    """p(x_t | z_t, h_t), and what a frame says about z_t."""
+
+    layout: StateLayout
+    slots: int
+    unnormalised: frozenset[str]
+
+    def encode(self, video: Float[Tensor, "b t c h w"]) -> Evidence: ...
+
+    def terms(
+        self, video: Float[Tensor, "b t c h w"], z: Float[Tensor, "b t k d"], evidence: Evidence, context: Any
+    ) -> dict[str, Float[Tensor, "b t"]]: ...
+
+    def decode(self, z: Float[Tensor, "b t k d"], context: Any = None) -> Scene: ...
+
+
+class Posterior(Protocol):
+    """q(z_t | x_<=t, z_<t)."""
+
+    def init(self, batch: int, like: Tensor) -> Any: ...
+
+    def __call__(
+        self, evidence: Evidence, transition: Transition, carry: Any
+    ) -> tuple[Distribution, Evidence, Any]: ...
+
+
+class Dynamics(Protocol):
+    """p(z_t | z_<t, a_<t)."""
+
+    layout: StateLayout
+
+    def init(self, batch: int, like: Tensor) -> Any: ...
+
+    def predict(self, carry: Any, prev_action: Tensor | None) -> Transition: ...
+
+    def update(self, carry: Any, z: Float[Tensor, "b k d"], evidence: Evidence | None) -> Any: ...
+
+
+def map_record(fn: Callable[[Tensor], Tensor], record: Any) -> Any:
+    """Apply fn to every tensor of a record (dataclasses, dicts, tensors; anything else stays as it is)."""
+    if isinstance(record, Tensor):
+        return fn(record)
+    if isinstance(record, dict):
+        return {key: map_record(fn, value) for key, value in record.items()}
+    if is_dataclass(record):
+        return type(record)(**{f.name: map_record(fn, getattr(record, f.name)) for f in fields(record)})
+    return record
+
+
+def stack_records(steps: list[Any], dim: int = 1) -> Any:
+    """Stack a list of equal records (dataclasses, dicts, tensors, None) along a new axis."""
+    first = steps[0]
+    if first is None:
+        return None
+    if isinstance(first, Tensor):
+        return torch.stack(steps, dim)
+    if isinstance(first, dict):
+        return {key: stack_records([s[key] for s in steps], dim) for key in first}
+    stacked = {f.name: stack_records([getattr(s, f.name) for s in steps], dim) for f in fields(first)}
+    return type(first)(**stacked)
