@@ -1,4 +1,4 @@
-"""All metadata is in pyproject.toml; only the packages are listed here (docs/adr/0003-configs-in-a-wheel.md)."""
+"""The packages; all other metadata is in pyproject.toml. Why: docs/adr/0003-configs-in-a-wheel.md."""
 
 from setuptools import find_packages, setup
 

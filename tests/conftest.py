@@ -1,0 +1,35 @@
+"""What every test gets: checked shapes, few threads, fixed seeds."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import jaxtyping
+import numpy as np
+import pytest
+import torch
+
+# Before any test imports seqvae: from here on each call checks the shapes in its annotations.
+jaxtyping.install_import_hook(["seqvae"], "beartype.beartype")
+torch.set_num_threads(2)
+
+
+@pytest.fixture(autouse=True)
+def fixed_seed():
+    """Each test starts from the same torch seed, so it does not depend on the tests before it."""
+    torch.manual_seed(0)
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    return np.random.default_rng(0)
+
+
+@pytest.fixture(scope="session")
+def reference() -> Path:
+    """The folder with trajectories of the reference implementation; the test skips where there is none."""
+    folder = os.environ.get("SEQVAE_REFERENCE")
+    if not folder:
+        pytest.skip("SEQVAE_REFERENCE is unset")
+    return Path(folder)

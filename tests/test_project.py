@@ -1,0 +1,100 @@
+"""The files around the code agree: pyproject.toml, the lock, environment.yml, README, CITATION.cff."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).parents[1]
+CONDA_NAMES = {"torch": "pytorch"}  # where conda-forge's name is another
+
+
+def pyproject() -> dict:
+    return tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+
+def declared() -> dict[str, SpecifierSet]:
+    """Name -> range, dependencies and all extras."""
+    project = pyproject()
+    lines = [*project["dependencies"], *sum(project["optional-dependencies"].values(), [])]
+    requirements = [Requirement(line) for line in lines]
+    return {canonicalize_name(r.name): r.specifier for r in requirements}
+
+
+def test_conda_environment_equals_pyproject():
+    lines = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
+    assert {"pip": ["-e ."]} in lines, "conda users get the project itself through pip"
+    conda = {}
+    for line in lines:
+        if isinstance(line, str) and line != "pip":
+            name, _, versions = line.partition(" ")
+            conda[name] = SpecifierSet(versions)
+    expected = {CONDA_NAMES.get(name, name): versions for name, versions in declared().items()}
+    expected["python"] = SpecifierSet(pyproject()["requires-python"])
+    assert conda == expected
+
+
+def test_lock_pins_every_dependency_within_its_range():
+    pins = {}
+    for line in (ROOT / "requirements.lock").read_text().splitlines():
+        if line and not line.startswith("#"):
+            requirement = Requirement(line)
+            (pin,) = requirement.specifier
+            assert pin.operator == "==" and "+" not in pin.version, f"{line} is no plain pin"
+            pins[canonicalize_name(requirement.name)] = pin.version
+    for name, versions in declared().items():
+        assert name in pins, f"{name} is not in requirements.lock: run 'make lock'"
+        assert versions.contains(pins[name]), f"{name}=={pins[name]} is outside {versions}: run 'make lock'"
+    assert "setuptools" in pins, "make venv installs the project without fetching a build backend"
+
+
+def test_citation_names_the_version():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert str(citation["version"]) == pyproject()["version"]
+    assert citation["license"] == pyproject()["license"]
+
+
+def test_readme_shows_what_make_demo_runs():
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
+    dry_run = ["make", "--dry-run", "demo", "PY=python"]
+    printed = subprocess.run(dry_run, cwd=ROOT, env=clean, capture_output=True, text=True, check=True)
+    commands = re.findall(r"python -m (?:data_gen|seqvae) [^;\n]*", printed.stdout)
+    assert len(commands) == 4
+    readme = (ROOT / "README.md").read_text()
+    for command in commands:
+        assert command.strip() in readme
+
+
+@pytest.mark.slow
+def test_wheel_carries_code_and_configs(tmp_path):
+    pytest.importorskip("setuptools")
+    source, out = tmp_path / "source", tmp_path / "out"
+    source.mkdir()
+    for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, source)
+    for name in ("seqvae", "data_gen", "configs"):
+        shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
+    subprocess.run(
+        [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", out, source],
+        check=True,
+    )
+    (wheel,) = out.glob("*.whl")
+    inside = set(zipfile.ZipFile(wheel).namelist())
+    code = [*source.glob("seqvae/**/*.py"), *source.glob("data_gen/**/*.py")]
+    code = {file.relative_to(source).as_posix() for file in code}
+    configs = {file.relative_to(source).as_posix() for file in source.glob("configs/**/*.yaml")}
+    assert code <= inside, "a folder without __init__.py is left out of the wheel"
+    for package in ("seqvae", "data_gen"):
+        assert {f"{package}/{name}" for name in configs} <= inside
