@@ -128,6 +128,7 @@ class Terms:
         return not self.unnormalised
 
 
+@runtime_checkable
 class FrameModel(Protocol):
     """p(x_t | z_t, h_t), and what a frame says about z_t."""
 
@@ -144,6 +145,7 @@ class FrameModel(Protocol):
     def decode(self, z: Float[Tensor, "b t k d"], context: Any = None) -> Scene: ...
 
 
+@runtime_checkable
 class Posterior(Protocol):
     """q(z_t | x_<=t, z_<t)."""
 
@@ -154,6 +156,7 @@ class Posterior(Protocol):
     ) -> tuple[Distribution, Evidence, Any]: ...
 
 
+@runtime_checkable
 class Dynamics(Protocol):
     """p(z_t | z_<t, a_<t)."""
 
