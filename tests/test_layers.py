@@ -16,7 +16,7 @@ LAYERS = {
     1: ["distributions.py", "matching.py", "nn/"],
     2: ["sequence.py", "objectives.py", "metrics.py", "video.py", "data/"],
     3: ["frames/", "posteriors/", "dynamics/"],
-    4: ["build.py", "rollout.py", "planning/"],
+    4: ["build.py", "checkpoint.py", "rollout.py", "planning/"],
     5: ["evaluate.py", "train/"],
     6: ["cli/", "__init__.py", "__main__.py"],
 }
