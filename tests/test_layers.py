@@ -10,36 +10,35 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 
-# A file of seqvae imports its own layer and those below it. A folder stands for all files in it.
+# A file of seqvae imports its own layer and those below it. A name is a file, or a folder with all its files.
 LAYERS = {
-    0: ["types.py", "layout.py"],
-    1: ["distributions.py", "matching.py", "nn/"],
-    2: ["sequence.py", "objectives.py", "metrics.py", "video.py", "data/"],
-    3: ["frames/", "posteriors/", "dynamics/"],
-    4: ["build.py", "checkpoint.py", "rollout.py", "planning/"],
-    5: ["evaluate.py", "train/"],
-    6: ["cli/", "__init__.py", "__main__.py"],
+    0: ["types", "layout"],
+    1: ["distributions", "matching", "nn"],
+    2: ["sequence", "objectives", "metrics", "video", "data"],
+    3: ["frames", "posteriors", "dynamics"],
+    4: ["build", "checkpoint", "rollout", "planning"],
+    5: ["evaluate", "train"],
+    6: ["cli", "__init__", "__main__"],
 }
 LAYER_OF = {name: layer for layer, names in LAYERS.items() for name in names}
-PARTS = {"frames/", "posteriors/", "dynamics/"}  # interchangeable, so they never import each other
+PARTS = {"frames", "posteriors", "dynamics"}  # interchangeable, so they never import each other
 
 # Everything in data_gen is core but these, which may use optional packages.
-EDGE = {"convert.py", "preview.py", "gym.py", "sources/"}
+EDGE = {"convert", "preview", "gym", "sources"}
 CORE_PACKAGES = {"numpy", "h5py", "hydra", "omegaconf", "tqdm"}
-USES_DATA_GEN = {"data/": "core", "planning/": "all", "cli/": "all"}
+USES_DATA_GEN = {"data": "core", "planning": "all", "cli": "all"}
 
 # Packages that have their places, so that a model can be read, and run, without them.
 PLACES = {
-    "hydra": ["seqvae/cli/", "seqvae/__main__.py", "data_gen/generate.py", "data_gen/__main__.py"],
-    "moviepy": ["seqvae/video.py", "seqvae/data/sources.py", *(f"data_gen/{name}" for name in sorted(EDGE))],
-    "h5py": ["data_gen/schema.py", "seqvae/data/"],
+    "hydra": ["seqvae/cli", "seqvae/__main__", "data_gen/generate", "data_gen/__main__"],
+    "moviepy": ["seqvae/video", "seqvae/data/sources", *(f"data_gen/{name}" for name in sorted(EDGE))],
+    "h5py": ["data_gen/schema", "seqvae/data"],
 }
 
 
 def place(path: str) -> str:
-    """The entry of the tables above that a path beneath its package belongs to: "nn/flows.py" -> "nn/"."""
-    head, slash, _ = path.partition("/")
-    return head + slash
+    """The name in the tables above for a path beneath its package: "nn/flows.py" -> "nn"."""
+    return path.partition("/")[0].removesuffix(".py")
 
 
 def imports(file: Path, root: Path) -> list[tuple[int, str]]:
@@ -92,7 +91,7 @@ def wrong(name: str, module: str, root: Path) -> str | None:
     target = locate(module, root) or module.replace(".", "/") + ".py"
     target_inner = target.partition("/")[2] or "__init__.py"
 
-    if top in PLACES and not any(name == p or (p.endswith("/") and name.startswith(p)) for p in PLACES[top]):
+    if top in PLACES and not any(name == f"{p}.py" or name.startswith(f"{p}/") for p in PLACES[top]):
         return f"{top} lives in {', '.join(PLACES[top])}"
 
     if package == "data_gen":
@@ -119,7 +118,7 @@ def wrong(name: str, module: str, root: Path) -> str | None:
         if LAYER_OF[there] > LAYER_OF[here]:
             return f"layer {LAYER_OF[here]} does not import layer {LAYER_OF[there]}"
         if here in PARTS and there in PARTS and here != there:
-            return "frames/, posteriors/ and dynamics/ never import each other"
+            return "frames, posteriors and dynamics never import each other"
     return None
 
 
