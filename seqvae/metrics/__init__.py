@@ -1,0 +1,46 @@
+"""Metrics: pure functions of arrays, usable without a model.
+
+Frames are counted from 1 in names and texts and from 0 in arrays; `frames(3, 8)` converts. Functions
+return one number a sequence (and frame); `estimate` turns those into a mean with its standard error.
+"""
+
+from seqvae.metrics.baselines import linear, static
+from seqvae.metrics.longrun import distinct_objects, in_box, kinetic_energy
+from seqvae.metrics.objects import (
+    context_swap,
+    euclidean_error,
+    found,
+    frames,
+    mask_centroids,
+    object_order,
+    reorder,
+)
+from seqvae.metrics.pixels import grey, pixel_mse
+from seqvae.metrics.segmentation import adjusted_rand_index, foreground_ari, mean_iou
+from seqvae.metrics.statistics import Estimate, estimate, estimate_ratio
+from seqvae.metrics.uncertainty import best_of, coverage
+
+__all__ = [
+    "Estimate",
+    "adjusted_rand_index",
+    "best_of",
+    "context_swap",
+    "coverage",
+    "distinct_objects",
+    "estimate",
+    "estimate_ratio",
+    "euclidean_error",
+    "foreground_ari",
+    "found",
+    "frames",
+    "grey",
+    "in_box",
+    "kinetic_energy",
+    "linear",
+    "mask_centroids",
+    "mean_iou",
+    "object_order",
+    "pixel_mse",
+    "reorder",
+    "static",
+]

@@ -1,0 +1,80 @@
+"""Which slot is which object, and how far from it. One unit for all lengths; here half-widths."""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Bool, Float, Int, Shaped
+from scipy.optimize import linear_sum_assignment
+
+
+def frames(first: int, last: int) -> slice:
+    """Array indices of the frames first to last, counted from 1 and both included."""
+    return slice(first - 1, last)
+
+
+def distances(
+    slots: Float[np.ndarray, "n t s 2"], truth: Float[np.ndarray, "n t k 2"]
+) -> Float[np.ndarray, "n t k s"]:
+    """Euclidean distance of every object to every slot."""
+    return np.linalg.norm(truth[:, :, :, None] - slots[:, :, None], axis=-1)
+
+
+def object_order(
+    slots: Float[np.ndarray, "n t s 2"], truth: Float[np.ndarray, "n t k 2"]
+) -> Int[np.ndarray, "n k"]:
+    """For each object the slot that stands for it: one assignment a sequence, over the frames given.
+
+    The one with the least mean Euclidean distance. The protocol takes it over frames 3-7 and keeps it,
+    so later identity swaps cost. There may be more slots than objects, not fewer (ValueError).
+    """
+    if slots.shape[2] < truth.shape[2]:
+        raise ValueError(f"{slots.shape[2]} slots cannot stand for {truth.shape[2]} objects")
+    cost = distances(slots, truth).mean(1)
+    cost = np.nan_to_num(cost, nan=1e9, posinf=1e9)  # states that are not finite still get some order
+    return np.stack([linear_sum_assignment(c)[1] for c in cost])
+
+
+def reorder(
+    x: Shaped[np.ndarray, "n t s *d"], order: Int[np.ndarray, "n k"]
+) -> Shaped[np.ndarray, "n t k *d"]:
+    """Slots in the order of the objects."""
+    return x[np.arange(len(x))[:, None], :, order].swapaxes(1, 2)
+
+
+def euclidean_error(
+    predicted: Float[np.ndarray, "n t k 2"], truth: Float[np.ndarray, "n t k 2"]
+) -> Float[np.ndarray, "n t"]:
+    """Mean over objects of the Euclidean distance: position error, or velocity error."""
+    return np.linalg.norm(predicted - truth, axis=-1).mean(-1)
+
+
+def found(
+    slots: Float[np.ndarray, "n t s 2"],
+    truth: Float[np.ndarray, "n t k 2"],
+    radius: Float[np.ndarray, "n k"],
+) -> Bool[np.ndarray, "n"]:
+    """Whether in each frame given every object has a slot of its own within one radius."""
+    far = ~(distances(slots, truth) <= radius[:, None, :, None])  # a NaN distance is far
+    n, t, k, s = far.shape
+    if s < k:
+        return np.zeros(n, dtype=bool)
+    free = [not c[linear_sum_assignment(c)].any() for c in far.reshape(n * t, k, s).astype(float)]
+    return np.array(free).reshape(n, t).all(1)
+
+
+def context_swap(
+    slots: Float[np.ndarray, "n 8 s 2"], truth: Float[np.ndarray, "n 8 k 2"]
+) -> Bool[np.ndarray, "n"]:
+    """Whether the best assignment over frames 6-8 differs from that over frames 3-5."""
+    early, late = frames(3, 5), frames(6, 8)
+    before = object_order(slots[:, early], truth[:, early])
+    after = object_order(slots[:, late], truth[:, late])
+    return (before != after).any(1)
+
+
+def mask_centroids(masks: Float[np.ndarray, "n t s h w"]) -> Float[np.ndarray, "n t s 2"]:
+    """Centre of mass of each mask in half-widths (x right, y down); an empty mask gives the centre."""
+    h, w = masks.shape[-2:]
+    y, x = (2 * np.arange(h) + 1) / h - 1, (2 * np.arange(w) + 1) / w - 1
+    mass = np.maximum(masks.sum((-2, -1)), 1e-12)
+    return np.stack([masks.sum(-2) @ x / mass, masks.sum(-1) @ y / mass], axis=-1)
