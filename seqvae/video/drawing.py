@@ -1,0 +1,155 @@
+"""Draws on frames: boxes, trails, captions, panels. Frames are uint8 RGB, positions in half-widths."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+import numpy as np
+from einops import rearrange, repeat
+from jaxtyping import Float, UInt8
+from PIL import Image, ImageDraw, ImageFont
+
+# One colour a slot, far apart also for colour-blind eyes (after Okabe and Ito), on black and on white.
+COLOURS = ((230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (204, 121, 167), (213, 94, 0))
+CAPTION, GAP = 18, 4  # pixels
+PAPER, INK, PREDICTED = (32, 32, 32), (220, 220, 220), (255, 170, 60)
+
+
+def zoom(height: int, target: int = 224) -> int:
+    """The integer factor that brings a frame's height closest to `target` pixels from below; at least 1."""
+    return max(1, target // height)
+
+
+def upscale(image: UInt8[np.ndarray, "*t h w 3"], factor: int) -> UInt8[np.ndarray, "*t H W 3"]:
+    """Every pixel as a square of factor x factor pixels."""
+    return image.repeat(factor, axis=-3).repeat(factor, axis=-2)
+
+
+def draw_boxes(
+    image: UInt8[np.ndarray, "h w 3"],
+    centres: Float[np.ndarray, "k 2"],
+    extents: Float[np.ndarray, "k 2"] | None = None,
+) -> UInt8[np.ndarray, "h w 3"]:
+    """The image with one outlined box a slot; extents are half widths and heights, None draws crosses.
+
+    Slots whose numbers are not finite are left out.
+    """
+    picture = Image.fromarray(image)
+    pen = ImageDraw.Draw(picture)
+    points = _pixels(centres, image.shape)
+    reach = np.array([image.shape[1], image.shape[0]]) / 2
+    for slot, (x, y) in enumerate(points):
+        colour = COLOURS[slot % len(COLOURS)]
+        dx, dy = (0.03, 0.03) * reach if extents is None else np.abs(extents[slot]) * reach
+        if not np.isfinite([x, y, dx, dy]).all():
+            continue
+        if extents is None:
+            pen.line([(x - dx, y), (x + dx, y)], fill=colour)
+            pen.line([(x, y - dy), (x, y + dy)], fill=colour)
+        else:
+            pen.rectangle([x - dx, y - dy, x + dx, y + dy], outline=colour)
+    return np.asarray(picture)
+
+
+def draw_trails(
+    image: UInt8[np.ndarray, "h w 3"], path: Float[np.ndarray, "t k 2"]
+) -> UInt8[np.ndarray, "h w 3"]:
+    """The image with the way that each slot has come, oldest first; gaps where it is not finite."""
+    picture = Image.fromarray(image)
+    pen = ImageDraw.Draw(picture)
+    points = _pixels(path, image.shape)
+    for slot in range(path.shape[1]):
+        for start, end in zip(points[:-1, slot], points[1:, slot], strict=True):
+            if np.isfinite([*start, *end]).all():
+                pen.line([*start, *end], fill=COLOURS[slot % len(COLOURS)])
+    return np.asarray(picture)
+
+
+class Comparison(Sequence):
+    """Frames of a video: truth | model | difference, with boxes, trails and captions, drawn on demand.
+
+    truth, model: frames "t h w c", uint8; truth may be shorter (or None): its panel is then empty, and so
+    is the difference. Where the model is grey, the difference is to the truth's clipped channel sum.
+    positions "t k 2" and extents "t k 2" in half-widths, or None. first_predicted: the index of the first
+    frame that the model has not seen.
+    """
+
+    TITLES = ("truth", "model", "difference")
+
+    def __init__(
+        self,
+        truth: UInt8[np.ndarray, "s h w _"] | None,
+        model: UInt8[np.ndarray, "t h w c"],
+        positions: Float[np.ndarray, "t k 2"] | None = None,
+        extents: Float[np.ndarray, "t k 2"] | None = None,
+        first_predicted: int | None = None,
+        trail: int = 12,
+    ):
+        self.truth = model[:0] if truth is None else truth
+        self.model, self.positions, self.extents = model, positions, extents
+        self.first_predicted = len(model) if first_predicted is None else first_predicted
+        self.trail, self.zoom = trail, zoom(model.shape[1])
+
+    def __len__(self) -> int:
+        return len(self.model)
+
+    def __getitem__(self, t: int) -> UInt8[np.ndarray, "h w 3"]:
+        if not 0 <= t < len(self):
+            raise IndexError(t)
+        model = self.model[t]
+        panels = [np.zeros_like(model), model, np.zeros_like(model)]
+        if t < len(self.truth):
+            panels[0] = self.truth[t]
+            panels[2] = _difference(model, self.truth[t])
+        panels = [upscale(as_rgb(p), self.zoom) for p in panels]
+        if self.positions is not None:
+            panels[1] = draw_trails(panels[1], self.positions[max(0, t - self.trail) : t + 1])
+            extents = None if self.extents is None else self.extents[t]
+            panels[1] = draw_boxes(panels[1], self.positions[t], extents)
+        return self._captioned(panels, t)
+
+    def _captioned(self, panels: list[np.ndarray], t: int) -> np.ndarray:
+        """Panels side by side under their titles; the model's says whether it has seen the frame."""
+        height, width, _ = panels[0].shape
+        sheet = Image.new("RGB", (3 * width + 2 * GAP, height + CAPTION), PAPER)
+        pen = ImageDraw.Draw(sheet)
+        predicted = t >= self.first_predicted
+        state = f"predicted {t - self.first_predicted + 1}" if predicted else f"context {t + 1}"
+        for i, (panel, title) in enumerate(zip(panels, self.TITLES, strict=True)):
+            left = i * (width + GAP)
+            sheet.paste(Image.fromarray(panel), (left, CAPTION))
+            is_model = title == "model"
+            text = f"{title}: {state}" if is_model else title
+            pen.text((left + 3, 2), text, fill=PREDICTED if is_model and predicted else INK, font=_font())
+        return np.asarray(sheet)
+
+
+def contact_sheet(clips: UInt8[np.ndarray, "n t h w 3"]) -> UInt8[np.ndarray, "H W 3"]:
+    """One image of many frames: a row a sequence, time to the right, one pixel of grey between them."""
+    factor = max(1, zoom(clips.shape[2], 64))
+    big = np.pad(upscale(clips, factor), ((0, 0), (0, 0), (0, 1), (0, 1), (0, 0)), constant_values=96)
+    return rearrange(big, "n t h w c -> (n h) (t w) c")
+
+
+def as_rgb(frames: UInt8[np.ndarray, "*t h w c"]) -> UInt8[np.ndarray, "*t h w 3"]:
+    """Grey frames with their one channel three times; RGB frames as they are."""
+    return repeat(frames, "... 1 -> ... c", c=3) if frames.shape[-1] == 1 else frames
+
+
+def _difference(model: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    truth = truth.astype(int)
+    if model.shape[-1] == 1:
+        truth = np.minimum(truth.sum(-1, keepdims=True), 255)
+    return np.abs(model - truth).astype(np.uint8)
+
+
+def _pixels(points: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Half-widths to pixel coordinates (x, y): -1 is the left edge of the first pixel."""
+    height, width, _ = shape
+    return (points + 1) / 2 * np.array([width, height]) - 0.5
+
+
+@lru_cache(maxsize=1)
+def _font() -> ImageFont.FreeTypeFont:
+    return ImageFont.load_default(12)
