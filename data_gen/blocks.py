@@ -1,0 +1,90 @@
+"""Sequences in blocks: block b of split s is seeded by SeedSequence(seed, s, b) and by nothing else.
+
+So a dataset holds the same arrays whatever the number of processes, and a smaller one is the beginning of
+a larger one.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from data_gen.errors import DataError
+from data_gen.simulator import Simulator, State, Trajectory, simulate
+
+BLOCK = 64
+SPLITS = ("train", "val", "test")
+
+_PATIENCE = 100  # rounds in a row in which every sequence is rejected
+
+
+@dataclass(frozen=True)
+class Split:
+    """What determines the arrays of one dataset file."""
+
+    simulator: Simulator
+    name: str
+    sequences: int
+    length: int
+    image_size: int
+    seed: int
+
+
+def make_sequences(split: Split, start: int, stop: int) -> dict[str, np.ndarray]:
+    """Sequences start ... stop - 1 of a split, by the keys of the dataset; `start` is a multiple of BLOCK.
+
+    Raises DataError where the simulator rejects everything it draws.
+    """
+    index = SPLITS.index(split.name)
+    blocks = range(start // BLOCK, -(-stop // BLOCK))
+    rngs = [np.random.default_rng(np.random.SeedSequence((split.seed, index, block))) for block in blocks]
+    arrays = _by_key(_simulate_accepted(split.simulator, split.length, rngs))
+    arrays = {key: array[: stop - start] for key, array in arrays.items()}
+    states = State(arrays["positions"], arrays["velocities"])
+    frames, masks = split.simulator.render(states, split.image_size)
+    if masks is not None:
+        arrays["masks"] = masks
+    return {"imgs": frames, **arrays, **split.simulator.truth(states)}
+
+
+def _simulate_accepted(simulator: Simulator, length: int, rngs: list[np.random.Generator]) -> Trajectory:
+    """BLOCK accepted sequences from each generator; all blocks run together, which is faster."""
+    kept = None
+    places = np.arange(BLOCK * len(rngs))  # those still to be filled
+    barren = 0
+    while places.size:
+        counts = np.bincount(places // BLOCK, minlength=len(rngs))
+        draws = [
+            (simulator.reset(m, rng), simulator.sample_actions(m, length, rng))
+            for m, rng in zip(counts, rngs, strict=True)
+            if m
+        ]
+        start = State(
+            *(np.concatenate([getattr(s, name) for s, _ in draws]) for name in ("positions", "velocities"))
+        )
+        actions = None if draws[0][1] is None else np.concatenate([a for _, a in draws])
+        trial = simulate(simulator, start, length, actions)
+        if kept is None:
+            kept = trial
+        else:
+            for target, source in zip(_by_key(kept).values(), _by_key(trial).values(), strict=True):
+                target[places] = source
+        accepted = simulator.accept(trial)
+        places = places[~accepted]
+        barren = 0 if accepted.any() else barren + 1
+        if barren == _PATIENCE:
+            raise DataError(
+                f"length={length}: the simulator rejects all sequences of this length; make them shorter"
+            )
+    return kept
+
+
+def _by_key(trajectory: Trajectory) -> dict[str, np.ndarray]:
+    """The arrays of a trajectory by their key in the dataset."""
+    arrays = {
+        "positions": trajectory.states.positions,
+        "velocities": trajectory.states.velocities,
+        "rewards": trajectory.rewards,
+        "dones": trajectory.dones,
+        "collisions": trajectory.collisions,
+    }
+    return arrays if trajectory.actions is None else {**arrays, "actions": trajectory.actions}

@@ -1,0 +1,27 @@
+"""The one exception that bad input raises in data_gen, and the check of a number."""
+
+from numbers import Integral, Real
+
+
+class DataError(ValueError):
+    """Bad input: a single line that names the file or key and says what to do about it."""
+
+
+def require_number(
+    key: str,
+    value: object,
+    *,
+    minimum: float | None = None,
+    above: float | None = None,
+    integer: bool = False,
+) -> None:
+    """Raise DataError unless `value` is a finite number in the range given."""
+    kind = Integral if integer else Real
+    wanted = "a whole number" if integer else "a number"
+    if minimum is not None:
+        wanted += f" of at least {minimum}"
+    if above is not None:
+        wanted += f" above {above}"
+    good = isinstance(value, kind) and not isinstance(value, bool) and abs(value) < float("inf")
+    if not good or (minimum is not None and value < minimum) or (above is not None and value <= above):
+        raise DataError(f"{key}={value}: must be {wanted}")

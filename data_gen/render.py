@@ -1,0 +1,88 @@
+"""Draws discs with soft edges, exactly: uint8 = floor(255 x + 0.5) of a float64 image x.
+
+    x = clip(sum_i colour_i g_i, 0, 1),   g_i = exp(-(d_i^2 / r_i^2)^4)
+
+with d_i the distance of a pixel's centre ((k + 1/2) / size) L from the centre of disc i.
+
+g falls so steeply that beyond about 1.3 r it rounds to black. So only a window around each disc is
+evaluated, and there only the discs that share a colour channel, which gives the same bytes as the whole
+image would at a tenth of the work.
+
+Source of the formula: Kossen et al. 2020.
+"""
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+
+PALETTE = {
+    "red": (1.0, 0.0, 0.0),
+    "green": (0.0, 1.0, 0.0),
+    "blue": (0.0, 0.0, 1.0),
+    "yellow": (1.0, 1.0, 0.0),
+    "magenta": (1.0, 0.0, 1.0),
+    "cyan": (0.0, 1.0, 1.0),
+}
+
+# Frames drawn at once: their windows then fit into a core's second-level cache.
+_BATCH = 256
+
+
+def draw_discs(
+    positions: np.ndarray, radii: np.ndarray, colors: np.ndarray, *, limit: float, size: int
+) -> np.ndarray:
+    """Draw discs on black: positions "... k 2" (x right, y down, in [0, limit]) -> uint8 "... size size 3".
+
+    radii: "k", in units of the positions.  colors: "k 3", RGB in [0, 1].
+    """
+    flat = positions.reshape(-1, *positions.shape[-2:])
+    frames = np.zeros((len(flat), size, size, 3), dtype=np.uint8)
+    for start in range(0, len(flat), _BATCH):
+        batch = slice(start, start + _BATCH)
+        for channel in range(3):
+            discs = np.flatnonzero(colors[:, channel])
+            _draw_channel(
+                frames[batch, :, :, channel],
+                flat[batch][:, discs],
+                radii[discs],
+                colors[discs, channel],
+                limit,
+            )
+    return frames.reshape(*positions.shape[:-2], size, size, 3)
+
+
+def _draw_channel(plane, positions, radii, weights, limit):
+    """Fill "n h w" with the discs "n k 2" that have this colour, one window after the other.
+
+    Where windows overlap they write the same bytes, because each holds the sum over all discs.
+    """
+    size = plane.shape[-1]
+    pixel = limit / size
+    centres = (np.arange(size) + 0.5) / size * limit
+    index = np.arange(len(plane))
+    for i, radius in enumerate(radii):
+        # Outside all windows every g is below 1 / (512 k), and the sum below the 1 / 510 that rounds to 1.
+        reach = radius * np.log(512 * len(radii)) ** (1 / 8)
+        width = min(int(2 * reach / pixel) + 1, size)
+        corner = np.ceil((positions[:, i] - reach) / pixel - 0.5)
+        column, row = np.clip(corner, 0, size - width).astype(np.intp).T
+        across, down = (centres[k[:, None] + np.arange(width)] for k in (column, row))
+
+        image = weights[0] * _disc(across, down, positions[:, 0], radii[0])
+        for j in range(1, len(radii)):
+            image += weights[j] * _disc(across, down, positions[:, j], radii[j])
+        np.minimum(image, 1.0, out=image)
+        image *= 255.0
+        image += 0.5
+        windows = sliding_window_view(plane, (width, width), axis=(1, 2), writeable=True)
+        # By way of int32, because NumPy turns floats into bytes one by one.
+        windows[index, row, column] = image.astype(np.int32).astype(np.uint8)
+
+
+def _disc(across, down, centre, radius):
+    """g at the pixels of a window: centres of columns and rows "n w", centre "n 2" -> "n w w"."""
+    x, y = ((axis - centre[:, i : i + 1]) / radius for i, axis in enumerate((across, down)))
+    g = (x * x)[:, None, :] + (y * y)[:, :, None]
+    g *= g
+    g *= g
+    np.negative(g, out=g)
+    return np.exp(g, out=g)

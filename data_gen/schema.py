@@ -1,0 +1,219 @@
+"""The dataset file: one HDF5 file a split, with the keys of the G-SWM balls data (Lin et al. 2020).
+
+    n sequence, t frame, k object, h w image
+
+A file is written under a temporary name and renamed when it is whole, so a file that exists is complete.
+"""
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import h5py
+import numpy as np
+
+from data_gen.errors import DataError
+
+FORMAT, FORMAT_VERSION = "seqvae-dataset", 1
+ACTION_CONVENTION = "actions[:, t] acts between frame t and t + 1; the last entry led to frame 0"
+
+# A random clip of 16 frames then reads two chunks at most; h5py's own choice of chunks is 90 times slower.
+_FRAMES_PER_CHUNK, _SEQUENCES_PER_CHUNK = 16, 64
+
+
+class Field(NamedTuple):
+    """One key of the file: its axes, its type (any width may be read), and whether it must be there."""
+
+    axes: str
+    dtype: type
+    required: bool = False
+
+
+FIELDS = {
+    "imgs": Field("n t h w c", np.uint8, required=True),  # frames, RGB
+    "positions": Field("n t k 2", np.float64),  # x right, y down, simulator units
+    "velocities": Field("n t k 2", np.float64),  # simulator units per frame
+    "sizes": Field("n t k", np.float32),  # radius in the units of positions
+    "masses": Field("n t k", np.float32),
+    "colors": Field("n t k 3", np.float32),  # RGB in [0, 1]
+    "present": Field("n t k", np.bool_),  # exists
+    "in_camera": Field("n t k", np.bool_),  # is visible in the frame
+    "ids": Field("n t k", np.int64),  # 0: not visible; else a number that stays while it is visible
+    "layers": Field("n t k", np.int64),  # drawing order, higher is nearer
+    "shapes": Field("n t k", np.int64),  # index into the attribute shape_names
+    "masks": Field("n t h w", np.uint8),  # 0 background, k + 1 the object seen at that pixel
+    "actions": Field("n t", np.int64),  # see ACTION_CONVENTION
+    "rewards": Field("n t", np.float32),  # received on arriving at frame t
+    "dones": Field("n t", np.bool_),
+    "collisions": Field("n t", np.int64),  # contacts within the frame
+}
+
+_ATTRIBUTES = ("simulator", "config", "seed", "dt", "coord_limit", "num_actions", "shape_names")
+
+
+@dataclass(frozen=True)
+class DatasetInfo:
+    """What a dataset file says about itself; positions lie in [0, coord_limit], dt is in frames."""
+
+    path: Path
+    sequences: int
+    length: int
+    height: int
+    width: int
+    num_objects: int | None  # None: without positions
+    num_actions: int  # 0: without actions
+    coord_limit: float
+    dt: float
+    simulator: str
+    config: dict[str, Any]
+    seed: int
+    shape_names: tuple[str, ...]
+    keys: tuple[str, ...]
+    package_version: str
+
+
+class DatasetWriter:
+    """Fills an open dataset file block by block; create_dataset makes it."""
+
+    def __init__(self, file: h5py.File, sequences: int) -> None:
+        self.sequences, self.written = sequences, 0
+        self._file = file
+
+    def write(self, start: int, arrays: Mapping[str, np.ndarray]) -> None:
+        """Store sequences start, start + 1, ... under their keys; the first call decides which keys exist."""
+        for key, array in arrays.items():
+            if key not in self._file:
+                self._create(key, array.shape[1:])
+            self._file[key][start : start + len(array)] = array
+        self.written += len(arrays["imgs"])
+
+    def _create(self, key: str, shape: tuple[int, ...]) -> None:
+        field = FIELDS[key]
+        if "h" in field.axes:
+            chunks = (1, min(_FRAMES_PER_CHUNK, shape[0]), *shape[1:])
+        else:
+            chunks = (min(_SEQUENCES_PER_CHUNK, self.sequences), *shape)
+        self._file.create_dataset(
+            key, (self.sequences, *shape), field.dtype, chunks=chunks, compression="gzip", compression_opts=1
+        )
+
+
+@contextmanager
+def create_dataset(
+    path: str | Path, sequences: int, attributes: Mapping[str, Any]
+) -> Iterator[DatasetWriter]:
+    """Open a dataset file for writing: `with create_dataset(path, n, attributes) as writer: ...`.
+
+    attributes: simulator (a name), config (JSON can hold it), seed, dt, coord_limit, num_actions and
+        shape_names.
+    The file appears under `path` when the block ends well; otherwise nothing is left behind. Raises
+    DataError when the file cannot be written, or was not given all its sequences.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with h5py.File(temporary, "w") as file:
+            file.attrs.update(
+                {key: attributes[key] for key in ("simulator", "seed", "dt", "coord_limit", "num_actions")},
+                config=json.dumps(attributes["config"], sort_keys=True),
+                shape_names=list(attributes["shape_names"]),
+                format=FORMAT,
+                format_version=FORMAT_VERSION,
+                action_convention=ACTION_CONVENTION,
+                package_version=package_version(),
+            )
+            writer = DatasetWriter(file, sequences)
+            yield writer
+        if writer.written != sequences:
+            raise DataError(f"{path}: given {writer.written} of {sequences} sequences; not kept")
+        os.replace(temporary, path)
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else str(error)
+        raise DataError(f"{path}: cannot be written ({reason}); choose another folder") from None
+    finally:
+        with suppress(OSError):
+            temporary.unlink()
+
+
+def package_version() -> str:
+    """The version of the installed distribution; "unknown" when run from an uninstalled tree."""
+    try:
+        return version("seqvae")
+    except PackageNotFoundError:
+        return "unknown"
+
+
+def open_dataset(path: str | Path) -> h5py.File:
+    """Open a dataset for reading. Raises DataError for a file that is missing, damaged or of another kind."""
+    path = Path(path)
+    if not path.is_file():
+        raise DataError(f"{path}: no such file; make one with python -m data_gen")
+    try:
+        file = h5py.File(path, "r")
+    except OSError as error:
+        kind = "is truncated" if "truncated" in str(error) else "is not a readable HDF5 file"
+        raise DataError(f"{path}: {kind}; make it again with python -m data_gen overwrite=true") from None
+    try:
+        _validate(path, file)
+    except DataError:
+        file.close()
+        raise
+    return file
+
+
+def read_info(path: str | Path) -> DatasetInfo:
+    """Open, validate and describe a dataset file; raises DataError as open_dataset does."""
+    with open_dataset(path) as file:
+        n, t, h, w, _ = file["imgs"].shape
+        root = file.attrs
+        return DatasetInfo(
+            path=Path(path),
+            sequences=n,
+            length=t,
+            height=h,
+            width=w,
+            num_objects=file["positions"].shape[2] if "positions" in file else None,
+            num_actions=int(root["num_actions"]),
+            coord_limit=float(root["coord_limit"]),
+            dt=float(root["dt"]),
+            simulator=str(root["simulator"]),
+            config=json.loads(root["config"]),
+            seed=int(root["seed"]),
+            shape_names=tuple(str(name) for name in root["shape_names"]),
+            keys=tuple(file),
+            package_version=str(root["package_version"]),
+        )
+
+
+def _validate(path: Path, file: h5py.File) -> None:
+    """Raise DataError at the first thing that the format does not allow."""
+    remedy = "make it with python -m data_gen"
+    if file.attrs.get("format") != FORMAT:
+        raise DataError(f"{path}: an HDF5 file, but no {FORMAT} (root attribute format); {remedy}")
+    if file.attrs["format_version"] != FORMAT_VERSION:
+        found = file.attrs["format_version"]
+        raise DataError(f"{path}: has format version {found}, this program reads {FORMAT_VERSION}; {remedy}")
+    for key in (*_ATTRIBUTES, "package_version"):
+        if key not in file.attrs:
+            raise DataError(f"{path}: lacks the root attribute {key}; {remedy}")
+    sizes = {"2": 2, "3": 3, "c": 3}
+    for key, field in FIELDS.items():
+        if key not in file:
+            if field.required:
+                raise DataError(f"{path}: lacks the key {key}; {remedy}")
+            continue
+        data, axes = file[key], field.axes.split()
+        if not isinstance(data, h5py.Dataset) or data.ndim != len(axes):
+            raise DataError(f"{path}: {key} must have the axes {field.axes}; {remedy}")
+        if data.dtype.kind != np.dtype(field.dtype).kind:
+            raise DataError(f"{path}: {key} has type {data.dtype}, must be {np.dtype(field.dtype)}; {remedy}")
+        for axis, size in zip(axes, data.shape, strict=True):
+            if sizes.setdefault(axis, size) != size:
+                raise DataError(
+                    f"{path}: {key} has {size} along {axis} ({field.axes}), must be {sizes[axis]}; {remedy}"
+                )

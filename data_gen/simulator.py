@@ -1,0 +1,124 @@
+"""What a simulator is, and the one loop that runs it.
+
+A simulator is a frozen dataclass: its fields are its whole configuration, and its methods are pure.
+"""
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, is_dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from data_gen.errors import DataError
+
+
+@dataclass(frozen=True)
+class State:
+    """Where the objects are: positions and velocities "... k 2", float64, x right and y down.
+
+    Simulator units; velocity per frame. Leading axes are "n" for one moment, "n t" for a trajectory.
+    """
+
+    positions: np.ndarray
+    velocities: np.ndarray
+
+
+@dataclass(frozen=True)
+class Step:
+    """What one frame brought: the new state, and per sequence "n" what was received on arriving there."""
+
+    state: State
+    rewards: np.ndarray  # float32
+    dones: np.ndarray  # bool
+    collisions: np.ndarray  # int64, contacts between objects within the frame
+
+
+@dataclass(frozen=True)
+class Trajectory:
+    """A whole sequence: `states` "n t k 2", the rest "n t"; `actions` is None where there are none.
+
+    actions[:, t] acts between frame t and t + 1; the last entry is the action that led to frame 0.
+    """
+
+    states: State
+    rewards: np.ndarray
+    dones: np.ndarray
+    collisions: np.ndarray
+    actions: np.ndarray | None = None
+
+
+class Simulator(Protocol):
+    """A world of k objects, vectorised over n sequences."""
+
+    num_objects: int
+    num_actions: int  # 0 where nobody acts
+    limit: float  # positions lie in [0, limit]
+    shape_names: tuple[str, ...]
+
+    def reset(self, n: int, rng: np.random.Generator) -> State:
+        """Draw n starts. They are not frames: the first frame is the state after the first step."""
+
+    def step(self, state: State, actions: np.ndarray | None = None) -> Step:
+        """Advance by one frame under actions "n" (int); does not change `state`."""
+
+    def sample_actions(self, n: int, length: int, rng: np.random.Generator) -> np.ndarray | None:
+        """The data policy's actions "n length", in the order in which they act; None: there are none."""
+
+    def accept(self, trajectory: Trajectory) -> np.ndarray:
+        """Which sequences "n" belong in a dataset; the others are drawn anew."""
+
+    def truth(self, states: State) -> dict[str, np.ndarray]:
+        """Everything else the dataset records of the objects: arrays "... k" by their key in the file."""
+
+    def render(self, states: State, size: int) -> tuple[np.ndarray, np.ndarray | None]:
+        """Frames uint8 "... size size 3", and masks uint8 "... size size" (None where edges are soft)."""
+
+
+def simulate(
+    simulator: Simulator, start: State, length: int, actions: np.ndarray | None = None
+) -> Trajectory:
+    """Run `length` steps from `start` ("n k 2"), under actions "n length" in the order in which they act."""
+    n = len(start.positions)
+    shape = (n, length, simulator.num_objects, 2)
+    states = State(np.empty(shape), np.empty(shape))
+    rewards, dones = np.empty((n, length), np.float32), np.empty((n, length), bool)
+    collisions = np.empty((n, length), np.int64)
+    state = start
+    for t in range(length):
+        step = simulator.step(state, None if actions is None else actions[:, t])
+        state = step.state
+        states.positions[:, t], states.velocities[:, t] = state.positions, state.velocities
+        rewards[:, t], dones[:, t], collisions[:, t] = step.rewards, step.dones, step.collisions
+    # The first action led to frame 0: on disk it comes last.
+    recorded = None if actions is None else np.roll(actions, -1, axis=1)
+    return Trajectory(states, rewards, dones, collisions, recorded)
+
+
+def build_simulator(config: Mapping[str, Any]) -> Simulator:
+    """The simulator that a configuration names: `_target_`, a class in data_gen.sims, and its fields.
+
+    Raises DataError for another target, an unknown field or a value that makes no world.
+    """
+    options = dict(config)
+    target = str(options.pop("_target_", ""))
+    module, _, name = target.rpartition(".")
+    if not module.startswith("data_gen.sims."):
+        raise DataError(f"sim._target_={target!r}: must name a class in data_gen.sims")
+    try:
+        simulator_class = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError):
+        simulator_class = None
+    if not is_dataclass(simulator_class):
+        raise DataError(f"sim._target_={target!r}: there is no such simulator")
+    known = [field.name for field in fields(simulator_class)]
+    for key in options:
+        if key not in known:
+            raise DataError(f"sim.{key}: unknown; {name} takes {', '.join(known)}")
+    return simulator_class(**options)
+
+
+def simulator_config(simulator: Simulator) -> dict[str, Any]:
+    """The configuration from which build_simulator makes this simulator again; JSON can hold it."""
+    kind = type(simulator)
+    return {"_target_": f"{kind.__module__}.{kind.__qualname__}", **asdict(simulator)}
