@@ -12,6 +12,7 @@ READY :=
 else
 PY := $(VENV)/bin/python
 READY := venv
+unexport VIRTUAL_ENV PYTHONPATH PYTHONHOME
 endif
 # only what was said on the command line: a PYTHON or TORCH in the environment may mean something else
 ifneq ($(origin PYTHON),command line)

@@ -11,7 +11,8 @@ choice=$venv/.torch
 unset VIRTUAL_ENV PYTHONPATH PYTHONHOME PIP_USER PIP_TARGET PIP_PREFIX PIP_REQUIRE_VIRTUALENV
 
 [ -n "${TORCH:-}" ] || TORCH=$(cat "$choice" 2>/dev/null || true)
-wanted=$(printf 'place %s\ntorch %s\n' "$(pwd)" "$TORCH"; cksum requirements.lock pyproject.toml setup.py)
+kind=$(printf 'place %s\ntorch %s' "$(pwd)" "$TORCH")
+wanted=$(echo "$kind"; cksum requirements.lock pyproject.toml setup.py)
 
 if [ "$(cat "$stamp" 2>/dev/null || true)" = "$wanted" ] && "$venv/bin/python" -c "" 2>/dev/null; then
     exit 0
@@ -26,14 +27,15 @@ if [ -z "${found:-}" ]; then
     exit 2
 fi
 
-# An environment that lacks its stamp is half made: start anew. One with a stamp of other contents is brought up
-# to date where it is. Anything that is no environment at all is not ours to delete.
-if [ -e "$venv" ] && ! { [ -e "$stamp" ] && "$venv/bin/python" -c "" 2>/dev/null; }; then
+# Another lock brings the environment up to date where it is. One that lacks its stamp is half made, one that was
+# moved calls the old place, and pip takes one build of torch for another: those are made anew. Anything that is
+# no environment at all is not ours to delete.
+if [ -e "$venv" ] && ! { [ "$(head -n 2 "$stamp" 2>/dev/null)" = "$kind" ] && "$venv/bin/python" -c "" 2>/dev/null; }; then
     if [ ! -e "$venv/pyvenv.cfg" ] && [ -n "$(ls -A "$venv")" ]; then
         echo "$venv is there but is no virtual environment: move it away, or say VENV=another-folder" >&2
         exit 2
     fi
-    echo "$venv is incomplete: making it anew"
+    echo "$venv is incomplete, or was made for something else: making it anew"
     rm -rf "$venv"
 fi
 rm -f "$stamp"
@@ -43,9 +45,8 @@ echo "installing into $venv with $("$found" --version) (once; several minutes)"
 pip="$venv/bin/python -m pip --disable-pip-version-check"
 quiet=${CI:+-q}
 if [ -n "$TORCH" ]; then
-    # shellcheck disable=SC2086  # TORCH holds a requirement and options, to be split
-    $pip install $quiet $TORCH
     printf '%s\n' "$TORCH" > "$choice"
+    $pip install $quiet $TORCH  # unquoted: a requirement and options
     grep -v '^torch==' requirements.lock > "$venv/lock-without-torch.txt"
     $pip install $quiet -r "$venv/lock-without-torch.txt"
 else
