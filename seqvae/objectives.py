@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
+from typing import Any
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn.functional import pad
 
+from seqvae.distributions import gaussian_log_density
+from seqvae.layout import StateLayout
 from seqvae.sequence import SequenceModel
 from seqvae.types import Terms, Trace
 
@@ -27,7 +34,7 @@ def temporal_elbo(
     return Terms({name: v[:, start - 1 :] for name, v in values.items()}, unnormalised=unnormalised)
 
 
-def elbo(model: SequenceModel, video, trace: Trace, start: int = 1) -> Terms:
+def elbo(model: SequenceModel, video: Float[Tensor, "b t c h w"], trace: Trace, start: int = 1) -> Terms:
     """`temporal_elbo` of a model on a video that it has filtered to `trace`."""
     frame_terms = model.frame.terms(video, trace.z, trace.evidence, trace.context)
     return temporal_elbo(trace, frame_terms, start, model.frame.unnormalised)
@@ -35,4 +42,83 @@ def elbo(model: SequenceModel, video, trace: Trace, start: int = 1) -> Terms:
 
 def iwae(log_weights: Float[Tensor, "s b"]) -> Float[Tensor, "b"]:
     """log (1/S) sum_s w_s of whole-sequence weights (Burda et al. 2016, arXiv 1509.00519), nats."""
-    return torch.logsumexp(log_weights, 0) - torch.log(torch.tensor(log_weights.shape[0], dtype=log_weights.dtype))
+    return torch.logsumexp(log_weights, 0) - math.log(log_weights.shape[0])
+
+
+def evidence_log_density(layout: StateLayout, trace: Trace) -> Float[Tensor, "b t"]:
+    """log N(evidence mean; z_t, 1 / precision) over the fields that a frame itself shows, nats.
+
+    Stands in for log p(x_t | z_t) where only the evidence of a frame is at hand, not its pixels. What was
+    not observed (precision 0) counts nothing.
+    """
+    mean, precision = trace.evidence.mean, trace.evidence.precision
+    seen = precision > 0
+    std = torch.where(seen, precision, 1.0).rsqrt()
+    density = torch.where(seen, gaussian_log_density(mean, trace.z, std), 0.0)
+    shown = [f.name for f in layout.fields if f.use != "prior" and f.difference_of is None]
+    return sum(density[..., layout[name]].sum((-2, -1)) for name in shown)
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """Multi-step prediction: a rollout from frame `context` on, scored at the frames after it.
+
+    Its term is log Laplace(position seen; position predicted, scale), isotropic in the plane, summed over
+    slots: nats, but no part of the bound, so it carries a weight. scale: half-widths.
+    """
+
+    context: int = 8
+    weight: float = 1.0
+    scale: float = 0.02
+
+    def log_density(
+        self, seen: Float[Tensor, "b h k 2"], predicted: Float[Tensor, "b h k 2"]
+    ) -> Float[Tensor, "b h"]:
+        distance = ((seen - predicted).square().sum(-1) + 1e-6).sqrt()
+        log_density = -distance / self.scale - math.log(2 * math.pi * self.scale**2)
+        return log_density.sum(-1)
+
+
+class TemporalELBO:
+    """The temporal ELBO on clips of frames. start: the first frame, counted from 1, that enters."""
+
+    def __init__(self, start: int = 3):
+        self.start = start
+
+    def __call__(self, model: SequenceModel, batch: Any, progress: float) -> tuple[Terms, Trace]:
+        """Terms of batch.video, nats a frame; the trace that they come from."""
+        trace = model.filter(batch.video, batch.prev_actions)
+        return elbo(model, batch.video, trace, self.start), trace
+
+
+class LatentELBO:
+    """The temporal ELBO on clips of cached evidence: the frames' pixels are replaced by what was seen in them.
+
+    Trains dynamics and posterior alone, at a fraction of the cost of frames. With `rollout`, the term of
+    a deterministic rollout is added.
+    """
+
+    def __init__(self, start: int = 3, rollout: Rollout | None = None):
+        self.start, self.rollout = start, rollout
+
+    def __call__(self, model: SequenceModel, batch: Any, progress: float) -> tuple[Terms, Trace]:
+        """Terms of batch.evidence, nats a frame; the trace that they come from."""
+        evidence, actions = batch.evidence, batch.prev_actions
+        split = evidence.mean.shape[1] if self.rollout is None else self.rollout.context
+        trace = first = model.infer(evidence.map(lambda x: x[:, :split]), _frames(actions, 0, split))
+        if self.rollout is not None:
+            later, later_actions = evidence.map(lambda x: x[:, split:]), _frames(actions, split, None)
+            trace = first.then(model.infer(later, later_actions, first.carry))
+        frame_terms = {"evidence": evidence_log_density(model.layout, trace)}
+        terms = temporal_elbo(trace, frame_terms, self.start, frozenset({"evidence"}))
+        if self.rollout is None:
+            return terms, trace
+        future = model.imagine(first.carry, evidence.mean.shape[1] - split, later_actions)
+        seen = model.positions(trace.evidence.mean)[:, split:]
+        log_density = self.rollout.log_density(seen, model.positions(future.z))
+        values = terms.values | {"rollout": pad(log_density, (split - self.start + 1, 0))}
+        return Terms(values, {"rollout": self.rollout.weight}, terms.unnormalised), trace
+
+
+def _frames(actions: Tensor | None, begin: int, end: int | None) -> Tensor | None:
+    return None if actions is None else actions[:, begin:end]

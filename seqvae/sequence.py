@@ -17,7 +17,7 @@ from seqvae.types import (
     Posterior,
     Scene,
     Trace,
-    stack_records,
+    stack_frames,
 )
 
 
@@ -114,6 +114,6 @@ class SequenceModel(nn.Module):
 
 
 def _trace(steps: list[_Step], carry: Carry) -> Trace:
-    s = stack_records(steps)
+    s = stack_frames(steps)
     return Trace(s.z, s.prior, s.posterior, s.evidence, s.context, carry)
 

@@ -102,6 +102,12 @@ class Trace:
     context: Tensor | None
     carry: Carry
 
+    def then(self, later: Trace) -> Trace:
+        """This trace and one that goes on from its carry, as one."""
+        names = ("z", "prior", "posterior", "evidence", "context")
+        joined = {n: concat_frames([getattr(self, n), getattr(later, n)]) for n in names}
+        return Trace(**joined, carry=later.carry)
+
 
 @dataclass(frozen=True)
 class Terms:
@@ -180,14 +186,25 @@ def map_record(fn: Callable[[Tensor], Tensor], record: Any) -> Any:
     return record
 
 
-def stack_records(steps: list[Any], dim: int = 1) -> Any:
-    """Stack a list of equal records (dataclasses, dicts, tensors, None) along a new axis."""
-    first = steps[0]
+def join_records(join: Callable[[list[Tensor]], Tensor], records: list[Any]) -> Any:
+    """One record from several equal ones (dataclasses, dicts, tensors, None), tensor by tensor."""
+    first = records[0]
     if first is None:
         return None
     if isinstance(first, Tensor):
-        return torch.stack(steps, dim)
+        return join(records)
     if isinstance(first, dict):
-        return {key: stack_records([s[key] for s in steps], dim) for key in first}
-    stacked = {f.name: stack_records([getattr(s, f.name) for s in steps], dim) for f in fields(first)}
-    return type(first)(**stacked)
+        return {key: join_records(join, [r[key] for r in records]) for key in first}
+    return type(first)(
+        **{f.name: join_records(join, [getattr(r, f.name) for r in records]) for f in fields(first)}
+    )
+
+
+def stack_frames(steps: list[Any]) -> Any:
+    """Records of single frames "b ..." as one record "b t ..."."""
+    return join_records(lambda tensors: torch.stack(tensors, 1), steps)
+
+
+def concat_frames(parts: list[Any]) -> Any:
+    """Records "b t ..." one after the other in time."""
+    return join_records(lambda tensors: torch.cat(tensors, 1), parts)

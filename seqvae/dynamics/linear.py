@@ -1,0 +1,65 @@
+"""Dynamics without interaction: objects that stay where they are, or move in straight lines."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from seqvae.distributions import Normal
+from seqvae.layout import StateLayout
+from seqvae.types import Evidence, Transition
+
+
+@dataclass(frozen=True)
+class LastState:
+    """The last state, or None before the first frame."""
+
+    z: Float[Tensor, "b k d"] | None
+    like: Float[Tensor, "b k d"]
+
+
+class LinearDynamics(nn.Module):
+    """p(z_t | z_t-1) = N(x + v, v, rest unchanged; std^2), with learned stds: a constant-velocity filter.
+
+    moving: with False the position stays too (the static baseline). std: the initial std by field,
+    0.05 for fields not named.
+    """
+
+    moving = True
+
+    def __init__(
+        self, frame_layout: StateLayout, slots: int, actions: int = 0,
+        std: dict[str, float] | None = None, first_std: float = 1.0,
+    ):
+        super().__init__()
+        self.layout, self.slots, self.first_std = frame_layout, slots, first_std
+        std = {"position": 0.02, "velocity": 0.02, "size": 0.02} | dict(std or {})
+        initial = [torch.full((f.size,), std.get(f.name, 0.05)) for f in frame_layout.fields]
+        self.log_std = nn.Parameter(torch.cat(initial).log())
+
+    def init(self, batch: int, like: Tensor) -> LastState:
+        return LastState(None, like.new_zeros(batch, self.slots, self.layout.dim))
+
+    def predict(self, carry: LastState, prev_action: Tensor | None = None) -> Transition:
+        if carry.z is None:
+            first = Normal(carry.like, torch.full_like(carry.like, self.first_std))
+            return Transition(first, first)
+        mean = carry.z
+        if self.moving:
+            step = torch.zeros_like(mean)
+            step[..., self.layout["position"]] = mean[..., self.layout["velocity"]]
+            mean = mean + step
+        prior = Normal(mean, (self.log_std.exp() + 1e-4).expand_as(mean))
+        return Transition(prior, prior)
+
+    def update(self, carry: LastState, z: Float[Tensor, "b k d"], evidence: Evidence | None) -> LastState:
+        return LastState(z, carry.like)
+
+
+class StaticDynamics(LinearDynamics):
+    """p(z_t | z_t-1) = N(z_t-1, std^2): nothing moves but by chance."""
+
+    moving = False

@@ -1,0 +1,1 @@
+"""Frame models p(x_t | z_t): one paper a file."""

@@ -1,0 +1,100 @@
+"""Random tensorised sum-product networks over images (RAT-SPN, Peharz et al. 2019, arXiv 1806.01910).
+
+A replica splits the pixels at random into 2^depth equal regions. Each region has a layer of factorised
+Gaussians; pairs of regions are multiplied and mixed, level by level, up to one root that also mixes the
+replicas. Marginalising a pixel sets its leaf density to 1; a weight in [0, 1] does so in part.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+LOG_2PI = math.log(2 * math.pi)
+
+
+class RatSPN(nn.Module):
+    """log p(x) of vectors x of `size` pixels; an exact density over the pixels of weight 1.
+
+    replicas, depth: the random region graphs. leaves: Gaussians per leaf region. sums: mixtures per
+    inner region. variance: the range of the leaf variances. mean: the initial leaf means are
+    Normal(mean, mean_std).
+    """
+
+    def __init__(
+        self,
+        size: int,
+        replicas: int,
+        depth: int,
+        leaves: int,
+        sums: int,
+        variance: tuple[float, float],
+        mean: float = 0.5,
+        mean_std: float = 0.2,
+    ):
+        super().__init__()
+        regions = 2**depth
+        self.depth, self.variance = depth, tuple(variance)
+        order = torch.stack([torch.randperm(size) for _ in range(replicas)])
+        of_pixel = torch.empty_like(order).scatter_(1, order, (torch.arange(size) * regions // size).expand(replicas, -1))
+        member = nn.functional.one_hot(of_pixel, regions).permute(0, 2, 1)  # r l p
+        self.register_buffer("member", member[:, :, None].float())
+        self.mean = nn.Parameter(mean + mean_std * torch.randn(replicas, 1, leaves, size))
+        self.raw_variance = nn.Parameter(torch.zeros(replicas, 1, leaves, size))
+        widths = [leaves] + [sums] * (depth - 1)
+        self.mixtures = nn.ParameterList(
+            nn.Parameter(0.1 * torch.randn(replicas, regions // 2 ** (level + 1), sums, width, width))
+            for level, width in enumerate(widths[:-1])
+        )
+        self.root = nn.Parameter(0.1 * torch.randn(replicas, widths[-1], widths[-1]))
+
+    def _leaf_variance(self) -> Tensor:
+        low, high = self.variance
+        return low + (high - low) * self.raw_variance.sigmoid()
+
+    def _leaves(self, x: Tensor, weight: Tensor) -> Float[Tensor, "n r l g"]:
+        """sum_i w_i log N(x_i; m_i, v_i) for every leaf Gaussian: a quadratic form, so one matrix product."""
+        variance = self._leaf_variance()
+        square = -0.5 / variance
+        linear = self.mean / variance
+        constant = -0.5 * (self.mean.square() / variance + variance.log() + LOG_2PI)
+        form = torch.stack([square * self.member, linear * self.member, constant * self.member])
+        features = torch.stack([weight * x.square(), weight * x, weight], 1)  # n 3 p
+        r, l, g = form.shape[1:4]
+        flat = features.flatten(1) @ form.permute(0, 4, 1, 2, 3).reshape(-1, r * l * g)
+        return flat.unflatten(1, (r, l, g))
+
+    def forward(self, x: Float[Tensor, "n p"], weight: Float[Tensor, "n p"]) -> Float[Tensor, "n"]:
+        """log p of the pixels with weight 1, the others marginalised; nats."""
+        level = self._leaves(x, weight)
+        for mixture in self.mixtures:
+            level = _mix(level[:, :, 0::2], level[:, :, 1::2], mixture)
+        left, right = level[:, :, 0], level[:, :, 1]  # n r g
+        log_weight = self.root.flatten().log_softmax(0).unflatten(0, self.root.shape)
+        return (left[..., :, None] + right[..., None, :] + log_weight).flatten(1).logsumexp(1)
+
+    def expectation(self) -> Float[Tensor, "p"]:
+        """E[x] under the network, pixel by pixel."""
+        weights = self.root.flatten().softmax(0).unflatten(0, self.root.shape)  # r g g
+        replica = weights.sum((1, 2))
+        left, right = weights.sum(2) / replica[:, None], weights.sum(1) / replica[:, None]
+        level = torch.stack([left, right], 1)  # r l g: responsibility of each mixture, given the replica
+        for mixture in reversed(self.mixtures):
+            share = mixture.flatten(3).softmax(-1).unflatten(-1, mixture.shape[-2:])
+            joint = (level[..., None, None] * share).sum(2)  # r l g g
+            level = torch.stack([joint.sum(3), joint.sum(2)], 2).flatten(1, 2)
+        in_region = (level[..., None] * self.member * self.mean).sum((1, 2))  # r p
+        return (replica[:, None] * in_region).sum(0)
+
+
+def _mix(left: Tensor, right: Tensor, mixture: Tensor) -> Float[Tensor, "n r l s"]:
+    """log sum_gh w_sgh exp(left_g + right_h), shifted by the maxima so that nothing overflows."""
+    share = mixture.flatten(3).softmax(-1).unflatten(-1, mixture.shape[-2:])
+    left_max, right_max = left.amax(-1, keepdim=True).detach(), right.amax(-1, keepdim=True).detach()
+    a, b = (left - left_max).exp(), (right - right_max).exp()
+    outer = (a[..., :, None] * b[..., None, :]).flatten(-2)  # n r l gh
+    mixed = torch.einsum("nrlq,rlsq->nrls", outer, share.flatten(3))
+    return mixed.clamp_min(1e-37).log() + left_max + right_max

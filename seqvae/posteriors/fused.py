@@ -1,0 +1,103 @@
+"""STOVE's posterior: the normalised product of what the frame shows and what the dynamics expects.
+
+Kossen et al. 2020, arXiv 1910.02425, section 2.3.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from seqvae.distributions import Normal, product
+from seqvae.layout import StateLayout
+from seqvae.matching import assign, reorder, squared_distances
+from seqvae.types import Evidence, Transition
+
+
+@dataclass(frozen=True)
+class FusedCarry:
+    """The evidence of the frame before, in the trace's slot order; precision 0 before the first frame."""
+
+    mean: Float[Tensor, "b k d"]
+    precision: Float[Tensor, "b k d"]
+
+
+class Fused(nn.Module):
+    """q(z_t | x_<=t, z_<t) proportional to N(z_t; evidence) N(z_t; proposal), field by field.
+
+    Slots of the frame are matched to the predicted slots by `match` (a field of the layout). A field with
+    `difference_of` gets its evidence from two frames: the difference of the means, the sum of the
+    variances. Fields of use "evidence" follow the frame alone, unless nothing was observed. robust: None,
+    or the degrees of freedom of a Student-t error: a frame that disagrees with the prediction then
+    weighs less (as the expected precision under a scale mixture of Gaussians).
+    """
+
+    def __init__(self, layout: StateLayout, match: str = "position", robust: float | None = None):
+        super().__init__()
+        self.layout, self.match, self.robust = layout, match, robust
+        from_prior = torch.zeros(layout.dim)
+        for field in layout.fields:
+            from_prior[layout[field.name]] = float(field.use != "evidence")
+        self.register_buffer("from_prior", from_prior, persistent=False)
+
+    def init(self, batch: int, like: Tensor) -> FusedCarry:
+        nothing = like.new_zeros(batch, like.shape[-2], self.layout.dim)
+        return FusedCarry(nothing, nothing)
+
+    def __call__(
+        self, evidence: Evidence, transition: Transition, carry: FusedCarry
+    ) -> tuple[Normal, Evidence, FusedCarry]:
+        evidence = self._matched(self._padded(evidence), transition.proposal)
+        evidence = self._with_differences(evidence, carry)
+        prior = transition.proposal
+        precision = evidence.precision
+        if self.robust is not None:
+            precision = precision * self._trust(evidence, prior)
+        fused = product(evidence.mean, precision, prior)
+        frame_alone = (self.from_prior == 0) & (precision > 0)
+        mean = torch.where(frame_alone, evidence.mean, fused.mean)
+        std = torch.where(frame_alone, precision.clamp_min(1e-12).rsqrt(), fused.std)
+        return Normal(mean, std), evidence, FusedCarry(evidence.mean, evidence.precision)
+
+    def _padded(self, evidence: Evidence) -> Evidence:
+        """Fields that only the dynamics knows (latents) get evidence of precision 0."""
+        missing = self.layout.dim - evidence.mean.shape[-1]
+        return Evidence(
+            nn.functional.pad(evidence.mean, (0, missing)),
+            nn.functional.pad(evidence.precision, (0, missing)),
+            evidence.features,
+        )
+
+    def _matched(self, evidence: Evidence, prior: Normal) -> Evidence:
+        """The evidence in the order of the slots that were predicted."""
+        where = self.layout[self.match]
+        with torch.no_grad():
+            order = assign(squared_distances(prior.mean[..., where], evidence.mean[..., where]))
+        return evidence.map(lambda x: reorder(x, order))
+
+    def _with_differences(self, evidence: Evidence, before: FusedCarry) -> Evidence:
+        mean, precision = evidence.mean.clone(), evidence.precision.clone()
+        for field in self.layout.fields:
+            if field.difference_of is not None:
+                to, of = self.layout[field.name], self.layout[field.difference_of]
+                mean[..., to] = evidence.mean[..., of] - before.mean[..., of]
+                precision[..., to] = _precision_of_difference(
+                    evidence.precision[..., of], before.precision[..., of]
+                )
+        return Evidence(mean, precision, evidence.features)
+
+    def _trust(self, evidence: Evidence, prior: Normal) -> Tensor:
+        """E[scale | error] of a Student-t error with `robust` degrees of freedom, one number a slot."""
+        where = self.layout[self.match]
+        expected = evidence.precision[..., where].clamp_min(1e-12).reciprocal() + prior.std[..., where].square()
+        error = (evidence.mean[..., where] - prior.mean[..., where]).square() / expected
+        n = error.shape[-1]
+        return (self.robust + n) / (self.robust + error.sum(-1, keepdim=True))
+
+
+def _precision_of_difference(a: Tensor, b: Tensor) -> Tensor:
+    """1 / (1/a + 1/b), 0 where either is 0."""
+    return a * b / (a + b).clamp_min(1e-12)
