@@ -24,8 +24,6 @@ endif
 
 DATA := data/billiards
 RUN := runs/demo
-SPLITS := $(DATA)/train.h5 $(DATA)/val.h5 $(DATA)/test.h5
-RESUME := $(if $(wildcard $(RUN)/last.pt), resume=true)
 
 .PHONY: help venv test lint demo lock clean
 .NOTPARALLEL:
@@ -42,14 +40,10 @@ test: $(READY)
 lint: $(READY)
 	$(PY) -m ruff check .
 
-# A file that exists is complete, so what is there is kept: a second demo goes on where the first was stopped.
+# Files that are complete are kept, so a second demo goes on where the first was stopped.
 demo: $(READY)
-ifeq ($(words $(wildcard $(SPLITS))),3)
-	@echo "$(DATA) is complete; to generate it anew: rm -r $(DATA)"
-else
 	$(PY) -m data_gen sim=billiards
-endif
-	$(PY) -m seqvae train experiment=stove_billiards run=$(RUN)$(RESUME)
+	$(PY) -m seqvae train experiment=stove_billiards run=$(RUN) resume=auto
 	$(PY) -m seqvae rollout run=$(RUN) data=$(DATA)/test.h5 index=0
 	$(PY) -m seqvae evaluate run=$(RUN) data=$(DATA)/test.h5
 

@@ -26,7 +26,9 @@ from data_gen.errors import DataError, require_number
 from data_gen.schema import create_dataset, read_info
 from data_gen.simulator import build_simulator, simulator_config
 
-CONFIGS = Path(__file__).resolve().parents[1] / "configs"
+_PACKAGE = Path(__file__).resolve().parent
+# inside the package when installed from a wheel, beside it in a checkout
+CONFIGS = next(p for p in (_PACKAGE / "configs", _PACKAGE.parent / "configs") if p.is_dir())
 
 # What one process makes at a time: physics likes many sequences, memory few (256 of 100 frames at 32x32
 # are 79 MB).

@@ -68,7 +68,7 @@ def test_citation_names_the_version():
 
 def test_readme_shows_what_make_demo_runs():
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
-    dry_run = ["make", "--dry-run", "demo", "PY=python", "SPLITS=", "RESUME="]  # as in a fresh clone
+    dry_run = ["make", "--dry-run", "demo", "PY=python"]
     printed = subprocess.run(dry_run, cwd=ROOT, env=clean, capture_output=True, text=True, check=True)
     commands = re.findall(r"python -m (?:data_gen|seqvae) .*", printed.stdout)
     assert len(commands) == 4
@@ -78,7 +78,7 @@ def test_readme_shows_what_make_demo_runs():
 
 
 @pytest.mark.slow
-def test_wheel_carries_code_and_configs(tmp_path):
+def test_wheel_carries_code_and_finds_its_configs(tmp_path):
     pytest.importorskip("setuptools")
     source, out = tmp_path / "source", tmp_path / "out"
     source.mkdir()
@@ -91,10 +91,28 @@ def test_wheel_carries_code_and_configs(tmp_path):
         check=True,
     )
     (wheel,) = out.glob("*.whl")
-    inside = set(zipfile.ZipFile(wheel).namelist())
+    installed = tmp_path / "installed"
+    with zipfile.ZipFile(wheel) as archive:
+        inside = set(archive.namelist())
+        archive.extractall(installed)
     code = [*source.glob("seqvae/**/*.py"), *source.glob("data_gen/**/*.py")]
     code = {file.relative_to(source).as_posix() for file in code}
     configs = {file.relative_to(source).as_posix() for file in source.glob("configs/**/*.yaml")}
     assert code <= inside, "a folder without __init__.py is left out of the wheel"
     for package in ("seqvae", "data_gen"):
         assert {f"{package}/{name}" for name in configs} <= inside
+
+    ask = (
+        "import data_gen.generate, seqvae.cli.compose\n"
+        "print(data_gen.generate.CONFIGS, seqvae.cli.compose.configs_folder(), sep='\\n')"
+    )
+    answer = subprocess.run(
+        [sys.executable, "-c", ask],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(installed)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    found = [Path(line) for line in answer.stdout.splitlines()]
+    assert found == [installed / "data_gen" / "configs", installed / "seqvae" / "configs"]
