@@ -1,0 +1,61 @@
+"""Which clips a training step sees: a pure function of seed and step, so a resume needs the step alone."""
+
+from collections.abc import Iterator
+from functools import lru_cache
+
+import numpy as np
+
+from seqvae.types import UserError
+
+_ORDER, _STARTS = 0, 1  # kinds of random numbers, each with its own seeds
+
+
+def clip_positions(
+    step: int,
+    batch_size: int,
+    seed: int,
+    *,
+    sequences: int,
+    starts: int,
+    rank: int = 0,
+    world_size: int = 1,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Sequence and first frame of every clip in a rank's share of batch number `step`: two int64 "b".
+
+    Every sequence comes once in an epoch, in an order drawn for that epoch, each time with a start drawn
+    from 0 ... starts - 1. The ranks' shares together are the batch that a single process would get.
+
+    Raises UserError when the batch does not divide among the ranks.
+    """
+    if batch_size % world_size:
+        raise UserError(f"batch_size={batch_size}: must be a multiple of the {world_size} processes")
+    places = step * batch_size + np.arange(batch_size)
+    epochs, ranks_within = np.divmod(places, sequences)
+    order = np.empty(batch_size, dtype=np.int64)
+    for epoch in np.unique(epochs):
+        here = epochs == epoch
+        order[here] = _order(seed, int(epoch), sequences)[ranks_within[here]]
+    first = _rng(seed, _STARTS, step).integers(starts, size=batch_size)
+    share = slice(rank, None, world_size)
+    return order[share], first[share]
+
+
+def clip_batches(
+    step: int, batch_size: int, seed: int, *, sequences: int, starts: int, rank: int = 0, world_size: int = 1
+) -> Iterator[list[int]]:
+    """Batches from `step` on, without end, as indices of a ClipDataset: a batch_sampler for a DataLoader."""
+    while True:
+        sequence, first = clip_positions(
+            step, batch_size, seed, sequences=sequences, starts=starts, rank=rank, world_size=world_size
+        )
+        yield (sequence * starts + first).tolist()
+        step += 1
+
+
+@lru_cache(maxsize=4)
+def _order(seed: int, epoch: int, sequences: int) -> np.ndarray:
+    return _rng(seed, _ORDER, epoch).permutation(sequences)
+
+
+def _rng(seed: int, kind: int, number: int) -> np.random.Generator:
+    return np.random.default_rng(np.random.SeedSequence((seed, kind, number)))

@@ -1,0 +1,171 @@
+"""Whole sequences for rollouts and scores: from datasets, NumPy files and videos."""
+
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float, Int, UInt8
+from PIL import Image
+
+from data_gen.schema import open_dataset, read_info
+from seqvae.data.errors import reading
+from seqvae.types import UserError
+
+VIDEOS = (".mp4", ".gif", ".avi", ".mov", ".mkv", ".webm")
+
+
+@dataclass(frozen=True)
+class Sequences:
+    """Sequences of frames with whatever is known of them; positions in [0, coord_limit], x right, y down.
+
+    velocities are per frame, radii in the units of positions, actions as on disk: [:, t] acts between frame
+    t and t + 1. Each of them is None where the source has none. notes: one line for each thing that was
+    done to the frames, for the user to read.
+    """
+
+    name: str
+    frames: UInt8[np.ndarray, "n t h w c"]
+    positions: Float[np.ndarray, "n t k 2"] | None = None
+    velocities: Float[np.ndarray, "n t k 2"] | None = None
+    radii: Float[np.ndarray, "n t k"] | None = None
+    masks: UInt8[np.ndarray, "n t h w"] | None = None
+    actions: Int[np.ndarray, "n t"] | None = None
+    rewards: Float[np.ndarray, "n t"] | None = None
+    coord_limit: float | None = None
+    num_actions: int = 0
+    simulator: str | None = None
+    notes: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+
+def read_sequences(
+    path: str | Path,
+    index: int | None = None,
+    image_size: tuple[int, int] | None = None,
+    max_frames: int | None = None,
+) -> Sequences:
+    """Read a dataset (.h5, .hdf5), `frames` in an .npz ("n t h w 3" or "t h w 3", uint8), or a video file.
+
+    index: the one sequence to read, by default all.
+    image_size: height and width that the frames must have. Videos are cropped to the middle and resized
+        to it; of the others, any other size is an error.
+    max_frames: read no more than the first so many frames.
+
+    Raises UserError, in one line with a remedy, for whatever cannot be read.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"{path}: no such file; make a dataset with python -m data_gen")
+    time = slice(0, max_frames)
+    if path.suffix in (".h5", ".hdf5"):
+        found = _from_dataset(path, index, time)
+    elif path.suffix == ".npz":
+        found = _from_npz(path, index, time)
+    elif path.suffix.lower() in VIDEOS:
+        _select(path, 1, index)
+        found = _from_video(path, image_size, max_frames)
+    else:
+        raise UserError(
+            f"{path}: unknown kind of file; give a dataset .h5, an .npz or a video ({' '.join(VIDEOS)})"
+        )
+    size = found.frames.shape[2:4]
+    if image_size is not None and size != tuple(image_size):
+        raise UserError(
+            f"{path}: frames are {_size(size)}, the model takes {_size(image_size)}; "
+            "give data of that size or another model"
+        )
+    return found
+
+
+def _from_dataset(path: Path, index: int | None, time: slice) -> Sequences:
+    keys = {
+        "imgs": "frames",
+        "positions": "positions",
+        "velocities": "velocities",
+        "sizes": "radii",
+        "masks": "masks",
+        "actions": "actions",
+        "rewards": "rewards",
+    }
+    with reading(path):
+        info = read_info(path)
+        chosen = _select(path, info.sequences, index)
+        with open_dataset(path) as file:
+            arrays = {name: file[key][chosen, time] for key, name in keys.items() if key in file}
+    return Sequences(
+        name=str(path),
+        coord_limit=info.coord_limit,
+        num_actions=info.num_actions,
+        simulator=info.simulator,
+        **arrays,
+    )
+
+
+def _from_npz(path: Path, index: int | None, time: slice) -> Sequences:
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            if "frames" not in arrays:
+                held = ", ".join(arrays) or "nothing"
+                raise UserError(f"{path}: holds {held}, but no key frames (uint8, n t h w 3 or t h w 3)")
+            frames = arrays["frames"]
+    except (OSError, EOFError, zipfile.BadZipFile) as error:
+        raise UserError(f"{path}: cannot be read ({error}); write it again with numpy.savez") from None
+    except ValueError as error:
+        if isinstance(error, UserError):
+            raise
+        raise UserError(f"{path}: frames must be a plain array of uint8") from None
+    if frames.ndim == 4:
+        frames = frames[None]
+    if frames.ndim != 5 or frames.shape[-1] != 3 or frames.dtype != np.uint8 or not frames.size:
+        raise UserError(
+            f"{path}: frames has shape {frames.shape} and type {frames.dtype}; "
+            "must be uint8 of shape (n, t, h, w, 3) or (t, h, w, 3)"
+        )
+    return Sequences(name=str(path), frames=frames[_select(path, len(frames), index), time])
+
+
+def _from_video(path: Path, image_size: tuple[int, int] | None, max_frames: int | None) -> Sequences:
+    # It takes a second to import, and only videos need it.
+    from moviepy import VideoFileClip
+
+    frames, notes, size = [], (), None
+    try:
+        with VideoFileClip(str(path), audio=False) as clip:
+            for frame in clip.iter_frames(dtype="uint8"):
+                size = frame.shape[:2]
+                frames.append(frame[..., :3] if image_size is None else _fit(frame, image_size))
+                if len(frames) == max_frames:
+                    break
+    except (OSError, KeyError, IndexError, ValueError):
+        frames = []
+    if not frames:
+        raise UserError(f"{path}: is no video that ffmpeg can read; convert it to .mp4")
+    if image_size is not None and size != tuple(image_size):
+        notes = (f"{path}: frames of {_size(size)} cropped to the middle and resized to {_size(image_size)}",)
+    return Sequences(name=str(path), frames=np.stack(frames)[None], notes=notes)
+
+
+def _fit(frame: np.ndarray, image_size: tuple[int, int]) -> np.ndarray:
+    """The middle of a frame "h w 3", as large as the wanted shape allows, averaged down to it."""
+    (height, width), (wanted_height, wanted_width) = frame.shape[:2], image_size
+    scale = min(height / wanted_height, width / wanted_width)
+    crop_height, crop_width = scale * wanted_height, scale * wanted_width
+    left, top = (width - crop_width) / 2, (height - crop_height) / 2
+    image = Image.fromarray(frame[..., :3])
+    box = (left, top, left + crop_width, top + crop_height)
+    return np.asarray(image.resize((wanted_width, wanted_height), Image.Resampling.BOX, box=box))
+
+
+def _select(path: Path, sequences: int, index: int | None) -> slice:
+    if index is None:
+        return slice(None)
+    if not 0 <= index < sequences:
+        raise UserError(f"{path}: index={index}, but it holds sequences 0 to {sequences - 1}")
+    return slice(index, index + 1)
+
+
+def _size(size: tuple[int, int]) -> str:
+    return f"{size[1]}x{size[0]}"
