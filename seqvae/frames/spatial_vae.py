@@ -1,0 +1,96 @@
+"""A spatial VAE with a decoder: boxes with an appearance latent each, composed on a learned background.
+
+The fixed-K relative of AIR (Eslami et al. 2016, arXiv 1603.08575), with alpha masks as in SPACE (Lin et
+al. 2020, arXiv 2001.02407). Unlike SuPAIR it is a normalised density over colour frames.
+"""
+
+from __future__ import annotations
+
+from functools import reduce
+from typing import Any
+
+import torch
+from einops import rearrange
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from seqvae.distributions import gaussian_log_density
+from seqvae.layout import Field, StateLayout
+from seqvae.nn.encoders import STD_FLOOR
+from seqvae.nn.glimpse import read, write
+from seqvae.nn.mlp import mlp
+from seqvae.types import Evidence, Scene
+
+
+class SpatialVAE(nn.Module):
+    """p(x_t | z_t) = N(x_t; canvas(z_t), std^2): each slot's decoded glimpse, pasted at its box.
+
+    z holds size and position (half-widths) and `appearance`, from which a small network decodes colour and
+    alpha of a glimpse. With alphas a_k on the canvas, the objects together cover 1 - prod_k (1 - a_k) of
+    a pixel and share that in proportion to a_k; the background image shows through the rest.
+    std: the pixels' standard deviation, in units of the full range; the start value where it is learned.
+    """
+
+    unnormalised: frozenset[str] = frozenset()
+
+    def __init__(
+        self, height: int, width: int, channels: int, slots: int, encoder: Any,
+        appearance: int = 8, glimpse: int = 12, hidden: int = 64, std: float = 0.1, learn_std: bool = False,
+    ):
+        super().__init__()
+        self.height, self.width, self.channels, self.slots, self.glimpse = height, width, channels, slots, glimpse
+        self.layout = StateLayout((
+            Field("size", 2, "evidence"),
+            Field("position", 2, "product"),
+            Field("velocity", 2, "product", difference_of="position"),
+            Field("appearance", appearance, "product"),
+        ))
+        self.encoder = encoder(height=height, width=width, slots=slots)
+        self.look = mlp(channels * glimpse**2, hidden, 2 * appearance)
+        self.draw = mlp(appearance, hidden, hidden, (channels + 1) * glimpse**2)
+        self.backdrop = nn.Parameter(torch.zeros(channels, height, width))
+        self.log_std = nn.Parameter(torch.tensor(std).log(), requires_grad=learn_std)
+        with torch.no_grad():  # alpha starts as a blob in the middle of the box, so that a box has a centre
+            axis = torch.linspace(-1, 1, glimpse)
+            blob = 3 - 5 * (axis.square() + axis.square()[:, None])
+            self.draw[-1].bias.view(channels + 1, glimpse, glimpse)[-1].add_(blob)
+
+    def encode(self, video: Float[Tensor, "b t c h w"]) -> Evidence:
+        """Boxes from the encoder, appearance from what is seen in them."""
+        image = rearrange(video, "b t c h w -> (b t) c h w")
+        difference = (image - self.backdrop.detach()).abs().sum(1).clamp(max=1)
+        box, box_std = self.encoder(difference, torch.zeros_like(difference[0]))
+        size, position = box[..., :2].detach(), box[..., 2:].detach()
+        seen = rearrange(read(image, position, size, self.glimpse), "n k c i j -> n k (c i j)")
+        appearance, raw_std = self.look(seen).chunk(2, -1)
+        look_std = STD_FLOOR + nn.functional.softplus(raw_std - 1)
+        no_velocity = torch.zeros_like(position)  # one frame says nothing of it
+        mean = torch.cat([box, no_velocity, appearance], -1)
+        precision = torch.cat([box_std.pow(-2), no_velocity, look_std.pow(-2)], -1)
+        return Evidence(mean, precision).map(lambda x: x.unflatten(0, video.shape[:2]))
+
+    def terms(
+        self, video: Float[Tensor, "b t c h w"], z: Float[Tensor, "b t k d"], evidence: Any, context: Any
+    ) -> dict[str, Float[Tensor, "b t"]]:
+        """log p(x_t | z_t), nats a frame."""
+        with torch.autocast(video.device.type, enabled=False):
+            canvas = self.decode(z.float()).frames
+            density = gaussian_log_density(video.float(), canvas, self.log_std.exp() + STD_FLOOR)
+        return {"log_likelihood": density.sum((-3, -2, -1))}
+
+    def decode(self, z: Float[Tensor, "b t k d"], context: Any = None) -> Scene:
+        """The canvas, and the share that each slot has of each pixel."""
+        flat = rearrange(z, "b t k d -> (b t) k d")
+        size, position = flat[..., self.layout["size"]].clamp(0.02, 2), flat[..., self.layout["position"]]
+        drawn = self.draw(flat[..., self.layout["appearance"]]).sigmoid()
+        drawn = drawn.unflatten(-1, (self.channels + 1, self.glimpse, self.glimpse))
+        colour, alpha = drawn[:, :, :-1], drawn[:, :, -1:]
+        # pasted with colour premultiplied by alpha, so that the rim of a glimpse does not darken
+        pasted = write(torch.cat([colour * alpha, alpha], 2), position, size, self.height, self.width)
+        light, alpha = pasted[:, :, :-1], pasted[:, :, -1].clamp(0, 1)
+        covered = 1 - reduce(torch.mul, (1 - alpha).unbind(1))  # n h w
+        share = covered / alpha.sum(1).clamp_min(1e-6)
+        objects = light.sum(1) * share[:, None]
+        canvas = (objects + (1 - covered)[:, None] * self.backdrop).clamp(0, 1)
+        masks = alpha * share[:, None]
+        return Scene(canvas.unflatten(0, z.shape[:2]), masks.unflatten(0, z.shape[:2]))
