@@ -15,7 +15,7 @@ from seqvae.metrics.objects import (
     object_order,
     reorder,
 )
-from seqvae.metrics.pixels import grey, pixel_mse
+from seqvae.metrics.pixels import grey, pixel_mse, without_repeats
 from seqvae.metrics.segmentation import adjusted_rand_index, foreground_ari, mean_iou
 from seqvae.metrics.statistics import Estimate, estimate, estimate_ratio
 from seqvae.metrics.uncertainty import best_of, coverage
@@ -43,4 +43,5 @@ __all__ = [
     "pixel_mse",
     "reorder",
     "static",
+    "without_repeats",
 ]

@@ -51,10 +51,10 @@ def euclidean_error(
 def found(
     slots: Float[np.ndarray, "n t s 2"],
     truth: Float[np.ndarray, "n t k 2"],
-    radius: Float[np.ndarray, "n k"],
+    radius: Float[np.ndarray, "n t k"],
 ) -> Bool[np.ndarray, "n"]:
     """Whether in each frame given every object has a slot of its own within one radius."""
-    far = ~(distances(slots, truth) <= radius[:, None, :, None])  # a NaN distance is far
+    far = ~(distances(slots, truth) <= radius[..., None])  # a NaN distance is far
     n, t, k, s = far.shape
     if s < k:
         return np.zeros(n, dtype=bool)

@@ -11,6 +11,15 @@ def grey(frames: Float[np.ndarray, "*n h w c"]) -> Float[np.ndarray, "*n h w 1"]
     return np.minimum(frames.sum(-1, keepdims=True), 1)
 
 
+def without_repeats(frames: Float[np.ndarray, "*n h w c"]) -> Float[np.ndarray, "*n h w _"]:
+    """The one channel of frames that are grey in c channels; other frames as they are.
+
+    Models of grey frames decode to the data's channels. Summing equal channels would count them c times.
+    """
+    first = frames[..., :1]
+    return first if (frames == first).all() else frames
+
+
 def pixel_mse(
     predicted: Float[np.ndarray, "*n h w c"], truth: Float[np.ndarray, "*n h w c"]
 ) -> Float[np.ndarray, "*n"]:

@@ -33,6 +33,13 @@ def test_grey_is_the_clipped_channel_sum():
     np.testing.assert_allclose(metrics.grey(frame)[..., 0], [[0.5, 1.0]])
 
 
+def test_frames_whose_channels_agree_have_one():
+    colour = np.random.default_rng(0).random((2, 2, 2, 3))
+    grey_as_rgb = colour[..., :1].repeat(3, -1)
+    np.testing.assert_array_equal(metrics.without_repeats(grey_as_rgb), colour[..., :1])
+    np.testing.assert_array_equal(metrics.without_repeats(colour), colour)
+
+
 def test_pixel_mse_averages_pixels_and_channels():
     truth = np.zeros((2, 3, 2, 2, 3))
     predicted = truth.copy()
@@ -46,6 +53,12 @@ def test_static_and_linear():
     np.testing.assert_allclose(metrics.static(position, 2), [[[[0.1, -0.7]], [[0.1, -0.7]]]])
     expected = [[0.4, -0.75], [0.7, -0.8], [0.8, -0.8]]  # the third frame would be (1.0, -0.85)
     np.testing.assert_allclose(metrics.linear(position, velocity, 3, clamp=0.8)[0, :, 0], expected)
+
+
+def test_linear_stops_each_object_at_its_own_wall():
+    position, velocity = np.zeros((1, 2, 2)), np.ones((1, 2, 2))
+    path = metrics.linear(position, velocity, 2, clamp=np.array([[0.7, 0.9]]))
+    np.testing.assert_allclose(path[0, 1], [[0.7, 0.7], [0.9, 0.9]])
 
 
 def test_kinetic_energy():

@@ -64,7 +64,7 @@ def test_error_is_the_mean_distance_over_objects():
 
 def test_found_asks_for_a_slot_of_its_own():
     truth = over_time(LEFT, RIGHT)
-    radius = np.full((1, 2), 0.2)
+    radius = np.full((1, 8, 2), 0.2)
     assert metrics.found(over_time((0.5, 0.19), (-0.31, 0)), truth, radius).tolist() == [True]
     assert metrics.found(over_time((0.5, 0.21), (-0.31, 0)), truth, radius).tolist() == [False]
     near = over_time((0.0, 0.0), (0.1, 0.0))
@@ -73,11 +73,11 @@ def test_found_asks_for_a_slot_of_its_own():
 
 
 def test_found_holds_in_every_frame_and_for_every_radius():
-    truth, radius = over_time(LEFT, RIGHT), np.array([[0.2, 0.05]])
+    truth, radius = over_time(LEFT, RIGHT), np.tile([0.2, 0.05], (1, 8, 1))
     slots = truth.copy()
     slots[0, 5, 1, 1] = 0.1  # further than the second object's radius, in one frame
     assert metrics.found(slots, truth, radius).tolist() == [False]
-    assert metrics.found(slots[:, :5], truth[:, :5], radius).tolist() == [True]
+    assert metrics.found(slots[:, :5], truth[:, :5], radius[:, :5]).tolist() == [True]
     assert metrics.found(slots[:, :, :1], truth, radius).tolist() == [False]  # a slot too few
 
 

@@ -1,0 +1,22 @@
+"""The evaluation protocol: numbers, with their standard errors, and the files that hold them."""
+
+from seqvae.evaluate.bounds import Bound, bound
+from seqvae.evaluate.longrun import long_rollouts
+from seqvae.evaluate.objects import Truth
+from seqvae.evaluate.protocol import score
+from seqvae.evaluate.report import Report, write_report
+from seqvae.evaluate.samples import uncertainty
+from seqvae.evaluate.scores import Curve, Scores
+
+__all__ = [
+    "Bound",
+    "Curve",
+    "Report",
+    "Scores",
+    "Truth",
+    "bound",
+    "long_rollouts",
+    "score",
+    "uncertainty",
+    "write_report",
+]

@@ -1,0 +1,62 @@
+"""What sampled futures are worth: the best of S, their mean, and the coverage of their intervals."""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Float
+
+from seqvae import metrics
+from seqvae.data.sources import Sequences
+from seqvae.evaluate.objects import Truth, slot_order
+from seqvae.evaluate.protocol import usable_horizon
+from seqvae.evaluate.scores import SHORT
+from seqvae.metrics import Estimate, estimate
+from seqvae.rollout import roll_out
+from seqvae.sequence import SequenceModel
+from seqvae.types import UserError
+
+LEVELS = (0.5, 0.9)
+ENOUGH = 19  # samples, for the 90 % interval
+
+
+def uncertainty(
+    model: SequenceModel,
+    sequences: Sequences,
+    samples: int = 20,
+    context: int = 8,
+    horizon: int | None = None,
+) -> dict[str, Estimate]:
+    """Position errors of sampled futures over predicted 1-10 and all, and the coverage of their intervals.
+
+    Each draw has an object order of its own. Coverage is the share of true coordinates inside the central
+    interval; a calibrated model has 0.5 and 0.9. Empty for models or data without positions.
+
+    Raises:
+        UserError: fewer than 19 samples, or what `score` raises.
+    """
+    if samples < ENOUGH:
+        raise UserError(f"samples={samples}: at least {ENOUGH}, as the 90 % interval needs them")
+    horizon = usable_horizon(sequences, context, horizon)
+    truth = Truth.of(sequences, context + horizon)
+    if truth is None or "position" not in model.layout:
+        return {}
+    draws = np.stack([_draw(model, sequences, truth, context, horizon) for _ in range(samples)])
+    future = truth.positions[:, context:]
+    errors = np.stack([metrics.euclidean_error(draw, future) for draw in draws])
+    result = {}
+    for length in sorted({min(SHORT, horizon), horizon}):
+        near, name = errors[:, :, :length], f"1_{length}"
+        result[f"best_of_{samples}_{name}"] = estimate(metrics.best_of(near))
+        result[f"mean_of_{samples}_{name}"] = estimate(near.mean(0))
+        for level in LEVELS:
+            share = metrics.coverage(draws[:, :, :length], future[:, :length], level)
+            result[f"coverage_{level:.0%}_{name}".replace("%", "")] = estimate(share)
+    return result
+
+
+def _draw(
+    model: SequenceModel, sequences: Sequences, truth: Truth, context: int, horizon: int
+) -> Float[np.ndarray, "n t k 2"]:
+    rollout = roll_out(model, sequences.frames, sequences.actions, context, horizon, sample=True)
+    positions = rollout.positions.astype(np.float64)
+    return metrics.reorder(positions, slot_order(positions, truth, context))[:, context:]

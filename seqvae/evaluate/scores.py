@@ -1,0 +1,81 @@
+"""The protocol's numbers: error curves of a model and of the baselines beside it, and what they sum up to.
+
+After the evaluation of STOVE (Kossen et al. 2020, arXiv 1910.02425). Frames count from 1: after 8 frames of
+context, predicted frame 1 is frame 9. All lengths are in half-widths.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from jaxtyping import Float
+
+from seqvae.metrics import Estimate, estimate, frames
+
+FIRST = 3  # the first frame with a full state: a velocity takes two frames to see
+ORDER = (3, 7)  # the frames that decide which slot is which object
+SHORT = 10  # the paper's horizon
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One error, sequence by sequence and frame by frame; `first` is the number of its first frame."""
+
+    errors: Float[np.ndarray, "n t"]
+    first: int
+
+    @property
+    def last(self) -> int:
+        return self.first + self.errors.shape[1] - 1
+
+    def over(self, first: int, last: int) -> Estimate | None:
+        """Mean over the frames first to last, None where the curve does not cover them."""
+        if last < first or first < self.first or last > self.last:
+            return None
+        return estimate(self.errors[:, frames(first - self.first + 1, last - self.first + 1)])
+
+    def by_frame(self) -> dict[int, Estimate]:
+        """Frame number -> mean over sequences."""
+        return {self.first + i: estimate(column) for i, column in enumerate(self.errors.T)}
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What an evaluation found.
+
+    curves: row (the model, a baseline) -> quantity (position_error, velocity_error, pixel_mse) -> curve.
+    shares: found, context_swap, and segmentation scores where there are masks.
+    """
+
+    n: int
+    context: int
+    horizon: int
+    curves: dict[str, dict[str, Curve]]
+    shares: dict[str, Estimate] = field(default_factory=dict)
+
+    def table(self) -> dict[str, dict[str, Estimate]]:
+        """Row -> column -> value; a baseline that only predicts has no column for the reconstruction."""
+        return {
+            row: {
+                column: value
+                for quantity, curve in by_quantity.items()
+                for column, value in self._columns(quantity, curve).items()
+            }
+            for row, by_quantity in self.curves.items()
+        }
+
+    def numbers(self) -> dict[str, float]:
+        """The model's own row and shares, as plain numbers."""
+        return {name: value.mean for name, value in (self.table().get("model", {}) | self.shares).items()}
+
+    def _columns(self, quantity: str, curve: Curve) -> dict[str, Estimate]:
+        begin = self.context + 1
+        short = curve.over(begin, self.context + SHORT) if self.horizon >= SHORT else None
+        columns = {
+            f"{quantity}_reconstruction": curve.over(FIRST, self.context),
+            f"{quantity}_1_{SHORT}": short,
+            f"{quantity}_1_{SHORT}_sum": None if short is None else short * SHORT,
+            f"{quantity}_1_{self.horizon}": curve.over(begin, self.context + self.horizon),
+        }
+        return {name: value for name, value in columns.items() if value is not None}

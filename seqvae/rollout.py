@@ -1,0 +1,199 @@
+"""Open-loop futures: filter a few frames, imagine the rest, in blocks so that memory stays bounded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
+import torch
+from einops import rearrange
+from jaxtyping import Float, Int, UInt8
+from torch import Tensor
+
+from seqvae.data.frames import prev_actions, to_video
+from seqvae.sequence import SequenceModel
+from seqvae.types import Trace, UserError
+
+SEQUENCES = 64  # filtered and imagined at once
+DECODED = 1024  # frames decoded at once
+NUMBERS = 2**25  # pixels of decoded frames held at once: 128 MiB
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """What a model made of n sequences: `context` frames filtered, all later ones imagined.
+
+    z: latent states. positions, velocities, extents (half-widths and -heights of boxes): in half-widths,
+    None for models without. frames in [0, 1] and masks: None unless decoded, masks also for models
+    without. Of several samples each is a Rollout of its own.
+    """
+
+    z: Float[np.ndarray, "n t k d"]
+    context: int
+    positions: Float[np.ndarray, "n t k 2"] | None = None
+    velocities: Float[np.ndarray, "n t k 2"] | None = None
+    extents: Float[np.ndarray, "n t k 2"] | None = None
+    frames: Float[np.ndarray, "n t h w c"] | None = None
+    masks: Float[np.ndarray, "n t k h w"] | None = None
+
+    @property
+    def first_predicted(self) -> int:
+        """The array index of the first frame that the model has not seen."""
+        return self.context
+
+
+def roll_out(
+    model: SequenceModel,
+    frames: UInt8[np.ndarray, "n t h w c"],
+    actions: Int[np.ndarray, "n t"] | None = None,
+    context: int = 8,
+    horizon: int = 92,
+    sample: bool = False,
+    decode: bool = False,
+) -> Rollout:
+    """Filter frames 1 to `context` and imagine `horizon` more, for all sequences.
+
+    frames and actions as on disk; of frames only the context is looked at. By default everything is
+    deterministic: the posterior's and the transition's point estimates. With sample=True both are drawn
+    from, so that draws differ by the noise of the future and by what is not known of the present.
+
+    Raises:
+        UserError: too few frames, or actions missing or too few.
+    """
+    blocks = roll_out_blocks(model, frames, actions, context, horizon, sample, decode)
+    return _joined([rollout for _, rollout in blocks])
+
+
+def roll_out_blocks(
+    model: SequenceModel,
+    frames: UInt8[np.ndarray, "n t h w c"],
+    actions: Int[np.ndarray, "n t"] | None = None,
+    context: int = 8,
+    horizon: int = 92,
+    sample: bool = False,
+    decode: bool = False,
+) -> Iterator[tuple[slice, Rollout]]:
+    """`roll_out` of some sequences at a time, with their place in n, where all would not fit in memory."""
+    actions = check_lengths(model, frames, actions, context, horizon)
+    size = SEQUENCES
+    if decode:
+        size = max(1, min(size, NUMBERS // ((context + horizon) * frames[0, 0].size)))
+    for where in _blocks(len(frames), size):
+        acts = None if actions is None else actions[where]
+        with torch.inference_mode():
+            trace = _filter(model, frames[where, :context], acts, sample)
+            if horizon > 0:
+                # actions[:, t] leads from frame t to t + 1: the first is that of the last context frame
+                ahead = None if acts is None else acts[:, context - 1 : context - 1 + horizon]
+                future = model.imagine(trace.carry, horizon, _tensor(ahead, model), sample)
+                trace = _concatenated(trace, future)
+            yield where, _rollout(model, trace, context, decode)
+
+
+def imagine_far(
+    model: SequenceModel,
+    frames: UInt8[np.ndarray, "n t h w c"],
+    context: int,
+    horizon: int,
+    chunk: int = 100,
+) -> Iterator[Float[Tensor, "n _ k d"]]:
+    """States of a long deterministic rollout, `chunk` frames at a time; first that of the last context frame.
+
+    Nothing is kept, so any horizon fits in memory.
+
+    Raises:
+        UserError: the model needs actions, of which no data holds enough.
+    """
+    check_lengths(model, frames, None, context, horizon)
+    with torch.inference_mode():
+        trace = _filter(model, frames[:, :context], None, sample=False)
+        yield trace.z[:, -1:]
+        for done in range(0, horizon, chunk):
+            trace = model.imagine(trace.carry, min(chunk, horizon - done), None, False)
+            yield trace.z
+
+
+def check_lengths(
+    model: SequenceModel, frames: np.ndarray, actions: np.ndarray | None, context: int, horizon: int
+) -> np.ndarray | None:
+    """The actions that the model follows (None if it takes none), when frames and actions are enough.
+
+    Raises:
+        UserError: fewer frames than the context, or actions missing or too few.
+    """
+    if context < 1 or horizon < 0:
+        raise UserError(f"context={context} horizon={horizon}: expected at least 1 and 0")
+    if frames.shape[1] < context:
+        raise UserError(f"context={context}: the sequences have only {frames.shape[1]} frames")
+    spec = getattr(model, "spec", None)
+    if spec is None or not spec.actions:
+        return None
+    if actions is None:
+        raise UserError(f"the model follows one of {spec.actions} actions a frame, and the data has none")
+    known = actions.shape[1] - context + 1
+    if horizon > known:
+        raise UserError(f"horizon={horizon}: the data has actions for {known} frames after the context")
+    return actions
+
+
+def device_of(model: SequenceModel) -> torch.device:
+    """Where the model's numbers are; the CPU for a model without any."""
+    some = next(model.parameters(), None)
+    some = next(model.buffers(), None) if some is None else some
+    return torch.device("cpu") if some is None else some.device
+
+
+def _filter(model: SequenceModel, frames: np.ndarray, actions: np.ndarray | None, sample: bool) -> Trace:
+    video = to_video(_tensor(frames, model))
+    before = None if actions is None else _tensor(prev_actions(actions)[:, : frames.shape[1]], model)
+    return model.filter(video, before, sample=sample)
+
+
+def _tensor(x: np.ndarray | Tensor | None, model: SequenceModel) -> Tensor | None:
+    return None if x is None else torch.as_tensor(x, device=device_of(model))
+
+
+def _blocks(n: int, size: int) -> Iterator[slice]:
+    for start in range(0, n, size):
+        yield slice(start, min(start + size, n))
+
+
+def _concatenated(past: Trace, future: Trace) -> Trace:
+    """States and contexts of both, enough to decode; the densities stay those of the past."""
+    context = None if past.context is None else torch.cat([past.context, future.context], 1)
+    return replace(past, z=torch.cat([past.z, future.z], 1), context=context, carry=future.carry)
+
+
+def _rollout(model: SequenceModel, trace: Trace, context: int, decode: bool) -> Rollout:
+    frames, masks = _decoded(model, trace) if decode else (None, None)
+    extents = trace.z[..., model.layout["size"]] if "size" in model.layout else None
+    tensors = {
+        "z": trace.z,
+        "positions": model.positions(trace.z),
+        "velocities": model.velocities(trace.z),
+        "extents": extents if extents is not None and extents.shape[-1] == 2 else None,
+        "frames": frames,
+        "masks": masks,
+    }
+    return Rollout(context=context, **{n: None if x is None else x.cpu().numpy() for n, x in tensors.items()})
+
+
+def _decoded(model: SequenceModel, trace: Trace) -> tuple[Tensor, Tensor | None]:
+    """Frames "b t h w c" and masks of a trace, a few frames of all its sequences at a time."""
+    b, length = trace.z.shape[:2]
+    step = max(1, DECODED // b)
+    scenes = []
+    for start in range(0, length, step):
+        part = slice(start, start + step)
+        context = None if trace.context is None else trace.context[:, part]
+        scenes.append(model.decode(replace(trace, z=trace.z[:, part], context=context)))
+    frames = torch.cat([scene.frames for scene in scenes], 1)
+    masks = None if scenes[0].masks is None else torch.cat([scene.masks for scene in scenes], 1)
+    return rearrange(frames, "b t c h w -> b t h w c"), masks
+
+
+def _joined(rollouts: list[Rollout]) -> Rollout:
+    arrays = {f.name: [getattr(r, f.name) for r in rollouts] for f in fields(Rollout) if f.name != "context"}
+    whole = {name: None if parts[0] is None else np.concatenate(parts) for name, parts in arrays.items()}
+    return Rollout(context=rollouts[0].context, **whole)
