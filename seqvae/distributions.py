@@ -53,7 +53,7 @@ def point(q: Distribution) -> Tensor:
 
 
 def product(mean: Tensor, precision: Tensor, prior: Normal) -> Normal:
-    """The normalised product N(mean, 1/precision) * prior; precision 0 gives the prior back."""
-    prior_precision = prior.std.square().reciprocal()
-    total = prior_precision + precision
-    return Normal((prior_precision * prior.mean + precision * mean) / total, total.rsqrt())
+    """The normalised product N(mean, 1/precision) * prior; precision 0 gives the prior back, bit by bit."""
+    ratio = precision * prior.std.square()
+    gain = ratio / (1 + ratio)
+    return Normal(prior.mean + gain * (mean - prior.mean), prior.std * (1 + ratio).rsqrt())

@@ -98,7 +98,8 @@ class SequenceModel(nn.Module):
             z = choose(transition.prior)
             state = self.dynamics.update(state, z, None)
             steps.append(_Step(z, transition.prior, None, None, transition.context))
-        return _trace(steps, Carry(state, carry.posterior))
+        # the frame before the next one has not been seen
+        return _trace(steps, Carry(state, self.posterior.init(z.shape[0], z)))
 
     def decode(self, trace: Trace) -> Scene:
         """The frames that the states of a trace stand for."""

@@ -52,9 +52,9 @@ class Evidence:
         return self.map(lambda x: x[:, t])
 
     def observed(self, seen: Bool[Tensor, "b t"]) -> Evidence:
-        """The same evidence with nothing known of the frames that were not seen."""
-        precision = self.precision * seen[..., None, None]
-        return Evidence(self.mean, precision, self.features)
+        """The same evidence with nothing known of the frames that were not seen, whatever their pixels."""
+        mean, precision = (x.masked_fill(~seen[..., None, None], 0) for x in (self.mean, self.precision))
+        return Evidence(mean, precision, self.features)
 
 
 @dataclass(frozen=True)

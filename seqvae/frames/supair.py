@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from seqvae.layout import Field, StateLayout
 from seqvae.nn.glimpse import box_cover, pixel_centres, read, sample_points, write
+from seqvae.nn.precision import in_full_precision
 from seqvae.nn.spn import RatSPN
 from seqvae.types import Evidence, Scene
 
@@ -64,6 +65,7 @@ class SuPAIR(nn.Module):
         precision = torch.cat([std.square().reciprocal(), no_velocity], -1)
         return Evidence(mean, precision).map(lambda x: x.unflatten(0, video.shape[:2]))
 
+    @in_full_precision
     def terms(
         self, video: Float[Tensor, "b t c h w"], z: Float[Tensor, "b t k d"], evidence: Any, context: Any
     ) -> dict[str, Float[Tensor, "b t"]]:
