@@ -1,0 +1,8 @@
+"""python -m seqvae COMMAND key=value ..."""
+
+import sys
+
+from seqvae.cli.main import main
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

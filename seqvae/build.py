@@ -1,0 +1,190 @@
+"""From plain data to a model: a small instantiator, and the joining of frame model, posterior and dynamics.
+
+A config is a nested dict. A dict with the key `_target_` stands for an object of this package: the target's
+dotted name, and its arguments beside it. With `_partial_: true` it stands for a factory that takes the
+remaining arguments later. Targets outside of `seqvae` are refused, so that a config cannot run foreign code.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import inspect
+import types
+import typing
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass
+from difflib import get_close_matches
+from typing import Any
+
+from seqvae.sequence import SequenceModel
+from seqvae.types import UserError
+
+PACKAGE = "seqvae."
+SCALARS = (bool, int, float, str)
+
+
+@dataclass(frozen=True)
+class DataSpec:
+    """What a model has to know of its data: image size, number of actions and objects, coordinates.
+
+    actions: number of discrete actions, 0 without. objects: None where the data does not say.
+    coord_limit: positions on disk lie in [0, coord_limit]; None where the data has no positions.
+    """
+
+    height: int
+    width: int
+    channels: int
+    actions: int = 0
+    objects: int | None = None
+    coord_limit: float | None = None
+
+    def require_same_input(self, other: DataSpec, name: str) -> None:
+        """Raise UserError unless data of `other`, read from `name`, fits a model built for this one."""
+        for key in ("height", "width", "channels", "actions"):
+            ours, theirs = getattr(self, key), getattr(other, key)
+            if ours != theirs:
+                raise UserError(f"{name}: {key} is {theirs}, but the model was trained with {key} {ours}")
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def build(config: Mapping[str, Any], spec: DataSpec) -> SequenceModel:
+    """The model that `config` describes, for data of `spec`; it keeps both as `.config` and `.spec`.
+
+    config: `frame`, `posterior` and `dynamics`, each with a `_target_`, and optionally `slots` (by default
+    the data's object count). The dynamics appends its own fields to the frame model's layout.
+
+    Raises:
+        UserError: a key is unknown or missing, a target lies outside of seqvae, or slots are not known.
+    """
+    _check_names("model", config, required=("frame", "posterior", "dynamics"), optional=("slots",))
+    slots = config.get("slots") or spec.objects
+    if slots is None:
+        raise UserError("model.slots: the data does not say how many objects it shows, so give a number")
+    frame = instantiate(
+        config["frame"], "model.frame",
+        height=spec.height, width=spec.width, channels=spec.channels, slots=slots,
+    )
+    dynamics = instantiate(
+        config["dynamics"], "model.dynamics",
+        frame_layout=frame.layout, slots=frame.slots, actions=spec.actions,
+    )
+    posterior = instantiate(config["posterior"], "model.posterior", layout=dynamics.layout)
+    model = SequenceModel(frame, posterior, dynamics)
+    model.spec, model.config = spec, dict(config)
+    return model
+
+
+def instantiate(config: Mapping[str, Any], key: str, **given: Any) -> Any:
+    """The object that `config` stands for, with the arguments of the config and the `given` ones.
+
+    key: where the config stands, for messages ("model.frame").
+
+    Raises:
+        UserError: the target is foreign or unknown, or an argument is unknown, missing or of the wrong type.
+    """
+    if not isinstance(config, Mapping) or "_target_" not in config:
+        raise UserError(f"{key}: expected a mapping with a _target_, got {config!r}")
+    make = _locate(config["_target_"], key)
+    partial = config.get("_partial_", False)
+    arguments = {
+        name: _nested(value, f"{key}.{name}") for name, value in config.items()
+        if name not in ("_target_", "_partial_")
+    }
+    for name in given:
+        if name in arguments:
+            raise UserError(f"{key}.{name}: is set by the data or by another part; leave it out")
+    arguments |= given
+    _check_arguments(make, key, arguments, partial)
+    return functools.partial(make, **arguments) if partial else make(**arguments)
+
+
+def did_you_mean(name: str, known: Iterable[str], n: int = 3) -> str:
+    """The end of a message about an unknown name: near matches if there are any, else all that is known."""
+    known = sorted(known)
+    near = get_close_matches(name, known, n=n, cutoff=0.6)
+    if near:
+        return "did you mean " + " or ".join(near) + "?"
+    return "known: " + ", ".join(known) if known else "none is accepted here"
+
+
+def _nested(value: Any, key: str) -> Any:
+    if isinstance(value, Mapping):
+        if "_target_" in value:
+            return instantiate(value, key)
+        return {name: _nested(item, f"{key}.{name}") for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(_nested(item, f"{key}[{i}]") for i, item in enumerate(value))
+    return value
+
+
+def _locate(target: Any, key: str) -> Callable[..., Any]:
+    """The class or function of a dotted name, if it is one that this package defines itself."""
+    if not isinstance(target, str) or not target.startswith(PACKAGE):
+        raise UserError(f"{key}._target_: only names inside {PACKAGE} are allowed, got {target!r}")
+    module_name, _, name = target.rpartition(".")
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        # a missing third-party package inside one of our modules is another fault: let that one speak
+        if not (error.name or "").startswith(PACKAGE):
+            raise
+        raise UserError(f"{key}._target_: there is no module {error.name}") from None
+    found = getattr(module, name, None)
+    # `seqvae.build.importlib` is reachable through this package, yet not part of it
+    if not callable(found) or not getattr(found, "__module__", "").startswith(PACKAGE):
+        ours = [n for n, v in vars(module).items() if getattr(v, "__module__", "") == module_name]
+        raise UserError(f"{key}._target_: {module_name} has no {name}; {did_you_mean(name, ours)}")
+    return found
+
+
+def _check_arguments(make: Callable[..., Any], key: str, arguments: dict[str, Any], partial: bool) -> None:
+    parameters = inspect.signature(make).parameters
+    if not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+        required = [] if partial else [n for n, p in parameters.items() if p.default is p.empty]
+        _check_names(key, arguments, required, parameters)
+    annotations = _annotations(make)
+    for name, value in arguments.items():
+        expected = annotations.get(name)
+        if expected is not None and not _fits(value, expected):
+            words = " or ".join("null" if t is types.NoneType else t.__name__ for t in expected)
+            raise UserError(f"{key}.{name}: expected {words}, got {value!r}")
+
+
+def _check_names(
+    key: str, given: Mapping, required: Iterable[str], optional: Iterable[str]
+) -> None:
+    required = list(required)
+    known = [*required, *(name for name in optional if name not in required)]
+    for name in given:
+        if name not in known:
+            accepted = ", ".join(known) or "nothing"
+            raise UserError(f"{key}.{name}: unknown; accepted: {accepted}")
+    missing = [name for name in required if name not in given]
+    if missing:
+        raise UserError(f"{key}: needs {', '.join(missing)}; accepted: {', '.join(known)}")
+
+
+def _annotations(make: Callable[..., Any]) -> dict[str, tuple[type, ...]]:
+    """Argument -> its types, for those annotated with nothing but plain scalars (and None)."""
+    function = make.__init__ if inspect.isclass(make) else make
+    try:
+        hints = typing.get_type_hints(function)
+    except NameError:  # an annotation that only a shape checker can read
+        return {}
+    plain = {}
+    for name, hint in hints.items():
+        kinds = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+        if all(kind in (*SCALARS, types.NoneType) for kind in kinds):
+            plain[name] = kinds
+    return plain
+
+
+def _fits(value: Any, kinds: tuple[type, ...]) -> bool:
+    if isinstance(value, bool):
+        return bool in kinds
+    if isinstance(value, int) and float in kinds:
+        return True
+    return isinstance(value, kinds)

@@ -1,0 +1,172 @@
+"""Checkpoint files: everything that is needed to use a model, or to continue its training.
+
+A checkpoint is one dict of plain data and tensors, and is read with `weights_only=True`, so that opening one
+runs no code. Files are written under a temporary name and renamed when whole: a checkpoint that exists is
+complete, at whatever moment the process was killed.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import tempfile
+import zipfile
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from seqvae.build import DataSpec, build
+from seqvae.sequence import SequenceModel
+from seqvae.types import UserError
+
+FORMAT = "seqvae.checkpoint"
+VERSION = 1  # raise with every change of the layout, and keep reading the older ones
+BEST, LAST = "best.pt", "last.pt"
+TEMPORARY = ".tmp-"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """The content of a checkpoint file.
+
+    step: number of updates behind it. model: the state dict (averaged weights, where an average is kept).
+    config: the whole run's config, of which `config["model"]` builds the model for data of `spec`. scores:
+    what the last validation found. training: optimiser, RNG states and so on; None in files that are only
+    to be used, not continued.
+    """
+
+    step: int
+    config: dict[str, Any]
+    spec: DataSpec
+    model: dict[str, Tensor]
+    scores: dict[str, float] = field(default_factory=dict)
+    training: dict[str, Any] | None = None
+
+    def build(self, name: str | Path = "checkpoint") -> SequenceModel:
+        """The model with its weights, on the CPU, in evaluation mode.
+
+        Raises:
+            UserError: the weights do not fit the model of the config.
+        """
+        model = build(self.config["model"], self.spec)
+        try:
+            model.load_state_dict(self.model)
+        except RuntimeError as error:
+            raise UserError(f"{name}: holds the weights of another model: {_first_problem(error)}") from None
+        return model.eval()
+
+
+def save(path: Path, checkpoint: Checkpoint) -> None:
+    """Write a checkpoint, whole or not at all."""
+    content = {f.name: getattr(checkpoint, f.name) for f in fields(checkpoint)}
+    content["spec"] = checkpoint.spec.as_dict()
+    write_whole(path, lambda file: torch.save({"format": FORMAT, "version": VERSION, **content}, file))
+
+
+def write_whole(path: Path, write) -> None:
+    """Call write(binary file) so that `path` afterwards holds all of it, or is as it was before."""
+    handle, temporary = tempfile.mkstemp(prefix=TEMPORARY, suffix=path.suffix, dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o666 & ~_umask())  # mkstemp's own mode shuts out everybody else
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    _sync_folder(path.parent)
+
+
+def load(path: Path, device: str | torch.device = "cpu") -> Checkpoint:
+    """Read a checkpoint file; its tensors go to `device`.
+
+    Raises:
+        UserError: the file is missing, truncated, no checkpoint, or written by a newer version.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"{path}: no such checkpoint")
+    try:
+        content = torch.load(path, map_location=device, weights_only=True)
+    except pickle.UnpicklingError:
+        raise UserError(f"{path}: is no seqvae checkpoint, or holds objects that could run code") from None
+    except (RuntimeError, EOFError, ValueError, KeyError, OSError, zipfile.BadZipFile):
+        raise UserError(f"{path}: is no seqvae checkpoint, or is damaged") from None
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise UserError(f"{path}: is no seqvae checkpoint")
+    if content["version"] > VERSION:
+        newest = f"this seqvae reads up to {VERSION}"
+        raise UserError(f"{path}: has format version {content['version']}, {newest}; update seqvae")
+    known = {f.name: content[f.name] for f in fields(Checkpoint)}
+    return Checkpoint(**known | {"spec": DataSpec(**content["spec"])})
+
+
+def find(run_or_file: str | Path, which: str = "best") -> Path:
+    """The checkpoint file of a run folder (`which`: "best" or "last"), or the file itself.
+
+    A run that has had no validation yet has no best checkpoint: then it is the last one.
+
+    Raises:
+        UserError: there is none.
+    """
+    path = Path(run_or_file)
+    if which not in ("best", "last"):
+        raise UserError(f"which={which}: expected best or last")
+    if not path.exists():
+        raise UserError(f"{path}: no such run or checkpoint")
+    if path.is_file():
+        return path
+    names = [BEST, LAST] if which == "best" else [LAST]
+    for name in names:
+        if (path / name).is_file():
+            return path / name
+    raise UserError(f"{path}: has no checkpoint ({' or '.join(names)})")
+
+
+def load_model(
+    run_or_file: str | Path, device: str | torch.device = "cpu", which: str = "best"
+) -> SequenceModel:
+    """A trained model in evaluation mode, with its `.config` and `.spec`.
+
+    run_or_file: a run's folder or a checkpoint file. which: "best" by validation, or "last".
+
+    Raises:
+        UserError: there is no such file, or it is none that this version can read.
+    """
+    path = find(run_or_file, which)
+    return load(path).build(path).to(device)
+
+
+def remove_temporaries(folder: Path) -> None:
+    """Delete what a killed process left half-written in `folder`."""
+    for leftover in folder.glob(TEMPORARY + "*"):
+        leftover.unlink(missing_ok=True)
+
+
+def _first_problem(error: RuntimeError) -> str:
+    """One line of load_state_dict's many."""
+    lines = [line.strip() for line in str(error).splitlines()[1:] if line.strip()]
+    return lines[0][:160] if lines else str(error)[:160]
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the renaming itself survive a power cut (where the system can sync a folder)."""
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

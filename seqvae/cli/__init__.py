@@ -1,0 +1,1 @@
+"""The command line: it wires, the rest of the package does the work."""

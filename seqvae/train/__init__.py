@@ -1,0 +1,1 @@
+"""Training: one loop, and the small things it is made of."""

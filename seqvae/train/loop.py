@@ -1,0 +1,208 @@
+"""The training loop: update, log, validate, save; stop when the budget is spent or someone asks."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+
+from seqvae import checkpoint as files
+from seqvae.checkpoint import Checkpoint
+from seqvae.sequence import SequenceModel
+from seqvae.train.collapse import signs, slot_numbers
+from seqvae.train.interrupt import Interrupt
+from seqvae.train.logbook import Logbook
+from seqvae.train.meter import Meter
+from seqvae.train.options import Options
+from seqvae.train.progress import Progress
+from seqvae.train.seed import own_randomness, restore_rng, rng_state
+from seqvae.train.update import Learner, Update
+from seqvae.train.validation import Report
+
+GRACE = 0.05  # share of the budget in which slots may still look for their objects without a warning
+
+
+@runtime_checkable
+class Clips(Protocol):
+    """Training clips on the model's device (a dataclass), as a pure function of seed and step."""
+
+    def batch(
+        self, step: int, batch_size: int, clip_length: int, seed: int, rank: int = 0, world_size: int = 1
+    ) -> Any: ...
+
+
+class NotFinite(RuntimeError):
+    """The loss or its gradient is not finite; told in one line."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a training ended: after `step` updates; by signal number `signal`, or None if it is complete."""
+
+    step: int
+    signal: int | None
+
+
+class Trainer:
+    """Trains one model in one run folder.
+
+    validate: model -> Report; it runs on a random stream of its own. config: the run's whole config as
+    plain data, kept in the checkpoints. Of several ranks only the first validates, logs and saves.
+    """
+
+    def __init__(
+        self, learner: Learner, clips: Clips, validate: Callable[[SequenceModel], Report], options: Options,
+        run: Path, config: dict[str, Any], seed: int, device: torch.device,
+    ):
+        self.learner, self.clips, self.validate, self.options = learner, clips, validate, options
+        self.run, self.config, self.seed, self.device = run, config, seed, device
+        self.model, self.ranks, self.budget = learner.model, learner.ranks, options.budget
+        self.step = 0
+        self.validated = 0  # the step of the last validation
+        self.best: float | None = None
+        self.scores: dict[str, float] = {}
+        self.elapsed = 0.0  # seconds of training, over all resumes
+        self.saved: tuple[int, float] = (0, 0.0)  # step and elapsed seconds of the last checkpoint
+        self.meter = Meter()
+        self.signs: set[str] = set()
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Continue from a checkpoint, with everything that later updates depend on."""
+        state = checkpoint.training
+        self.learner.restore(checkpoint.model, state["learner"])
+        self.step, self.scores = checkpoint.step, checkpoint.scores
+        self.validated, self.best, self.elapsed = state["validated"], state["best"], state["elapsed"]
+        self.saved = (self.step, self.elapsed)
+        # with more ranks than before, the new ones keep the streams that they were seeded with
+        if self.ranks.rank < len(state["rng"]):
+            restore_rng(state["rng"][self.ranks.rank], self.device)
+
+    def fit(self) -> Outcome:
+        """Train until the budget is spent, or until the first SIGINT or SIGTERM.
+
+        Raises:
+            NotFinite: the loss or gradient is not finite. The last checkpoint stays as it was, and the
+                batch is in the run folder.
+        """
+        frames = self.options.batch_size * self.options.clip_length
+        with contextlib.ExitStack() as stack:
+            if self.ranks.first:
+                self.log = stack.enter_context(contextlib.closing(Logbook(self.run, self.step)))
+            self.show = Progress(self.budget, frames, self.ranks.first)
+            stack.enter_context(contextlib.closing(self.show))
+            interrupt = stack.enter_context(Interrupt())
+            if self.step == 0:
+                self._save()
+            begin = time.monotonic() - self.elapsed
+            self.show.start(self.step)
+            while True:
+                spent = self.budget.spent(self.step, self.elapsed)
+                due = self.step % self.options.validate_every == 0 or spent
+                if due and self.validated != self.step:
+                    self._validate()
+                if spent:
+                    break
+                self._update()
+                stop, self.elapsed = self.ranks.agree(interrupt.signal or 0, time.monotonic() - begin)
+                if stop:
+                    self._save()
+                    return Outcome(self.step, int(stop))
+                if self.elapsed - self.saved[1] >= self.options.checkpoint_seconds:
+                    self._save()
+            self._save()
+        return Outcome(self.step, None)
+
+    def _batch(self, step: int) -> Any:
+        options, ranks = self.options, self.ranks
+        return self.clips.batch(
+            step, options.batch_size, options.clip_length, self.seed, ranks.rank, ranks.size
+        )
+
+    def _update(self) -> None:
+        progress = self.budget.progress(self.step, self.elapsed)
+        update = self.learner.gradient(self._batch(self.step), progress)
+        self.meter.add(self.step, update.numbers)
+        if self.device.type == "cpu":  # elsewhere looking means waiting, so it is left to log and checkpoint
+            self._require_finite()
+        self.learner.apply(self.step, progress)
+        self.step += 1
+        if self.step % self.options.log_every == 0:
+            self._require_finite()
+            if self.ranks.first:
+                self._log(update, progress)
+
+    def _require_finite(self) -> None:
+        found = self.meter.first_not_finite()
+        if found is None:
+            return
+        step, numbers = found
+        of_rank = f"_rank{self.ranks.rank}" if self.ranks.size > 1 else ""
+        path = self.run / f"notfinite_step{step}{of_rank}.pt"
+        content = {"step": step, "numbers": numbers, "batch": asdict(self._batch(step))}
+        files.write_whole(path, lambda file: torch.save(content, file))
+        names = ", ".join(name for name, value in numbers.items() if not math.isfinite(value))
+        kept = f"{self.run / files.LAST} (step {self.saved[0]})"
+        raise NotFinite(f"step {step}: {names} not finite; last good checkpoint: {kept}; the batch: {path}")
+
+    def _log(self, update: Update, progress: float) -> None:
+        numbers = self.meter.read()
+        pace = self.show.frames_per_second(self.step)
+        numbers |= {"lr": self.learner.lr(self.step - 1, progress), "frames_per_second": pace}
+        self.log.scalars("train", self.step, numbers | {"elapsed": self.elapsed})
+        frame, layout = self.model.frame, self.model.layout
+        slots = slot_numbers(update.trace, update.terms, layout, getattr(frame, "size_limits", None))
+        self.log.scalars("slots", self.step, slots)
+        self.show.update(self.step, self.elapsed, pace, {"loss": numbers["loss"]} | self._shown_scores())
+        if progress >= GRACE:
+            self._warn(signs(slots))
+        self.show.start(self.step)
+
+    def _shown_scores(self) -> dict[str, float]:
+        return {} if self.best is None else {"best": self.best}
+
+    def _warn(self, found: dict[str, str]) -> None:
+        """Tell each sign once, when it appears."""
+        for name, text in found.items():
+            if name not in self.signs:
+                self.log.warning(self.step, text)
+                self.show.say(f"warning, step {self.step}: {text}")
+        self.signs = set(found)
+
+    def _validate(self) -> None:
+        self._require_finite()
+        if self.ranks.first:
+            self.model.eval()
+            with self.learner.average_in_place(), own_randomness(self.seed, self.device):
+                report = self.validate(self.model)
+            self.scores = report.scores
+            self.log.scalars("validation", self.step, report.scores)
+            for name, image in report.images.items():
+                self.log.image(name, self.step, image)
+            self.show.say(f"validation, step {self.step}: {report}")
+            if self.best is None or report.criterion < self.best:
+                self.best = report.criterion
+                self._write(files.BEST)
+        self.validated = self.step
+        self.show.start(self.step)
+
+    def _save(self) -> None:
+        self._require_finite()
+        rng = self.ranks.gather(rng_state(self.device))
+        self.saved = (self.step, self.elapsed)
+        if self.ranks.first:
+            training = {
+                "learner": self.learner.state(), "rng": rng, "elapsed": self.elapsed,
+                "validated": self.validated, "best": self.best,
+            }
+            self._write(files.LAST, training)
+
+    def _write(self, name: str, training: dict[str, Any] | None = None) -> None:
+        state = self.learner.model_state()
+        content = Checkpoint(self.step, self.config, self.model.spec, state, self.scores, training)
+        files.save(self.run / name, content)

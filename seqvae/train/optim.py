@@ -1,0 +1,87 @@
+"""The optimiser, the clipping of gradients and the average of weights, from plain options."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
+
+from seqvae.train.schedule import Constant, Schedule
+from seqvae.types import UserError
+
+
+@dataclass(frozen=True)
+class Optim:
+    """Adam (Kingma & Ba 2015, arXiv 1412.6980) or AdamW (Loshchilov & Hutter 2019, arXiv 1711.05101).
+
+    amsgrad: the variant of Reddi et al. 2018 (arXiv 1904.09237). schedule: factor on `lr` over the training.
+    clip: largest norm of the whole gradient, None for no limit. ema: decay a step of an average of the
+    weights, which is then the model that is validated and saved; None for no average.
+    """
+
+    name: str = "adam"
+    lr: float = 1e-3
+    amsgrad: bool = False
+    betas: tuple[float, float] = (0.9, 0.999)
+    eps: float = 1e-8
+    weight_decay: float = 0.0
+    clip: float | None = 1.0
+    ema: float | None = None
+    schedule: Schedule = field(default_factory=Constant)
+
+    def __post_init__(self):
+        if self.name not in ("adam", "adamw"):
+            raise UserError(f"optim.name={self.name}: expected adam or adamw")
+        if not self.lr > 0:
+            raise UserError(f"optim.lr={self.lr}: expected a number above 0")
+        if self.clip is not None and not self.clip > 0:
+            raise UserError(f"optim.clip={self.clip}: expected a number above 0, or null")
+        if self.ema is not None and not 0 <= self.ema < 1:
+            raise UserError(f"optim.ema={self.ema}: expected a decay from 0 to below 1, or null")
+
+    def optimiser(self, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
+        make = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[self.name]
+        return make(
+            parameters, lr=self.lr, betas=tuple(self.betas), eps=self.eps,
+            weight_decay=self.weight_decay, amsgrad=self.amsgrad,
+            fused=True,  # one pass over all parameters: models here have many small ones
+        )
+
+    def clip_gradient(self, parameters: list[nn.Parameter]) -> Tensor:
+        """Scale the gradient down to norm `clip`; returns its norm before, a scalar on its device."""
+        limit = float("inf") if self.clip is None else self.clip
+        return nn.utils.clip_grad_norm_(parameters, limit)
+
+
+class WeightAverage:
+    """Exponential moving average of a model's parameters, with a shorter memory in the first steps."""
+
+    def __init__(self, model: nn.Module, decay: float):
+        self.model, self.decay = model, decay
+        self.values = [p.detach().clone() for p in model.parameters()]
+
+    @torch.no_grad()
+    def update(self, step: int) -> None:
+        """Take in the weights after update number `step` (from 0)."""
+        decay = min(self.decay, (1 + step) / (10 + step))
+        get_ema_multi_avg_fn(decay)(self.values, [p.detach() for p in self.model.parameters()], step)
+
+    @contextmanager
+    def in_place(self) -> Iterator[None]:
+        """Inside, the model holds the average; afterwards its own weights again."""
+        own = [p.detach().clone() for p in self.model.parameters()]
+        self.write(self.values)
+        try:
+            yield
+        finally:
+            self.write(own)
+
+    @torch.no_grad()
+    def write(self, values: list[Tensor]) -> None:
+        """Copy `values` into the model's parameters."""
+        for parameter, value in zip(self.model.parameters(), values, strict=True):
+            parameter.copy_(value)

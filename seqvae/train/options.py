@@ -1,0 +1,76 @@
+"""The options of a training, checked where they are made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from seqvae.train.budget import Budget
+from seqvae.types import UserError
+
+DEVICES = ("auto", "cpu", "cuda")
+COUNTS = ("batch_size", "log_every", "validate_every", "context", "horizon", "validation_sequences")
+PRECISIONS = ("float32", "bf16")
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to train, apart from model, data, objective and optimiser.
+
+    steps, minutes: the budget (seqvae.train.budget). batch_size: sequences an update, over all processes
+    together. clip_length: frames a sequence. log_every, validate_every: in steps. checkpoint_seconds: the
+    most that a killed training loses. context, horizon: frames seen and predicted in validation.
+    validation_sequences: how many of the validation set's first sequences are used.
+    """
+
+    steps: int | None = None
+    minutes: float | None = None
+    batch_size: int = 64
+    clip_length: int = 8
+    log_every: int = 100
+    validate_every: int = 1000
+    checkpoint_seconds: float = 30.0
+    context: int = 8
+    horizon: int = 92
+    validation_sequences: int = 100
+
+    def __post_init__(self):
+        for name in COUNTS:
+            if getattr(self, name) < 1:
+                raise UserError(f"trainer.{name}={getattr(self, name)}: expected a whole number from 1")
+        if self.clip_length < 2:
+            raise UserError(f"trainer.clip_length={self.clip_length}: a clip has at least 2 frames")
+        if self.checkpoint_seconds < 0:
+            raise UserError(f"trainer.checkpoint_seconds={self.checkpoint_seconds}: expected 0 or more")
+        self.budget  # noqa: B018  says at once if there is none
+
+    @property
+    def budget(self) -> Budget:
+        return Budget(self.steps, self.minutes)
+
+
+def pick_device(name: str, local_rank: int = 0) -> torch.device:
+    """The device for `auto` (CUDA where there is one), `cpu` or `cuda`.
+
+    Raises:
+        UserError: the name is none of these, or CUDA is asked for and absent.
+    """
+    if name not in DEVICES:
+        raise UserError(f"device={name}: expected {', '.join(DEVICES)}")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise UserError("device=cuda: torch sees no CUDA device; use device=cpu, or a CUDA build of torch")
+    if name == "cpu" or not torch.cuda.is_available():
+        return torch.device("cpu")
+    return torch.device("cuda", local_rank)
+
+
+def check_precision(name: str) -> str:
+    """float32, or bf16: matrix products in bfloat16, weights and likelihoods in float32.
+
+    Raises:
+        UserError: the name is neither.
+    """
+    if name not in PRECISIONS:
+        raise UserError(f"precision={name}: expected {' or '.join(PRECISIONS)}")
+    return name

@@ -1,0 +1,46 @@
+"""Randomness of a training: seeded once at the root, stored in checkpoints, put back on resuming."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+
+from seqvae.types import UserError
+
+RNG = dict[str, Tensor]
+
+
+def seed_everything(seed: int, rank: int = 0) -> None:
+    """Seed torch on every device. Each rank draws its own noise; rank 0's is that of a single process."""
+    if not 0 <= seed < 2**31:
+        raise UserError(f"seed={seed}: expected a whole number from 0 to {2**31 - 1}")
+    torch.manual_seed(seed + (rank << 32))
+
+
+def rng_state(device: torch.device) -> RNG:
+    """The state of torch's generators on the CPU and on `device`, as byte tensors."""
+    state = {"cpu": torch.get_rng_state()}
+    if device.type == "cuda":
+        state["cuda"] = torch.cuda.get_rng_state(device)
+    return state
+
+
+def restore_rng(state: RNG, device: torch.device) -> None:
+    """Put back what `rng_state` gave. A state from another kind of device restores the CPU's part only."""
+    torch.set_rng_state(state["cpu"].cpu())
+    if device.type == "cuda" and "cuda" in state:
+        torch.cuda.set_rng_state(state["cuda"].cpu(), device)
+
+
+@contextmanager
+def own_randomness(seed: int, device: torch.device) -> Iterator[None]:
+    """Inside, torch draws from `seed`; afterwards the stream goes on as if nothing had been drawn."""
+    before = rng_state(device)
+    torch.manual_seed(seed)
+    try:
+        yield
+    finally:
+        restore_rng(before, device)

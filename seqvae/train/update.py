@@ -1,0 +1,93 @@
+"""One update of a model's weights: objective, gradient, clipping, optimiser, average of weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from seqvae.sequence import SequenceModel
+from seqvae.train.distributed import ONE, Ranks
+from seqvae.train.optim import Optim, WeightAverage
+from seqvae.types import Terms, Trace
+
+# (model, batch of clips, progress in [0, 1]) -> terms, and the trace they come from
+Objective = Callable[[SequenceModel, Any, float], tuple[Terms, Trace]]
+
+
+@dataclass(frozen=True)
+class Update:
+    """What an update leaves behind: scalars on the device, and the terms and trace they came from."""
+
+    numbers: dict[str, Tensor]
+    terms: Terms
+    trace: Trace
+
+
+class Learner:
+    """A model with its objective and optimiser."""
+
+    def __init__(
+        self, model: SequenceModel, objective: Objective, optim: Optim, precision: str = "float32",
+        ranks: Ranks = ONE,
+    ):
+        self.model, self.objective, self.optim, self.ranks = model, objective, optim, ranks
+        self.precision = precision
+        self.parameters = [p for p in model.parameters() if p.requires_grad]
+        self.optimiser = optim.optimiser(self.parameters)
+        self.average = None if optim.ema is None else WeightAverage(model, optim.ema)
+
+    def gradient(self, batch: Any, progress: float) -> Update:
+        """Leave the (clipped) gradient of the mean loss in the parameters; no weight changes yet.
+
+        The loss is minus the objective in nats a frame, averaged over sequences and frames (and ranks).
+        """
+        self.model.train()
+        self.optimiser.zero_grad()
+        device = self.parameters[0].device.type
+        with torch.autocast(device, torch.bfloat16, enabled=self.precision == "bf16"):
+            terms, trace = self.objective(self.model, batch, progress)
+        loss = -terms.total().float().mean()
+        loss.backward()
+        loss = self.ranks.average_gradients(self.parameters, loss)
+        norm = self.optim.clip_gradient(self.parameters)
+        numbers = {"loss": loss, "gradient": norm, "bound": terms.unweighted().mean()}
+        numbers |= {name: value.mean() for name, value in terms.values.items()}
+        return Update({name: value.detach() for name, value in numbers.items()}, terms, trace)
+
+    def apply(self, step: int, progress: float) -> None:
+        """Take the optimiser's step number `step` (from 0) along the gradient that is there."""
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.lr(step, progress)
+        self.optimiser.step()
+        if self.average is not None:
+            self.average.update(step)
+
+    def lr(self, step: int, progress: float) -> float:
+        return self.optim.lr * self.optim.schedule(step, progress)
+
+    def state(self) -> dict[str, Any]:
+        """What the next update depends on, apart from the model's state dict."""
+        weights = None if self.average is None else [p.detach() for p in self.model.parameters()]
+        return {"optimiser": self.optimiser.state_dict(), "weights": weights}
+
+    def average_in_place(self) -> AbstractContextManager[None]:
+        """Inside, the model holds the averaged weights, where an average is kept."""
+        return nullcontext() if self.average is None else self.average.in_place()
+
+    def model_state(self) -> dict[str, Tensor]:
+        """The state dict to use: with averaged weights where an average is kept."""
+        with self.average_in_place():
+            return {name: value.clone() for name, value in self.model.state_dict().items()}
+
+    def restore(self, model: dict[str, Tensor], state: dict[str, Any]) -> None:
+        """Put back what `model_state` and `state` gave."""
+        self.model.load_state_dict(model)
+        if self.average is not None:
+            self.average.values = [p.detach().clone() for p in self.model.parameters()]
+            self.average.write(state["weights"])
+        self.optimiser.load_state_dict(state["optimiser"])

@@ -1,0 +1,146 @@
+"""The least that can be trained: a model of three tiny parts, and clips as a function of seed and step."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from einops import rearrange
+from torch import Tensor, nn
+
+from seqvae.build import DataSpec
+from seqvae.distributions import Normal
+from seqvae.layout import Field, StateLayout
+from seqvae.objectives import elbo
+from seqvae.sequence import SequenceModel
+from seqvae.train.loop import Trainer
+from seqvae.train.optim import Optim
+from seqvae.train.options import Options
+from seqvae.train.schedule import Cosine
+from seqvae.train.update import Learner
+from seqvae.train.validation import Report
+from seqvae.types import Evidence, Scene, Transition
+
+SPEC = DataSpec(height=4, width=4, channels=1, actions=0, objects=1, coord_limit=1.0)
+
+
+class LinearFrame(nn.Module):
+    """x_t ~ Normal(W z_t, 1), one slot."""
+
+    unnormalised = frozenset()
+
+    def __init__(self, noise: bool):
+        super().__init__()
+        self.slots, self.noise = 1, noise
+        self.layout = StateLayout((Field("position", 2, "product"),))
+        self.see, self.draw = nn.Linear(16, 2), nn.Linear(2, 16)
+
+    def encode(self, video: Tensor) -> Evidence:
+        mean = self.see(rearrange(video, "b t c h w -> b t 1 (c h w)"))
+        return Evidence(mean, torch.full_like(mean, 4.0))
+
+    def terms(self, video, z, evidence, context) -> dict[str, Tensor]:
+        error = rearrange(video, "b t c h w -> b t (c h w)") - self.draw(z[:, :, 0])
+        return {"log_likelihood": -0.5 * error.square().sum(-1)}
+
+    def decode(self, z, context=None) -> Scene:
+        return Scene(rearrange(self.draw(z[:, :, 0]), "b t (c h w) -> b t c h w", c=1, h=4))
+
+
+class RandomWalk(nn.Module):
+    def __init__(self, layout: StateLayout):
+        super().__init__()
+        self.layout, self.pull = layout, nn.Parameter(torch.tensor(0.9))
+
+    def init(self, batch, like):
+        return like.new_zeros(batch, 1, 2)
+
+    def predict(self, carry, prev_action):
+        prior = Normal(self.pull * carry, torch.ones_like(carry))
+        return Transition(prior, prior)
+
+    def update(self, carry, z, evidence):
+        return z
+
+
+class FromFrame(nn.Module):
+    """q(z_t | x_t): the evidence alone; without noise its mean."""
+
+    def __init__(self, noise: bool):
+        super().__init__()
+        self.noise = noise
+
+    def init(self, batch, like):
+        return like.new_zeros(batch)
+
+    def __call__(self, evidence, transition, carry):
+        q = Normal(evidence.mean, evidence.precision.rsqrt())
+        return (q if self.noise else Certain(q.mean, q.std)), evidence, carry
+
+
+class Certain(Normal):
+    """A Normal that always draws its mean."""
+
+    def rsample(self):
+        return self.mean
+
+
+def tiny_model(noise: bool = True) -> SequenceModel:
+    torch.manual_seed(5)
+    frame = LinearFrame(noise)
+    model = SequenceModel(frame, FromFrame(noise), RandomWalk(frame.layout))
+    model.spec, model.config = SPEC, {}
+    return model
+
+
+def objective(model, batch, progress):
+    trace = model.filter(batch.video, batch.prev_actions)
+    return elbo(model, batch.video, trace), trace
+
+
+@dataclass(frozen=True)
+class Batch:
+    video: Tensor
+    prev_actions: Tensor | None = None
+
+
+class Clips:
+    """Noise around a pattern; not a number from step `bad_from` on."""
+
+    def __init__(self, bad_from: int | None = None):
+        self.bad_from = bad_from
+
+    def batch(self, step, batch_size, clip_length, seed, rank=0, world_size=1) -> Batch:
+        generator = torch.Generator().manual_seed(1000 * seed + step)
+        video = torch.rand(batch_size, clip_length, 1, 4, 4, generator=generator)
+        if self.bad_from is not None and step >= self.bad_from:
+            video[0, 1, 0, 2, 3] = float("nan")
+        share = batch_size // world_size
+        return Batch(video[rank * share : (rank + 1) * share])
+
+
+def validate(model: SequenceModel) -> Report:
+    """A validation that draws random numbers: they must not disturb the training's."""
+    batch = Clips().batch(0, 8, 5, seed=99)
+    terms, _ = objective(model, batch, 1.0)
+    bound = terms.total().mean().item()
+    return Report({"bound": bound}, criterion=-bound, images={"frames": batch.video[0, 0]})
+
+
+def trainer(run: Path, noise: bool = True, optim: Optim | None = None, clips: Clips | None = None, **options):
+    """A trainer of the tiny model; options as in Options."""
+    torch.manual_seed(11)
+    chosen = {"steps": 20, "batch_size": 4, "clip_length": 5, "log_every": 5, "validate_every": 10} | options
+    optim = optim or Optim(lr=0.01, amsgrad=True, schedule=Cosine(final=0.1, warmup=3))
+    learner = Learner(tiny_model(noise), objective, optim)
+    torch.manual_seed(7)
+    run.mkdir(exist_ok=True)
+    return Trainer(
+        learner, clips or Clips(), validate, Options(**chosen), run, {"model": {}}, seed=3,
+        device=torch.device("cpu"),
+    )
+
+
+def weights(trained: Trainer) -> dict[str, Tensor]:
+    return {name: value.clone() for name, value in trained.learner.model_state().items()}
