@@ -14,7 +14,8 @@ EXACT_UP_TO = 6  # 720 permutations; beyond that the greedy assignment
 
 @lru_cache(maxsize=32)
 def _permutations(k: int, device: torch.device) -> Int[Tensor, "p k"]:
-    return torch.tensor(list(permutations(range(k))), device=device)
+    with torch.inference_mode(False):  # kept for later calls, which may want gradients
+        return torch.tensor(list(permutations(range(k))), device=device)
 
 
 def assign(cost: Float[Tensor, "b i j"]) -> Int[Tensor, "b i"]:
@@ -36,7 +37,8 @@ def _greedy(cost: Tensor) -> Tensor:
     left = cost.clone()
     columns = torch.zeros(b, k, dtype=torch.long, device=cost.device)
     for _ in range(k):
-        row, column = left.flatten(1).argmin(-1).div(k, rounding_mode="floor"), left.flatten(1).argmin(-1) % k
+        cheapest = left.flatten(1).argmin(-1)
+        row, column = cheapest // k, cheapest % k
         columns.scatter_(1, row[:, None], column[:, None])
         left.scatter_(1, row[:, None, None].expand(b, 1, k), torch.inf)
         left.scatter_(2, column[:, None, None].expand(b, k, 1), torch.inf)

@@ -53,8 +53,11 @@ def write(
 
 
 def box_cover(
-    points: Float[Tensor, "*b n"], centre: Float[Tensor, "*b"], extent: Float[Tensor, "*b"], pixel: float
-) -> Float[Tensor, "*b n"]:
-    """How far an interval centre +- extent covers the pixels (of width `pixel`) at the points: 0 to 1."""
+    points: Float[Tensor, "*#b n"], centre: Float[Tensor, "*#b"], extent: Float[Tensor, "*#b"], pixel: float
+) -> Float[Tensor, "*_ n"]:
+    """The share of the pixels (of width `pixel`) at the points that an interval centre +- extent covers.
+
+    Exact for intervals at least a pixel wide.
+    """
     inside = extent[..., None] - (points - centre[..., None]).abs()
     return (0.5 + inside / pixel).clamp(0, 1)
