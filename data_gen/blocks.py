@@ -30,15 +30,18 @@ class Split:
 
 
 def make_sequences(split: Split, start: int, stop: int) -> dict[str, np.ndarray]:
-    """Sequences start ... stop - 1 of a split, by the keys of the dataset; `start` is a multiple of BLOCK.
+    """Sequences start ... stop - 1 of a split, as far as it goes, by the keys of the dataset.
 
-    Raises DataError where the simulator rejects everything it draws.
+    The blocks they lie in are simulated whole, but only they are rendered. Raises DataError where the
+    simulator rejects everything it draws.
     """
     index = SPLITS.index(split.name)
+    stop = min(stop, split.sequences)
     blocks = range(start // BLOCK, -(-stop // BLOCK))
     rngs = [np.random.default_rng(np.random.SeedSequence((split.seed, index, block))) for block in blocks]
     arrays = _by_key(_simulate_accepted(split.simulator, split.length, rngs))
-    arrays = {key: array[: stop - start] for key, array in arrays.items()}
+    wanted = slice(start - blocks[0] * BLOCK, stop - blocks[0] * BLOCK)
+    arrays = {key: array[wanted] for key, array in arrays.items()}
     states = State(arrays["positions"], arrays["velocities"])
     frames, masks = split.simulator.render(states, split.image_size)
     if masks is not None:

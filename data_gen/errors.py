@@ -13,6 +13,7 @@ def require_number(
     *,
     minimum: float | None = None,
     above: float | None = None,
+    maximum: float | None = None,
     integer: bool = False,
 ) -> None:
     """Raise DataError unless `value` is a finite number in the range given."""
@@ -22,6 +23,11 @@ def require_number(
         wanted += f" of at least {minimum}"
     if above is not None:
         wanted += f" above {above}"
+    if maximum is not None:
+        wanted += f" and at most {maximum}"
     good = isinstance(value, kind) and not isinstance(value, bool) and abs(value) < float("inf")
-    if not good or (minimum is not None and value < minimum) or (above is not None and value <= above):
+    if good:
+        good = (minimum is None or value >= minimum) and (above is None or value > above)
+        good = good and (maximum is None or value <= maximum)
+    if not good:
         raise DataError(f"{key}={value}: must be {wanted}")

@@ -25,6 +25,8 @@ ACTION_CONVENTION = "actions[:, t] acts between frame t and t + 1; the last entr
 # A random clip of 16 frames then reads two chunks at most; h5py's own choice of chunks is 90 times slower.
 _FRAMES_PER_CHUNK, _SEQUENCES_PER_CHUNK = 16, 64
 
+_REMEDY = "make it with python -m data_gen"
+
 
 class Field(NamedTuple):
     """One key of the file: its axes, its type (any width may be read), and whether it must be there."""
@@ -53,7 +55,17 @@ FIELDS = {
     "collisions": Field("n t", np.int64),  # contacts within the frame
 }
 
-_ATTRIBUTES = ("simulator", "config", "seed", "dt", "coord_limit", "num_actions", "shape_names")
+# Root attributes, and how each is read.
+_ATTRIBUTES = {
+    "simulator": str,
+    "config": json.loads,
+    "seed": int,
+    "dt": float,
+    "coord_limit": float,
+    "num_actions": int,
+    "shape_names": lambda names: tuple(str(name) for name in names),
+    "package_version": str,
+}
 
 
 @dataclass(frozen=True)
@@ -170,7 +182,6 @@ def read_info(path: str | Path) -> DatasetInfo:
     """Open, validate and describe a dataset file; raises DataError as open_dataset does."""
     with open_dataset(path) as file:
         n, t, h, w, _ = file["imgs"].shape
-        root = file.attrs
         return DatasetInfo(
             path=Path(path),
             sequences=n,
@@ -178,42 +189,44 @@ def read_info(path: str | Path) -> DatasetInfo:
             height=h,
             width=w,
             num_objects=file["positions"].shape[2] if "positions" in file else None,
-            num_actions=int(root["num_actions"]),
-            coord_limit=float(root["coord_limit"]),
-            dt=float(root["dt"]),
-            simulator=str(root["simulator"]),
-            config=json.loads(root["config"]),
-            seed=int(root["seed"]),
-            shape_names=tuple(str(name) for name in root["shape_names"]),
             keys=tuple(file),
-            package_version=str(root["package_version"]),
+            **_read_attributes(path, file),
         )
 
 
 def _validate(path: Path, file: h5py.File) -> None:
     """Raise DataError at the first thing that the format does not allow."""
-    remedy = "make it with python -m data_gen"
     if file.attrs.get("format") != FORMAT:
-        raise DataError(f"{path}: an HDF5 file, but no {FORMAT} (root attribute format); {remedy}")
+        raise DataError(f"{path}: an HDF5 file, but no {FORMAT} (root attribute format); {_REMEDY}")
     if file.attrs["format_version"] != FORMAT_VERSION:
         found = file.attrs["format_version"]
-        raise DataError(f"{path}: has format version {found}, this program reads {FORMAT_VERSION}; {remedy}")
-    for key in (*_ATTRIBUTES, "package_version"):
-        if key not in file.attrs:
-            raise DataError(f"{path}: lacks the root attribute {key}; {remedy}")
+        raise DataError(f"{path}: has format version {found}, this program reads {FORMAT_VERSION}; {_REMEDY}")
+    _read_attributes(path, file)
     sizes = {"2": 2, "3": 3, "c": 3}
     for key, field in FIELDS.items():
         if key not in file:
             if field.required:
-                raise DataError(f"{path}: lacks the key {key}; {remedy}")
+                raise DataError(f"{path}: lacks the key {key}; {_REMEDY}")
             continue
         data, axes = file[key], field.axes.split()
         if not isinstance(data, h5py.Dataset) or data.ndim != len(axes):
-            raise DataError(f"{path}: {key} must have the axes {field.axes}; {remedy}")
+            raise DataError(f"{path}: {key} must have the axes {field.axes}; {_REMEDY}")
         if data.dtype.kind != np.dtype(field.dtype).kind:
-            raise DataError(f"{path}: {key} has type {data.dtype}, must be {np.dtype(field.dtype)}; {remedy}")
+            raise DataError(
+                f"{path}: {key} has type {data.dtype}, must be {np.dtype(field.dtype)}; {_REMEDY}"
+            )
         for axis, size in zip(axes, data.shape, strict=True):
             if sizes.setdefault(axis, size) != size:
                 raise DataError(
-                    f"{path}: {key} has {size} along {axis} ({field.axes}), must be {sizes[axis]}; {remedy}"
+                    f"{path}: {key} has {size} along {axis} ({field.axes}), must be {sizes[axis]}; {_REMEDY}"
                 )
+
+
+def _read_attributes(path: str | Path, file: h5py.File) -> dict[str, Any]:
+    found = {}
+    for key, convert in _ATTRIBUTES.items():
+        try:
+            found[key] = convert(file.attrs[key])
+        except (KeyError, TypeError, ValueError):
+            raise DataError(f"{path}: lacks a sound root attribute {key}; {_REMEDY}") from None
+    return found

@@ -1,9 +1,12 @@
 """Whole sequences for rollouts and scores: from datasets, NumPy files and videos."""
 
 import zipfile
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
+import imageio_ffmpeg
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 from PIL import Image
@@ -128,24 +131,28 @@ def _from_npz(path: Path, index: int | None, time: slice) -> Sequences:
 
 
 def _from_video(path: Path, image_size: tuple[int, int] | None, max_frames: int | None) -> Sequences:
-    # It takes a second to import, and only videos need it.
-    from moviepy import VideoFileClip
-
-    frames, notes, size = [], (), None
+    frames = []
     try:
-        with VideoFileClip(str(path), audio=False) as clip:
-            for frame in clip.iter_frames(dtype="uint8"):
-                size = frame.shape[:2]
-                frames.append(frame[..., :3] if image_size is None else _fit(frame, image_size))
-                if len(frames) == max_frames:
-                    break
-    except (OSError, KeyError, IndexError, ValueError):
+        for frame in islice(_decode(path), max_frames):
+            size = frame.shape[:2]
+            frames.append(frame if image_size is None else _fit(frame, image_size))
+    except (OSError, RuntimeError):
         frames = []
     if not frames:
         raise UserError(f"{path}: is no video that ffmpeg can read; convert it to .mp4")
+    notes = ()
     if image_size is not None and size != tuple(image_size):
         notes = (f"{path}: frames of {_size(size)} cropped to the middle and resized to {_size(image_size)}",)
     return Sequences(name=str(path), frames=np.stack(frames)[None], notes=notes)
+
+
+def _decode(path: Path) -> Iterator[np.ndarray]:
+    """Every frame "h w 3" of a video once, whatever its times say."""
+    # Passed through: ffmpeg and moviepy otherwise fill and drop frames to keep to a rate.
+    reader = imageio_ffmpeg.read_frames(str(path), output_params=["-fps_mode", "passthrough"])
+    width, height = next(reader)["size"]
+    for data in reader:
+        yield np.frombuffer(data, np.uint8).reshape(height, width, 3)
 
 
 def _fit(frame: np.ndarray, image_size: tuple[int, int]) -> np.ndarray:
@@ -154,7 +161,7 @@ def _fit(frame: np.ndarray, image_size: tuple[int, int]) -> np.ndarray:
     scale = min(height / wanted_height, width / wanted_width)
     crop_height, crop_width = scale * wanted_height, scale * wanted_width
     left, top = (width - crop_width) / 2, (height - crop_height) / 2
-    image = Image.fromarray(frame[..., :3])
+    image = Image.fromarray(frame)
     box = (left, top, left + crop_width, top + crop_height)
     return np.asarray(image.resize((wanted_width, wanted_height), Image.Resampling.BOX, box=box))
 

@@ -1,0 +1,159 @@
+"""The command: the same arrays from any number of processes, and one line for everything that goes wrong."""
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from data_gen.blocks import BLOCK, Split
+from data_gen.errors import DataError
+from data_gen.generate import main, read_settings
+from data_gen.schema import read_info
+from data_gen.sims.billiards import Billiards
+from data_gen.splits import write_split
+
+SMALL = ("train=3", "val=2", "test=1", "length=5", "image_size=8", "workers=1")
+ROOT = Path(__file__).parents[2]
+
+
+def run(folder, *arguments):
+    return main([f"out={folder}", *SMALL, *arguments])
+
+
+def contents(path):
+    with h5py.File(path) as file:
+        return {key: file[key][:] for key in file}
+
+
+def test_defaults_are_those_of_the_protocol():
+    settings = read_settings([])
+    assert (settings.train, settings.val, settings.test, settings.length) == (1000, 100, 300, 100)
+    assert settings.out == "data/billiards" and settings.image_size == 32 and settings.sim["num_balls"] == 3
+
+
+def test_writes_three_files_with_everything_in_them(tmp_path, capsys):
+    assert run(tmp_path) == 0
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["test.h5", "train.h5", "val.h5"]
+    info = read_info(tmp_path / "train.h5")
+    assert (info.sequences, info.length, info.height, info.simulator) == (3, 5, 8, "billiards")
+    assert info.config["simulator"]["radius"] == 1.2 and info.coord_limit == 10.0 and info.num_actions == 0
+    assert "masks" not in info.keys and "actions" not in info.keys
+    assert {"positions", "velocities", "sizes", "ids", "collisions", "rewards"} <= set(info.keys)
+    assert capsys.readouterr().out.count("\n") == 3
+
+
+def test_a_size_of_zero_makes_no_file(tmp_path):
+    assert run(tmp_path, "val=0", "test=0") == 0
+    assert [p.name for p in tmp_path.iterdir()] == ["train.h5"]
+
+
+def test_files_are_left_alone_unless_told(tmp_path, capsys):
+    assert run(tmp_path) == 0
+    before = (tmp_path / "train.h5").stat().st_mtime_ns
+    assert run(tmp_path) == 0
+    assert capsys.readouterr().out.count("already there") == 3
+    assert run(tmp_path, "seed=1") == 2
+    assert "seed=0, not 1" in capsys.readouterr().err
+    assert (tmp_path / "train.h5").stat().st_mtime_ns == before
+    first = contents(tmp_path / "train.h5")
+    assert run(tmp_path, "seed=1", "overwrite=true") == 0
+    assert (contents(tmp_path / "train.h5")["imgs"] != first["imgs"]).any()
+
+
+def test_a_damaged_file_is_neither_kept_nor_replaced_silently(tmp_path, capsys):
+    (tmp_path / "val.h5").write_bytes(b"something")
+    assert run(tmp_path) == 2
+    assert "val.h5: exists, but is no whole dataset" in capsys.readouterr().err
+    assert [p.name for p in tmp_path.iterdir()] == ["val.h5"]
+
+
+def test_processes_do_not_change_the_arrays(tmp_path):
+    split = Split(Billiards(), "train", 9 * BLOCK - 5, 3, 8, seed=4)  # three tasks
+    for workers in (1, 2):
+        write_split(tmp_path / f"{workers}.h5", split, "billiards", workers)
+    one, two = contents(tmp_path / "1.h5"), contents(tmp_path / "2.h5")
+    assert one.keys() == two.keys()
+    for key in one:
+        np.testing.assert_array_equal(one[key], two[key])
+
+
+def test_tasks_too_large_for_memory_are_cut(tmp_path, monkeypatch):
+    split = Split(Billiards(), "train", BLOCK + 7, 3, 8, seed=4)
+    write_split(tmp_path / "whole.h5", split, "billiards", workers=1)
+    monkeypatch.setattr("data_gen.splits._TASK_BYTES", 10 * 3 * 8 * 8 * 3)  # ten sequences
+    write_split(tmp_path / "cut.h5", split, "billiards", workers=1)
+    for key, array in contents(tmp_path / "whole.h5").items():
+        np.testing.assert_array_equal(contents(tmp_path / "cut.h5")[key], array)
+
+
+BAD = {
+    "fish=1": "fish",
+    "+fish=1": "fish",
+    "sim.fish=1": "sim.fish",
+    "+sim.fish=1": "sim.fish",
+    "sim=fish": "choose from billiards",
+    "fish": "fish",
+    "train=-1": "train=-1",
+    "train=many": "train=many",
+    "length=0": "length=0",
+    "length=2.5": "length=2.5",
+    "image_size=0": "image_size=0",
+    "image_size=100000": "image_size=100000",
+    "seed=-1": "seed=-1",
+    "seed=99999999999999999999": "seed=",
+    "workers=0": "workers=0",
+    "overwrite=perhaps": "overwrite=perhaps",
+    "out=null": "out=None",
+    "out=/dev/null/data": "out=/dev/null/data",
+    "length=${fish}": "fish",
+    "sim.num_balls=30": "sim.num_balls=30",
+    "sim.radius=6": "sim.radius=6",
+    "sim.colors=[pink]": "pink",
+    "sim._target_=os.system": "_target_",
+}
+
+
+@pytest.mark.parametrize("argument", BAD)
+def test_bad_input_is_one_line_and_leaves_no_file(tmp_path, capsys, argument):
+    assert run(tmp_path / "new", argument) == 2
+    captured = capsys.readouterr()
+    assert captured.err.count("\n") == 1 and captured.err.startswith("data_gen: ")
+    assert BAD[argument] in captured.err and captured.out == ""
+    assert not (tmp_path / "new").exists() or list((tmp_path / "new").iterdir()) == []
+
+
+def test_nothing_to_make_is_an_error(tmp_path, capsys):
+    assert run(tmp_path, "train=0", "val=0", "test=0") == 2
+    assert "nothing to make" in capsys.readouterr().err
+
+
+def test_help_lists_simulators_and_options(capsys):
+    assert main(["--help"]) == 0
+    out = capsys.readouterr().out
+    assert "billiards_drift" in out and "image_size" in out and "overwrite" in out
+
+
+def test_a_world_without_room_is_told_by_workers_too(tmp_path):
+    split = Split(Billiards(num_balls=30), "train", 9 * BLOCK, 3, 8, seed=0)
+    with pytest.raises(DataError, match="sim.num_balls=30"):
+        write_split(tmp_path / "a.h5", split, "billiards", workers=2)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_removes_what_is_unfinished(tmp_path, sent):
+    command = [sys.executable, "-m", "data_gen", f"out={tmp_path}", "train=1000000", "workers=1"]
+    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 30
+    while not list(tmp_path.iterdir()) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(sent)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert err == "data_gen: interrupted; the unfinished file is removed, finished ones stay\n"
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,53 @@
+"""The renderer against the formula, evaluated everywhere in float64."""
+
+import numpy as np
+import pytest
+
+from data_gen.render import PALETTE, draw_discs
+
+RGB = np.array(list(PALETTE.values()))
+
+
+def formula(positions, radii, colors, limit, size):
+    centres = (np.arange(size) + 0.5) / size * limit
+    x, y = positions[..., 0, None, None], positions[..., 1, None, None]
+    squared = (centres[None, None, None, :] - x) ** 2 + (centres[None, None, :, None] - y) ** 2
+    g = np.exp(-((squared / radii[:, None, None] ** 2) ** 4))
+    image = np.clip(np.einsum("nkhw,kc->nhwc", g, colors), 0, 1)
+    return np.floor(255 * image + 0.5).astype(np.uint8)
+
+
+@pytest.mark.parametrize(
+    "k, radius, limit, size, colors",
+    [
+        (3, 1.2, 10.0, 32, RGB[:3]),  # billiards
+        (6, 1.0, 10.0, 50, RGB[[0, 1, 2, 0, 1, 2]]),  # two balls in a channel
+        (3, 2.0, 30.0, 50, RGB[:3]),  # gravity
+        (6, 1.5, 10.0, 40, RGB),  # up to three balls in a channel
+        (4, 1.5, 10.0, 32, np.linspace(0.1, 0.9, 12).reshape(4, 3)),  # faint and mixed colours
+        (2, 8.0, 10.0, 16, RGB[[0, 0]]),  # larger than the frame
+        (3, 0.1, 10.0, 24, RGB[:3]),  # smaller than a pixel
+    ],
+)
+def test_bytes_equal_the_formula(rng, k, radius, limit, size, colors):
+    """Centres also lie outside of the frame, and discs overlap."""
+    positions = rng.uniform(-0.3 * limit, 1.3 * limit, (400, k, 2))
+    radii = np.full(k, radius) * rng.uniform(0.8, 1.2, k)
+    frames = draw_discs(positions, radii, colors, limit=limit, size=size)
+    np.testing.assert_array_equal(frames, formula(positions, radii, colors, limit, size))
+
+
+def test_x_points_right_and_y_down():
+    frame = draw_discs(np.array([[8.0, 2.0]]), np.ones(1), RGB[:1], limit=10.0, size=20)
+    rows, columns = np.nonzero(frame[..., 0])
+    assert abs(columns.mean() - 15.5) < 0.5 and abs(rows.mean() - 3.5) < 0.5
+    assert frame[4, 16, 0] == 255 and not frame[..., 1:].any()
+
+
+def test_leading_axes_and_empty_input(rng):
+    positions = rng.uniform(0, 10, (4, 7, 3, 2))
+    frames = draw_discs(positions, np.ones(3), RGB[:3], limit=10.0, size=16)
+    assert frames.shape == (4, 7, 16, 16, 3) and frames.dtype == np.uint8
+    one = draw_discs(positions[2, 5], np.ones(3), RGB[:3], limit=10.0, size=16)
+    np.testing.assert_array_equal(one, frames[2, 5])
+    assert draw_discs(positions[:0], np.ones(3), RGB[:3], limit=10.0, size=16).shape == (0, 7, 16, 16, 3)

@@ -1,0 +1,139 @@
+"""The dataset file: what goes in comes out, damage is named, and half a file never exists."""
+
+import json
+import shutil
+
+import h5py
+import numpy as np
+import pytest
+
+from data_gen.errors import DataError
+from data_gen.schema import FIELDS, create_dataset, open_dataset, read_info
+
+ATTRIBUTES = {
+    "simulator": "test",
+    "config": {"sequences": 5, "nested": {"colors": ["red"]}},
+    "seed": 3,
+    "dt": 1.0,
+    "coord_limit": 10.0,
+    "num_actions": 9,
+    "shape_names": ("disc", "square"),
+}
+SIZES = {"n": 5, "t": 20, "h": 8, "w": 6, "c": 3, "k": 2, "2": 2, "3": 3}
+
+
+def arrays(rng):
+    """Something for every key of the format."""
+    shapes = {key: tuple(SIZES[axis] for axis in field.axes.split()) for key, field in FIELDS.items()}
+    return {key: rng.integers(0, 2, shapes[key]).astype(field.dtype) for key, field in FIELDS.items()}
+
+
+def write(path, content, block=2):
+    with create_dataset(path, 5, ATTRIBUTES) as writer:
+        for start in range(0, 5, block):
+            writer.write(start, {key: array[start : start + block] for key, array in content.items()})
+
+
+def test_round_trip_in_blocks(tmp_path, rng):
+    content = arrays(rng)
+    write(tmp_path / "a.h5", content)
+    with open_dataset(tmp_path / "a.h5") as file:
+        assert set(file) == set(content)
+        for key, array in content.items():
+            np.testing.assert_array_equal(file[key][:], array)
+            assert file[key].dtype == array.dtype
+    info = read_info(tmp_path / "a.h5")
+    assert (info.sequences, info.length, info.height, info.width, info.num_objects) == (5, 20, 8, 6, 2)
+    assert info.config == ATTRIBUTES["config"] and info.shape_names == ("disc", "square")
+    assert (info.seed, info.dt, info.coord_limit, info.num_actions) == (3, 1.0, 10.0, 9)
+
+
+def test_frames_lie_in_chunks_of_sixteen(tmp_path, rng):
+    write(tmp_path / "a.h5", arrays(rng))
+    with h5py.File(tmp_path / "a.h5") as file:
+        assert file["imgs"].chunks == (1, 16, 8, 6, 3)
+        assert file["imgs"].compression == "gzip" and file["imgs"].compression_opts == 1
+        assert file.attrs["action_convention"].startswith("actions[:, t] acts between frame t and t + 1")
+
+
+def test_only_frames_are_required(tmp_path, rng):
+    write(tmp_path / "a.h5", {"imgs": arrays(rng)["imgs"]})
+    assert read_info(tmp_path / "a.h5").num_objects is None
+
+
+@pytest.mark.parametrize("fault", [RuntimeError, KeyboardInterrupt])
+def test_an_interrupted_write_leaves_nothing(tmp_path, rng, fault):
+    with pytest.raises(fault), create_dataset(tmp_path / "a.h5", 5, ATTRIBUTES) as writer:
+        writer.write(0, {key: array[:2] for key, array in arrays(rng).items()})
+        raise fault
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_failed_write_keeps_the_old_file(tmp_path, rng):
+    write(tmp_path / "a.h5", arrays(rng))
+    before = (tmp_path / "a.h5").read_bytes()
+    with pytest.raises(DataError, match="2 of 5"), create_dataset(tmp_path / "a.h5", 5, ATTRIBUTES) as writer:
+        writer.write(0, {key: array[:2] for key, array in arrays(rng).items()})
+    assert (tmp_path / "a.h5").read_bytes() == before and len(list(tmp_path.iterdir())) == 1
+
+
+def test_an_unwritable_place_is_named(tmp_path):
+    with (
+        pytest.raises(DataError, match="nowhere/a.h5: cannot be written"),
+        create_dataset(tmp_path / "nowhere" / "a.h5", 5, ATTRIBUTES),
+    ):
+        pass
+
+
+def retype(file, key, **change):
+    data = file[key][:]
+    del file[key]
+    file.create_dataset(key, **({"data": data} | change))
+
+
+DAMAGE = {
+    "no attribute format": (lambda f: f.attrs.pop("format"), "no seqvae-dataset"),
+    "foreign format": (lambda f: f.attrs.modify("format", "other"), "no seqvae-dataset"),
+    "numeric format": (lambda f: f.attrs.create("format", 7), "no seqvae-dataset"),
+    "another version": (lambda f: f.attrs.modify("format_version", 2), "format version 2"),
+    "no seed": (lambda f: f.attrs.pop("seed"), "root attribute seed"),
+    "no frames": (lambda f: f.pop("imgs"), "lacks the key imgs"),
+    "frames as floats": (lambda f: retype(f, "imgs", data=f["imgs"][:] / 255.0), "imgs has type float64"),
+    "grey frames": (lambda f: retype(f, "imgs", data=f["imgs"][..., :1]), "imgs has 1 along c"),
+    "flat frames": (lambda f: retype(f, "imgs", data=f["imgs"][:, 0]), "imgs must have the axes"),
+    "fewer positions": (lambda f: retype(f, "positions", data=f["positions"][:4]), "positions has 4 along n"),
+    "other objects": (lambda f: retype(f, "sizes", data=f["sizes"][:, :, :1]), "sizes has 1 along k"),
+    "actions as floats": (lambda f: retype(f, "actions", dtype="f4"), "actions has type float32"),
+    "a group": (lambda f: (f.pop("masks"), f.create_group("masks")), "masks must have the axes"),
+    "broken config": (lambda f: f.attrs.modify("config", "{"), "root attribute config"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_what_the_format_does_not_allow_is_named(tmp_path, rng, damage):
+    path = tmp_path / "a.h5"
+    write(path, arrays(rng))
+    change, message = DAMAGE[damage]
+    with h5py.File(path, "r+") as file:
+        change(file)
+    with pytest.raises(DataError, match=message) as caught:
+        read_info(path)
+    assert str(caught.value).startswith(str(path)) and "\n" not in str(caught.value)
+
+
+def test_missing_truncated_and_foreign_files_are_named(tmp_path, rng):
+    whole, path = tmp_path / "whole.h5", tmp_path / "a.h5"
+    write(whole, arrays(rng))
+    with pytest.raises(DataError, match="no such file"):
+        open_dataset(path)
+    path.write_bytes(whole.read_bytes()[:-100])
+    with pytest.raises(DataError, match="is truncated"):
+        open_dataset(path)
+    for content in (b"", b"hello", json.dumps(list(range(5000))).encode()):
+        path.write_bytes(content)
+        with pytest.raises(DataError, match="not a readable HDF5 file"):
+            open_dataset(path)
+    path.unlink()
+    shutil.copytree(tmp_path, path, ignore=lambda *_: ["whole.h5", "a.h5"])
+    with pytest.raises(DataError, match="no such file"):
+        open_dataset(path)
