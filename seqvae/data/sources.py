@@ -3,13 +3,13 @@
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, repeat
 from pathlib import Path
 
 import imageio_ffmpeg
 import numpy as np
 from jaxtyping import Float, Int, UInt8
-from PIL import Image
+from PIL import Image, ImageSequence
 
 from data_gen.schema import open_dataset, read_info
 from seqvae.data.errors import reading
@@ -136,7 +136,7 @@ def _from_video(path: Path, image_size: tuple[int, int] | None, max_frames: int 
         for frame in islice(_decode(path), max_frames):
             size = frame.shape[:2]
             frames.append(frame if image_size is None else _fit(frame, image_size))
-    except (OSError, RuntimeError):
+    except (OSError, EOFError, RuntimeError):
         frames = []
     if not frames:
         raise UserError(f"{path}: is no video that ffmpeg can read; convert it to .mp4")
@@ -148,11 +148,24 @@ def _from_video(path: Path, image_size: tuple[int, int] | None, max_frames: int 
 
 def _decode(path: Path) -> Iterator[np.ndarray]:
     """Every frame "h w 3" of a video once, whatever its times say."""
+    if path.suffix.lower() == ".gif":
+        yield from _decode_gif(path)
+        return
     # Passed through: ffmpeg and moviepy otherwise fill and drop frames to keep to a rate.
     reader = imageio_ffmpeg.read_frames(str(path), output_params=["-fps_mode", "passthrough"])
     width, height = next(reader)["size"]
     for data in reader:
         yield np.frombuffer(data, np.uint8).reshape(height, width, 3)
+
+
+def _decode_gif(path: Path) -> Iterator[np.ndarray]:
+    """The frames of a GIF, in which equal ones in a row are stored as one that is shown for longer."""
+    with Image.open(path) as gif:
+        shown = [frame.info.get("duration", 0) for frame in ImageSequence.Iterator(gif)]
+        shortest = max(min(shown), 1)
+        for frame, duration in zip(ImageSequence.Iterator(gif), shown, strict=True):
+            image = np.asarray(frame.convert("RGB"))
+            yield from repeat(image, max(round(duration / shortest), 1))
 
 
 def _fit(frame: np.ndarray, image_size: tuple[int, int]) -> np.ndarray:

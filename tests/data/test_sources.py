@@ -1,0 +1,114 @@
+"""Sequences from datasets, NumPy files and videos, and everything that can be wrong with them."""
+
+import numpy as np
+import pytest
+
+from seqvae.data.sources import read_sequences
+from seqvae.types import UserError
+from seqvae.video import write_video
+
+
+def test_a_dataset_comes_with_its_truth(dataset, arrays):
+    found = read_sequences(dataset, image_size=(8, 8))
+    np.testing.assert_array_equal(found.frames, arrays["imgs"])
+    for name, key in dict(
+        positions="positions", velocities="velocities", radii="sizes", actions="actions"
+    ).items():
+        np.testing.assert_array_equal(getattr(found, name), arrays[key])
+    assert (found.coord_limit, found.num_actions, found.simulator, len(found)) == (10.0, 9, "test", 7)
+
+
+def test_one_sequence_and_its_beginning(dataset, arrays):
+    found = read_sequences(dataset, index=3, max_frames=6)
+    np.testing.assert_array_equal(found.frames, arrays["imgs"][3:4, :6])
+    np.testing.assert_array_equal(found.positions, arrays["positions"][3:4, :6])
+
+
+def test_numpy_frames_with_and_without_a_sequence_axis(tmp_path, arrays):
+    frames = arrays["imgs"]
+    np.savez(tmp_path / "many.npz", frames=frames)
+    np.savez_compressed(tmp_path / "one.npz", frames=frames[2])
+    np.testing.assert_array_equal(read_sequences(tmp_path / "many.npz").frames, frames)
+    np.testing.assert_array_equal(read_sequences(tmp_path / "many.npz", index=2).frames, frames[2:3])
+    one = read_sequences(tmp_path / "one.npz", max_frames=4)
+    np.testing.assert_array_equal(one.frames, frames[2:3, :4])
+    assert one.positions is None and one.coord_limit is None and one.actions is None
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "gif"])
+@pytest.mark.parametrize("length, fps", [(2, 10), (61, 7), (23, 24)])
+def test_every_frame_of_a_video_is_read_once(tmp_path, suffix, length, fps):
+    levels = np.linspace(0, 240, length).astype(np.uint8)
+    path = tmp_path / f"a.{suffix}"
+    write_video(path, [np.full((16, 16, 3), level, np.uint8) for level in levels], fps)
+    found = read_sequences(path)
+    assert found.frames.shape == (1, length, 16, 16, 3) and found.notes == ()
+    np.testing.assert_allclose(found.frames[0, :, 8, 8, 0].astype(int), levels, atol=3)  # H.264 rounds
+    assert read_sequences(path, max_frames=2).frames.shape[1] == 2
+
+
+def test_a_pause_in_a_gif_lasts_its_frames(tmp_path):
+    levels = [10, 10, 10, 90, 200, 200]
+    write_video(tmp_path / "a.gif", [np.full((8, 8, 3), level, np.uint8) for level in levels])
+    assert read_sequences(tmp_path / "a.gif").frames[0, :, 0, 0, 0].tolist() == levels
+
+
+def test_a_video_is_cropped_to_the_middle_and_averaged(tmp_path):
+    frame = np.zeros((32, 64, 3), np.uint8)
+    frame[:, 16:32] = 200  # the left half of the middle
+    frame[:, :16] = frame[:, 48:] = 90  # cut off
+    write_video(tmp_path / "wide.gif", [frame])
+    found = read_sequences(tmp_path / "wide.gif", image_size=(8, 8))
+    assert found.frames.shape == (1, 1, 8, 8, 3)
+    np.testing.assert_allclose(found.frames[0, 0, :, :4], 200, atol=4)
+    np.testing.assert_allclose(found.frames[0, 0, :, 4:], 0, atol=4)
+    assert len(found.notes) == 1 and "64x32 cropped to the middle and resized to 8x8" in found.notes[0]
+
+
+def test_other_sizes_are_refused_where_there_is_truth(dataset):
+    with pytest.raises(UserError, match="frames are 8x8, the model takes 16x32"):
+        read_sequences(dataset, image_size=(32, 16))
+
+
+@pytest.mark.parametrize("index", [-1, 7])
+def test_sequences_that_are_not_there(dataset, index):
+    with pytest.raises(UserError, match=f"index={index}, but it holds sequences 0 to 6"):
+        read_sequences(dataset, index=index)
+
+
+def bad_files(folder, dataset):
+    """(path, part of the message)"""
+    yield folder / "missing.h5", "no such file"
+    yield folder, "no such file"
+    contents = {
+        "a.txt": (b"text", "unknown kind of file"),
+        "a.h5": (b"text", "not a readable HDF5 file"),
+        "cut.h5": (dataset.read_bytes()[:-50], "truncated"),
+        "a.npz": (b"text", "must be a plain array|cannot be read"),
+        "empty.npz": (b"", "cannot be read"),
+        "a.mp4": (b"text", "no video"),
+        "empty.gif": (b"", "no video"),
+    }
+    for name, (content, message) in contents.items():
+        (folder / name).write_bytes(content)
+        yield folder / name, message
+    arrays = {
+        "key.npz": (dict(images=np.zeros((1, 2, 8, 8, 3), np.uint8)), "holds images, but no key frames"),
+        "float.npz": (dict(frames=np.zeros((1, 2, 8, 8, 3))), "type float64"),
+        "flat.npz": (dict(frames=np.zeros((2, 8, 8), np.uint8)), r"shape \(2, 8, 8\)"),
+        "none.npz": (dict(frames=np.zeros((0, 2, 8, 8, 3), np.uint8)), r"shape \(0, 2"),
+        "objects.npz": (dict(frames=np.array([{}], dtype=object)), "plain array"),
+    }
+    for name, (content, message) in arrays.items():
+        np.savez(folder / name, **content)
+        yield folder / name, message
+    whole = (folder / "float.npz").read_bytes()
+    (folder / "cut.npz").write_bytes(whole[: len(whole) // 2])
+    yield folder / "cut.npz", "cannot be read"
+
+
+def test_bad_files_are_named_in_one_line(tmp_path, dataset):
+    for path, message in bad_files(tmp_path, dataset):
+        with pytest.raises(UserError, match=message) as caught:
+            read_sequences(path)
+        assert str(path) in str(caught.value) and "\n" not in str(caught.value)
