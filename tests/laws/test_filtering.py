@@ -1,0 +1,119 @@
+"""Laws of filtering and imagining that every shipped model obeys."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.testing import assert_close
+
+from seqvae.matching import reorder
+from seqvae.objectives import TemporalELBO
+from seqvae.types import map_record
+from tests.models import MODELS, make, video
+
+F64 = torch.float64
+every_model = pytest.mark.parametrize("name", MODELS)
+
+
+def tensors(record: Any) -> list[Tensor]:
+    """Every tensor of a record: states, densities, evidence, carry."""
+    found = []
+    map_record(lambda x: found.append(x) or x, record)
+    return found
+
+
+def assert_same(a: Any, b: Any) -> None:
+    """Equal up to rounding in float64."""
+    assert_close(tensors(a), tensors(b), rtol=1e-8, atol=1e-8)
+
+
+@every_model
+@pytest.mark.parametrize("sample", [False, True])
+def test_a_filter_in_two_chunks_is_the_whole_filter(name, sample):
+    model, clip = make(name, dtype=F64), video(frames=6, dtype=F64)
+    torch.manual_seed(1)
+    whole = model.filter(clip, sample=sample)
+    torch.manual_seed(1)
+    first = model.filter(clip[:, :2], sample=sample)
+    assert_same(first.then(model.filter(clip[:, 2:], carry=first.carry, sample=sample)), whole)
+
+
+@every_model
+def test_the_future_changes_nothing_before_it(name):
+    model, clip = make(name), video(frames=6)
+    changed = clip.clone()
+    changed[:, 4:] = torch.rand_like(changed[:, 4:])
+    torch.manual_seed(1)
+    z = model.filter(clip).z
+    torch.manual_seed(1)
+    z_changed = model.filter(changed).z
+    assert torch.equal(z[:, :4], z_changed[:, :4])
+    assert not torch.equal(z[:, 4], z_changed[:, 4])
+
+
+@every_model
+@pytest.mark.parametrize("pixels", [0.0, torch.nan])
+def test_what_a_missing_frame_would_have_shown_does_not_matter(name, pixels):
+    model, clip = make(name, dtype=F64), video(frames=5, dtype=F64)
+    observed = torch.ones(2, 5, dtype=torch.bool)
+    observed[0, 0] = observed[1, 2] = observed[:, 3] = False
+    hidden = torch.where(observed[..., None, None, None], clip, pixels)
+    same_z = [model.filter(c, observed=observed, sample=False).z for c in (clip, hidden)]
+    assert torch.equal(*same_z)
+    assert not torch.allclose(same_z[0], model.filter(clip, sample=False).z)
+
+
+@every_model
+def test_to_miss_frames_is_to_imagine_them(name):
+    model, clip = make(name, dtype=F64), video(frames=6, dtype=F64)
+    seen = model.filter(clip[:, :3], sample=False)
+    future = model.imagine(seen.carry, 2)
+    blind = model.filter(
+        clip[:, 3:5], carry=seen.carry, observed=torch.zeros(2, 2, dtype=torch.bool), sample=False
+    )
+    assert_same(blind.z, future.z)
+    after = [model.filter(clip[:, 5:], carry=trace.carry, sample=False) for trace in (blind, future)]
+    assert_same(*after)
+
+
+@every_model
+def test_dynamics_do_not_care_how_slots_are_numbered(name):
+    model, clip = make(name, dtype=F64), video(frames=3, dtype=F64)
+    carry = model.filter(clip).carry.dynamics
+    permutation = torch.tensor([2, 0, 1])
+    renumbered = model.dynamics.predict(map_record(lambda x: x[:, permutation], carry), None)
+    expected = map_record(lambda x: x[:, permutation], model.dynamics.predict(carry, None))
+    assert_same(renumbered, expected)
+
+
+@every_model
+def test_the_posterior_does_not_care_in_which_order_a_frame_shows_its_objects(name):
+    model, clip = make(name, dtype=F64), video(frames=4, dtype=F64)
+    carry = model.filter(clip[:, :3]).carry
+    evidence = model.frame.encode(clip).at(3)
+    shuffled = evidence.map(lambda x: reorder(x, torch.tensor([[1, 2, 0], [0, 2, 1]])))
+    transition = model.dynamics.predict(carry.dynamics, None)
+    (q, _, after), (q_shuffled, _, after_shuffled) = (
+        model.posterior(e, transition, carry.posterior) for e in (evidence, shuffled)
+    )
+    assert_same(q, q_shuffled)
+    assert_same(after, after_shuffled)
+
+
+class Clip:
+    def __init__(self, video: Tensor):
+        self.video, self.prev_actions = video, None
+
+
+@every_model
+def test_a_gradient_reaches_every_weight(name):
+    model = make(name)
+    terms, _ = TemporalELBO(start=1)(model, Clip(video(frames=4)), 0.0)
+    terms.total().mean().backward()
+    for parameter_name, p in model.named_parameters():
+        if p.requires_grad:
+            assert p.grad is not None and p.grad.isfinite().all(), parameter_name
+            assert p.grad.abs().max() > 0, parameter_name

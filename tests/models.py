@@ -1,0 +1,75 @@
+"""Every shipped model, as small as the data it is built for, and videos of moving discs."""
+
+from __future__ import annotations
+
+import copy
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from seqvae.build import DataSpec, build
+from seqvae.cli.compose import compose
+from seqvae.nn.glimpse import pixel_centres
+from seqvae.sequence import SequenceModel
+
+SHIPPED = sorted(path.stem for path in (Path(__file__).parents[1] / "configs/model").glob("*.yaml"))
+VARIANTS = {
+    "static": ("linear", {"dynamics": {"_target_": "seqvae.dynamics.linear.StaticDynamics"}}),
+    "robust": ("stove", {"posterior": {"_target_": "seqvae.posteriors.fused.Fused", "robust": 4.0}}),
+}
+MODELS = [*SHIPPED, *VARIANTS]
+
+
+@cache
+def _shipped(name: str) -> dict[str, Any]:
+    return compose("train", [f"model={name}"])["model"]
+
+
+def config(name: str) -> dict[str, Any]:
+    """The config of a shipped model, or of one with a part exchanged."""
+    base, parts = VARIANTS.get(name, (name, {}))
+    return copy.deepcopy(_shipped(base) | parts)
+
+
+def make(
+    name: str, slots: int = 3, height: int = 32, width: int = 32, channels: int = 1, seed: int = 0,
+    dtype: torch.dtype = torch.float32,
+) -> SequenceModel:
+    """A model with every weight moved away from where it starts, so that none of them is zero."""
+    torch.manual_seed(seed)
+    model = build(config(name), DataSpec(height, width, channels, actions=0, objects=slots))
+    with torch.no_grad():
+        for p in model.parameters():
+            p.add_(0.05 * torch.randn_like(p))
+    return model.to(dtype)
+
+
+def discs(
+    position: Tensor, height: int = 32, width: int = 32, channels: int = 1, radius: float = 0.17
+) -> Tensor:
+    """Frames (..., c, h, w) of discs at positions (..., k, 2) in half-widths; edges a pixel wide."""
+    x, y = pixel_centres(width, position), pixel_centres(height, position)[:, None]
+    px, py = position[..., 0, None, None], position[..., 1, None, None]
+    distance = ((x - px).square() + (y - py).square()).sqrt()
+    shown = (0.5 + (radius - distance) * min(height, width) / 2).clamp(0, 1).amax(-3)
+    return shown[..., None, :, :].expand(*shown.shape[:-2], channels, height, width)
+
+
+def paths(slots: int, frames: int, batch: int, dtype: torch.dtype = torch.float32) -> Tensor:
+    """Positions (b, t, k, 2) of discs in straight flight."""
+    angle = 2 * torch.pi * (torch.arange(slots, dtype=dtype) / slots + torch.rand(batch, 1, dtype=dtype))
+    start = 0.55 * torch.stack([angle.cos(), angle.sin()], -1) * (0.8 + 0.2 * torch.rand(batch, 1, 1, dtype=dtype))
+    velocity = 0.04 * torch.randn(batch, slots, 2, dtype=dtype)
+    return start[:, None] + velocity[:, None] * torch.arange(frames, dtype=dtype)[:, None, None]
+
+
+def video(
+    slots: int = 3, frames: int = 5, batch: int = 2, height: int = 32, width: int = 32, channels: int = 1,
+    dtype: torch.dtype = torch.float32,
+) -> Tensor:
+    """(b, t, c, h, w): discs in straight flight, with a little noise in the pixels."""
+    clean = discs(paths(slots, frames, batch, dtype), height, width, channels)
+    return (clean + 0.02 * torch.rand_like(clean)).clamp(0, 1)
