@@ -2,7 +2,8 @@
 
 A config is a nested dict. A dict with the key `_target_` stands for an object of this package: the target's
 dotted name, and its arguments beside it. With `_partial_: true` it stands for a factory that takes the
-remaining arguments later. Targets outside of `seqvae` are refused, so that a config cannot run foreign code.
+remaining arguments later. Lists arrive as tuples. Targets outside of `seqvae` are refused, so that a config
+cannot run foreign code.
 """
 
 from __future__ import annotations
@@ -116,7 +117,7 @@ def _nested(value: Any, key: str) -> Any:
             return instantiate(value, key)
         return {name: _nested(item, f"{key}.{name}") for name, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return type(value)(_nested(item, f"{key}[{i}]") for i, item in enumerate(value))
+        return tuple(_nested(item, f"{key}[{i}]") for i, item in enumerate(value))
     return value
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -45,9 +46,7 @@ def compose(name: str, overrides: list[str], paths: tuple[str, ...] = PATHS) -> 
             _check_option(text, groups)
         chosen = [text for text in overrides if _key(text) in groups]
         known = set(_keys(_compose(name, chosen))) | groups
-        for text in overrides:
-            _check_key(text, known)
-        config = _compose(name, overrides)
+        config = _compose(name, [_known(text, known) for text in overrides])
     choices = {key: value for key, value in config.hydra.runtime.choices.items() if key in groups}
     del config["hydra"]
     try:
@@ -127,24 +126,20 @@ def _check_option(override: str, groups: set[str]) -> None:
         raise UserError(f"{group}={option}: no such {group}; {did_you_mean(option, options)}")
 
 
-def _check_key(override: str, known: set[str]) -> None:
-    """With a + an argument may be added that a yaml leaves at its default; its part then checks the name."""
+def _known(override: str, known: set[str]) -> str:
+    """The override, if its key exists, or is an argument of a part whose yaml leaves it at its default.
+
+    Whether the part has such an argument is checked where it is made.
+    """
     key = _key(override)
-    if key in known or key.startswith("hydra."):
-        return
-    if override.startswith("+") and any(k.startswith(key.rpartition(".")[0] + ".") for k in known if "." in key):
-        return
     inside = key.rpartition(".")[0]
-    near = [k for k in known if k.rpartition(".")[0] == inside] if inside in known else known
-    raise UserError(f"{key}: no such key; {_near(key, near, known)}")
-
-
-def _near(key: str, siblings: Any, known: set[str]) -> str:
-    text = did_you_mean(key, known)
-    if text.startswith("did"):
-        return text
-    top = sorted(k for k in siblings if k) if len(list(siblings)) < 40 else sorted(k for k in known if "." not in k)
-    return "known: " + ", ".join(top)
+    if key in known:
+        return override
+    if f"{inside}._target_" in known and not override.startswith("~"):
+        return "++" + override.lstrip("+")
+    near = get_close_matches(key, known, n=3)
+    beside = sorted(k for k in known if k.rpartition(".")[0] == (inside if inside in known else ""))
+    raise UserError(f"{key}: no such key; {did_you_mean(key, near or beside)}")
 
 
 def _keys(config: Any, prefix: str = "") -> Iterator[str]:

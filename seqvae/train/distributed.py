@@ -78,6 +78,11 @@ class Ranks:
         dist.broadcast_object_list(box, group=self.control)
         return box[0]
 
+    def wait(self) -> None:
+        """Until every rank is here."""
+        if self.size > 1:
+            dist.barrier(group=self.control)
+
     def close(self) -> None:
         if self.size > 1:
             dist.destroy_process_group()
@@ -87,7 +92,7 @@ ONE = Ranks()
 
 
 def join(device: str) -> Ranks:
-    """Join the processes that torchrun started, if it did (NCCL on CUDA, Gloo on the CPU)."""
+    """Join the processes that torchrun started, if it did: by NCCL for device "cuda", by Gloo for "cpu"."""
     size = int(os.environ.get("WORLD_SIZE", 1))
     if size == 1:
         return ONE

@@ -52,13 +52,13 @@ class Outcome:
 class Trainer:
     """Trains one model in one run folder.
 
-    validate: model -> Report; it runs on a random stream of its own. config: the run's whole config as
-    plain data, kept in the checkpoints. Of several ranks only the first validates, logs and saves.
+    validate: model -> Report, or None; it runs on a random stream of its own. config: the run's whole config
+    as plain data, kept in the checkpoints. Of several ranks only the first validates, logs and saves.
     """
 
     def __init__(
-        self, learner: Learner, clips: Clips, validate: Callable[[SequenceModel], Report], options: Options,
-        run: Path, config: dict[str, Any], seed: int, device: torch.device,
+        self, learner: Learner, clips: Clips, validate: Callable[[SequenceModel], Report] | None,
+        options: Options, run: Path, config: dict[str, Any], seed: int, device: torch.device,
     ):
         self.learner, self.clips, self.validate, self.options = learner, clips, validate, options
         self.run, self.config, self.seed, self.device = run, config, seed, device
@@ -176,7 +176,7 @@ class Trainer:
 
     def _validate(self) -> None:
         self._require_finite()
-        if self.ranks.first:
+        if self.ranks.first and self.validate is not None:
             self.model.eval()
             with self.learner.average_in_place(), own_randomness(self.seed, self.device):
                 report = self.validate(self.model)

@@ -10,7 +10,7 @@ from seqvae.train.budget import Budget
 from seqvae.types import UserError
 
 DEVICES = ("auto", "cpu", "cuda")
-COUNTS = ("batch_size", "log_every", "validate_every", "context", "horizon", "validation_sequences")
+COUNTS = ("batch_size", "log_every", "validate_every", "context", "validation_sequences")
 PRECISIONS = ("float32", "bf16")
 
 
@@ -20,7 +20,8 @@ class Options:
 
     steps, minutes: the budget (seqvae.train.budget). batch_size: sequences an update, over all processes
     together. clip_length: frames a sequence. log_every, validate_every: in steps. checkpoint_seconds: the
-    most that a killed training loses. context, horizon: frames seen and predicted in validation.
+    most that a killed training loses. context, horizon: frames seen and predicted in validation; by default
+    92 are predicted, or what the data has.
     validation_sequences: how many of the validation set's first sequences are used.
     """
 
@@ -32,7 +33,7 @@ class Options:
     validate_every: int = 1000
     checkpoint_seconds: float = 30.0
     context: int = 8
-    horizon: int = 92
+    horizon: int | None = None
     validation_sequences: int = 100
 
     def __post_init__(self):

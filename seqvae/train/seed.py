@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,9 +14,13 @@ from seqvae.types import UserError
 RNG = dict[str, Tensor]
 
 
-def seed_everything(seed: int, rank: int = 0) -> None:
-    """Seed torch on every device. Each rank draws its own noise; rank 0's is that of a single process."""
-    if not 0 <= seed < 2**31:
+def seed_everything(seed: Any, rank: int = 0) -> None:
+    """Seed torch on every device. Each rank draws its own noise; rank 0's is that of a single process.
+
+    Raises:
+        UserError: the seed is no whole number from 0 to 2**31 - 1.
+    """
+    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**31:
         raise UserError(f"seed={seed}: expected a whole number from 0 to {2**31 - 1}")
     torch.manual_seed(seed + (rank << 32))
 

@@ -1,14 +1,30 @@
-"""Validation during training: the evaluation protocol on a few sequences, the objective, and pictures."""
+"""Validation during training: the evaluation protocol on a few sequences, the objective, and a picture."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+import numpy as np
+import torch
+from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor
 
+from seqvae.data.clips import InMemoryClips
+from seqvae.data.sources import Sequences
+from seqvae.evaluate import score
+from seqvae.evaluate.protocol import usable_horizon
+from seqvae.rollout import roll_out
+from seqvae.sequence import SequenceModel
+from seqvae.train.options import Options
+from seqvae.train.update import Objective
+
 CRITERION = "position_error_1_10"
+TOLD = ("objective", "position_error_reconstruction", CRITERION, "found")
+SHOWN = 4  # sequences in the picture
+COLUMNS = 12  # frames of each
 
 
 @dataclass(frozen=True)
@@ -20,4 +36,54 @@ class Report:
     images: Mapping[str, Float[Tensor, "c h w"]] = field(default_factory=dict)
 
     def __str__(self) -> str:
-        return "  ".join(f"{name} {value:.4g}" for name, value in self.scores.items())
+        return "  ".join(f"{name} {value:.4g}" for name, value in self.scores.items() if name in TOLD)
+
+
+class Validation:
+    """Scores a model on the first sequences of a validation set; the same ones every time.
+
+    The criterion is the error of predicted positions, frames 1-10; without true positions, or for a model
+    without positions, it is minus the objective (at progress 1, so with the final weights of its terms).
+
+    Raises:
+        UserError: the sequences are too short for context, horizon or clips.
+    """
+
+    def __init__(self, sequences: Sequences, objective: Objective, options: Options, device: torch.device):
+        self.objective, self.options = objective, options
+        self.sequences = _first(sequences, options.validation_sequences)
+        self.horizon = usable_horizon(self.sequences, options.context, options.horizon)
+        arrays = {"imgs": self.sequences.frames}
+        if self.sequences.actions is not None:
+            arrays["actions"] = self.sequences.actions
+        clips = InMemoryClips(arrays, device)
+        clips.name = sequences.name
+        self.batch = clips.batch(0, len(self.sequences), options.clip_length, seed=0)
+
+    def __call__(self, model: SequenceModel) -> Report:
+        with torch.no_grad():
+            terms, _ = self.objective(model, self.batch, 1.0)
+        objective = terms.total().mean().item()
+        scores = score(model, self.sequences, self.options.context, self.horizon).numbers()
+        criterion = scores.get(CRITERION, -objective)
+        scores = {"objective": objective, "bound": terms.unweighted().mean().item()} | scores
+        # a model that predicts nothing finite is worse than any that does
+        criterion = math.inf if math.isnan(criterion) else criterion
+        return Report(scores, criterion, {"truth above model": self._picture(model)})
+
+    def _picture(self, model: SequenceModel) -> Float[Tensor, "3 h w"]:
+        """For a few sequences a row of true frames above a row of the model's, context and future."""
+        shown, context = _first(self.sequences, SHOWN), self.options.context
+        rollout = roll_out(model, shown.frames, shown.actions, context, self.horizon, decode=True)
+        times = np.unique(np.linspace(0, context + self.horizon - 1, COLUMNS).astype(int))
+        rows = torch.stack([
+            torch.as_tensor(shown.frames[:, times]).float() / 255, torch.as_tensor(rollout.frames[:, times])
+        ])
+        return rearrange(rows, "row n t h w c -> c (n row h) (t w)")
+
+
+def _first(sequences: Sequences, n: int) -> Sequences:
+    """The first n sequences."""
+    names = ("frames", "positions", "velocities", "radii", "masks", "actions", "rewards")
+    arrays = {name: getattr(sequences, name) for name in names}
+    return replace(sequences, **{name: x[:n] for name, x in arrays.items() if x is not None})

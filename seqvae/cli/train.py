@@ -1,0 +1,151 @@
+"""python -m seqvae train: from a config to a trained model in a run folder."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import OmegaConf
+
+from data_gen.schema import read_info
+from seqvae.build import DataSpec, build, instantiate
+from seqvae.checkpoint import BEST, LAST, remove_temporaries, write_whole
+from seqvae.cli.compose import compose
+from seqvae.cli.runs import CONFIG, Plan, how_to_resume, plan
+from seqvae.data.clips import open_clips
+from seqvae.data.errors import reading
+from seqvae.data.sources import read_sequences
+from seqvae.train.distributed import Ranks, join
+from seqvae.train.loop import NotFinite, Outcome, Trainer
+from seqvae.train.optim import Optim
+from seqvae.train.options import Options, check_precision, pick_device
+from seqvae.train.seed import seed_everything
+from seqvae.train.update import Learner
+from seqvae.train.validation import Validation
+from seqvae.types import UserError
+
+
+def main(overrides: list[str]) -> int:
+    """Train; returns 0, 1 when the loss stopped being finite, 128 + signal after Ctrl-C or SIGTERM."""
+    config = compose("train", overrides)
+    todo = plan(config, overrides)
+    ranks = join(pick_device(todo.config["device"]).type)
+    try:
+        # the default name holds the time, which each process read for itself
+        return _train(replace(todo, run=ranks.same(todo.run)), ranks)
+    finally:
+        ranks.close()
+
+
+def _train(todo: Plan, ranks: Ranks) -> int:
+    config, run = todo.config, todo.run
+    if todo.complete:
+        _tell(ranks, f"{run} is complete ({todo.checkpoint.step} steps); a larger trainer.steps continues it")
+        return 0
+    trainer = _trainer(todo, ranks)
+    if ranks.first:
+        _prepare(run, config)
+    ranks.wait()
+    try:
+        outcome = trainer.fit()
+    except NotFinite as error:
+        _tell(ranks, f"seqvae train: {error}")
+        return 1
+    _tell(ranks, _ending(outcome, trainer))
+    return 0 if outcome.signal is None else 128 + outcome.signal
+
+
+def _trainer(todo: Plan, ranks: Ranks) -> Trainer:
+    """All that is needed, wired; faults of config and data come up here, before anything is written."""
+    config = todo.config
+    options = _made(Options, config["trainer"], "trainer")
+    optim = _made(Optim, config["optim"], "optim")
+    objective = instantiate(config["objective"], "objective")
+    precision = check_precision(config["precision"])
+    device = pick_device(config["device"], ranks.local_rank)
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    ranks.share(options.batch_size)
+    _set_threads(config["threads"])
+
+    train, val = _data_files(config["data"], config["val"])
+    spec = _spec(train)
+    seed_everything(config["seed"])
+    clips = open_clips(train, device)
+    clips.batch(0, options.batch_size, options.clip_length, config["seed"])  # too short? then say so now
+    validate = None
+    if val is not None:
+        sequences = read_sequences(val, image_size=(spec.height, spec.width))
+        validate = Validation(sequences, objective, options, device)
+
+    if todo.checkpoint is None:
+        model = build(config["model"], spec)
+    else:
+        todo.checkpoint.spec.require_same_input(spec, str(train))
+        model = todo.checkpoint.build(todo.run / LAST)
+    learner = Learner(model.to(device), objective, optim, precision, ranks)
+    seed_everything(config["seed"], ranks.rank)
+    trainer = Trainer(learner, clips, validate, options, todo.run, config, config["seed"], device)
+    if todo.checkpoint is not None:
+        trainer.restore(todo.checkpoint)
+        _tell(ranks, f"resuming {todo.run} at step {trainer.step}")
+    else:
+        _tell(ranks, f"training in {todo.run} on {device}, {options.budget}")
+    return trainer
+
+
+def _made(make: type, config: dict[str, Any], key: str) -> Any:
+    return instantiate({"_target_": f"{make.__module__}.{make.__qualname__}", **config}, key)
+
+
+def _set_threads(threads: Any) -> None:
+    if threads is None:
+        return
+    if not isinstance(threads, int) or threads < 1:
+        raise UserError(f"threads={threads}: expected a whole number from 1, or null")
+    torch.set_num_threads(threads)
+
+
+def _data_files(data: Any, val: Any) -> tuple[Path, Path | None]:
+    """The training file, and the validation file if there is one."""
+    train = Path(str(data))
+    if train.is_dir():
+        beside = train / "val.h5"
+        train = train / "train.h5"
+        val = val or (beside if beside.is_file() else None)
+    return train, None if val is None else Path(str(val))
+
+
+def _spec(train: Path) -> DataSpec:
+    with reading(train):
+        info = read_info(train)
+    return DataSpec(
+        height=info.height, width=info.width, channels=3, actions=info.num_actions,
+        objects=info.num_objects, coord_limit=info.coord_limit,
+    )
+
+
+def _prepare(run: Path, config: dict[str, Any]) -> None:
+    """The run's folder, without what a killed process left half-written; its config, for people to read."""
+    try:
+        run.mkdir(parents=True, exist_ok=True)
+        remove_temporaries(run)
+        write_whole(run / CONFIG, lambda file: file.write(OmegaConf.to_yaml(config).encode()))
+    except OSError as error:
+        raise UserError(f"run={run}: cannot be written ({error.strerror}); choose another folder") from None
+
+
+def _tell(ranks: Ranks, text: str) -> None:
+    if ranks.first:
+        print(text, file=sys.stderr, flush=True)
+
+
+def _ending(outcome: Outcome, trainer: Trainer) -> str:
+    if outcome.signal is not None:
+        command = how_to_resume(trainer.run, trainer.ranks.size)
+        return f"stopped at step {outcome.step}, everything is saved; go on with:\n  {command}"
+    best = "" if trainer.best is None else f", best validation {trainer.best:.4g}: {trainer.run / BEST}"
+    return f"complete after {outcome.step} steps{best}"
