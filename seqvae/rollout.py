@@ -11,9 +11,11 @@ from einops import rearrange
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
-from seqvae.data.frames import prev_actions, to_video
+from seqvae.data.frames import prev_actions, to_frames, to_video
+from seqvae.metrics import without_repeats
 from seqvae.sequence import SequenceModel
 from seqvae.types import Trace, UserError
+from seqvae.video import Comparison
 
 SEQUENCES = 64  # filtered and imagined at once
 DECODED = 1024  # frames decoded at once
@@ -41,6 +43,22 @@ class Rollout:
     def first_predicted(self) -> int:
         """The array index of the first frame that the model has not seen."""
         return self.context
+
+    def pictures(self) -> UInt8[np.ndarray, "n t h w c"]:
+        """The decoded frames as on disk, uint8."""
+        return to_frames(rearrange(torch.as_tensor(self.frames), "n t h w c -> n t c h w")).numpy()
+
+
+def compare(
+    rollout: Rollout,
+    i: int,
+    truth: UInt8[np.ndarray, "_ h w c"] | None,
+    cloud: Float[np.ndarray, "s t k 2"] | None = None,
+) -> Comparison:
+    """Frames of a video of sequence i: truth | model | difference. Sampled positions are drawn as crosses."""
+    one = replace(rollout, frames=without_repeats(rollout.frames[i : i + 1])).pictures()[0]
+    boxes, extents = (None if x is None else x[i] for x in (rollout.positions, rollout.extents))
+    return Comparison(truth, one, boxes, extents, rollout.first_predicted, cloud)
 
 
 def roll_out(

@@ -2,8 +2,8 @@
 
 from seqvae.evaluate.bounds import Bound, bound
 from seqvae.evaluate.longrun import long_rollouts
-from seqvae.evaluate.objects import Truth
-from seqvae.evaluate.protocol import score
+from seqvae.evaluate.objects import Truth, slot_order
+from seqvae.evaluate.protocol import score, usable_horizon
 from seqvae.evaluate.report import Report, write_report
 from seqvae.evaluate.samples import uncertainty
 from seqvae.evaluate.scores import Curve, Scores
@@ -17,6 +17,8 @@ __all__ = [
     "bound",
     "long_rollouts",
     "score",
+    "slot_order",
     "uncertainty",
+    "usable_horizon",
     "write_report",
 ]

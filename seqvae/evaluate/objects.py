@@ -83,13 +83,13 @@ def object_curves(
     rows["static"] = predicted(metrics.static(positions[:, last], horizon), still)
     rows["linear"] = predicted(metrics.linear(positions[:, last], velocity, horizon, clamp), velocity)
     start, speed = truth.positions[:, last], truth.velocities
-    rows["static, from true states"] = predicted(metrics.static(start, horizon), still)
+    rows["static, from true states"] = predicted(metrics.static(start, horizon), None)
     if speed is not None:
         speed = speed[:, last]
         rows["linear, from true states"] = predicted(metrics.linear(start, speed, horizon, clamp), speed)
         if truth.radii is not None:
             path = metrics.linear(start, speed, horizon, 1 - truth.radii[:, last])
-            rows["linear, from true states, to the wall"] = predicted(path, speed)
+            rows["linear, from true states, to the wall"] = predicted(path, None)
     if len(positions) > 1:
         rows["another sequence"] = predicted(np.roll(truth.positions, 1, axis=0)[:, context:], None)
     return rows

@@ -38,6 +38,6 @@ def draw_errors(scores: Scores, file: BinaryIO) -> None:
         axis.axvline(scores.context + 0.5, color="black", linestyle=":", linewidth=1)
         axis.set(xlabel=f"frame (dotted: end of the context, {scores.context})", ylabel=AXES[quantity])
         axis.set_ylim(bottom=0)
-        axis.legend(frameon=False, fontsize="small")
+        axis.legend(fontsize="small", framealpha=0.7, edgecolor="none")
         axis.spines[["top", "right"]].set_visible(False)
     figure.savefig(file, format="png", dpi=110)

@@ -61,16 +61,27 @@ class Report:
             f"{scores.n} sequences, context of {scores.context} frames, horizon {scores.horizon}. "
             "Mean and standard error; positions and velocities in half-widths.\n"
         ]
-        lines += _table({row: _values(columns) for row, columns in scores.table().items()})
+        for quantity in dict.fromkeys(q for curves in scores.curves.values() for q in curves):
+            lines += [*_table(self._rows(quantity), quantity.replace("_", " ")), ""]
         shares = _values(scores.shares) | _values(self.uncertainty)
         if self.bound is not None:
             shares |= self._bound_values(self.bound)
         if shares:
-            lines += ["", *_table({name: {"value": value} for name, value in shares.items()})]
+            lines += [*_table({name: {"value": value} for name, value in shares.items()}), ""]
         if self.long:
             by_frame = {f"predicted frame {frame:,}": _values(v) for frame, v in self.long.items()}
-            lines += ["", *_table(by_frame)]
-        return "\n".join(lines) + "\n"
+            lines += [*_table(by_frame), ""]
+        return "\n".join(lines)
+
+    def _rows(self, quantity: str) -> dict[str, dict[str, str]]:
+        """Row -> cells of one error, under short column names: "1_10" as "predicted 1-10"."""
+        start = f"{quantity}_"
+        rows = {}
+        for row, columns in self.scores.table().items():
+            cells = {c.removeprefix(start): _number(v) for c, v in columns.items() if c.startswith(start)}
+            if cells:
+                rows[row] = {_column(name): value for name, value in cells.items()}
+        return rows
 
     @staticmethod
     def _bound_values(bound: Bound) -> dict[str, str]:
@@ -156,10 +167,17 @@ def _values(estimates: dict[str, Estimate]) -> dict[str, str]:
     return {name: _number(value) for name, value in estimates.items()}
 
 
-def _table(rows: dict[str, dict[str, str]]) -> list[str]:
+def _column(name: str) -> str:
+    if name == "reconstruction":
+        return name
+    span = name.removesuffix("_sum").replace("_", "-")
+    return f"sum of {span}" if name.endswith("_sum") else f"predicted {span}"
+
+
+def _table(rows: dict[str, dict[str, str]], title: str = "") -> list[str]:
     """Lines of a markdown table, padded so that it also reads as plain text; missing cells stay empty."""
     columns = list(dict.fromkeys(name for cells in rows.values() for name in cells))
-    lines = [["", *columns], *([row, *(cells.get(c, "") for c in columns)] for row, cells in rows.items())]
+    lines = [[title, *columns], *([row, *(cells.get(c, "") for c in columns)] for row, cells in rows.items())]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     lines.insert(1, ["-" * width for width in widths])
     return ["| " + " | ".join(map(str.ljust, line, widths)) + " |" for line in lines]

@@ -72,7 +72,7 @@ class Comparison(Sequence):
     truth, model: frames "t h w c", uint8; truth may be shorter (or None): its panel is then empty, and so
     is the difference. Where the model is grey, the difference is to the truth's clipped channel sum.
     positions "t k 2" and extents "t k 2" in half-widths, or None. first_predicted: the index of the first
-    frame that the model has not seen.
+    frame that the model has not seen. cloud "s t k 2": positions in sampled futures, drawn as crosses.
     """
 
     TITLES = ("truth", "model", "difference")
@@ -84,12 +84,13 @@ class Comparison(Sequence):
         positions: Float[np.ndarray, "t k 2"] | None = None,
         extents: Float[np.ndarray, "t k 2"] | None = None,
         first_predicted: int | None = None,
+        cloud: Float[np.ndarray, "s t k 2"] | None = None,
         trail: int = 12,
     ):
         self.truth = model[:0] if truth is None else truth
         self.model, self.positions, self.extents = model, positions, extents
         self.first_predicted = len(model) if first_predicted is None else first_predicted
-        self.trail, self.zoom = trail, zoom(model.shape[1])
+        self.cloud, self.trail, self.zoom = cloud, trail, zoom(model.shape[1])
 
     def __len__(self) -> int:
         return len(self.model)
@@ -103,6 +104,8 @@ class Comparison(Sequence):
             panels[0] = self.truth[t]
             panels[2] = _difference(model, self.truth[t])
         panels = [upscale(as_rgb(p), self.zoom) for p in panels]
+        for positions in () if self.cloud is None or t < self.first_predicted else self.cloud[:, t]:
+            panels[1] = draw_boxes(panels[1], positions)
         if self.positions is not None:
             panels[1] = draw_trails(panels[1], self.positions[max(0, t - self.trail) : t + 1])
             extents = None if self.extents is None else self.extents[t]
@@ -123,6 +126,19 @@ class Comparison(Sequence):
             text = f"{title}: {state}" if is_model else title
             pen.text((left + 3, 2), text, fill=PREDICTED if is_model and predicted else INK, font=_font())
         return np.asarray(sheet)
+
+
+class Rows(Sequence):
+    """Frames of several videos of one size, one below the other."""
+
+    def __init__(self, videos: list[Sequence]):
+        self.videos = videos
+
+    def __len__(self) -> int:
+        return min(len(video) for video in self.videos)
+
+    def __getitem__(self, t: int) -> UInt8[np.ndarray, "h w 3"]:
+        return np.concatenate([video[t] for video in self.videos])
 
 
 def contact_sheet(clips: UInt8[np.ndarray, "n t h w 3"]) -> UInt8[np.ndarray, "H W 3"]:

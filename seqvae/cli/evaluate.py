@@ -1,0 +1,72 @@
+"""python -m seqvae evaluate: the evaluation protocol on a trained model, into files and a table."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from seqvae.cli.compose import compose
+from seqvae.cli.inputs import folder_of, load_data, load_model, require, require_at_least
+from seqvae.data.sources import Sequences
+from seqvae.evaluate import Report, bound, long_rollouts, score, uncertainty, usable_horizon, write_report
+from seqvae.rollout import compare, roll_out
+from seqvae.sequence import SequenceModel
+from seqvae.video import write_video
+
+
+def main(overrides: list[str]) -> None:
+    """Run the command with configs/evaluate.yaml and `overrides`."""
+    config = compose("evaluate", overrides)
+    require(config, sample=(bool,), pixels=(str,))
+    require_at_least(config, context=1, samples=1, iwae=0, bound_sequences=1, videos=0)
+    require_at_least(config, **{key: 1 for key in ("horizon", "long") if config[key] is not None})
+    model = load_model(config)
+    sequences = load_data(config, model)
+    out = Path(config["out"] or folder_of(config["run"]) / "evaluation")
+    report = evaluate(model, sequences, config)
+    print(report.markdown())
+    paths = write_report(report, out)
+    paths += _videos(model, sequences, config, out)
+    print("\n".join(str(path) for path in paths))
+
+
+def evaluate(model: SequenceModel, sequences: Sequences, config: dict[str, Any]) -> Report:
+    """Everything that configs/evaluate.yaml asks for, in one report."""
+    context = config["context"]
+    horizon = usable_horizon(sequences, context, config["horizon"])
+    scores = score(model, sequences, context, horizon, decode=True, pixels=config["pixels"])
+    report = Report(scores, about={"config": config, "model": model.config})
+    if sequences.positions is None:
+        print(f"{sequences.name}: has no true positions, so only pixels are scored")
+    if config["iwae"]:
+        few = _first(sequences, config["bound_sequences"])
+        report = replace(report, bound=bound(model, few, config["iwae"], context + horizon))
+    if config["sample"]:
+        found = uncertainty(model, sequences, config["samples"], context, horizon)
+        report = replace(report, uncertainty=found)
+    if config["long"]:
+        report = replace(report, long=long_rollouts(model, sequences, config["long"], context))
+    return report
+
+
+def _first(sequences: Sequences, count: int) -> Sequences:
+    """The first `count` sequences, without what only scores need."""
+    actions = None if sequences.actions is None else sequences.actions[:count]
+    return replace(
+        sequences, frames=sequences.frames[:count], actions=actions,
+        positions=None, velocities=None, radii=None, masks=None, rewards=None,
+    )  # fmt: skip
+
+
+def _videos(model: SequenceModel, sequences: Sequences, config: dict[str, Any], out: Path) -> list[Path]:
+    few = _first(sequences, config["videos"])
+    if not len(few):
+        return []
+    horizon = usable_horizon(sequences, config["context"], config["horizon"])
+    rollout = roll_out(model, few.frames, few.actions, config["context"], horizon, decode=True)
+    paths = []
+    for i in range(len(few)):
+        paths.append(out / f"comparison_{i}.mp4")
+        write_video(paths[-1], compare(rollout, i, few.frames[i]))
+    return paths

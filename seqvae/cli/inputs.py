@@ -1,0 +1,72 @@
+"""What the commands that use a trained model have in common: loading it, and data that fits it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from seqvae import checkpoint
+from seqvae.data.sources import Sequences, read_sequences
+from seqvae.sequence import SequenceModel
+from seqvae.train.options import pick_device
+from seqvae.types import UserError
+
+KINDS = {int: "a whole number", bool: "true or false", str: "a text"}
+
+
+def load_model(config: Mapping[str, Any]) -> SequenceModel:
+    """The model of `run`, on `device`; also seeds torch with `seed`.
+
+    Raises:
+        UserError: a key is missing, or there is no such model or device.
+    """
+    require(config, run=(str,), seed=(int,))
+    torch.manual_seed(config["seed"])
+    device = pick_device(config["device"])
+    return checkpoint.load_model(config["run"], device, config["checkpoint"])
+
+
+def load_data(
+    config: Mapping[str, Any], model: SequenceModel, index: int | None = None, frames: int | None = None
+) -> Sequences:
+    """Sequences of `data` in the size that the model takes; says what had to be done to them.
+
+    Raises:
+        UserError: the file is missing, damaged, foreign or of another size.
+    """
+    require(config, data=(str,))
+    spec = model.spec
+    sequences = read_sequences(config["data"], index, (spec.height, spec.width), frames)
+    if spec.actions and sequences.num_actions != spec.actions:
+        has = sequences.num_actions or "none"
+        raise UserError(f"{config['data']}: the model follows {spec.actions} actions, the data has {has}")
+    for note in sequences.notes:
+        print(note)
+    return sequences
+
+
+def require(config: Mapping[str, Any], **types: tuple[type, ...]) -> None:
+    """Raise UserError unless each key has a value of one of the types."""
+    for key, kinds in types.items():
+        value = config[key]
+        if value is None or value == "???":
+            raise UserError(f"{key}: is missing; say {key}=...")
+        if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
+            raise UserError(f"{key}={value}: expected {' or '.join(KINDS[kind] for kind in kinds)}")
+
+
+def require_at_least(config: Mapping[str, Any], **least: int) -> None:
+    """Raise UserError unless each key holds a whole number that is not smaller."""
+    for key, bound in least.items():
+        require(config, **{key: (int,)})
+        if config[key] < bound:
+            raise UserError(f"{key}={config[key]}: expected at least {bound}")
+
+
+def folder_of(run: str | Path) -> Path:
+    """The run's folder, also when a checkpoint in it was named."""
+    path = Path(run)
+    return path if path.is_dir() else path.parent

@@ -1,0 +1,104 @@
+"""python -m seqvae rollout: rollout.mp4, rollout.gif and rollout.npz of a model's future."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from seqvae.checkpoint import write_whole
+from seqvae.cli.compose import compose
+from seqvae.cli.inputs import folder_of, load_data, load_model, require, require_at_least
+from seqvae.data.sources import Sequences
+from seqvae.evaluate import Truth, slot_order
+from seqvae.rollout import Rollout, compare, roll_out
+from seqvae.sequence import SequenceModel
+from seqvae.types import UserError
+from seqvae.video import Rows, write_video
+
+
+def main(overrides: list[str]) -> None:
+    """Run the command with configs/rollout.yaml and `overrides`."""
+    config = compose("rollout", overrides)
+    require(config, sample=(bool,))
+    require_at_least(config, context=1, horizon=1, samples=1, rows=1, fps=1)
+    index = _index(config["index"])
+    model = load_model(config)
+    context, horizon = config["context"], config["horizon"]
+    sequences = load_data(config, model, index, frames=context + horizon)
+    out = Path(config["out"] or folder_of(config["run"]) / "rollout")
+
+    rollout = roll_out(model, sequences.frames, sequences.actions, context, horizon, decode=True)
+    arrays = _arrays(model, rollout, sequences)
+    clouds = None
+    if config["sample"]:
+        draws = _draws(model, sequences, context, horizon, config["samples"])
+        arrays |= {f"sample_{name}": x for name, x in _states(model, draws, sequences).items()}
+        clouds = draws["positions"]
+
+    out.mkdir(parents=True, exist_ok=True)
+    write_whole(out / "rollout.npz", lambda file: np.savez_compressed(file, **arrays))
+    shown = min(config["rows"], len(sequences))
+    clouds = [None] * shown if clouds is None else clouds
+    rows = Rows([compare(rollout, i, sequences.frames[i], clouds[i]) for i in range(shown)])
+    for name in ("rollout.mp4", "rollout.gif"):
+        write_video(out / name, rows, config["fps"])
+    _tell(rollout, sequences, out)
+
+
+def _index(value: Any) -> int | None:
+    if value == "all":
+        return None
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise UserError(f"index={value}: expected the number of a sequence, from 0, or all")
+    return value
+
+
+def _arrays(model: SequenceModel, rollout: Rollout, sequences: Sequences) -> dict[str, np.ndarray]:
+    """What rollout.npz holds; `order` says, where the truth is known, which slot is which object."""
+    states = {"z": rollout.z, "positions": rollout.positions, "velocities": rollout.velocities}
+    arrays = _states(model, states, sequences)
+    arrays |= {"frames": rollout.pictures(), "first_predicted": np.array(rollout.first_predicted)}
+    truth = Truth.of(sequences, rollout.z.shape[1])
+    if truth is not None and rollout.positions is not None:
+        arrays["order"] = slot_order(rollout.positions.astype(np.float64), truth, rollout.context)
+    return arrays
+
+
+def _draws(
+    model: SequenceModel, sequences: Sequences, context: int, horizon: int, samples: int
+) -> dict[str, np.ndarray | None]:
+    """Stochastic futures: z, positions, velocities with the axes "n s t k ..."."""
+    frames, actions = sequences.frames, sequences.actions
+    draws = [roll_out(model, frames, actions, context, horizon, sample=True) for _ in range(samples)]
+    names = [name for name in ("z", "positions", "velocities") if getattr(draws[0], name) is not None]
+    return {"positions": None} | {n: np.stack([getattr(d, n) for d in draws], axis=1) for n in names}
+
+
+def _states(
+    model: SequenceModel, states: dict[str, np.ndarray | None], sequences: Sequences
+) -> dict[str, np.ndarray]:
+    """Positions and velocities in simulator units (the model's, where the data has none); z as it is.
+
+    Where neither knows a coordinate limit they stay in half-widths.
+    """
+    limit = sequences.coord_limit or model.spec.coord_limit
+    result = {name: x for name, x in states.items() if x is not None}
+    if limit is not None and "positions" in result:
+        result["positions"] = (result["positions"] + 1) / 2 * limit
+    if limit is not None and "velocities" in result:
+        result["velocities"] = result["velocities"] / 2 * limit
+    return result
+
+
+def _tell(rollout: Rollout, sequences: Sequences, out: Path) -> None:
+    n, length = rollout.z.shape[:2]
+    what = "sequence" if n == 1 else "sequences"
+    context = rollout.context
+    print(f"{n} {what}: {context} frames of context, then {length - context} predicted")
+    given = sequences.frames.shape[1]
+    if given < length:
+        print(f"the data ends after frame {given}: from there on there is no truth to compare with")
+    for name in ("rollout.mp4", "rollout.gif", "rollout.npz"):
+        print(out / name)
