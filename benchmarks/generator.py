@@ -1,0 +1,74 @@
+"""How fast datasets are made, on one core: python benchmarks/generator.py [NAME ...]
+
+Frames a second, median of a few rounds, for the simulators named (by default all): physics alone, rendering
+alone, both, and writing the file with its compression. Seconds are CPU time of this process, which other
+work on the machine disturbs least.
+"""
+
+import os
+
+os.environ["OMP_NUM_THREADS"] = "1"  # before NumPy starts
+
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+
+from data_gen.blocks import BLOCK, Split, make_sequences
+from data_gen.generate import CONFIGS, read_settings
+from data_gen.schema import create_dataset
+from data_gen.simulator import build_simulator, simulate
+
+SEQUENCES, LENGTH, ROUNDS = 4 * BLOCK, 100, 7
+
+
+def seconds(work: Callable[[], object]) -> float:
+    """Median CPU time of a call, after one to warm up."""
+    times = []
+    for _ in range(ROUNDS + 1):
+        began = time.process_time()
+        work()
+        times.append(time.process_time() - began)
+    return median(times[1:])
+
+
+def write(path: Path, split: Split, arrays: dict[str, np.ndarray]) -> None:
+    attributes = dict(simulator="benchmark", config={}, seed=0, dt=1.0, coord_limit=1.0, num_actions=0)
+    with create_dataset(path, split.sequences, {**attributes, "shape_names": ["disc"]}) as writer:
+        writer.write(0, arrays)
+
+
+def measure(name: str) -> list[float]:
+    """Frames a second of one simulator: physics, rendering, both (with starts and truth), writing."""
+    settings = read_settings([f"sim={name}"])
+    simulator, rng = build_simulator(settings.sim), np.random.default_rng(0)
+    start = simulator.reset(SEQUENCES, rng)
+    actions = simulator.sample_actions(SEQUENCES, LENGTH, rng)
+    states = simulate(simulator, start, LENGTH, actions).states
+    split = Split(simulator, "train", SEQUENCES, LENGTH, settings.image_size, 0)
+    arrays = make_sequences(split, 0, SEQUENCES)
+    with tempfile.TemporaryDirectory() as folder:
+        times = [
+            seconds(lambda: simulate(simulator, start, LENGTH, actions)),
+            seconds(lambda: simulator.render(states, settings.image_size)),
+            seconds(lambda: make_sequences(split, 0, SEQUENCES)),
+            seconds(lambda: write(Path(folder) / "a.h5", split, arrays)),
+        ]
+    return [SEQUENCES * LENGTH / t for t in times]
+
+
+def main(names: list[str]) -> None:
+    names = names or sorted(file.stem for file in (CONFIGS / "sim").glob("*.yaml"))
+    columns = ("physics", "rendering", "both", "file")
+    print(f"frames/s, one core, {SEQUENCES} sequences of {LENGTH} frames, median of {ROUNDS}")
+    print(f"{'simulator':<18}" + "".join(f"{column:>12}" for column in columns))
+    for name in names:
+        print(f"{name:<18}" + "".join(f"{rate:>12,.0f}" for rate in measure(name)))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
