@@ -12,7 +12,7 @@ import torch
 
 # Before any test imports seqvae: from here on each call checks the shapes in its annotations.
 jaxtyping.install_import_hook(["seqvae"], "beartype.beartype")
-torch.set_num_threads(2)
+torch.set_num_threads(1)  # such small tensors take longer to hand to a second thread than to work on
 
 
 @pytest.fixture(autouse=True)
