@@ -15,6 +15,8 @@ from seqvae.cli.compose import compose
 from seqvae.nn.glimpse import pixel_centres
 from seqvae.sequence import SequenceModel
 
+torch.set_num_threads(1)  # such small tensors take longer to hand to a second thread than to work on
+
 SHIPPED = sorted(path.stem for path in (Path(__file__).parents[1] / "configs/model").glob("*.yaml"))
 VARIANTS = {
     "static": ("linear", {"dynamics": {"_target_": "seqvae.dynamics.linear.StaticDynamics"}}),
@@ -61,7 +63,8 @@ def discs(
 def paths(slots: int, frames: int, batch: int, dtype: torch.dtype = torch.float32) -> Tensor:
     """Positions (b, t, k, 2) of discs in straight flight."""
     angle = 2 * torch.pi * (torch.arange(slots, dtype=dtype) / slots + torch.rand(batch, 1, dtype=dtype))
-    start = 0.55 * torch.stack([angle.cos(), angle.sin()], -1) * (0.8 + 0.2 * torch.rand(batch, 1, 1, dtype=dtype))
+    radius = 0.45 + 0.1 * torch.rand(batch, 1, 1, dtype=dtype)
+    start = radius * torch.stack([angle.cos(), angle.sin()], -1)
     velocity = 0.04 * torch.randn(batch, slots, 2, dtype=dtype)
     return start[:, None] + velocity[:, None] * torch.arange(frames, dtype=dtype)[:, None, None]
 

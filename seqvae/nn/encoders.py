@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from seqvae.nn.glimpse import pixel_centres, read, sample_points
 from seqvae.nn.mlp import mlp
+from seqvae.nn.precision import full_precision
 
 STD_FLOOR = 1e-3  # half-widths, 0.016 pixels at 32 x 32: without a floor the likelihood runs into overflow
 
@@ -34,7 +35,7 @@ class LSTMEncoder(nn.Module):
     ) -> tuple[Float[Tensor, "n k 4"], Float[Tensor, "n k 4"]]:
         """Mean and std of (s_x, s_y, x, y)."""
         repeated = image.flatten(1)[:, None].expand(-1, self.slots, -1)
-        share = self.out(self.lstm(repeated)[0]).sigmoid()
+        share = self.out(self.lstm(repeated)[0]).to(image.dtype).sigmoid()
         sx = self.extent[0] + (self.extent[1] - self.extent[0]) * share[..., 0:1]
         sy = sx * (self.aspect[0] + (self.aspect[1] - self.aspect[0]) * share[..., 1:2])
         position = self.reach * (2 * share[..., 2:4] - 1)
@@ -72,14 +73,14 @@ class PursuitEncoder(nn.Module):
         self, image: Float[Tensor, "n h w"], background: Float[Tensor, "h w"]
     ) -> tuple[Float[Tensor, "n k 4"], Float[Tensor, "n k 4"]]:
         """Mean and std of (s_x, s_y, x, y)."""
-        with torch.no_grad():
+        with torch.no_grad(), full_precision(image.device):
             residual = (image - background).abs()
             position = self.propose(residual)
         for _ in range(self.rounds):
             position = position.detach()
-            with torch.no_grad():
+            with torch.no_grad(), full_precision(image.device):
                 seen = self.look(residual, position)
-            out = self.refine(seen)
+            out = self.refine(seen).to(position.dtype)
             position = position + self.scale * torch.tanh(out[..., 2:4])
         size = self.extent[0] + (self.extent[1] - self.extent[0]) * out[..., 0:2].sigmoid()
         return torch.cat([size, position], -1), STD_FLOOR + self.max_std * out[..., 4:8].sigmoid()

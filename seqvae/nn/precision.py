@@ -14,7 +14,7 @@ from seqvae.types import map_record
 
 
 def full_precision(device: torch.device) -> AbstractContextManager:
-    """A region without autocast: for quadratic forms and log-densities, which bfloat16 puts off by many nats."""
+    """A region without autocast, for quadratic forms and log-densities, which bfloat16 puts off by nats."""
     if torch.amp.is_autocast_available(device.type) and torch.is_autocast_enabled(device.type):
         return torch.autocast(device.type, enabled=False)
     return nullcontext()

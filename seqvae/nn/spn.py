@@ -39,7 +39,8 @@ class RatSPN(nn.Module):
         regions = 2**depth
         self.depth, self.variance = depth, tuple(variance)
         order = torch.stack([torch.randperm(size) for _ in range(replicas)])
-        of_pixel = torch.empty_like(order).scatter_(1, order, (torch.arange(size) * regions // size).expand(replicas, -1))
+        region = (torch.arange(size) * regions // size).expand(replicas, -1)
+        of_pixel = torch.empty_like(order).scatter_(1, order, region)
         member = nn.functional.one_hot(of_pixel, regions).permute(0, 2, 1)  # r l p
         self.register_buffer("member", member[:, :, None].float())
         self.mean = nn.Parameter(mean + mean_std * torch.randn(replicas, 1, leaves, size))

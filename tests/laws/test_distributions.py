@@ -54,5 +54,6 @@ def test_what_was_not_seen_leaves_no_trace_in_the_evidence():
     seen = torch.tensor([[True, False], [False, True]])
     mean = torch.where(seen[..., None, None], torch.randn(2, 2, 3, 4), torch.nan)
     evidence = Evidence(mean, mean.square()).observed(seen)
-    assert torch.equal(evidence.mean[seen], mean[seen]) and torch.equal(evidence.precision[seen], mean[seen].square())
+    assert torch.equal(evidence.mean[seen], mean[seen])
+    assert torch.equal(evidence.precision[seen], mean[seen].square())
     assert (evidence.mean[~seen] == 0).all() and (evidence.precision[~seen] == 0).all()

@@ -63,7 +63,9 @@ def direct(spn: RatSPN, x: Tensor, weight: Tensor) -> float:
                 for region, (left, right) in enumerate(pairs)
             ]
         left, right = regions
-        options += [root[r, g, h].item() + left[g] + right[h] for g in range(len(left)) for h in range(len(right))]
+        options += [
+            root[r, g, h].item() + left[g] + right[h] for g in range(len(left)) for h in range(len(right))
+        ]
     return log_sum_exp(options)
 
 
