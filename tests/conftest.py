@@ -11,7 +11,7 @@ import pytest
 import torch
 
 # Before any test imports seqvae: from here on each call checks the shapes in its annotations.
-jaxtyping.install_import_hook(["seqvae"], "beartype.beartype")
+jaxtyping.install_import_hook(["seqvae"], "tests.typechecker.check")
 torch.set_num_threads(1)  # such small tensors take longer to hand to a second thread than to work on
 
 
