@@ -11,7 +11,9 @@ import pytest
 import torch
 
 # Before any test imports seqvae: from here on each call checks the shapes in its annotations.
-jaxtyping.install_import_hook(["seqvae"], "tests.typechecker.check")
+# To beartype an int is then a float as well, as PEP 484 has it.
+CHECKER = "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))"
+jaxtyping.install_import_hook(["seqvae"], CHECKER)
 torch.set_num_threads(1)  # such small tensors take longer to hand to a second thread than to work on
 
 
