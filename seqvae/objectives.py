@@ -92,7 +92,7 @@ class TemporalELBO:
 
 
 class LatentELBO:
-    """The temporal ELBO on clips of cached evidence: the frames' pixels are replaced by what was seen in them.
+    """The temporal ELBO on clips of cached evidence: what was seen in a frame stands for its pixels.
 
     Trains dynamics and posterior alone, at a fraction of the cost of frames. With `rollout`, the term of
     a deterministic rollout is added.

@@ -205,6 +205,11 @@ def stack_frames(steps: list[Any]) -> Any:
     return join_records(lambda tensors: torch.stack(tensors, 1), steps)
 
 
+def concat_batch(parts: list[Any]) -> Any:
+    """Records "b ..." of several batches as one."""
+    return join_records(lambda tensors: torch.cat(tensors, 0), parts)
+
+
 def concat_frames(parts: list[Any]) -> Any:
     """Records "b t ..." one after the other in time."""
     return join_records(lambda tensors: torch.cat(tensors, 1), parts)

@@ -13,7 +13,7 @@ from seqvae import checkpoint as files
 from seqvae.checkpoint import Checkpoint
 from seqvae.cli.compose import flatten, key_of
 from seqvae.train import logbook
-from seqvae.train.budget import Budget
+from seqvae.train.stages import Start, stages
 from seqvae.types import UserError
 
 CONFIG = "config.yaml"
@@ -39,9 +39,10 @@ class Plan:
         """Whether the budget is already spent."""
         if self.checkpoint is None:
             return False
-        trainer, step, state = self.config["trainer"], self.checkpoint.step, self.checkpoint.training
-        budget = Budget(trainer.get("steps"), trainer.get("minutes"))
-        return budget.spent(step, state["elapsed"]) and state["validated"] == step
+        step, state, last = self.checkpoint.step, self.checkpoint.training, stages(self.config)[-1]
+        start = Start(**state["start"])
+        spent = last.budget.spent(step - start.step, state["elapsed"] - start.elapsed)
+        return start.stage == last.index and spent and state["validated"] == step
 
 
 def plan(asked: Mapping[str, Any], overrides: list[str]) -> Plan:
@@ -96,20 +97,25 @@ def _merged(own: dict[str, Any], asked: dict[str, Any], overrides: list[str], ru
         key for key in theirs if any(key == s or key.startswith(s + ".") for s in said)
     ]
     for key in keys:
-        if key not in MAY_CHANGE and not key.startswith("choices.") and ours.get(key) != theirs.get(key):
+        if not _may_change(key) and not key.startswith("choices.") and ours.get(key) != theirs.get(key):
             raise UserError(
                 f"{key}: run={run} was trained with {ours.get(key)!r}, now {theirs.get(key)!r}; "
                 "a run keeps its config: leave the key out, or choose another run="
             )
     merged = _copy(own)
-    for key in MAY_CHANGE:
-        if key in said:
+    for key in said:
+        if _may_change(key):
             *path, name = key.split(".")
             place = merged
             for part in path:
                 place = place[part]
             place[name] = theirs[key]
     return merged
+
+
+def _may_change(key: str) -> bool:
+    """Whether a resumed run may be told `key` anew; of a stage, what it may be told of the run."""
+    return key in MAY_CHANGE or (key.startswith("stages.") and key.split(".", 2)[-1] in MAY_CHANGE)
 
 
 def _copy(config: Any) -> Any:

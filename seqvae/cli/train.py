@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +15,18 @@ from seqvae.build import DataSpec, build, instantiate
 from seqvae.checkpoint import BEST, LAST, remove_temporaries, write_whole
 from seqvae.cli.compose import compose
 from seqvae.cli.runs import CONFIG, Plan, how_to_resume, plan
-from seqvae.data.clips import open_clips
+from seqvae.data.clips import InMemoryClips, StreamedClips, open_clips
 from seqvae.data.errors import reading
-from seqvae.data.sources import read_sequences
+from seqvae.data.sources import Sequences, read_sequences
+from seqvae.sequence import SequenceModel
 from seqvae.train.distributed import Ranks, join
+from seqvae.train.evidence import EvidenceClips
 from seqvae.train.loop import NotFinite, Outcome, Trainer
 from seqvae.train.optim import Optim
 from seqvae.train.options import Options, check_precision, pick_device
 from seqvae.train.seed import seed_everything
-from seqvae.train.update import Learner
+from seqvae.train.stages import Stage, Start, stages
+from seqvae.train.update import Learner, Objective
 from seqvae.train.validation import Validation
 from seqvae.types import UserError
 
@@ -45,56 +48,94 @@ def _train(todo: Plan, ranks: Ranks) -> int:
     if todo.complete:
         _tell(ranks, f"{run} is complete ({todo.checkpoint.step} steps); a larger trainer.steps continues it")
         return 0
-    trainer = _trainer(todo, ranks)
+    setting = _setting(todo, ranks)
     if ranks.first:
         _prepare(run, config)
     ranks.wait()
-    try:
-        outcome = trainer.fit()
-    except NotFinite as error:
-        _tell(ranks, f"seqvae train: {error}")
-        return 1
+    start = Start() if todo.checkpoint is None else Start(**todo.checkpoint.training["start"])
+    for stage in setting.stages[start.stage :]:
+        trainer = _trainer(stage, start, setting, todo, ranks)
+        try:
+            outcome = trainer.fit()
+        except NotFinite as error:
+            _tell(ranks, f"seqvae train: {error}")
+            return 1
+        if outcome.signal is not None:
+            break
+        start = Start(stage.index + 1, trainer.step, trainer.elapsed, trainer.best)
     _tell(ranks, _ending(outcome, trainer))
     return 0 if outcome.signal is None else 128 + outcome.signal
 
 
-def _trainer(todo: Plan, ranks: Ranks) -> Trainer:
-    """All that is needed, wired; faults of config and data come up here, before anything is written."""
+@dataclass(frozen=True)
+class Setting:
+    """What all stages of a training share."""
+
+    stages: list[Stage]
+    model: SequenceModel
+    clips: InMemoryClips | StreamedClips
+    validation: Sequences | None
+    device: torch.device
+    precision: str
+
+
+def _setting(todo: Plan, ranks: Ranks) -> Setting:
+    """Data, model and stages; faults of config and data come up here, before anything is written."""
     config = todo.config
-    options = _made(Options, config["trainer"], "trainer")
-    optim = _made(Optim, config["optim"], "optim")
-    objective = instantiate(config["objective"], "objective")
     precision = check_precision(config["precision"])
     device = pick_device(config["device"], ranks.local_rank)
     if device.type == "cuda":
         torch.cuda.set_device(device)
-    ranks.share(options.batch_size)
     _set_threads(config["threads"])
 
     train, val = _data_files(config["data"], config["val"])
     spec = _spec(train)
     seed_everything(config["seed"])
     clips = open_clips(train, device)
-    clips.batch(0, options.batch_size, options.clip_length, config["seed"])  # too short? then say so now
-    validate = None
-    if val is not None:
-        sequences = read_sequences(val, image_size=(spec.height, spec.width))
-        validate = Validation(sequences, objective, options, device)
+    for stage in (todo_stages := stages(config)):
+        _, _, options = _pieces(stage)
+        ranks.share(options.batch_size)
+        clips.batch(0, options.batch_size, options.clip_length, config["seed"])  # too short? then say so now
+    validation = None if val is None else read_sequences(val, image_size=(spec.height, spec.width))
 
     if todo.checkpoint is None:
         model = build(config["model"], spec)
     else:
         todo.checkpoint.spec.require_same_input(spec, str(train))
         model = todo.checkpoint.build(todo.run / LAST)
-    learner = Learner(model.to(device), objective, optim, precision, ranks)
-    seed_everything(config["seed"], ranks.rank)
-    trainer = Trainer(learner, clips, validate, options, todo.run, config, config["seed"], device)
-    if todo.checkpoint is not None:
-        trainer.restore(todo.checkpoint)
-        _tell(ranks, f"resuming {todo.run} at step {trainer.step}")
+    return Setting(todo_stages, model.to(device), clips, validation, device, precision)
+
+
+def _trainer(stage: Stage, start: Start, setting: Setting, todo: Plan, ranks: Ranks) -> Trainer:
+    """The trainer of one stage, restored from the checkpoint where that was left in this stage."""
+    objective, optim, options = _pieces(stage)
+    config, device, clips, validate = todo.config, setting.device, setting.clips, None
+    if stage.source == "evidence":
+        clips = EvidenceClips(setting.model, clips)
+    if setting.validation is not None:
+        validate = Validation(setting.validation, objective, options, device, stage.source)
+    learner = Learner(setting.model, objective, optim, setting.precision, ranks, stage.parts)
+    seed_everything(config["seed"], ranks.rank, stage.index)
+    trainer = Trainer(
+        learner, clips, validate, options, todo.run, config, config["seed"], device, start
+    )
+    called = f" ({stage.name})" if stage.name else ""
+    resumed = todo.checkpoint
+    if resumed is not None and Start(**resumed.training["start"]).stage == stage.index:
+        trainer.restore(resumed)
+        _tell(ranks, f"resuming {todo.run} at step {trainer.step}{called}")
     else:
-        _tell(ranks, f"training in {todo.run} on {device}, {options.budget}")
+        _tell(ranks, f"training in {todo.run} on {device}, {options.budget}{called}")
     return trainer
+
+
+def _pieces(stage: Stage) -> tuple[Objective, Optim, Options]:
+    at = f"{stage.key}." if stage.key else ""
+    return (
+        instantiate(stage.objective, f"{at}objective"),
+        _made(Optim, stage.optim, f"{at}optim"),
+        _made(Options, stage.trainer, f"{at}trainer"),
+    )
 
 
 def _made(make: type, config: dict[str, Any], key: str) -> Any:

@@ -1,7 +1,7 @@
 """Short clips of a dataset, for training: from memory where it fits, else from disk while training runs."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,6 +49,11 @@ class InMemoryClips:
         if "actions" in arrays:
             self.prev_actions = prev_actions(arrays["actions"]).to(device)
 
+    def whole(self, at_once: int) -> Iterator[Float[Tensor, "b t c h w"]]:
+        """All sequences in order and in full, `at_once` at a time."""
+        for frames in self.frames.split(at_once):
+            yield to_video(frames)
+
     def batch(
         self, step: int, batch_size: int, clip_length: int, seed: int, rank: int = 0, world_size: int = 1
     ) -> Batch:
@@ -83,8 +88,18 @@ class StreamedClips:
         with reading(path):
             self.info = read_info(path)
         self.path, self.device, self.workers = Path(path), torch.device(device), workers
+        self.prev_actions: Int[Tensor, "n t"] | None = None
+        if "actions" in self.info.keys:
+            with reading(path), open_dataset(path) as file:
+                self.prev_actions = prev_actions(file["actions"][:]).to(self.device)
         self._wanted: tuple[int, ...] | None = None
         self._loader = iter(())
+
+    def whole(self, at_once: int) -> Iterator[Float[Tensor, "b t c h w"]]:
+        """All sequences in order and in full, `at_once` at a time."""
+        with reading(self.path), open_dataset(self.path) as file:
+            for first in range(0, self.info.sequences, at_once):
+                yield to_video(torch.as_tensor(file["imgs"][first : first + at_once]).to(self.device))
 
     def batch(
         self, step: int, batch_size: int, clip_length: int, seed: int, rank: int = 0, world_size: int = 1

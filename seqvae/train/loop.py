@@ -22,6 +22,7 @@ from seqvae.train.meter import Meter
 from seqvae.train.options import Options
 from seqvae.train.progress import Progress
 from seqvae.train.seed import own_randomness, restore_rng, rng_state
+from seqvae.train.stages import Start
 from seqvae.train.update import Learner, Update
 from seqvae.train.validation import Report
 
@@ -53,22 +54,24 @@ class Trainer:
     """Trains one model in one run folder.
 
     validate: model -> Report, or None; it runs on a random stream of its own. config: the run's whole config
-    as plain data, kept in the checkpoints. Of several ranks only the first validates, logs and saves.
+    as plain data, kept in the checkpoints. start: where this stage of the training begins; steps and seconds
+    count on from there. Of several ranks only the first validates, logs and saves.
     """
 
     def __init__(
         self, learner: Learner, clips: Clips, validate: Callable[[SequenceModel], Report] | None,
         options: Options, run: Path, config: dict[str, Any], seed: int, device: torch.device,
+        start: Start = Start(),  # noqa: B008  frozen
     ):
         self.learner, self.clips, self.validate, self.options = learner, clips, validate, options
         self.run, self.config, self.seed, self.device = run, config, seed, device
         self.model, self.ranks, self.budget = learner.model, learner.ranks, options.budget
-        self.step = 0
-        self.validated = 0  # the step of the last validation
-        self.best: float | None = None
+        self.start, self.step = start, start.step
+        self.validated = start.step  # the step of the last validation
+        self.best = start.best
         self.scores: dict[str, float] = {}
-        self.elapsed = 0.0  # seconds of training, over all resumes
-        self.saved: tuple[int, float] = (0, 0.0)  # step and elapsed seconds of the last checkpoint
+        self.elapsed = start.elapsed  # seconds of training, over all stages and resumes
+        self.saved = (self.step, self.elapsed)  # step and elapsed seconds of the last checkpoint
         self.meter = Meter()
         self.signs: set[str] = set()
 
@@ -94,16 +97,16 @@ class Trainer:
         with contextlib.ExitStack() as stack:
             if self.ranks.first:
                 self.log = stack.enter_context(contextlib.closing(Logbook(self.run, self.step)))
-            self.show = Progress(self.budget, frames, self.ranks.first)
+            self.show = Progress(self.budget, frames, self.ranks.first, self.start)
             stack.enter_context(contextlib.closing(self.show))
             interrupt = stack.enter_context(Interrupt())
-            if self.step == 0:
+            if self.step == self.start.step:
                 self._save()
             begin = time.monotonic() - self.elapsed
             self.show.start(self.step)
             while True:
-                spent = self.budget.spent(self.step, self.elapsed)
-                due = self.step % self.options.validate_every == 0 or spent
+                spent = self.budget.spent(*self._used())
+                due = self._used()[0] % self.options.validate_every == 0 or spent
                 if due and self.validated != self.step:
                     self._validate()
                 if spent:
@@ -118,6 +121,10 @@ class Trainer:
             self._save()
         return Outcome(self.step, None)
 
+    def _used(self) -> tuple[int, float]:
+        """Updates and seconds of this stage."""
+        return self.step - self.start.step, self.elapsed - self.start.elapsed
+
     def _batch(self, step: int) -> Any:
         options, ranks = self.options, self.ranks
         return self.clips.batch(
@@ -125,12 +132,12 @@ class Trainer:
         )
 
     def _update(self) -> None:
-        progress = self.budget.progress(self.step, self.elapsed)
+        progress = self.budget.progress(*self._used())
         update = self.learner.gradient(self._batch(self.step), progress)
         self.meter.add(self.step, update.numbers)
         if self.device.type == "cpu":  # elsewhere looking means waiting, so it is left to log and checkpoint
             self._require_finite()
-        self.learner.apply(self.step, progress)
+        self.learner.apply(self._used()[0], progress)
         self.step += 1
         if self.step % self.options.log_every == 0:
             self._require_finite()
@@ -153,7 +160,7 @@ class Trainer:
     def _log(self, update: Update, progress: float) -> None:
         numbers = self.meter.read()
         pace = self.show.frames_per_second(self.step)
-        numbers |= {"lr": self.learner.lr(self.step - 1, progress), "frames_per_second": pace}
+        numbers |= {"lr": self.learner.lr(self._used()[0] - 1, progress), "frames_per_second": pace}
         self.log.scalars("train", self.step, numbers | {"elapsed": self.elapsed})
         frame, layout = self.model.frame, self.model.layout
         slots = slot_numbers(update.trace, update.terms, layout, getattr(frame, "size_limits", None))
@@ -198,7 +205,7 @@ class Trainer:
         if self.ranks.first:
             training = {
                 "learner": self.learner.state(), "rng": rng, "elapsed": self.elapsed,
-                "validated": self.validated, "best": self.best,
+                "validated": self.validated, "best": self.best, "start": self.start.as_dict(),
             }
             self._write(files.LAST, training)
 

@@ -8,6 +8,7 @@ import time
 from tqdm import tqdm
 
 from seqvae.train.budget import Budget
+from seqvae.train.stages import Start
 
 BAR = "{percentage:3.0f}% |{bar:24}| {desc}"
 
@@ -15,8 +16,8 @@ BAR = "{percentage:3.0f}% |{bar:24}| {desc}"
 class Progress:
     """Shows step, frames a second, time left and a few numbers on stderr."""
 
-    def __init__(self, budget: Budget, frames_a_step: int, show: bool = True):
-        self.budget, self.frames_a_step = budget, frames_a_step
+    def __init__(self, budget: Budget, frames_a_step: int, show: bool = True, begin: Start = Start()):  # noqa: B008
+        self.budget, self.frames_a_step, self.begin = budget, frames_a_step, begin
         self.show = show
         self.bar = None
         if show and sys.stderr.isatty():
@@ -35,6 +36,7 @@ class Progress:
         """Show where the training stands. pace: frames a second."""
         if not self.show:
             return
+        step, elapsed = step - self.begin.step, elapsed - self.begin.elapsed
         left = self.budget.seconds_left(step, elapsed, self.frames_a_step / max(pace, 1e-9))
         of = f"/{self.budget.steps}" if self.budget.steps else ""
         words = [f"step {step}{of}", f"{pace:,.0f} frames/s", f"{clock(left)} left"]

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -14,15 +15,17 @@ from seqvae.types import UserError
 RNG = dict[str, Tensor]
 
 
-def seed_everything(seed: Any, rank: int = 0) -> None:
-    """Seed torch on every device. Each rank draws its own noise; rank 0's is that of a single process.
+def seed_everything(seed: Any, rank: int = 0, stage: int = 0) -> None:
+    """Seed torch on every device; each rank and each stage of a training draws its own noise.
 
     Raises:
         UserError: the seed is no whole number from 0 to 2**31 - 1.
     """
     if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**31:
         raise UserError(f"seed={seed}: expected a whole number from 0 to {2**31 - 1}")
-    torch.manual_seed(seed + (rank << 32))
+    # mixed, not added: torch's generator on the CPU looks at the lower 32 bits of a seed only
+    mixed = np.random.SeedSequence((seed, stage, rank)).generate_state(1)
+    torch.manual_seed(int(mixed[0]))
 
 
 def rng_state(device: torch.device) -> RNG:

@@ -13,6 +13,7 @@ from torch import Tensor
 from seqvae.sequence import SequenceModel
 from seqvae.train.distributed import ONE, Ranks
 from seqvae.train.optim import Optim, WeightAverage
+from seqvae.train.stages import PARTS
 from seqvae.types import Terms, Trace
 
 # (model, batch of clips, progress in [0, 1]) -> terms, and the trace they come from
@@ -29,15 +30,16 @@ class Update:
 
 
 class Learner:
-    """A model with its objective and optimiser."""
+    """A model with its objective and optimiser. parts: the parts of the model that are trained."""
 
     def __init__(
         self, model: SequenceModel, objective: Objective, optim: Optim, precision: str = "float32",
-        ranks: Ranks = ONE,
+        ranks: Ranks = ONE, parts: tuple[str, ...] = PARTS,
     ):
         self.model, self.objective, self.optim, self.ranks = model, objective, optim, ranks
         self.precision = precision
-        self.parameters = [p for p in model.parameters() if p.requires_grad]
+        trained = [p for part in parts for p in getattr(model, part).parameters()]
+        self.parameters = [p for p in trained if p.requires_grad]
         self.optimiser = optim.optimiser(self.parameters)
         self.average = None if optim.ema is None else WeightAverage(model, optim.ema)
 
@@ -47,7 +49,7 @@ class Learner:
         The loss is minus the objective in nats a frame, averaged over sequences and frames (and ranks).
         """
         self.model.train()
-        self.optimiser.zero_grad()
+        self.model.zero_grad()
         device = self.parameters[0].device.type
         with torch.autocast(device, torch.bfloat16, enabled=self.precision == "bf16"):
             terms, trace = self.objective(self.model, batch, progress)

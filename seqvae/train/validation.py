@@ -18,6 +18,7 @@ from seqvae.evaluate import score
 from seqvae.evaluate.protocol import usable_horizon
 from seqvae.rollout import roll_out
 from seqvae.sequence import SequenceModel
+from seqvae.train.evidence import EvidenceBatch
 from seqvae.train.options import Options
 from seqvae.train.update import Objective
 
@@ -45,11 +46,17 @@ class Validation:
     The criterion is the error of predicted positions, frames 1-10; without true positions, or for a model
     without positions, it is minus the objective (at progress 1, so with the final weights of its terms).
 
+    source: what the objective reads, "frames" or their "evidence".
+
     Raises:
         UserError: the sequences are too short for context, horizon or clips.
     """
 
-    def __init__(self, sequences: Sequences, objective: Objective, options: Options, device: torch.device):
+    def __init__(
+        self, sequences: Sequences, objective: Objective, options: Options, device: torch.device,
+        source: str = "frames",
+    ):
+        self.source = source
         self.objective, self.options = objective, options
         self.sequences = _first(sequences, options.validation_sequences)
         self.horizon = usable_horizon(self.sequences, options.context, options.horizon)
@@ -62,7 +69,10 @@ class Validation:
 
     def __call__(self, model: SequenceModel) -> Report:
         with torch.no_grad():
-            terms, _ = self.objective(model, self.batch, 1.0)
+            batch = self.batch
+            if self.source == "evidence":
+                batch = EvidenceBatch(model.frame.encode(batch.video), batch.prev_actions)
+            terms, _ = self.objective(model, batch, 1.0)
         objective = terms.total().mean().item()
         scores = score(model, self.sequences, self.options.context, self.horizon).numbers()
         criterion = scores.get(CRITERION, -objective)
