@@ -98,16 +98,17 @@ def instantiate(config: Mapping[str, Any], key: str, **given: Any) -> Any:
         if name in arguments:
             raise UserError(f"{key}.{name}: is set by the data or by another part; leave it out")
     arguments |= given
-    _check_arguments(make, key, arguments, partial)
+    arguments = _checked(make, key, arguments, partial, frozenset(given))
     return functools.partial(make, **arguments) if partial else make(**arguments)
 
 
 def did_you_mean(name: str, known: Iterable[str], n: int = 3) -> str:
     """The end of a message about an unknown name: near matches if there are any, else all that is known."""
     known = sorted(known)
-    near = get_close_matches(name, known, n=n, cutoff=0.6)
+    by_lower = {word.lower(): word for word in known}
+    near = get_close_matches(name.lower(), by_lower, n=n, cutoff=0.6)
     if near:
-        return "did you mean " + " or ".join(near) + "?"
+        return "did you mean " + " or ".join(by_lower[word] for word in near) + "?"
     return "known: " + ", ".join(known) if known else "none is accepted here"
 
 
@@ -141,31 +142,38 @@ def _locate(target: Any, key: str) -> Callable[..., Any]:
     return found
 
 
-def _check_arguments(make: Callable[..., Any], key: str, arguments: dict[str, Any], partial: bool) -> None:
+def _checked(
+    make: Callable[..., Any], key: str, arguments: dict[str, Any], partial: bool, given: frozenset[str]
+) -> dict[str, Any]:
+    """The arguments, if `make` takes them; whole numbers become floats where it wants floats.
+
+    given: names of the arguments that do not come from the config, so of no use in a message.
+    """
     parameters = inspect.signature(make).parameters
     if not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
         required = [] if partial else [n for n, p in parameters.items() if p.default is p.empty]
-        _check_names(key, arguments, required, parameters)
-    annotations = _annotations(make)
-    for name, value in arguments.items():
-        expected = annotations.get(name)
-        if expected is not None and not _fits(value, expected):
-            words = " or ".join("null" if t is types.NoneType else t.__name__ for t in expected)
-            raise UserError(f"{key}.{name}: expected {words}, got {value!r}")
+        for name in given - parameters.keys():
+            raise UserError(f"{key}: {make.__name__} does not take {name}, so it cannot stand here")
+        _check_names(key, arguments, required, parameters, given)
+    return arguments | {
+        name: _scalar(arguments[name], kinds, f"{key}.{name}")
+        for name, kinds in _annotations(make).items() if name in arguments
+    }
 
 
 def _check_names(
-    key: str, given: Mapping, required: Iterable[str], optional: Iterable[str]
+    key: str, names: Iterable[str], required: Iterable[str], optional: Iterable[str],
+    hidden: frozenset[str] = frozenset(),
 ) -> None:
-    required = list(required)
+    required, names = list(required), list(names)
     known = [*required, *(name for name in optional if name not in required)]
-    for name in given:
+    accepted = ", ".join(name for name in known if name not in hidden) or "nothing"
+    for name in names:
         if name not in known:
-            accepted = ", ".join(known) or "nothing"
             raise UserError(f"{key}.{name}: unknown; accepted: {accepted}")
-    missing = [name for name in required if name not in given]
+    missing = [name for name in required if name not in names]
     if missing:
-        raise UserError(f"{key}: needs {', '.join(missing)}; accepted: {', '.join(known)}")
+        raise UserError(f"{key}: needs {', '.join(missing)}; accepted: {accepted}")
 
 
 def _annotations(make: Callable[..., Any]) -> dict[str, tuple[type, ...]]:
@@ -183,9 +191,11 @@ def _annotations(make: Callable[..., Any]) -> dict[str, tuple[type, ...]]:
     return plain
 
 
-def _fits(value: Any, kinds: tuple[type, ...]) -> bool:
-    if isinstance(value, bool):
-        return bool in kinds
-    if isinstance(value, int) and float in kinds:
-        return True
-    return isinstance(value, kinds)
+def _scalar(value: Any, kinds: tuple[type, ...], key: str) -> Any:
+    """The value, if it is of one of the kinds; in Python True is an int, in a config it is none."""
+    if type(value) in kinds:
+        return value
+    if type(value) is int and float in kinds:
+        return float(value)
+    words = " or ".join("null" if kind is types.NoneType else kind.__name__ for kind in kinds)
+    raise UserError(f"{key}: expected {words}, got {value!r}")

@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import pickle
 import tempfile
-import zipfile
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -95,15 +94,19 @@ def load(path: Path, device: str | torch.device = "cpu") -> Checkpoint:
         content = torch.load(path, map_location=device, weights_only=True)
     except pickle.UnpicklingError:
         raise UserError(f"{path}: is no seqvae checkpoint, or holds objects that could run code") from None
-    except (RuntimeError, EOFError, ValueError, KeyError, OSError, zipfile.BadZipFile):
+    except Exception:  # bytes that torch did not write may fail in it in any way
         raise UserError(f"{path}: is no seqvae checkpoint, or is damaged") from None
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise UserError(f"{path}: is no seqvae checkpoint")
-    if content["version"] > VERSION:
+    version = content.get("version")
+    if not isinstance(version, int) or version > VERSION:
         newest = f"this seqvae reads up to {VERSION}"
-        raise UserError(f"{path}: has format version {content['version']}, {newest}; update seqvae")
-    known = {f.name: content[f.name] for f in fields(Checkpoint)}
-    return Checkpoint(**known | {"spec": DataSpec(**content["spec"])})
+        raise UserError(f"{path}: has format version {version}, {newest}; update seqvae")
+    try:
+        known = {f.name: content[f.name] for f in fields(Checkpoint)}
+        return Checkpoint(**known | {"spec": DataSpec(**content["spec"])})
+    except (KeyError, TypeError):
+        raise UserError(f"{path}: is an incomplete seqvae checkpoint") from None
 
 
 def find(run_or_file: str | Path, which: str = "best") -> Path:

@@ -71,7 +71,7 @@ def flatten(config: Any, prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _compose(name: str, overrides: list[str]) -> DictConfig:
+def _compose(name: str, overrides: list[str]) -> Any:
     try:
         config = hydra_compose(name, overrides, return_hydra_config=True)
     except (HydraException, OmegaConfBaseException) as error:

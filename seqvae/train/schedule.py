@@ -61,7 +61,7 @@ class Exponential:
 class Decay:
     """max(exp(-step / steps), floor), whatever the budget: the schedule of Kossen et al. 2020."""
 
-    steps: float = 40000
+    steps: int = 40000
     floor: float = 0.1
 
     def __call__(self, step: int, progress: float) -> float:

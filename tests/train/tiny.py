@@ -14,6 +14,7 @@ from seqvae.distributions import Normal
 from seqvae.layout import Field, StateLayout
 from seqvae.objectives import elbo
 from seqvae.sequence import SequenceModel
+from seqvae.train.distributed import ONE, Ranks
 from seqvae.train.loop import Trainer
 from seqvae.train.optim import Optim
 from seqvae.train.options import Options
@@ -128,12 +129,15 @@ def validate(model: SequenceModel) -> Report:
     return Report({"bound": bound}, criterion=-bound, images={"frames": batch.video[0, 0]})
 
 
-def trainer(run: Path, noise: bool = True, optim: Optim | None = None, clips: Clips | None = None, **options):
+def trainer(
+    run: Path, noise: bool = True, optim: Optim | None = None, clips: Clips | None = None, ranks: Ranks = ONE,
+    **options,
+) -> Trainer:
     """A trainer of the tiny model; options as in Options."""
     torch.manual_seed(11)
     chosen = {"steps": 20, "batch_size": 4, "clip_length": 5, "log_every": 5, "validate_every": 10} | options
     optim = optim or Optim(lr=0.01, amsgrad=True, schedule=Cosine(final=0.1, warmup=3))
-    learner = Learner(tiny_model(noise), objective, optim)
+    learner = Learner(tiny_model(noise), objective, optim, ranks=ranks)
     torch.manual_seed(7)
     run.mkdir(exist_ok=True)
     return Trainer(

@@ -1,0 +1,83 @@
+"""Building from configs: what is refused, and how it is told."""
+
+from __future__ import annotations
+
+import functools
+
+import pytest
+
+from seqvae.build import DataSpec, build, did_you_mean, instantiate
+from seqvae.cli.compose import compose
+from seqvae.train.schedule import Cosine
+from seqvae.types import UserError
+
+SPEC = DataSpec(height=16, width=16, channels=3, actions=0, objects=2, coord_limit=10.0)
+SCHEDULE = "seqvae.train.schedule.Cosine"
+
+
+def stove(**changes) -> dict:
+    return compose("train", ["model=stove"])["model"] | changes
+
+
+def test_slots_come_from_the_config_else_from_the_data():
+    assert build(stove(), SPEC).frame.slots == 2
+    assert build(stove(slots=4), SPEC).frame.slots == 4
+    with pytest.raises(UserError, match="model.slots"):
+        build(stove(), DataSpec(16, 16, 3))
+
+
+def test_the_full_layout_is_the_dynamics_and_begins_with_the_frames():
+    model = build(stove(), SPEC)
+    own = model.frame.layout.fields
+    assert model.layout.fields[: len(own)] == own and "latent" in model.layout
+    assert model.posterior.layout == model.layout
+
+
+BAD = {
+    "unknown part": ({"head": {}}, "model.head: unknown; accepted: frame, posterior, dynamics, slots"),
+    "no target": ({"frame": {"glimpse": 3}}, "model.frame: expected a mapping with a _target_"),
+    "foreign": ({"frame": {"_target_": "os.system", "command": "true"}}, "only names inside seqvae"),
+    "no module": ({"frame": {"_target_": "seqvae.frames.nope.X"}}, "no module seqvae.frames.nope"),
+    "no class": ({"frame": {"_target_": "seqvae.frames.supair.Supair"}}, "did you mean SuPAIR"),
+    "through us": ({"frame": {"_target_": "seqvae.build.importlib.import_module"}}, "no module"),
+    "borrowed": ({"frame": {"_target_": "seqvae.frames.supair.rearrange"}}, "has no rearrange"),
+    "missing": ({"frame": {"_target_": "seqvae.frames.supair.SuPAIR"}}, "model.frame: needs encoder"),
+    "wrong place": ({"posterior": {"_target_": SCHEDULE}}, "does not take layout"),
+}
+
+
+@pytest.mark.parametrize(("changes", "words"), BAD.values(), ids=BAD.keys())
+def test_a_bad_config_is_refused_in_one_line(changes, words):
+    with pytest.raises(UserError) as caught:
+        build(stove(**changes), SPEC)
+    assert words in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_unknown_and_ill_typed_arguments_name_key_and_remedy():
+    with pytest.raises(UserError, match="optim.schedule.end: unknown; accepted: final, warmup"):
+        instantiate({"_target_": SCHEDULE, "end": 0.1}, "optim.schedule")
+    with pytest.raises(UserError, match="optim.schedule.warmup: expected int, got 'long'"):
+        instantiate({"_target_": SCHEDULE, "warmup": "long"}, "optim.schedule")
+    with pytest.raises(UserError, match="warmup: is set by the data or by another part"):
+        instantiate({"_target_": SCHEDULE, "warmup": 3}, "optim.schedule", warmup=5)
+
+
+def test_nested_targets_and_factories():
+    config = {"_target_": "seqvae.train.optim.Optim", "betas": [0.5, 0.9], "schedule": {"_target_": SCHEDULE}}
+    optim = instantiate(config, "optim")
+    assert optim.schedule == Cosine() and optim.betas == (0.5, 0.9)
+    factory = instantiate({"_target_": SCHEDULE, "_partial_": True, "final": 0.3}, "optim.schedule")
+    assert isinstance(factory, functools.partial) and factory(warmup=2) == Cosine(0.3, 2)
+
+
+def test_near_matches():
+    assert did_you_mean("stepz", ["steps", "minutes"]) == "did you mean steps?"
+    assert did_you_mean("xyz", ["steps", "minutes"]) == "known: minutes, steps"
+
+
+@pytest.mark.parametrize("key", ["height", "width", "channels", "actions"])
+def test_data_of_another_size_is_refused(key):
+    other = DataSpec(**SPEC.as_dict() | {key: 99})
+    with pytest.raises(UserError, match=f"my.h5: {key} is 99, but the model was trained with {key}"):
+        SPEC.require_same_input(other, "my.h5")
+    SPEC.require_same_input(DataSpec(**SPEC.as_dict() | {"objects": 9}), "my.h5")

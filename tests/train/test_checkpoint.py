@@ -1,0 +1,132 @@
+"""Checkpoint files: whole or not there, read without running code, refused in one line."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+
+import pytest
+import torch
+
+import seqvae
+from seqvae import checkpoint
+from seqvae.build import DataSpec, build
+from seqvae.checkpoint import BEST, LAST, Checkpoint
+from seqvae.cli.compose import compose
+from seqvae.types import UserError
+
+SPEC = DataSpec(height=16, width=16, channels=3, actions=0, objects=2, coord_limit=10.0)
+
+
+@pytest.fixture(scope="module")
+def trained() -> Checkpoint:
+    config = {"model": compose("train", ["model=stove"])["model"]}
+    return Checkpoint(7, config, SPEC, dict(build(config["model"], SPEC).state_dict()), {"loss": 1.5})
+
+
+def refusal(path, which: str = "last") -> str:
+    with pytest.raises(UserError) as caught:
+        checkpoint.load_model(path, which=which)
+    assert "\n" not in str(caught.value) and str(path) in str(caught.value)
+    return str(caught.value)
+
+
+def test_a_model_comes_back_with_its_weights_config_and_data(tmp_path, trained):
+    checkpoint.save(tmp_path / BEST, trained)
+    model = seqvae.load(tmp_path)
+    assert not model.training
+    assert model.spec == SPEC and model.config == trained.config["model"]
+    assert all(torch.equal(model.state_dict()[name], value) for name, value in trained.model.items())
+    again = checkpoint.load(tmp_path / BEST)
+    assert (again.step, again.scores, again.training) == (7, {"loss": 1.5}, None)
+
+
+def test_best_falls_back_to_last_and_last_never_to_best(tmp_path, trained):
+    checkpoint.save(tmp_path / LAST, trained)
+    assert checkpoint.find(tmp_path, "best") == tmp_path / LAST
+    (tmp_path / LAST).rename(tmp_path / BEST)
+    assert checkpoint.find(tmp_path, "best") == tmp_path / BEST
+    assert "no checkpoint" in refusal(tmp_path)
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, trained):
+    checkpoint.save(tmp_path / LAST, trained)
+    before = (tmp_path / LAST).read_bytes()
+
+    def fail_half_way(file):
+        file.write(b"half")
+        raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        checkpoint.write_whole(tmp_path / LAST, fail_half_way)
+    assert (tmp_path / LAST).read_bytes() == before
+    assert [entry.name for entry in tmp_path.iterdir()] == [LAST]
+
+
+def test_files_are_readable_as_the_umask_says(tmp_path, trained):
+    checkpoint.save(tmp_path / LAST, trained)
+    mask = os.umask(0)
+    os.umask(mask)
+    assert (tmp_path / LAST).stat().st_mode & 0o777 == 0o666 & ~mask
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 0.99])
+def test_a_truncated_file_is_refused(tmp_path, trained, share):
+    path = tmp_path / LAST
+    checkpoint.save(path, trained)
+    content = path.read_bytes()
+    path.write_bytes(content[: int(share * len(content))])
+    refusal(path)
+
+
+def test_foreign_files_are_refused(tmp_path):
+    path = tmp_path / "file.pt"
+    path.write_text("these are no weights")
+    refusal(path)
+    torch.save({"weights": torch.zeros(3)}, path)
+    assert "is no seqvae checkpoint" in refusal(path)
+    assert "no such" in refusal(tmp_path / "missing.pt")
+
+
+class Trap:
+    """Unpickling this would make a folder."""
+
+    def __init__(self, folder):
+        self.folder = str(folder)
+
+    def __reduce__(self):
+        return os.mkdir, (self.folder,)
+
+
+def test_a_checkpoint_that_would_run_code_is_refused_and_runs_none(tmp_path):
+    content = {"format": checkpoint.FORMAT, "version": 1, "step": Trap(tmp_path / "sprung")}
+    torch.save(content, tmp_path / "x.pt")
+    assert "could run code" in refusal(tmp_path / "x.pt")
+    assert not (tmp_path / "sprung").exists()
+
+
+def test_a_checkpoint_that_names_foreign_code_is_refused(tmp_path, trained):
+    config = {"model": trained.config["model"] | {"frame": {"_target_": "os.mkdir", "path": "sprung"}}}
+    checkpoint.save(tmp_path / LAST, replace(trained, config=config))
+    with pytest.raises(UserError, match="only names inside seqvae"):
+        checkpoint.load_model(tmp_path / LAST)
+
+
+def test_weights_of_another_model_are_refused(tmp_path, trained):
+    other = {"model": compose("train", ["model=stove", "model.dynamics.width=8"])["model"]}
+    checkpoint.save(tmp_path / LAST, replace(trained, config=other))
+    assert "weights of another model" in refusal(tmp_path / LAST)
+
+
+def test_a_newer_format_is_refused(tmp_path, trained, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "VERSION", checkpoint.VERSION + 1)
+        checkpoint.save(tmp_path / LAST, trained)
+    assert "update seqvae" in refusal(tmp_path / LAST)
+
+
+def test_half_written_files_are_swept_up(tmp_path):
+    (tmp_path / f"{checkpoint.TEMPORARY}abc.pt").write_bytes(b"half")
+    (tmp_path / "kept.pt").write_bytes(b"whole")
+    checkpoint.remove_temporaries(tmp_path)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["kept.pt"]
