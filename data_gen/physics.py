@@ -139,7 +139,10 @@ def advance_gravity(
         x += h * v
         x += centre - (share * x).sum(axis=1, keepdims=True)
         inward = centre - x
-        force = recall * inward**3 / np.sqrt(inward[0] ** 2 + inward[1] ** 2)
+        distance = np.sqrt(inward[0] ** 2 + inward[1] ** 2)
+        force = (
+            recall * (inward * inward * inward) / np.maximum(distance, np.finfo(float).tiny)
+        )  # none at the centre itself
         gap = x[:, first] - x[:, second]
         softened = np.sqrt(gap[0] ** 2 + gap[1] ** 2) + 1e-5  # finite where two bodies meet
         pull = gap * (strength / (softened * softened * softened))

@@ -1,0 +1,69 @@
+"""Billiards in which someone steers one of the balls, and should keep out of the way of the others."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from data_gen.errors import require_number
+from data_gen.physics import advance_billiards
+from data_gen.policies import sticky_actions
+from data_gen.sims.billiards import Billiards
+from data_gen.simulator import State, Step
+
+_S = np.sqrt(0.5)
+
+# Unit velocity of each action: stay, then the eight directions.
+DIRECTIONS = np.array(
+    [(0, 0), (1, 0), (0, 1), (_S, _S), (-1, 0), (0, -1), (-_S, -_S), (-_S, _S), (_S, -_S)], dtype=np.float64
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Avoidance(Billiards):
+    """Billiards with ball 0 as the agent; the reward of a frame is -1 if it touched another ball, else 0.
+
+    agent_speed: per frame, in the direction that the action names (DIRECTIONS).
+    agent_mass: so heavy that the others bounce off it.
+
+    Source: Kossen et al. 2020, reproduced exactly (data_gen.physics).
+    """
+
+    radius: float = 1.0
+    substeps: int = 50
+    agent_speed: float = 0.6
+    agent_mass: float = 10000.0
+
+    num_actions = len(DIRECTIONS)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_number("sim.agent_speed", self.agent_speed, minimum=0)
+        require_number("sim.agent_mass", self.agent_mass, above=0)
+
+    @property
+    def masses(self) -> np.ndarray:
+        """Mass of each disc, "k": the agent's first."""
+        masses = super().masses
+        masses[0] = self.agent_mass
+        return masses
+
+    def sample_actions(self, n: int, length: int, rng: np.random.Generator) -> np.ndarray:
+        """Actions "n length" of the sticky random policy."""
+        return sticky_actions(n, length, self.num_actions, rng)
+
+    def step(self, state: State, actions: np.ndarray | None = None) -> Step:
+        """One frame under actions "n" in 0 ... 8; without any, the agent stays where it is."""
+        velocities = state.velocities.copy()
+        velocities[:, 0] = 0.0 if actions is None else self.agent_speed * DIRECTIONS[actions]
+        positions, velocities, contacts, of_agent = advance_billiards(
+            state.positions,
+            velocities,
+            self.radii,
+            self.masses,
+            limit=self.limit,
+            substeps=self.substeps,
+            collide=self.collide,
+            agent=0,
+        )
+        rewards = -(of_agent > 0).astype(np.float32)
+        return Step(State(positions, velocities), rewards, np.zeros(len(rewards), bool), contacts)

@@ -1,0 +1,76 @@
+"""Heavy bodies that circle each other."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from data_gen.discs import DiscWorld
+from data_gen.errors import require_number
+from data_gen.physics import advance_gravity, closest_approach
+from data_gen.simulator import State, Step, Trajectory
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gravity(DiscWorld):
+    """Bodies under mutual attraction, with their centre of mass held at the centre of the box.
+
+    gravity: the gravitational constant.  recall: strength of a weak cubic pull to the centre.
+    max_force: bound on each component of the force on a body.
+    speed, speed_noise: each component of a start velocity is that of a unit vector across the line to the
+        mean position, times a draw from Normal(speed, speed_noise).
+    min_distance: frames in which a pair is closer than this share of the sum of its radii count against a
+        sequence, as does the share of bodies outside of the box (None: only the latter does).
+
+    Source: Kossen et al. 2020, reproduced exactly (data_gen.physics).
+    """
+
+    radius: float = 2.0
+    mass: float = 4.0
+    limit: float = 30.0
+    substeps: int = 50
+    gravity: float = 0.5
+    recall: float = 0.001
+    max_force: float = 1.0
+    speed: float = 0.55
+    speed_noise: float = 0.13
+    min_distance: float | None = 0.9
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for key in ("gravity", "recall", "speed", "speed_noise"):
+            require_number(f"sim.{key}", getattr(self, key), minimum=0)
+        require_number("sim.max_force", self.max_force, above=0)
+
+    def reset(self, n: int, rng: np.random.Generator) -> State:
+        """Bodies a third of the box apart, all moving in the same sense around their mean position."""
+        low = self.limit / 2
+        positions = self.place(n, rng, low, low + 0.45 * self.limit, apart=self.limit / 3)
+        inward = positions.mean(axis=1, keepdims=True) - positions
+        # A single body is its own mean: it has no direction, and rests.
+        inward /= np.maximum(np.linalg.norm(inward, axis=-1, keepdims=True), np.finfo(float).tiny)
+        across = inward[..., ::-1] * rng.choice([-1.0, 1.0], size=(n, 1, 1)) * [1.0, -1.0]
+        return State(positions, across * rng.normal(self.speed, self.speed_noise, size=across.shape))
+
+    def step(self, state: State, actions: np.ndarray | None = None) -> Step:
+        """One frame; nobody acts, nothing touches and there is no reward."""
+        positions, velocities = advance_gravity(
+            state.positions,
+            state.velocities,
+            self.masses,
+            limit=self.limit,
+            substeps=self.substeps,
+            gravity=self.gravity,
+            recall=self.recall,
+            max_force=self.max_force,
+        )
+        n = len(positions)
+        nothing = np.zeros(n, np.float32), np.zeros(n, bool), np.zeros(n, np.int64)
+        return Step(State(positions, velocities), *nothing)
+
+    def accept(self, trajectory: Trajectory) -> np.ndarray:
+        """Sequences "n" that stay in the box and apart in more than 99 % of their frames."""
+        positions = trajectory.states.positions
+        inside = ((positions >= 0) & (positions <= self.limit)).all(axis=-1).mean(axis=-1)
+        if self.min_distance is not None:
+            inside = inside - ~(closest_approach(positions, self.radii) >= self.min_distance)
+        return inside.sum(axis=1) > 0.99 * positions.shape[1]
