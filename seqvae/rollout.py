@@ -46,7 +46,7 @@ class Rollout:
 
     def pictures(self) -> UInt8[np.ndarray, "n t h w c"]:
         """The decoded frames as on disk, uint8."""
-        return to_frames(rearrange(torch.as_tensor(self.frames), "n t h w c -> n t c h w")).numpy()
+        return _pictures(self.frames)
 
 
 def compare(
@@ -56,9 +56,9 @@ def compare(
     cloud: Float[np.ndarray, "s t k 2"] | None = None,
 ) -> Comparison:
     """Frames of a video of sequence i: truth | model | difference. Sampled positions are drawn as crosses."""
-    one = replace(rollout, frames=without_repeats(rollout.frames[i : i + 1])).pictures()[0]
+    model = _pictures(without_repeats(rollout.frames[i : i + 1]))[0]
     boxes, extents = (None if x is None else x[i] for x in (rollout.positions, rollout.extents))
-    return Comparison(truth, one, boxes, extents, rollout.first_predicted, cloud)
+    return Comparison(truth, model, boxes, extents, rollout.first_predicted, cloud)
 
 
 def roll_out(
@@ -209,6 +209,10 @@ def _decoded(model: SequenceModel, trace: Trace) -> tuple[Tensor, Tensor | None]
     frames = torch.cat([scene.frames for scene in scenes], 1)
     masks = None if scenes[0].masks is None else torch.cat([scene.masks for scene in scenes], 1)
     return rearrange(frames, "b t c h w -> b t h w c"), masks
+
+
+def _pictures(frames: Float[np.ndarray, "n t h w c"]) -> UInt8[np.ndarray, "n t h w c"]:
+    return to_frames(rearrange(torch.as_tensor(frames), "n t h w c -> n t c h w")).numpy()
 
 
 def _joined(rollouts: list[Rollout]) -> Rollout:

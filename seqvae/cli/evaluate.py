@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from seqvae.cli.compose import compose
-from seqvae.cli.inputs import folder_of, load_data, load_model, require, require_at_least
+from seqvae.cli.inputs import folder_of, load_data, load_model, make_folder, require, require_at_least
 from seqvae.data.sources import Sequences
 from seqvae.evaluate import Report, bound, long_rollouts, score, uncertainty, usable_horizon, write_report
 from seqvae.rollout import compare, roll_out
@@ -23,7 +23,7 @@ def main(overrides: list[str]) -> None:
     require_at_least(config, **{key: 1 for key in ("horizon", "long") if config[key] is not None})
     model = load_model(config)
     sequences = load_data(config, model)
-    out = Path(config["out"] or folder_of(config["run"]) / "evaluation")
+    out = make_folder(config["out"] or folder_of(config["run"]) / "evaluation")
     report = evaluate(model, sequences, config)
     print(report.markdown())
     paths = write_report(report, out)

@@ -66,6 +66,19 @@ def require_at_least(config: Mapping[str, Any], **least: int) -> None:
             raise UserError(f"{key}={config[key]}: expected at least {bound}")
 
 
+def make_folder(out: str | Path) -> Path:
+    """The folder to write to, made if need be.
+
+    Raises:
+        UserError: it cannot be made.
+    """
+    try:
+        Path(out).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"out={out}: cannot be written ({error.strerror}); choose another folder") from None
+    return Path(out)
+
+
 def folder_of(run: str | Path) -> Path:
     """The run's folder, also when a checkpoint in it was named."""
     path = Path(run)

@@ -11,7 +11,7 @@ import numpy as np
 from data_gen.schema import read_info
 from seqvae import checkpoint
 from seqvae.cli.compose import PATHS, compose, flatten
-from seqvae.cli.inputs import require, require_at_least
+from seqvae.cli.inputs import make_folder, require, require_at_least
 from seqvae.data.sources import VIDEOS, Sequences, read_sequences
 from seqvae.rollout import roll_out
 from seqvae.types import UserError
@@ -31,10 +31,13 @@ def main(overrides: list[str]) -> None:
     path = Path(config["path"])
     if not path.exists():
         raise UserError(f"{path}: no such file or folder")
+    if config["out"] and Path(config["out"]).suffix != ".png":
+        raise UserError(f"out={config['out']}: expected a name ending in .png")
     lines, clips, sheet = _looked_at(path, config)
     lines = list(lines)
     if clips is not None:
         sheet = Path(config["out"] or sheet)
+        make_folder(sheet.parent)
         write_png(sheet, contact_sheet(clips))
         lines.append(("sheet", sheet))
     width = max(len(name) for name, _ in lines)

@@ -9,7 +9,7 @@ import numpy as np
 
 from seqvae.checkpoint import write_whole
 from seqvae.cli.compose import compose
-from seqvae.cli.inputs import folder_of, load_data, load_model, require, require_at_least
+from seqvae.cli.inputs import folder_of, load_data, load_model, make_folder, require, require_at_least
 from seqvae.data.sources import Sequences
 from seqvae.evaluate import Truth, slot_order
 from seqvae.rollout import Rollout, compare, roll_out
@@ -27,7 +27,7 @@ def main(overrides: list[str]) -> None:
     model = load_model(config)
     context, horizon = config["context"], config["horizon"]
     sequences = load_data(config, model, index, frames=context + horizon)
-    out = Path(config["out"] or folder_of(config["run"]) / "rollout")
+    out = make_folder(config["out"] or folder_of(config["run"]) / "rollout")
 
     rollout = roll_out(model, sequences.frames, sequences.actions, context, horizon, decode=True)
     arrays = _arrays(model, rollout, sequences)
@@ -37,7 +37,6 @@ def main(overrides: list[str]) -> None:
         arrays |= {f"sample_{name}": x for name, x in _states(model, draws, sequences).items()}
         clouds = draws["positions"]
 
-    out.mkdir(parents=True, exist_ok=True)
     write_whole(out / "rollout.npz", lambda file: np.savez_compressed(file, **arrays))
     shown = min(config["rows"], len(sequences))
     clouds = [None] * shown if clouds is None else clouds

@@ -38,18 +38,25 @@ class Bound:
     unnormalised: tuple[str, ...]
 
 
-def bound(model: SequenceModel, sequences: Sequences, samples: int = 10, length: int | None = None) -> Bound:
+def bound(
+    model: SequenceModel,
+    sequences: Sequences,
+    samples: int = 10,
+    length: int | None = None,
+    first: int = FIRST,
+) -> Bound:
     """ELBO and IWAE-S (Burda et al. 2016, arXiv 1509.00519) of log p(x_3:T | x_1:2), T = `length` or all.
 
     The weights are summed over a sequence before the log-mean-exp, then divided by its frames. Of a model
-    without a normalised bound one draw of its objective is taken.
+    without a normalised bound one draw of its objective is taken. first: the first frame that counts, 3 as
+    in the objective; with 1 it is log p(x_1:T).
 
     Raises:
         UserError: actions are missing.
     """
     frames = sequences.frames[:, :length]
     total = frames.shape[1]
-    first = min(FIRST, total)
+    first = min(first, total)
     actions = check_lengths(model, frames, sequences.actions, 1, 0)
     before = None if actions is None else prev_actions(actions)[:, :total].to(device_of(model))
     unnormalised = tuple(sorted(model.frame.unnormalised))

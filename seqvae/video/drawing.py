@@ -79,7 +79,7 @@ class Comparison(Sequence):
 
     def __init__(
         self,
-        truth: UInt8[np.ndarray, "s h w _"] | None,
+        truth: UInt8[np.ndarray, "_ h w _"] | None,
         model: UInt8[np.ndarray, "t h w c"],
         positions: Float[np.ndarray, "t k 2"] | None = None,
         extents: Float[np.ndarray, "t k 2"] | None = None,

@@ -94,6 +94,21 @@ def test_comparison_draws_on_the_model_only():
     assert middle.any() and not left.any() and not right.any()
 
 
+def test_sampled_futures_are_crosses_from_the_first_predicted_frame_on():
+    frames = black(3, 32, 32)
+    cloud = np.array([0.5, -0.5])[:, None, None, None] * np.ones((2, 3, 1, 2))
+    comparison = video.Comparison(frames, frames, first_predicted=2, cloud=cloud)
+    assert not panels(comparison[1], 224)[1].any()
+    image = panels(comparison[2], 224)[1]
+    assert image[167, 167].any() and image[55, 55].any() and not image[112, 112].any()
+
+
+def test_rows_stand_below_each_other():
+    a, b = [np.full((2, 3, 3), i, dtype=np.uint8) for i in range(4)], [np.full((2, 3, 3), 9, dtype=np.uint8)] * 3
+    rows = video.Rows([a, b])
+    assert len(rows) == 3 and rows[2][:, 0, 0].tolist() == [2, 2, 9, 9]
+
+
 def test_contact_sheet_has_a_row_a_sequence():
     clips = black(2, 3, 32, 32)
     clips[1, 2] = 255

@@ -1,0 +1,111 @@
+"""ELBO and IWAE in nats a frame, against a likelihood in closed form."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from seqvae.data.sources import Sequences
+from seqvae.distributions import Normal
+from seqvae.evaluate import bound
+from seqvae.layout import Field, StateLayout
+from seqvae.posteriors.fused import Fused
+from seqvae.sequence import SequenceModel
+from seqvae.types import Evidence, Scene, Transition
+
+NOISE = 0.5
+
+
+class Pixel(nn.Module):
+    """p(x_t | z_t) = N(z_t, NOISE^2) of one pixel; z_t is independent over time, N(0, 1)."""
+
+    def __init__(self, precision: float, unnormalised=frozenset()):
+        super().__init__()
+        self.layout, self.slots = StateLayout((Field("position", 1, "product"),)), 1
+        self.precision, self.unnormalised = precision, unnormalised
+
+    def encode(self, video):
+        mean = video.flatten(2)[..., None]
+        return Evidence(mean, torch.full_like(mean, self.precision))
+
+    def terms(self, video, z, evidence, context):
+        return {"log_likelihood": Normal(z, torch.full_like(z, NOISE)).log_prob(video.flatten(2)[..., None])}
+
+    def decode(self, z, context=None):
+        return Scene(z[..., None, None].squeeze(2))
+
+    def init(self, batch, like):
+        return like.new_zeros(batch, 1, 1)
+
+    def predict(self, carry, prev_action):
+        prior = Normal(carry, torch.ones_like(carry))
+        return Transition(prior, prior)
+
+    def update(self, carry, z, evidence):
+        return carry
+
+
+def model(precision: float, **options) -> SequenceModel:
+    """Its posterior is exact when `precision` is 1 / NOISE^2."""
+    frame = Pixel(precision, **options)
+    return SequenceModel(frame, Fused(frame.layout), frame)
+
+
+@pytest.fixture
+def data(rng):
+    return Sequences("pixels", rng.integers(0, 256, (40, 5, 1, 1, 1)).astype(np.uint8))
+
+
+def exact(data, first):
+    """log p(x_first:5), nats a frame, sequence by sequence."""
+    x = data.frames.reshape(40, 5)[:, first - 1 :] / 255
+    variance = 1 + NOISE**2
+    return (-0.5 * (x**2 / variance + np.log(2 * np.pi * variance))).mean(1)
+
+
+@pytest.mark.parametrize("first", [1, 3])
+def test_with_the_exact_posterior_both_are_the_likelihood(data, first):
+    found = bound(model(1 / NOISE**2), data, samples=3, first=first)
+    truth = exact(data, first)
+    for value in (found.elbo, found.iwae):
+        assert value.mean == pytest.approx(truth.mean(), abs=1e-6) and value.n == 40
+        assert value.se == pytest.approx(truth.std(ddof=1) / np.sqrt(40), rel=1e-4)
+    assert (found.first, found.last, found.samples) == (first, 5, 3)
+
+
+def test_otherwise_iwae_lies_between_elbo_and_likelihood(data):
+    """Gaps in closed form: E_q log p/q = log p(x) - KL, over 5 frames; IWAE-200 closes most of the gap."""
+    wide = 1 / (1 + 0.5)  # the variance of a posterior with evidence of precision 0.5; the exact one is 1 / 5
+    x = data.frames.reshape(40, 5) / 255
+    mean, right = x * 0.5 * wide, x * 0.8
+    kl = 0.5 * (wide * 5 + 5 * (mean - right) ** 2 - 1 - np.log(wide * 5))
+    found = bound(model(0.5), data, samples=200, first=1)
+    expected = exact(data, 1).mean() - kl.mean()
+    draws = 0.5 * np.sqrt(2 * (wide * 5 - 1) ** 2) / np.sqrt(40 * 5 * 200)  # std of a weight, to first order
+    assert found.elbo.mean == pytest.approx(expected, abs=6 * draws)
+    assert found.elbo.mean + 0.1 < found.iwae.mean < exact(data, 1).mean()
+
+
+def test_iwae_of_one_sample_is_the_elbo(data):
+    found = bound(model(0.5), data, samples=1)
+    assert found.iwae == found.elbo
+
+
+def test_weights_are_summed_over_a_sequence_before_the_mean(data):
+    """Taking the mean frame by frame would be tighter than the bound is for whole sequences."""
+    frame_by_frame = Sequences("frames", data.frames.reshape(200, 1, 1, 1, 1))
+    whole = bound(model(0.5), data, samples=10, first=1).iwae
+    single = bound(model(0.5), frame_by_frame, samples=10, first=1).iwae
+    assert whole.mean + 2 * whole.se / 10 < single.mean
+
+
+def test_an_energy_has_no_bound(data):
+    found = bound(model(0.5, unnormalised=frozenset({"log_likelihood"})), data)
+    assert found.elbo is None and found.iwae is None and found.unnormalised == ("log_likelihood",)
+    assert found.samples == 1 and np.isfinite(found.objective.mean)
+
+
+def test_only_the_first_frames_count_when_asked(data):
+    short = Sequences("short", data.frames[:, :4])
+    a = bound(model(1 / NOISE**2), data, samples=1, length=4).elbo
+    assert a.mean == pytest.approx(bound(model(1 / NOISE**2), short, samples=1).elbo.mean, abs=1e-6)

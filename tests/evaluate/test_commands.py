@@ -1,0 +1,225 @@
+"""rollout, evaluate and inspect: their files, and one line for what is wrong."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from data_gen.generate import main as generate
+from seqvae import checkpoint
+from seqvae.build import DataSpec, build
+from seqvae.cli.main import main
+from seqvae.data.sources import read_sequences
+from tests.models import config
+
+LENGTH = 24
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """data/{train,val,test}.h5, data of another size, and runs of two models that have learned nothing."""
+    folder = tmp_path_factory.mktemp("commands")
+    sizes = ["train=1", "val=2", "test=3", f"length={LENGTH}", "workers=1"]
+    assert generate(["sim=billiards", f"out={folder / 'data'}", *sizes]) == 0
+    assert generate(["sim=billiards", f"out={folder / 'large'}", *sizes, "image_size=40"]) == 0
+    for name in ("linear", "stove"):
+        (folder / name).mkdir()
+        save(folder / name / "last.pt", name, data=str(folder / "data"))
+    return folder
+
+
+def save(path, name, data="nowhere", actions=0, weights=None):
+    spec = DataSpec(32, 32, 3, actions, 3, 10.0)
+    torch.manual_seed(0)
+    model = build(config(name), spec)
+    content = {"model": config(name), "data": data}
+    weights = weights or model.state_dict()
+    checkpoint.save(path, checkpoint.Checkpoint(7, content, spec, weights, {"found": 0.5}))
+
+
+def run(*arguments):
+    return main([str(a) for a in arguments])
+
+
+def test_rollout_of_one_sequence(folder, tmp_path, capsys):
+    data = folder / "data" / "test.h5"
+    arguments = [f"data={data}", "index=1", "horizon=10", f"out={tmp_path}"]
+    assert run("rollout", f"run={folder / 'stove'}", *arguments) == 0
+    assert [f.name for f in sorted(tmp_path.iterdir())] == ["rollout.gif", "rollout.mp4", "rollout.npz"]
+    assert "1 sequence: 8 frames of context, then 10 predicted" in capsys.readouterr().out
+    with np.load(tmp_path / "rollout.npz") as found:
+        assert found["positions"].shape == found["velocities"].shape == (1, 18, 3, 2)
+        assert found["frames"].shape == (1, 18, 32, 32, 3) and found["frames"].dtype == np.uint8
+        assert found["z"].shape[:3] == (1, 18, 3) and found["first_predicted"] == 8
+        # simulator units: the pursuit encoder finds discs untrained
+        position, order = found["positions"], found["order"]
+    truth = read_sequences(data, 1).positions
+    assert np.linalg.norm(position[0, 7, order[0]] - truth[0, 7], axis=-1).max() < 1.2
+
+
+def test_rollout_of_all_with_samples_beyond_the_data(folder, tmp_path, capsys):
+    arguments = ["index=all", "horizon=20", "sample=true", "samples=2", "rows=2", f"out={tmp_path}"]
+    assert run("rollout", f"run={folder / 'linear'}", f"data={folder / 'data' / 'test.h5'}", *arguments) == 0
+    assert "the data ends after frame 24" in capsys.readouterr().out
+    with np.load(tmp_path / "rollout.npz") as found:
+        assert found["positions"].shape == (3, 28, 3, 2)
+        assert found["sample_positions"].shape == found["sample_velocities"].shape == (3, 2, 28, 3, 2)
+        assert (found["sample_positions"][:, 0] != found["sample_positions"][:, 1]).any()
+        step = found["positions"][:, 9:] - found["positions"][:, 8:-1]
+        np.testing.assert_allclose(step, found["velocities"][:, 9:], atol=1e-4)  # one unit for both
+    with Image.open(tmp_path / "rollout.gif") as gif:
+        assert gif.size[1] == 2 * 242
+
+
+def test_a_rollout_is_the_same_twice(folder, tmp_path):
+    arguments = [f"run={folder / 'stove'}", f"data={folder / 'data' / 'test.h5'}", "horizon=3"]
+    for out in ("a", "b"):
+        assert run("rollout", *arguments, "sample=true", "samples=2", f"out={tmp_path / out}") == 0
+    with np.load(tmp_path / "a" / "rollout.npz") as a, np.load(tmp_path / "b" / "rollout.npz") as b:
+        assert all((a[key] == b[key]).all() for key in a)
+
+
+def test_rollout_of_frames_and_of_a_video_without_truth(folder, tmp_path, capsys):
+    """The default folder is in the run; a video of another size is made to fit, and that is said."""
+    frames = np.zeros((9, 32, 32, 3), np.uint8)
+    frames[:, 5:12, 5:12] = 255
+    np.savez(tmp_path / "clip.npz", frames=frames)
+    arguments = [f"run={folder / 'linear' / 'last.pt'}", f"data={tmp_path / 'clip.npz'}", "horizon=2"]
+    assert run("rollout", *arguments) == 0
+    made = folder / "linear" / "rollout"
+    with np.load(made / "rollout.npz") as found:
+        assert "order" not in found and found["positions"].shape == (1, 10, 3, 2)
+        assert (found["positions"][:, 7] > 0).all()  # the unit of the data the model was trained on
+    capsys.readouterr()
+    arguments = [f"run={folder / 'linear'}", f"data={made / 'rollout.mp4'}", "horizon=2", f"out={tmp_path}"]
+    assert run("rollout", *arguments) == 0
+    assert "resized to 32x32" in capsys.readouterr().out
+
+
+def test_evaluate_writes_everything(folder, tmp_path, capsys):
+    arguments = ["sample=true", "samples=19", "long=100", "videos=1", "iwae=2", f"out={tmp_path}"]
+    assert run("evaluate", f"run={folder / 'linear'}", f"data={folder / 'data' / 'test.h5'}", *arguments) == 0
+    printed = capsys.readouterr().out
+    names = ["comparison_0.mp4", "curves.csv", "errors.png", "metrics.json", "table.md"]
+    assert sorted(f.name for f in tmp_path.iterdir()) == names
+    assert all(str(tmp_path / name) in printed for name in names)
+    assert (tmp_path / "table.md").read_text().strip() in printed
+    found = json.loads((tmp_path / "metrics.json").read_text())
+    assert found["horizon"] == LENGTH - 8 and found["sequences"] == 3
+    assert found["config"]["long"] == 100 and found["model"]["frame"]["_target_"].endswith("SuPAIR")
+    assert found["table"]["model"]["position_error_reconstruction"]["mean"] < 0.24
+    assert found["shares"]["found"]["mean"] == 1
+    assert {"static", "linear", "linear, from true states", "black"} <= set(found["table"])
+    assert found["bound"]["about"].startswith("no normalised bound") and found["long"]["100"]
+    assert found["uncertainty"]["coverage_90_1_10"]["n"] == 3
+
+
+def test_evaluate_in_the_run_by_default_and_without_truth(folder, tmp_path, capsys):
+    np.savez(tmp_path / "clips.npz", frames=np.zeros((2, 12, 32, 32, 3), np.uint8))
+    arguments = ["videos=0", "iwae=0"]
+    assert run("evaluate", f"run={folder / 'linear'}", f"data={tmp_path / 'clips.npz'}", *arguments) == 0
+    assert "only pixels are scored" in capsys.readouterr().out
+    found = json.loads((folder / "linear" / "evaluation" / "metrics.json").read_text())
+    assert set(found["table"]["model"]) == {"pixel_mse_reconstruction", "pixel_mse_1_4"}
+    assert found["bound"] is None
+
+
+@pytest.mark.parametrize(
+    ("path", "words", "sheet"),
+    [
+        ("data/test.h5", ["billiards", "3 of 24 frames, 32x32", "velocities"], "data/test_sheet.png"),
+        ("data", ["test.h5", "train.h5", "1 sequences of 24 frames"], None),
+        ("stove", ["7 updates", "SuPAIR", "GraphDynamics", "found", "32x32, 3 objects"], "stove/sheet.png"),
+        ("linear/last.pt", ["LinearDynamics", "parameters"], "linear/last_sheet.png"),
+    ],
+)
+def test_inspect(folder, capsys, path, words, sheet):
+    assert run("inspect", folder / path) == 0
+    out = capsys.readouterr().out
+    assert all(word in out for word in words)
+    if sheet:
+        assert str(folder / sheet) in out
+        image = Image.open(folder / sheet)
+        assert image.size[0] == 12 * 65 and image.size[1] % 65 == 0
+
+
+def test_inspect_writes_the_sheet_where_told(folder, tmp_path):
+    data = folder / "data" / "test.h5"
+    assert run("inspect", data, f"out={tmp_path / 'a.png'}", "sequences=2", "frames=5") == 0
+    assert Image.open(tmp_path / "a.png").size == (5 * 65, 2 * 65)
+
+
+def test_a_path_may_hold_an_equals_sign(folder, tmp_path, capsys):
+    shutil.copy(folder / "data" / "val.h5", tmp_path / "a=b.h5")
+    assert run("inspect", tmp_path / "a=b.h5") == 0
+    assert "billiards" in capsys.readouterr().out
+
+
+BAD = {
+    "no run": ("rollout data={data}", "run: is missing"),
+    "no data": ("evaluate run={run}", "data: is missing"),
+    "run that is not there": ("rollout run={tmp}/none data={data}", "none: no such run"),
+    "folder that is no run": ("rollout run={tmp} data={data}", "has no checkpoint"),
+    "truncated checkpoint": ("rollout run={tmp}/short.pt data={data}", "short.pt: is no seqvae checkpoint"),
+    "weights of another model": ("evaluate run={tmp}/mixed.pt data={data}", "weights of another model"),
+    "data that is not there": ("evaluate run={run} data={tmp}/none.h5", "none.h5: no such file"),
+    "truncated data": ("evaluate run={run} data={tmp}/short.h5", "short.h5"),
+    "foreign data": ("evaluate run={run} data={tmp}/text.txt", "unknown kind of file"),
+    "wrong size": ("rollout run={run} data={large}", "frames are 40x40, the model takes 32x32"),
+    "too short": ("evaluate run={run} data={data} context=24", "24 frames a sequence"),
+    "too far": ("evaluate run={run} data={data} horizon=17", "horizon=17"),
+    "shorter than the context": ("rollout run={run} data={data} context=25", "only 24 frames"),
+    "unknown key": ("rollout run={run} data={data} horizont=3", "horizont: no such key"),
+    "wrong type": ("rollout run={run} data={data} horizon=many", "horizon=many: expected a whole number"),
+    "not positive": ("rollout run={run} data={data} horizon=0", "horizon=0: expected at least 1"),
+    "index": ("rollout run={run} data={data} index=3", "index=3, but it holds sequences 0 to 2"),
+    "index that is none": ("rollout run={run} data={data} index=some", "index=some: expected the number"),
+    "actions missing": ("rollout run={tmp}/acts.pt data={data}", "follows 9 actions, the data has none"),
+    "few samples": ("evaluate run={run} data={data} sample=true samples=5", "samples=5: at least 19"),
+    "pixels": ("evaluate run={run} data={data} pixels=blue", "pixels=blue: expected"),
+    "checkpoint": ("evaluate run={run} data={data} checkpoint=first", "expected best or last"),
+    "device": ("rollout run={run} data={data} device=tpu", "device=tpu: expected auto, cpu, cuda"),
+    "out": ("rollout run={run} data={data} out={data}/x", "cannot be written"),
+    "out of an evaluation": ("evaluate run={run} data={data} out={data}", "cannot be written"),
+    "sheet": ("inspect {data} out={data}/x.png", "cannot be written"),
+    "sheet of another kind": ("inspect {data} out={tmp}/x.jpg", "x.jpg: expected a name ending in .png"),
+    "nothing to inspect": ("inspect", "path: is missing"),
+    "inspect what is not there": ("inspect {tmp}/none", "none: no such file or folder"),
+    "inspect a text": ("inspect {tmp}/text.txt", "text.txt: is no seqvae checkpoint"),
+    "inspect an empty folder": ("inspect {tmp}/empty", "empty: holds no checkpoint"),
+}
+
+
+@pytest.fixture(scope="module")
+def broken(folder, tmp_path_factory):
+    """Files that no command can use."""
+    tmp = tmp_path_factory.mktemp("broken")
+    good = (folder / "stove" / "last.pt").read_bytes()
+    (tmp / "short.pt").write_bytes(good[: len(good) // 2])
+    (tmp / "short.h5").write_bytes((folder / "data" / "test.h5").read_bytes()[:5000])
+    (tmp / "text.txt").write_text("no data")
+    (tmp / "empty").mkdir()
+    save(tmp / "mixed.pt", "stove", weights={"frame.foreign": torch.zeros(3)})
+    save(tmp / "acts.pt", "linear", actions=9)
+    return tmp
+
+
+@pytest.mark.parametrize(("command", "message"), BAD.values(), ids=BAD.keys())
+def test_bad_input_is_one_line_and_exit_code_2(folder, broken, capsys, command, message):
+    names = {
+        "run": folder / "linear", "tmp": broken,
+        "data": folder / "data" / "test.h5", "large": folder / "large" / "test.h5",
+    }  # fmt: skip
+    assert run(*[word.format(**names) for word in command.split()]) == 2
+    told = capsys.readouterr().err.strip().splitlines()
+    assert len(told) == 1 and message in told[0]
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+def test_cuda_where_there_is_none(folder, capsys):
+    arguments = [f"run={folder / 'linear'}", f"data={folder / 'data' / 'test.h5'}", "device=cuda"]
+    assert run("evaluate", *arguments) == 2
+    assert "device=cuda: torch sees no CUDA device" in capsys.readouterr().err

@@ -1,0 +1,178 @@
+"""The protocol on a model that sees and predicts exactly: what must be 0 is, the rest is worked by hand."""
+
+import numpy as np
+import pytest
+
+from seqvae.evaluate import Curve, score
+from seqvae.types import UserError
+from tests.evaluate import spelled
+
+TINY = 4e-3  # frames spell positions out to 1.2e-4
+
+
+@pytest.fixture
+def flight(rng):
+    return spelled.straight(rng)
+
+
+def test_perfect_dynamics_has_no_error(flight):
+    radii = np.full((3, 20, 2), 1.0)
+    scores = score(spelled.model(), spelled.sequences(*flight, radii=radii), decode=True, pixels="rgb")
+    assert (scores.n, scores.context, scores.horizon) == (3, 8, 12)
+    numbers = scores.numbers()
+    for name in ("position_error_reconstruction", "velocity_error_reconstruction", "velocity_error_1_12"):
+        assert numbers[name] < 3e-4
+    assert numbers["position_error_1_10"] < TINY and numbers["position_error_1_12"] < TINY
+    assert numbers["position_error_1_10_sum"] == pytest.approx(10 * numbers["position_error_1_10"])
+    assert numbers["pixel_mse_reconstruction"] == 0
+    assert (numbers["found"], numbers["context_swap"]) == (1, 0)
+
+
+def test_baselines_by_hand(flight):
+    """Static: after h frames each object is h |v| from where it was; 1 to 10 average to 5.5 |v|."""
+    positions, velocities = flight
+    table = score(spelled.model(), spelled.sequences(positions, velocities)).table()
+    speed = np.linalg.norm(velocities, axis=-1).mean()
+    for row in ("static", "static, from true states"):
+        assert table[row]["position_error_1_10"].mean == pytest.approx(5.5 * speed, abs=1e-3)
+        assert table[row]["position_error_1_12"].mean == pytest.approx(6.5 * speed, abs=1e-3)
+        assert "position_error_reconstruction" not in table[row]
+    assert table["static"]["velocity_error_1_10"].mean == pytest.approx(speed, abs=1e-6)
+    for row in ("linear", "linear, from true states"):
+        assert table[row]["position_error_1_10"].mean < TINY
+    strangers = np.linalg.norm(np.roll(positions, 1, 0) - positions, axis=-1)[:, 8:18]
+    assert table["another sequence"]["position_error_1_10"].mean == pytest.approx(strangers.mean())
+
+
+def test_standard_errors_are_over_sequences(flight):
+    positions, velocities = flight
+    row = score(spelled.model(), spelled.sequences(positions, velocities)).table()["static, from true states"]
+    per_sequence = 5.5 * np.linalg.norm(velocities, axis=-1).mean((1, 2))
+    value = row["position_error_1_10"]
+    assert value.n == 3 and value.se == pytest.approx(per_sequence.std(ddof=1) / np.sqrt(3), rel=1e-6)
+
+
+@pytest.mark.parametrize(("simulator", "clamp"), [("billiards", 0.8), ("gravity", 0.9), (None, 0.8)])
+def test_linear_motion_is_clamped(simulator, clamp):
+    """One object at x = 0.7 with 0.05 a frame at frame 8; the truth goes on unhindered."""
+    x = 0.35 + 0.05 * np.arange(18)
+    positions = np.stack([x, np.zeros(18)], -1)[None, :, None]
+    velocities = np.broadcast_to([0.05, 0.0], positions.shape).copy()
+    data = spelled.sequences(positions, velocities, simulator=simulator, radii=np.full((1, 18, 1), 1.25))
+    curves = score(spelled.model(slots=1), data).curves
+    ahead = x[8:]
+    for row, wall in (("linear, from true states", clamp), ("linear, from true states, to the wall", 0.75)):
+        errors = curves[row]["position_error"].errors[0]
+        np.testing.assert_allclose(errors, ahead - np.minimum(ahead, wall), atol=1e-9)
+
+
+def test_slots_come_in_any_order_and_more_of_them(rng, flight):
+    """The model's slots are the objects in another order in each sequence, and one more."""
+    positions, velocities = flight
+    extra = np.full((3, 20, 1, 2), 0.9)
+    shown = np.concatenate([positions, extra], axis=2)
+    orders = [[2, 0, 1], [0, 2, 1], [1, 0, 2]]
+    shown = np.stack([clip[:, order] for clip, order in zip(shown, orders, strict=True)])
+    data = spelled.sequences(positions, velocities, radii=np.full((3, 20, 2), 0.5))
+    data = type(data)(**vars(data) | {"frames": spelled.spell(shown)})
+    numbers = score(spelled.model(slots=3), data).numbers()
+    assert numbers["position_error_1_10"] < TINY and numbers["found"] == 1
+
+
+def test_an_identity_swap_after_the_order_is_fixed_costs():
+    """Two objects at rest; from frame 9 on the frames show them exchanged. The context decides the order."""
+    positions = np.tile([[-0.5, 0.0], [0.5, 0.0]], (1, 20, 1, 1))
+    velocities = np.zeros_like(positions)
+    data = spelled.sequences(positions, velocities)
+    exchanged = positions.copy()
+    exchanged[:, 8:] = exchanged[:, 8:, ::-1]
+    data = type(data)(**vars(data) | {"positions": (exchanged + 1) * 5})
+    assert score(spelled.model(), data).numbers()["position_error_1_10"] == pytest.approx(1, abs=1e-3)
+
+
+def test_errors_start_at_frame_3_and_predictions_at_9(flight):
+    curves = score(spelled.model(), spelled.sequences(*flight), decode=True).curves
+    assert {row: c["position_error"].first for row, c in curves.items() if "position_error" in c} == {
+        "model": 3, "static": 9, "linear": 9, "static, from true states": 9, "linear, from true states": 9,
+        "another sequence": 9,
+    }  # fmt: skip
+    assert all(c["pixel_mse"].last == 20 for c in curves.values() if "pixel_mse" in c)
+
+
+def test_a_curve_knows_its_frames():
+    curve = Curve(np.array([[3.0, 4.0, 5.0], [3.0, 4.0, 7.0]]), first=3)
+    assert curve.last == 5 and curve.over(4, 5).mean == 5 and curve.over(3, 3).mean == 3
+    assert curve.over(2, 4) is None and curve.over(4, 6) is None and curve.over(5, 4) is None
+    assert {frame: e.mean for frame, e in curve.by_frame().items()} == {3: 3, 4: 4, 5: 6}
+
+
+def test_pictures_without_a_model(rng, flight):
+    """copy of the last frame, mean frame and black, by direct computation over predicted frames 1-10."""
+    data = spelled.sequences(*flight)
+    x = data.frames.astype(np.float64) / 255
+    grey = np.minimum(x.sum(-1), 1)
+    for mode, frames in (("rgb", x), ("grey", grey[..., None])):
+        table = score(spelled.model(), data, decode=True, pixels=mode).table()
+        ahead = frames[:, 8:18]
+        for row, picture in {
+            "copy of the last frame": frames[:, 7:8],
+            "mean frame": frames.mean((0, 1)),
+            "black": 0.0,
+        }.items():
+            expected = np.square(ahead - picture).mean()
+            assert table[row]["pixel_mse_1_10"].mean == pytest.approx(expected, rel=1e-4)
+
+
+def test_pixels_are_grey_on_black_by_default(flight):
+    data = spelled.sequences(*flight)  # 4 of 64 pixels are not black
+    auto, grey = (score(spelled.model(), data, decode=True, pixels=p).table() for p in ("auto", "grey"))
+    assert auto == grey
+    lit = type(data)(**vars(data) | {"frames": np.maximum(data.frames, 3)})
+    auto, rgb = (score(spelled.model(), lit, decode=True, pixels=p).table()["black"] for p in ("auto", "rgb"))
+    assert auto == rgb
+
+
+def test_without_truth_only_pixels_are_scored(flight):
+    data = spelled.sequences(*flight)
+    bare = type(data)(name="bare", frames=data.frames)
+    assert set(score(spelled.model(), bare, decode=True).table()["model"]) == {
+        "pixel_mse_reconstruction", "pixel_mse_1_10", "pixel_mse_1_10_sum", "pixel_mse_1_12"
+    }  # fmt: skip
+    assert score(spelled.model(), bare).numbers() == {}
+
+
+def test_without_velocities_linear_takes_the_last_two_positions(flight):
+    positions, _ = flight
+    table = score(spelled.model(velocity=False), spelled.sequences(positions)).table()
+    assert table["linear"]["position_error_1_10"].mean < TINY
+    assert not any("velocity" in column for row in table.values() for column in row)
+    assert "linear, from true states" not in table
+
+
+def test_a_short_horizon_has_no_column_it_does_not_reach(flight):
+    columns = score(spelled.model(), spelled.sequences(*flight), horizon=6).table()["model"]
+    assert "position_error_1_6" in columns and "position_error_1_10" not in columns
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"horizon": 13}, "horizon=13: spelled has 12 frames after context=8"),
+        ({"context": 20}, "has 20 frames a sequence; context=20 needs at least one more"),
+        ({"context": 2}, "context=2: at least 3"),
+        ({"decode": True, "pixels": "blue"}, "pixels=blue: expected auto, grey or rgb"),
+    ],
+)
+def test_impossible_wishes(flight, options, message):
+    with pytest.raises(UserError, match=message):
+        score(spelled.model(), spelled.sequences(*flight), **options)
+
+
+def test_too_few_slots(flight):
+    with pytest.raises(UserError, match="1 slots, too few for the 2 objects"):
+        score(spelled.model(slots=1), spelled.sequences(*flight))
+
+
+def test_states_that_are_not_finite_do_not_look_good(flight):
+    numbers = score(spelled.model(damping=float("nan")), spelled.sequences(*flight)).numbers()
+    assert np.isnan(numbers["position_error_1_10"])
