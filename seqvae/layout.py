@@ -38,7 +38,7 @@ class StateLayout:
             raise ValueError(f"a layout names each field once, got {names}")
         for f in self.fields:
             if f.difference_of is not None and self.field(f.difference_of).size != f.size:
-                raise ValueError(f"{f.name} is the difference of {f.difference_of}, so their sizes must agree")
+                raise ValueError(f"{f.name} and {f.difference_of}, whose difference it is, differ in size")
 
     @property
     def dim(self) -> int:

@@ -1,4 +1,4 @@
-"""Objectives: pure functions of a trace and the frame model's terms. Up is good; only the optimiser negates."""
+"""Objectives: functions of a trace and the frame model's terms. Up is good; only the optimiser negates."""
 
 from __future__ import annotations
 

@@ -15,12 +15,9 @@ from seqvae.cli.compose import compose
 from seqvae.nn.glimpse import pixel_centres
 from seqvae.sequence import SequenceModel
 
-torch.set_num_threads(1)  # such small tensors take longer to hand to a second thread than to work on
-
 SHIPPED = sorted(path.stem for path in (Path(__file__).parents[1] / "configs/model").glob("*.yaml"))
 VARIANTS = {
     "static": ("linear", {"dynamics": {"_target_": "seqvae.dynamics.linear.StaticDynamics"}}),
-    "robust": ("stove", {"posterior": {"_target_": "seqvae.posteriors.fused.Fused", "robust": 4.0}}),
 }
 MODELS = [*SHIPPED, *VARIANTS]
 

@@ -38,7 +38,8 @@ class SpatialVAE(nn.Module):
         appearance: int = 8, glimpse: int = 12, hidden: int = 64, std: float = 0.1, learn_std: bool = False,
     ):
         super().__init__()
-        self.height, self.width, self.channels, self.slots, self.glimpse = height, width, channels, slots, glimpse
+        self.height, self.width, self.channels, self.slots = height, width, channels, slots
+        self.glimpse = glimpse
         self.layout = StateLayout((
             Field("size", 2, "evidence"),
             Field("position", 2, "product"),

@@ -30,14 +30,12 @@ class Fused(nn.Module):
 
     Slots of the frame are matched to the predicted slots by `match` (a field of the layout). A field with
     `difference_of` gets its evidence from two frames: the difference of the means, the sum of the
-    variances. Fields of use "evidence" follow the frame alone, unless nothing was observed. robust: None,
-    or the degrees of freedom of a Student-t error: a frame that disagrees with the prediction then
-    weighs less (as the expected precision under a scale mixture of Gaussians).
+    variances. Fields of use "evidence" follow the frame alone, unless nothing was observed.
     """
 
-    def __init__(self, layout: StateLayout, match: str = "position", robust: float | None = None):
+    def __init__(self, layout: StateLayout, match: str = "position"):
         super().__init__()
-        self.layout, self.match, self.robust = layout, match, robust
+        self.layout, self.match = layout, match
         from_prior = torch.zeros(layout.dim)
         for field in layout.fields:
             from_prior[layout[field.name]] = float(field.use != "evidence")
@@ -52,11 +50,8 @@ class Fused(nn.Module):
     ) -> tuple[Normal, Evidence, FusedCarry]:
         evidence = self._matched(self._padded(evidence), transition.proposal)
         evidence = self._with_differences(evidence, carry)
-        prior = transition.proposal
         precision = evidence.precision
-        if self.robust is not None:
-            precision = precision * self._trust(evidence, prior)
-        fused = product(evidence.mean, precision, prior)
+        fused = product(evidence.mean, precision, transition.proposal)
         frame_alone = (self.from_prior == 0) & (precision > 0)
         mean = torch.where(frame_alone, evidence.mean, fused.mean)
         std = torch.where(frame_alone, precision.clamp_min(1e-12).rsqrt(), fused.std)
@@ -88,14 +83,6 @@ class Fused(nn.Module):
                     evidence.precision[..., of], before.precision[..., of]
                 )
         return Evidence(mean, precision, evidence.features)
-
-    def _trust(self, evidence: Evidence, prior: Normal) -> Tensor:
-        """E[scale | error] of a Student-t error with `robust` degrees of freedom, one number a slot."""
-        where = self.layout[self.match]
-        expected = evidence.precision[..., where].clamp_min(1e-12).reciprocal() + prior.std[..., where].square()
-        error = (evidence.mean[..., where] - prior.mean[..., where]).square() / expected
-        n = error.shape[-1]
-        return (self.robust + n) / (self.robust + error.sum(-1, keepdim=True))
 
 
 def _precision_of_difference(a: Tensor, b: Tensor) -> Tensor:
