@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import h5py
 import numpy as np
 
+from data_gen.disk import PatientFile
 from data_gen.errors import DataError
 
 FORMAT, FORMAT_VERSION = "seqvae-dataset", 1
@@ -92,9 +93,9 @@ class DatasetInfo:
 class DatasetWriter:
     """Fills an open dataset file block by block; create_dataset makes it."""
 
-    def __init__(self, file: h5py.File, sequences: int) -> None:
+    def __init__(self, file: h5py.File, disk: PatientFile, sequences: int) -> None:
         self.sequences, self.written = sequences, 0
-        self._file = file
+        self._file, self._disk = file, disk
 
     def write(self, start: int, arrays: Mapping[str, np.ndarray]) -> None:
         """Store sequences start, start + 1, ... under their keys; the first call decides which keys exist."""
@@ -102,6 +103,7 @@ class DatasetWriter:
             if key not in self._file:
                 self._create(key, array.shape[1:])
             self._file[key][start : start + len(array)] = array
+            self._disk.check()
         self.written += len(arrays["imgs"])
 
     def _create(self, key: str, shape: tuple[int, ...]) -> None:
@@ -129,7 +131,8 @@ def create_dataset(
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with h5py.File(temporary, "w") as file:
+        disk = PatientFile(temporary, "w+")
+        with disk, h5py.File(disk, "w") as file:
             file.attrs.update(
                 {key: attributes[key] for key in ("simulator", "seed", "dt", "coord_limit", "num_actions")},
                 config=json.dumps(attributes["config"], sort_keys=True),
@@ -139,8 +142,9 @@ def create_dataset(
                 action_convention=ACTION_CONVENTION,
                 package_version=package_version(),
             )
-            writer = DatasetWriter(file, sequences)
+            writer = DatasetWriter(file, disk, sequences)
             yield writer
+        disk.check()
         if writer.written != sequences:
             raise DataError(f"{path}: given {writer.written} of {sequences} sequences; not kept")
         os.replace(temporary, path)

@@ -157,3 +157,20 @@ def test_an_interrupt_removes_what_is_unfinished(tmp_path, sent):
     assert process.returncode == 130
     assert err == "data_gen: interrupted; the unfinished file is removed, finished ones stay\n"
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGXFSZ"), reason="the system knows no limit on file sizes")
+@pytest.mark.parametrize("limit", [1_000, 100_000])
+def test_a_full_disk_is_one_line_and_leaves_no_file(tmp_path, limit):
+    """A limit on the size of files stands in for the disk. HDF5 alone would crash the process at its end."""
+    program = (
+        "import resource, sys; from data_gen.generate import main; "
+        f"resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit})); "
+        f"sys.exit(main(['out={tmp_path}', 'train=64', 'length=20', 'workers=1']))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr == (
+        f"data_gen: {tmp_path}/train.h5: cannot be written (File too large); choose another folder\n"
+    )
+    assert list(tmp_path.iterdir()) == []
