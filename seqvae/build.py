@@ -102,6 +102,11 @@ def instantiate(config: Mapping[str, Any], key: str, **given: Any) -> Any:
     return functools.partial(make, **arguments) if partial else make(**arguments)
 
 
+def make(kind: type, config: Mapping[str, Any], key: str) -> Any:
+    """An object of this package's class `kind` with the arguments of a config; faults are `instantiate`'s."""
+    return instantiate({"_target_": f"{kind.__module__}.{kind.__qualname__}", **config}, key)
+
+
 def did_you_mean(name: str, known: Iterable[str], n: int = 3) -> str:
     """The end of a message about an unknown name: near matches if there are any, else all that is known."""
     known = sorted(known)

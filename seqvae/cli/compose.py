@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -41,13 +41,13 @@ def compose(name: str, overrides: list[str], paths: tuple[str, ...] = PATHS) -> 
     overrides = [_checked(text, paths) for text in overrides]
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(configs_folder()), version_base="1.3"):
-        groups = _groups()
+        kinds = groups()
         for text in overrides:
-            _check_option(text, groups)
-        chosen = [text for text in overrides if _key(text) in groups]
-        known = set(_keys(_compose(name, chosen))) | groups
+            _check_option(text, kinds)
+        chosen = [text for text in overrides if _key(text) in kinds]
+        known = set(_keys(_compose(name, chosen))) | kinds
         config = _compose(name, [_known(text, known) for text in overrides])
-    choices = {key: value for key, value in config.hydra.runtime.choices.items() if key in groups}
+    choices = {key: value for key, value in config.hydra.runtime.choices.items() if key in kinds}
     del config["hydra"]
     try:
         plain = OmegaConf.to_container(config, resolve=True)
@@ -56,9 +56,27 @@ def compose(name: str, overrides: list[str], paths: tuple[str, ...] = PATHS) -> 
     return plain | {"choices": choices}
 
 
-def key_of(override: str) -> str:
-    """The key of "key=value", "+key=value" or "~key"."""
-    return _key(override)
+def said(overrides: list[str], paths: tuple[str, ...] = PATHS) -> dict[str, Any]:
+    """What the overrides themselves say: key -> value, whether or not there is such a key.
+
+    Raises:
+        UserError: an override is malformed.
+    """
+    parse = OverridesParser.create().parse_override
+    return {_key(text): parse(_checked(text, paths)).value() for text in overrides}
+
+
+def groups() -> set[str]:
+    """The groups of configs (`experiment`, `model`, ...): the folders of configs/ that hold yamls."""
+    return {file.parent.name for file in configs_folder().glob("*/*.yaml")}
+
+
+def no_such_key(key: str, known: Collection[str]) -> str:
+    """The message about a key that is none of the known, dotted ones."""
+    inside = key.rpartition(".")[0]
+    near = get_close_matches(key, known, n=3)
+    beside = [k for k in known if k.rpartition(".")[0] == (inside if inside in known else "")]
+    return f"{key}: no such key; {did_you_mean(key, near or beside)}"
 
 
 def flatten(config: Any, prefix: str = "") -> dict[str, Any]:
@@ -112,14 +130,9 @@ def _value(override: str) -> str:
     return override.partition("=")[2].strip("'\"")
 
 
-def _groups() -> set[str]:
-    """The folders of configs/ that hold yamls."""
-    return {file.parent.name for file in configs_folder().glob("*/*.yaml")}
-
-
-def _check_option(override: str, groups: set[str]) -> None:
+def _check_option(override: str, kinds: set[str]) -> None:
     group, option = _key(override), _value(override)
-    if group not in groups or option == "null" or override.startswith("~"):
+    if group not in kinds or option == "null" or override.startswith("~"):
         return
     options = {file.stem for file in (configs_folder() / group).glob("*.yaml")}
     if option not in options:
@@ -137,9 +150,7 @@ def _known(override: str, known: set[str]) -> str:
         return override
     if f"{inside}._target_" in known and not override.startswith("~"):
         return "++" + override.lstrip("+")
-    near = get_close_matches(key, known, n=3)
-    beside = sorted(k for k in known if k.rpartition(".")[0] == (inside if inside in known else ""))
-    raise UserError(f"{key}: no such key; {did_you_mean(key, near or beside)}")
+    raise UserError(no_such_key(key, known))
 
 
 def _keys(config: Any, prefix: str = "") -> Iterator[str]:

@@ -11,9 +11,9 @@ from typing import Any
 
 from seqvae import checkpoint as files
 from seqvae.checkpoint import Checkpoint
-from seqvae.cli.compose import flatten, key_of
+from seqvae.cli.compose import compose, flatten, groups, no_such_key, said
 from seqvae.train import logbook
-from seqvae.train.stages import Start, stages
+from seqvae.train.stages import Stage, Start, stages
 from seqvae.types import UserError
 
 CONFIG = "config.yaml"
@@ -35,18 +35,22 @@ class Plan:
     checkpoint: Checkpoint | None = None
 
     @property
+    def last_stage(self) -> Stage:
+        return stages(self.config)[-1]
+
+    @property
     def complete(self) -> bool:
         """Whether the budget is already spent."""
         if self.checkpoint is None:
             return False
-        step, state, last = self.checkpoint.step, self.checkpoint.training, stages(self.config)[-1]
+        step, state, last = self.checkpoint.step, self.checkpoint.training, self.last_stage
         start = Start(**state["start"])
-        spent = last.budget.spent(step - start.step, state["elapsed"] - start.elapsed)
+        spent = last.options.budget.spent(step - start.step, state["elapsed"] - start.elapsed)
         return start.stage == last.index and spent and state["validated"] == step
 
 
-def plan(asked: Mapping[str, Any], overrides: list[str]) -> Plan:
-    """Decide from the composed config and the overrides behind it.
+def plan(overrides: list[str]) -> Plan:
+    """Decide from the overrides of the command.
 
     resume=false starts, in an empty folder; resume=true continues with the run's own config; resume=auto
     does whichever applies.
@@ -55,15 +59,17 @@ def plan(asked: Mapping[str, Any], overrides: list[str]) -> Plan:
         UserError: the folder is in use, or holds nothing to resume; or a key is asked to differ from the
             run's own config that must not.
     """
-    resume = asked["resume"]
+    asked = said(overrides)
+    resume, run = asked.get("resume", False), asked.get("run")
     if resume not in (True, False, "auto"):
         raise UserError(f"resume={resume}: expected true, false or auto")
-    config = {key: value for key, value in asked.items() if key not in OF_THE_COMMAND}
-    if asked["run"] is None:
+    if run is None:
         if resume is True:
             raise UserError("resume=true: say which run, run=DIR")
-        return Plan(config, Path("runs") / _default_name(asked["choices"]))
-    run = Path(str(asked["run"]))
+        config = _composed(overrides)
+        _require_heard(asked, config)
+        return Plan(config, Path("runs") / _default_name(config["choices"]))
+    run = Path(run)
     if run.exists() and not run.is_dir():
         raise UserError(f"run={run}: is a file; give a folder")
     last = run / files.LAST
@@ -72,13 +78,21 @@ def plan(asked: Mapping[str, Any], overrides: list[str]) -> Plan:
             raise UserError(f"run={run}: there is no training to resume (no {files.LAST})")
         if _in_use(run):
             raise UserError(f"run={run}: exists and is not empty; choose another folder")
+        config = _composed(overrides)
+        _require_heard(asked, config)
         return Plan(config, run)
     if resume is False:
         raise UserError(f"run={run}: holds a training; continue it with resume=true, or choose another run=")
     checkpoint = files.load(last)
     if checkpoint.training is None:
         raise UserError(f"{last}: holds a model but no state of its training, so it cannot be resumed")
-    return Plan(_merged(checkpoint.config, config, overrides, run), run, checkpoint)
+    if groups() & asked.keys():  # experiment=... says everything
+        wanted = flatten(_composed(overrides))
+    else:
+        wanted = {key: value for key, value in asked.items() if key not in OF_THE_COMMAND}
+    config = _merged(checkpoint.config, wanted, asked, run)
+    _require_heard(asked, config)
+    return Plan(config, run, checkpoint)
 
 
 def how_to_resume(run: Path, ranks: int = 1) -> str:
@@ -87,30 +101,43 @@ def how_to_resume(run: Path, ranks: int = 1) -> str:
     return f"{start} train {shlex.quote(f'run={run}')} resume=true"
 
 
-def _merged(own: dict[str, Any], asked: dict[str, Any], overrides: list[str], run: Path) -> dict[str, Any]:
-    """The run's own config, with what may change as asked; all else that was said must agree with it."""
-    said = [key for key in map(key_of, overrides) if key not in OF_THE_COMMAND]
-    groups = set(asked["choices"])
-    ours, theirs = flatten(own), flatten(asked)
-    # a group (experiment=...) says everything; a key says itself and what is below
-    keys = sorted(ours.keys() | theirs.keys()) if groups & set(said) else [
-        key for key in theirs if any(key == s or key.startswith(s + ".") for s in said)
-    ]
-    for key in keys:
-        if not _may_change(key) and not key.startswith("choices.") and ours.get(key) != theirs.get(key):
+def _composed(overrides: list[str]) -> dict[str, Any]:
+    return {key: value for key, value in compose("train", overrides).items() if key not in OF_THE_COMMAND}
+
+
+def _merged(
+    own: dict[str, Any], wanted: dict[str, Any], asked: Mapping[str, Any], run: Path
+) -> dict[str, Any]:
+    """The run's own config, with what may change as asked for by name; all else wanted must agree with it."""
+    ours = flatten(own)
+    for key, value in wanted.items():
+        if key.startswith("choices."):
+            continue
+        if key not in ours and key in asked:
+            raise UserError(no_such_key(key, ours.keys()))
+        if not _may_change(key) and ours.get(key) != value:
             raise UserError(
-                f"{key}: run={run} was trained with {ours.get(key)!r}, now {theirs.get(key)!r}; "
+                f"{key}: run={run} was trained with {ours.get(key)!r}, now {value!r}; "
                 "a run keeps its config: leave the key out, or choose another run="
             )
     merged = _copy(own)
-    for key in said:
+    for key, value in asked.items():
         if _may_change(key):
             *path, name = key.split(".")
             place = merged
             for part in path:
                 place = place[part]
-            place[name] = theirs[key]
+            place[name] = value
     return merged
+
+
+def _require_heard(asked: Mapping[str, Any], config: Mapping[str, Any]) -> None:
+    """Refuse a key that no stage would look at, since each sets its own."""
+    own = config.get("stages") or {}
+    for key in asked:
+        if own and all(key in flatten(stage) for stage in own.values()):
+            stage = list(own)[-1]
+            raise UserError(f"{key}: each stage has its own; say for instance stages.{stage}.{key}")
 
 
 def _may_change(key: str) -> bool:

@@ -11,9 +11,8 @@ import torch
 from omegaconf import OmegaConf
 
 from data_gen.schema import read_info
-from seqvae.build import DataSpec, build, instantiate
+from seqvae.build import DataSpec, build, instantiate, make
 from seqvae.checkpoint import BEST, LAST, remove_temporaries, write_whole
-from seqvae.cli.compose import compose
 from seqvae.cli.runs import CONFIG, Plan, how_to_resume, plan
 from seqvae.data.clips import InMemoryClips, StreamedClips, open_clips
 from seqvae.data.errors import reading
@@ -33,8 +32,7 @@ from seqvae.types import UserError
 
 def main(overrides: list[str]) -> int:
     """Train; returns 0, 1 when the loss stopped being finite, 128 + signal after Ctrl-C or SIGTERM."""
-    config = compose("train", overrides)
-    todo = plan(config, overrides)
+    todo = plan(overrides)
     ranks = join(pick_device(todo.config["device"]).type)
     try:
         # the default name holds the time, which each process read for itself
@@ -46,15 +44,16 @@ def main(overrides: list[str]) -> int:
 def _train(todo: Plan, ranks: Ranks) -> int:
     config, run = todo.config, todo.run
     if todo.complete:
-        _tell(ranks, f"{run} is complete ({todo.checkpoint.step} steps); a larger trainer.steps continues it")
+        more = todo.last_stage.key("trainer.steps")
+        _tell(ranks, f"{run} is complete ({todo.checkpoint.step} steps); a larger {more} continues it")
         return 0
     setting = _setting(todo, ranks)
     if ranks.first:
         _prepare(run, config)
     ranks.wait()
     start = Start() if todo.checkpoint is None else Start(**todo.checkpoint.training["start"])
-    for stage in setting.stages[start.stage :]:
-        trainer = _trainer(stage, start, setting, todo, ranks)
+    for job in setting.jobs[start.stage :]:
+        trainer = _trainer(job, start, setting, todo, ranks)
         try:
             outcome = trainer.fit()
         except NotFinite as error:
@@ -62,19 +61,29 @@ def _train(todo: Plan, ranks: Ranks) -> int:
             return 1
         if outcome.signal is not None:
             break
-        start = Start(stage.index + 1, trainer.step, trainer.elapsed, trainer.best)
+        start = Start(job.stage.index + 1, trainer.step, trainer.elapsed, trainer.best)
     _tell(ranks, _ending(outcome, trainer))
     return 0 if outcome.signal is None else 128 + outcome.signal
 
 
 @dataclass(frozen=True)
-class Setting:
-    """What all stages of a training share."""
+class Job:
+    """A stage with all that it needs, made before the first one begins, so that faults come up at once."""
 
-    stages: list[Stage]
+    stage: Stage
+    objective: Objective
+    optim: Optim
+    options: Options
+    validate: Validation | None
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a training works with: its stages, and what they share."""
+
+    jobs: list[Job]
     model: SequenceModel
     clips: InMemoryClips | StreamedClips
-    validation: Sequences | None
     device: torch.device
     precision: str
 
@@ -92,32 +101,38 @@ def _setting(todo: Plan, ranks: Ranks) -> Setting:
     spec = _spec(train)
     seed_everything(config["seed"])
     clips = open_clips(train, device)
-    for stage in (todo_stages := stages(config)):
-        _, _, options = _pieces(stage)
-        ranks.share(options.batch_size)
-        clips.batch(0, options.batch_size, options.clip_length, config["seed"])  # too short? then say so now
     validation = None if val is None else read_sequences(val, image_size=(spec.height, spec.width))
+    jobs = [_job(stage, validation, device) for stage in stages(config)]
+    for job in jobs:
+        ranks.share(job.options.batch_size)
+        clips.batch(0, job.options.batch_size, job.options.clip_length, config["seed"])  # too short?
 
     if todo.checkpoint is None:
         model = build(config["model"], spec)
     else:
         todo.checkpoint.spec.require_same_input(spec, str(train))
         model = todo.checkpoint.build(todo.run / LAST)
-    return Setting(todo_stages, model.to(device), clips, validation, device, precision)
+    return Setting(jobs, model.to(device), clips, device, precision)
 
 
-def _trainer(stage: Stage, start: Start, setting: Setting, todo: Plan, ranks: Ranks) -> Trainer:
+def _job(stage: Stage, validation: Sequences | None, device: torch.device) -> Job:
+    objective = instantiate(stage.objective, stage.key("objective"))
+    optim, options = make(Optim, stage.optim, stage.key("optim")), stage.options
+    validate = None
+    if validation is not None:
+        validate = Validation(validation, objective, options, device, stage.source)
+    return Job(stage, objective, optim, options, validate)
+
+
+def _trainer(job: Job, start: Start, setting: Setting, todo: Plan, ranks: Ranks) -> Trainer:
     """The trainer of one stage, restored from the checkpoint where that was left in this stage."""
-    objective, optim, options = _pieces(stage)
-    config, device, clips, validate = todo.config, setting.device, setting.clips, None
+    stage, config, clips = job.stage, todo.config, setting.clips
     if stage.source == "evidence":
         clips = EvidenceClips(setting.model, clips)
-    if setting.validation is not None:
-        validate = Validation(setting.validation, objective, options, device, stage.source)
-    learner = Learner(setting.model, objective, optim, setting.precision, ranks, stage.parts)
+    learner = Learner(setting.model, job.objective, job.optim, setting.precision, ranks, stage.parts)
     seed_everything(config["seed"], ranks.rank, stage.index)
     trainer = Trainer(
-        learner, clips, validate, options, todo.run, config, config["seed"], device, start
+        learner, clips, job.validate, job.options, todo.run, config, config["seed"], setting.device, start
     )
     called = f" ({stage.name})" if stage.name else ""
     resumed = todo.checkpoint
@@ -125,21 +140,8 @@ def _trainer(stage: Stage, start: Start, setting: Setting, todo: Plan, ranks: Ra
         trainer.restore(resumed)
         _tell(ranks, f"resuming {todo.run} at step {trainer.step}{called}")
     else:
-        _tell(ranks, f"training in {todo.run} on {device}, {options.budget}{called}")
+        _tell(ranks, f"training in {todo.run} on {setting.device}, {job.options.budget}{called}")
     return trainer
-
-
-def _pieces(stage: Stage) -> tuple[Objective, Optim, Options]:
-    at = f"{stage.key}." if stage.key else ""
-    return (
-        instantiate(stage.objective, f"{at}objective"),
-        _made(Optim, stage.optim, f"{at}optim"),
-        _made(Options, stage.trainer, f"{at}trainer"),
-    )
-
-
-def _made(make: type, config: dict[str, Any], key: str) -> Any:
-    return instantiate({"_target_": f"{make.__module__}.{make.__qualname__}", **config}, key)
 
 
 def _set_threads(threads: Any) -> None:

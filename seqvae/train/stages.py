@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from seqvae.build import did_you_mean
-from seqvae.train.budget import Budget
+from seqvae.build import did_you_mean, make
+from seqvae.train.options import Options
 from seqvae.types import UserError
 
 SOURCES = ("frames", "evidence")
@@ -31,13 +31,13 @@ class Stage:
     trainer: dict[str, Any]
 
     @property
-    def key(self) -> str:
-        """Where the stage's own settings stand, for messages."""
-        return f"stages.{self.name}" if self.name else ""
+    def options(self) -> Options:
+        """The stage's checked options; faults name their key."""
+        return make(Options, self.trainer, self.key("trainer"))
 
-    @property
-    def budget(self) -> Budget:
-        return Budget(self.trainer.get("steps"), self.trainer.get("minutes"))
+    def key(self, name: str) -> str:
+        """Where the stage's own settings stand, for messages."""
+        return f"stages.{self.name}.{name}" if self.name else name
 
 
 @dataclass(frozen=True)

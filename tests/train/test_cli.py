@@ -1,0 +1,231 @@
+"""python -m seqvae train: what it makes, how it goes on after being stopped or killed, what it refuses."""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+import data_gen.generate
+from seqvae import checkpoint
+from seqvae.cli.main import main
+from seqvae.train.logbook import read_log
+
+# two stages, tiny: the second trains on evidence
+SHORT = [
+    "experiment=stove_billiards", "trainer.log_every=4", "trainer.context=4", "trainer.checkpoint_seconds=0",
+    *(f"stages.{stage}.trainer.{key}" for stage in ("objects", "motion") for key in (
+        "steps=8", "batch_size=4", "clip_length=9", "validate_every=5"
+    )),
+]
+ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1"}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("data") / "billiards"
+    sizes = ["train=8", "val=2", "test=0", "length=20", "workers=1"]
+    assert data_gen.generate.main(["sim=billiards", f"out={folder}", *sizes]) == 0
+    return folder
+
+
+@pytest.fixture(scope="module")
+def unbroken(data, tmp_path_factory) -> Path:
+    run = tmp_path_factory.mktemp("runs") / "unbroken"
+    assert main(["train", *SHORT, f"data={data}", f"run={run}"]) == 0
+    return run
+
+
+def same_models(a: Path, b: Path) -> bool:
+    one, other = (checkpoint.load(path / checkpoint.LAST) for path in (a, b))
+    alike = all(torch.equal(one.model[name], other.model[name]) for name in one.model)
+    return alike and (one.step, one.scores) == (other.step, other.scores)
+
+
+def told(capsys) -> str:
+    """The one line on stderr."""
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    return line
+
+
+def test_a_run_leaves_checkpoints_config_and_log(unbroken):
+    names = {entry.name for entry in unbroken.iterdir()}
+    assert {"best.pt", "last.pt", "config.yaml", "log.jsonl"} <= names
+    assert not any(name.startswith(checkpoint.TEMPORARY) for name in names)
+    log = read_log(unbroken)
+    assert [line["step"] for line in log if line["kind"] == "validation"] == [5, 8, 13, 16]
+    assert [line["step"] for line in log if line["kind"] == "train"] == [4, 8, 12, 16]
+    scores = [line["position_error_1_10"] for line in log if line["kind"] == "validation"]
+    best = checkpoint.load(unbroken / checkpoint.BEST)
+    assert best.scores["position_error_1_10"] == min(scores)
+    assert checkpoint.load_model(unbroken).layout.dim == 18
+
+
+def test_the_same_command_gives_the_same_weights(data, unbroken, tmp_path):
+    assert main(["train", *SHORT, f"data={data}", f"run={tmp_path / 'again'}"]) == 0
+    assert same_models(unbroken, tmp_path / "again")
+    assert main(["train", *SHORT, f"data={data}", f"run={tmp_path / 'other'}", "seed=1"]) == 0
+    assert not same_models(unbroken, tmp_path / "other")
+
+
+def test_a_complete_run_is_left_alone(unbroken, capsys):
+    before = (unbroken / checkpoint.LAST).stat().st_mtime_ns
+    for resume in ("true", "auto"):
+        assert main(["train", f"run={unbroken}", f"resume={resume}"]) == 0
+        assert "is complete (16 steps)" in told(capsys)
+    assert (unbroken / checkpoint.LAST).stat().st_mtime_ns == before
+
+
+def start(arguments: list[str]) -> subprocess.Popen:
+    command = [sys.executable, "-m", "seqvae", "train", *arguments]
+    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT)
+
+
+def test_killed_at_any_moment_it_goes_on_to_the_same_weights(data, unbroken, tmp_path):
+    run, chance = tmp_path / "run", random.Random(0)
+    command = [*SHORT, f"data={data}", f"run={run}", "resume=auto"]
+    for kills in range(2):
+        process = start(command)
+        for line in process.stderr:  # wait for the training itself, then a moment of its few seconds
+            if "training in" in line or "resuming" in line:
+                time.sleep(chance.uniform(0.0, 0.5))
+                process.kill()
+        process.stderr.close()
+        if process.wait() == 0:
+            break
+        assert process.returncode == -signal.SIGKILL
+        whole = [checkpoint.load(path) for path in run.glob("*.pt") if not path.name.startswith(".")]
+        assert kills == 0 or whole
+    assert main(["train", *command]) == 0
+    assert same_models(unbroken, run)
+    validations = [[x for x in read_log(r) if x["kind"] == "validation"] for r in (run, unbroken)]
+    assert validations[0] == validations[1]
+
+
+def test_after_ctrl_c_the_printed_command_goes_on(data, unbroken, tmp_path):
+    run = tmp_path / "run with space"
+    process = start([*SHORT, f"data={data}", f"run={run}"])
+    for line in process.stderr:
+        if re.search(r"step 4/8", line):
+            process.send_signal(signal.SIGINT)
+            break
+    rest = process.stderr.read()
+    process.stderr.close()
+    assert process.wait() == 128 + signal.SIGINT
+    assert rest.rstrip().endswith(f"python -m seqvae train 'run={run}' resume=true")
+    assert main(["train", f"run={run}", "resume=true"]) == 0
+    assert same_models(unbroken, run)
+
+
+FAULTS = {
+    "unknown key": (["trainer.stepz=3"], "trainer.stepz: no such key; did you mean trainer.steps"),
+    "unknown argument": (["model.frame.glimpze=3"], "model.frame.glimpze: unknown; accepted: encoder, "),
+    "unknown experiment": (["experiment=nope"], "experiment=nope: no such experiment; known: "),
+    "unknown model": (["model=stov"], "model=stov: no such model; did you mean stove"),
+    "no value": (["seed"], "seed: expected key=value"),
+    "two values": (["seed=1,2"], "seed=1,2: one value a key"),
+    "bad syntax": (["trainer.steps=[1"], "trainer.steps=[1: "),
+    "bad type": (["trainer.batch_size=many"], "trainer.batch_size: expected int, got 'many'"),
+    "bad seed": (["seed=abc"], "seed=abc: expected a whole number"),
+    "bad device": (["device=tpu"], "device=tpu: expected auto, cpu, cuda"),
+    "bad precision": (["precision=int4"], "precision=int4: expected float32 or bf16"),
+    "bad threads": (["threads=0"], "threads=0: expected a whole number"),
+    "no budget": (["trainer.steps=null"], "trainer: give a budget"),
+    "foreign code": (["model.frame._target_=os.system"], "only names inside seqvae. are allowed"),
+    "no data": (["data=nowhere/at=all, 'it'.h5"], "nowhere/at=all, 'it'.h5: no such file"),
+    "clips too long": (["trainer.clip_length=21"], "hold no clip of clip_length=21"),
+    "context too long": (["trainer.context=20"], "context=20 needs at least one more"),
+    "horizon too long": (["trainer.horizon=17", "trainer.context=4"], "horizon=17: "),
+    "nothing to resume": (["resume=true"], "no training to resume"),
+    "bad resume": (["resume=maybe"], "resume=maybe: expected true, false or auto"),
+    "heard by no stage": (
+        ["experiment=stove_billiards", "trainer.steps=9"], "each stage has its own; say for instance stages."
+    ),
+    "bad optimiser": (["optim.name=sgd"], "optim.name=sgd: expected adam or adamw"),
+}
+
+
+@pytest.mark.parametrize(("arguments", "words"), FAULTS.values(), ids=FAULTS.keys())
+def test_bad_input_ends_in_one_line_and_code_2(data, tmp_path, capsys, arguments, words):
+    given = [f"data={data}", f"run={tmp_path / 'run'}"]
+    assert main(["train", *(g for g in given if arguments[0].partition("=")[0] not in g), *arguments]) == 2
+    line = told(capsys)
+    assert line.startswith("seqvae train: ") and words in line
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA")
+def test_cuda_asked_for_and_absent(capsys):
+    assert main(["train", "device=cuda"]) == 2
+    assert "device=cuda: torch sees no CUDA device" in told(capsys)
+
+
+@pytest.mark.parametrize("content", [b"no HDF5 at all", None], ids=["foreign", "truncated"])
+def test_damaged_data_is_refused(data, tmp_path, capsys, content):
+    bad = tmp_path / "bad.h5"
+    bad.write_bytes(content or (data / "train.h5").read_bytes()[:-1000])
+    assert main(["train", f"data={bad}", f"run={tmp_path / 'run'}"]) == 2
+    assert str(bad) in told(capsys)
+
+
+def test_a_used_folder_is_not_touched(unbroken, data, tmp_path, capsys):
+    assert main(["train", f"data={data}", f"run={unbroken}"]) == 2
+    assert "holds a training; continue it with resume=true" in told(capsys)
+    (tmp_path / "thesis.tex").touch()
+    assert main(["train", f"data={data}", f"run={tmp_path}"]) == 2
+    assert "exists and is not empty" in told(capsys)
+    assert main(["train", f"data={data}", f"run={tmp_path / 'thesis.tex'}"]) == 2
+    assert "is a file" in told(capsys)
+
+
+def test_a_run_keeps_its_config(unbroken, capsys):
+    assert main(["train", f"run={unbroken}", "resume=true", "optim.lr=0.5"]) == 2
+    assert "optim.lr: " in told(capsys)
+    assert main(["train", *SHORT, f"run={unbroken}", "resume=auto", "model=linear"]) == 2
+    assert "model.dynamics" in told(capsys)
+    assert main(["train", f"run={unbroken}", "resume=true", "trainer.stepz=3"]) == 2
+    assert "trainer.stepz: no such key; did you mean" in told(capsys)
+
+
+def test_more_steps_continue_a_complete_run(unbroken, tmp_path):
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / checkpoint.LAST).write_bytes((unbroken / checkpoint.LAST).read_bytes())
+    assert main(["train", f"run={run}", "resume=true", "stages.motion.trainer.steps=10"]) == 0
+    assert checkpoint.load(run / checkpoint.LAST).step == 18
+
+
+def test_checkpoints_that_do_not_fit_are_refused(unbroken, tmp_path, capsys):
+    whole = (unbroken / checkpoint.LAST).read_bytes()
+    (tmp_path / checkpoint.LAST).write_bytes(whole[: len(whole) // 2])
+    assert main(["train", f"run={tmp_path}", "resume=true"]) == 2
+    assert "is damaged" in told(capsys)
+    (tmp_path / checkpoint.LAST).write_bytes((unbroken / checkpoint.BEST).read_bytes())
+    assert main(["train", f"run={tmp_path}", "resume=true"]) == 2
+    assert "no state of its training" in told(capsys)
+
+
+def test_data_of_another_size_is_refused(unbroken, tmp_path, capsys):
+    run, other = tmp_path / "run", tmp_path / "data"
+    run.mkdir()
+    (run / checkpoint.LAST).write_bytes((unbroken / checkpoint.LAST).read_bytes())
+    small = ["train=2", "val=0", "test=0", "length=20", "image_size=16", "workers=1"]
+    assert data_gen.generate.main(["sim=billiards", f"out={other}", *small]) == 0
+    capsys.readouterr()
+    arguments = [f"run={run}", "resume=true", f"data={other}", "stages.motion.trainer.steps=10"]
+    assert main(["train", *arguments]) == 2
+    assert "height is 16, but the model was trained with height 32" in told(capsys)
+
+
+def test_the_command_line_itself(capsys):
+    assert main(["--help"]) == 0 and "usage:" in capsys.readouterr().out
+    assert main([]) == 2 and "usage:" in capsys.readouterr().err
+    assert main(["trian"]) == 2 and "no command trian; known: train, rollout" in told(capsys)
