@@ -99,7 +99,7 @@ def roll_out_blocks(
         size = max(1, min(size, NUMBERS // ((context + horizon) * frames[0, 0].size)))
     for where in _blocks(len(frames), size):
         acts = None if actions is None else actions[where]
-        with torch.inference_mode():
+        with torch.no_grad():
             trace = _filter(model, frames[where, :context], acts, sample)
             if horizon > 0:
                 # actions[:, t] leads from frame t to t + 1: the first is that of the last context frame
@@ -124,7 +124,7 @@ def imagine_far(
         UserError: the model needs actions, of which no data holds enough.
     """
     check_lengths(model, frames, None, context, horizon)
-    with torch.inference_mode():
+    with torch.no_grad():
         trace = _filter(model, frames[:, :context], None, sample=False)
         yield trace.z[:, -1:]
         for done in range(0, horizon, chunk):

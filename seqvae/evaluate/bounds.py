@@ -79,7 +79,7 @@ def bound(
     return Bound(first, total, draws, mean, nats(iwae(log_weights)), mean, ())
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def _log_weights(model, video, before, first: int, draws: int) -> Float[torch.Tensor, "s b"]:
     """log p(x, z) - log q(z | x), summed over frames, for draws of z from q."""
     evidence = model.frame.encode(video)

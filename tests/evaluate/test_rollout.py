@@ -64,6 +64,17 @@ def test_every_action_leads_to_its_frame(rng):
     np.testing.assert_allclose(rollout.positions, positions, atol=1e-3)
 
 
+def test_actions_also_lead_through_the_context(rng):
+    """A model that sees only the first frame: the rest of the context follows from the actions."""
+    positions, actions = pushed(rng)
+    model = spelled.model(velocity=False, actions=3, push=PUSH)
+    encode = model.frame.encode
+    seen = torch.arange(8)[None] == 0
+    model.frame.encode = lambda video: encode(video).observed(seen.expand(len(video), -1))
+    rollout = roll_out(model, spelled.spell(positions), actions, context=8, horizon=8)
+    np.testing.assert_allclose(rollout.positions, positions, atol=1e-3)
+
+
 def test_missing_and_short_actions(rng):
     positions, actions = pushed(rng, t=12)
     model = spelled.model(velocity=False, actions=3, push=PUSH)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from seqvae.evaluate import Curve, score
+from seqvae.evaluate.pixels import PixelErrors
 from seqvae.types import UserError
 from tests.evaluate import spelled
 
@@ -130,6 +131,16 @@ def test_pixels_are_grey_on_black_by_default(flight):
     lit = type(data)(**vars(data) | {"frames": np.maximum(data.frames, 3)})
     auto, rgb = (score(spelled.model(), lit, decode=True, pixels=p).table()["black"] for p in ("auto", "rgb"))
     assert auto == rgb
+
+
+def test_a_grey_model_in_three_channels_counts_once():
+    """Half-bright grey against full red: 0.25 a pixel, and not 0, as the clipped sum of three halves would."""
+    frames = np.zeros((1, 2, 4, 4, 3), dtype=np.uint8)
+    frames[..., :1, :1, 0] = 255
+    predicted = np.zeros((1, 2, 4, 4, 3), dtype=np.float32)
+    predicted[..., :1, :1, :] = 0.5
+    rows = PixelErrors(frames, "grey", context=1, first=1).block(predicted, frames)
+    np.testing.assert_allclose(rows["model"], [[0.25 / 16, 0.25 / 16]])
 
 
 def test_without_truth_only_pixels_are_scored(flight):

@@ -85,10 +85,12 @@ def test_context_swap_compares_frames_3_to_5_with_6_to_8():
     truth = over_time(LEFT, RIGHT)
     late, early, once = truth.copy(), truth.copy(), truth.copy()
     late[0, 5:] = late[0, 5:, ::-1]  # from frame 6 on
-    early[0, :2] = early[0, :2, ::-1]  # before the first full state
+    wide = truth.copy()
+    wide[0, :2] *= 3  # before the first full state, and so far apart that they would outvote frames 3-5
+    early[0, :2] = wide[0, :2, ::-1]
     once[0, 6] = once[0, 6, ::-1]
     slots = np.concatenate([late, early, once])
-    swapped = metrics.context_swap(slots, np.concatenate([truth] * 3))
+    swapped = metrics.context_swap(slots, np.concatenate([truth, wide, truth]))
     assert swapped.tolist() == [True, False, False]
 
 

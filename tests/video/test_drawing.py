@@ -104,8 +104,8 @@ def test_sampled_futures_are_crosses_from_the_first_predicted_frame_on():
 
 
 def test_rows_stand_below_each_other():
-    a, b = [np.full((2, 3, 3), i, dtype=np.uint8) for i in range(4)], [np.full((2, 3, 3), 9, dtype=np.uint8)] * 3
-    rows = video.Rows([a, b])
+    above = [np.full((2, 3, 3), i, dtype=np.uint8) for i in range(4)]
+    rows = video.Rows([above, [above[0] + 9] * 3])
     assert len(rows) == 3 and rows[2][:, 0, 0].tolist() == [2, 2, 9, 9]
 
 
