@@ -35,19 +35,20 @@ def evaluate(model: SequenceModel, sequences: Sequences, config: dict[str, Any])
     """Everything that configs/evaluate.yaml asks for, in one report."""
     context = config["context"]
     horizon = usable_horizon(sequences, context, config["horizon"])
-    scores = score(model, sequences, context, horizon, decode=True, pixels=config["pixels"])
-    report = Report(scores, about={"config": config, "model": model.config})
+    # first what may be impossible for this model or data, so that nothing is computed in vain
+    long, futures, limit = {}, {}, None
+    if config["long"]:
+        long = long_rollouts(model, sequences, config["long"], context)
+    if config["sample"]:
+        futures = uncertainty(model, sequences, config["samples"], context, horizon)
     if sequences.positions is None:
         print(f"{sequences.name}: has no true positions, so only pixels are scored")
+    scores = score(model, sequences, context, horizon, decode=True, pixels=config["pixels"])
     if config["iwae"]:
         few = _first(sequences, config["bound_sequences"])
-        report = replace(report, bound=bound(model, few, config["iwae"], context + horizon))
-    if config["sample"]:
-        found = uncertainty(model, sequences, config["samples"], context, horizon)
-        report = replace(report, uncertainty=found)
-    if config["long"]:
-        report = replace(report, long=long_rollouts(model, sequences, config["long"], context))
-    return report
+        limit = bound(model, few, config["iwae"], context + horizon)
+    about = {"config": config, "model": model.config}
+    return Report(scores, about, limit, futures, long)
 
 
 def _first(sequences: Sequences, count: int) -> Sequences:

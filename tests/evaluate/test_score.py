@@ -134,7 +134,7 @@ def test_pixels_are_grey_on_black_by_default(flight):
 
 
 def test_a_grey_model_in_three_channels_counts_once():
-    """Half-bright grey against full red: 0.25 a pixel, and not 0, as the clipped sum of three halves would."""
+    """Half-bright grey against full red is 0.25 a pixel, and not 0, as by the clipped sum of three halves."""
     frames = np.zeros((1, 2, 4, 4, 3), dtype=np.uint8)
     frames[..., :1, :1, 0] = 255
     predicted = np.zeros((1, 2, 4, 4, 3), dtype=np.float32)
