@@ -21,14 +21,16 @@ def _permutations(k: int, device: torch.device) -> Int[Tensor, "p k"]:
 def assign(cost: Float[Tensor, "b i j"]) -> Int[Tensor, "b i"]:
     """For each row i the column j that it takes: one to one, with the least total cost.
 
-    Exact by enumeration up to 6 slots; greedy (cheapest pair first) above.
+    Exact by enumeration up to 6 slots, where rows that do not differ (before a first frame) leave the
+    columns in their order; greedy above, cheapest pair first.
     """
     k = cost.shape[-1]
     if k > EXACT_UP_TO:
         return _greedy(cost)
     candidates = _permutations(k, cost.device)
     rows = torch.arange(k, device=cost.device)
-    totals = cost[:, rows, candidates].sum(-1)  # b p
+    # less the first row, which every permutation pays alike: equal rows then tie exactly, not up to rounding
+    totals = (cost - cost[:, :1])[:, rows, candidates].sum(-1)  # b p
     return candidates[totals.argmin(-1)]
 
 

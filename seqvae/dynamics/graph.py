@@ -97,14 +97,16 @@ class GraphDynamics(nn.Module):
         out = self.out(torch.cat([h, effect], -1))
         dv, dx, raw_latent, raw_std = out.split([2, 2, latent.shape[-1], 3], -1)
         next_v = v + self.velocity_scale * dv
-        mean = z.clone()
-        mean[..., at["velocity"]] = next_v
-        mean[..., at["position"]] = x + next_v + self.velocity_scale * dx
-        mean[..., at["latent"]] = torch.tanh(raw_latent)
-        share = torch.ones_like(z)
-        for i, name in enumerate(["position", "velocity", "latent"]):
-            share[..., at[name]] = (raw_std[..., i : i + 1] - 1).sigmoid()
-        return mean, share
+        mean = at.split(z) | {
+            "position": x + next_v + self.velocity_scale * dx,
+            "velocity": next_v,
+            "latent": torch.tanh(raw_latent),
+        }
+        stds = (raw_std - 1).sigmoid().split(1, -1)
+        share = {name: torch.ones_like(value) for name, value in mean.items()}
+        for name, std in zip(["position", "velocity", "latent"], stds, strict=True):
+            share[name] = std.expand_as(mean[name])
+        return torch.cat(list(mean.values()), -1), torch.cat(list(share.values()), -1)
 
     def _effects(self, h: Tensor, x: Tensor, v: Tensor) -> Float[Tensor, "b k width"]:
         """The sum over the others of attention times relation."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import torch
-from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -87,13 +86,14 @@ class PursuitEncoder(nn.Module):
 
     def propose(self, residual: Float[Tensor, "n h w"]) -> Float[Tensor, "n k 2"]:
         """Greedy pursuit: K places of large residual, each blanked out before the next is sought."""
-        _, h, w = residual.shape
-        x, y = pixel_centres(w, residual), pixel_centres(h, residual)
+        y, x = (pixel_centres(size, residual) for size in residual.shape[1:])
         blur_x, blur_y = self._window(x[:, None] - x), self._window(y[:, None] - y)
         left, found = residual, []
         for _ in range(self.slots):
-            peak = (blur_y @ left @ blur_x).flatten(1).argmax(-1)
-            place = torch.stack([x[peak % w], y[peak // w]], -1)
+            smooth = blur_y @ (left @ blur_x)
+            row = smooth.amax(-1).argmax(-1, keepdim=True)  # the first peak, and quicker than argmax over all
+            column = smooth.take_along_dim(row[..., None], 1)[:, 0].argmax(-1, keepdim=True)
+            place = torch.cat([x[column], y[row]], -1)
             for _ in range(3):
                 place = self._centre(left, place, x, y)
             found.append(place)
@@ -109,9 +109,9 @@ class PursuitEncoder(nn.Module):
         at = sample_points(position, extent, self.glimpse)  # n k 2 g
         dx = at[:, :, None, 0] - position[:, None, :, 0, None]  # n k j g: to slot j
         dy = at[:, :, None, 1] - position[:, None, :, 1, None]
-        own = torch.eye(self.slots, device=near.device, dtype=torch.bool)[:, :, None, None]
-        others = self._disc(dx, dy).masked_fill(own, 0).sum(2)
-        return rearrange([near, others], "two n k i j -> n k (two i j)")
+        own = torch.eye(self.slots, device=near.device, dtype=torch.bool)[:, :, None]
+        others = self._disc(dx.masked_fill(own, torch.inf), dy).sum(2)
+        return torch.stack([near, others], 2).flatten(2)
 
     def _window(self, distance: Tensor) -> Tensor:
         return torch.exp(-0.5 * (distance / (0.6 * self.scale)).square())
@@ -119,16 +119,17 @@ class PursuitEncoder(nn.Module):
     def _centre(self, residual: Tensor, place: Tensor, x: Tensor, y: Tensor) -> Tensor:
         """One step of mean shift: the centre of mass of the residual under a window at `place`."""
         wx, wy = self._window(x - place[:, 0:1]), self._window(y - place[:, 1:2])
-        columns = (wy[:, None] @ residual)[:, 0] * wx  # n w: mass in each column
-        rows = (residual @ wx[:, :, None])[..., 0] * wy
-        mass = columns.sum(-1, keepdim=True) + 1e-6
-        shifted = torch.cat([columns @ x[:, None], rows @ y[:, None]], -1) / mass
+        columns = torch.stack([wy, wy * y], 1) @ residual * wx[:, None]  # n 2 w: mass, and mass times y
+        mass, moment_y = columns.sum(-1, keepdim=True).unbind(1)
+        moment_x = columns[:, 0] @ x[:, None]
+        mass = mass + 1e-6
+        shifted = torch.cat([moment_x, moment_y], -1) / mass
         return torch.where(mass > 1e-3, shifted, place)
 
     def _disc(self, dx: Float[Tensor, "*b w"], dy: Float[Tensor, "*b h"]) -> Float[Tensor, "*b h w"]:
         """1 within an object's reach, falling to 0 around its edge (at `scale` it is 1/2)."""
-        square = (dx / self.scale).square()[..., None, :] + (dy / self.scale).square()[..., :, None]
-        return (1.5 - square).clamp(0, 1)
+        left_over = 1.5 - (dx / self.scale).square()
+        return (left_over[..., None, :] - (dy / self.scale).square()[..., :, None]).clamp(0, 1)
 
 
 def _logit(p: float) -> float:

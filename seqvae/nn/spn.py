@@ -56,26 +56,26 @@ class RatSPN(nn.Module):
         low, high = self.variance
         return low + (high - low) * self.raw_variance.sigmoid()
 
-    def _leaves(self, x: Tensor, weight: Tensor) -> Float[Tensor, "n r l g"]:
-        """sum_i w_i log N(x_i; m_i, v_i) for every leaf Gaussian: a quadratic form, so one matrix product."""
+    def _leaves(self, x: Float[Tensor, "n p"], weight: Float[Tensor, "n p"]) -> Float[Tensor, "r l g n"]:
+        """sum_i w_i log N(x_i; m_i, v_i) for every leaf Gaussian: a quadratic form, so matrix products."""
         variance = self._leaf_variance()
         square = -0.5 / variance
         linear = self.mean / variance
         constant = -0.5 * (self.mean.square() / variance + variance.log() + LOG_2PI)
-        form = torch.stack([square * self.member, linear * self.member, constant * self.member])
-        features = torch.stack([weight * x.square(), weight * x, weight], 1)  # n 3 p
-        r, l, g = form.shape[1:4]
-        flat = features.flatten(1) @ form.permute(0, 4, 1, 2, 3).reshape(-1, r * l * g)
-        return flat.unflatten(1, (r, l, g))
+        seen, (square, linear, constant) = weight * x, (
+            (c * self.member).flatten(0, 2) for c in (square, linear, constant)
+        )
+        flat = square @ (seen * x).T + linear @ seen.T + constant @ weight.T
+        return flat.unflatten(0, (*self.member.shape[:2], -1))
 
     def forward(self, x: Float[Tensor, "n p"], weight: Float[Tensor, "n p"]) -> Float[Tensor, "n"]:
         """log p of the pixels with weight 1, the others marginalised; nats."""
         level = self._leaves(x, weight)
         for mixture in self.mixtures:
-            level = _mix(level[:, :, 0::2], level[:, :, 1::2], mixture)
-        left, right = level[:, :, 0], level[:, :, 1]  # n r g
-        log_weight = self.root.flatten().log_softmax(0).unflatten(0, self.root.shape)
-        return (left[..., :, None] + right[..., None, :] + log_weight).flatten(1).logsumexp(1)
+            level = _mix(level, mixture)
+        of_replica = _mix(level, self.root[:, None, None])[:, 0, 0]  # r n
+        log_share = self.root.flatten(1).logsumexp(1).log_softmax(0)
+        return (of_replica + log_share[:, None]).logsumexp(0)
 
     def expectation(self) -> Float[Tensor, "p"]:
         """E[x] under the network, pixel by pixel."""
@@ -91,11 +91,15 @@ class RatSPN(nn.Module):
         return (replica[:, None] * in_region).sum(0)
 
 
-def _mix(left: Tensor, right: Tensor, mixture: Tensor) -> Float[Tensor, "n r l s"]:
-    """log sum_gh w_sgh exp(left_g + right_h), shifted by the maxima so that nothing overflows."""
+def _mix(level: Float[Tensor, "r _ g n"], mixture: Float[Tensor, "r l s g g"]) -> Float[Tensor, "r l s n"]:
+    """log sum_gh w_sgh exp(left_g + right_h) of neighbouring regions: the next level.
+
+    Shifted by the maxima, so that nothing overflows.
+    """
+    left, right = level[:, 0::2], level[:, 1::2]
     share = mixture.flatten(3).softmax(-1).unflatten(-1, mixture.shape[-2:])
-    left_max, right_max = left.amax(-1, keepdim=True).detach(), right.amax(-1, keepdim=True).detach()
+    left_max, right_max = left.amax(2, keepdim=True).detach(), right.amax(2, keepdim=True).detach()
     a, b = (left - left_max).exp(), (right - right_max).exp()
-    outer = (a[..., :, None] * b[..., None, :]).flatten(-2)  # n r l gh
-    mixed = torch.einsum("nrlq,rlsq->nrls", outer, share.flatten(3))
+    given_left = (share.flatten(2, 3) @ b).unflatten(2, share.shape[2:4])  # r l s g n
+    mixed = (given_left * a[:, :, None]).sum(3)
     return mixed.clamp_min(1e-37).log() + left_max + right_max

@@ -48,23 +48,13 @@ class Fused(nn.Module):
     def __call__(
         self, evidence: Evidence, transition: Transition, carry: FusedCarry
     ) -> tuple[Normal, Evidence, FusedCarry]:
-        evidence = self._matched(self._padded(evidence), transition.proposal)
-        evidence = self._with_differences(evidence, carry)
+        evidence = self._complete(self._matched(evidence, transition.proposal), carry)
         precision = evidence.precision
         fused = product(evidence.mean, precision, transition.proposal)
         frame_alone = (self.from_prior == 0) & (precision > 0)
         mean = torch.where(frame_alone, evidence.mean, fused.mean)
         std = torch.where(frame_alone, precision.clamp_min(1e-12).rsqrt(), fused.std)
         return Normal(mean, std), evidence, FusedCarry(evidence.mean, evidence.precision)
-
-    def _padded(self, evidence: Evidence) -> Evidence:
-        """Fields that only the dynamics knows (latents) get evidence of precision 0."""
-        missing = self.layout.dim - evidence.mean.shape[-1]
-        return Evidence(
-            nn.functional.pad(evidence.mean, (0, missing)),
-            nn.functional.pad(evidence.precision, (0, missing)),
-            evidence.features,
-        )
 
     def _matched(self, evidence: Evidence, prior: Normal) -> Evidence:
         """The evidence in the order of the slots that were predicted."""
@@ -73,16 +63,20 @@ class Fused(nn.Module):
             order = assign(squared_distances(prior.mean[..., where], evidence.mean[..., where]))
         return evidence.map(lambda x: reorder(x, order))
 
-    def _with_differences(self, evidence: Evidence, before: FusedCarry) -> Evidence:
-        mean, precision = evidence.mean.clone(), evidence.precision.clone()
+    def _complete(self, evidence: Evidence, before: FusedCarry) -> Evidence:
+        """Evidence for every field: differences to the frame before, nothing for the latents."""
+        means, precisions = [], []
         for field in self.layout.fields:
+            where = self.layout[field.difference_of or field.name]
+            mean, precision = evidence.mean[..., where], evidence.precision[..., where]
             if field.difference_of is not None:
-                to, of = self.layout[field.name], self.layout[field.difference_of]
-                mean[..., to] = evidence.mean[..., of] - before.mean[..., of]
-                precision[..., to] = _precision_of_difference(
-                    evidence.precision[..., of], before.precision[..., of]
-                )
-        return Evidence(mean, precision, evidence.features)
+                mean = mean - before.mean[..., where]
+                precision = _precision_of_difference(precision, before.precision[..., where])
+            elif where.start >= evidence.mean.shape[-1]:
+                mean = precision = evidence.mean.new_zeros(*evidence.mean.shape[:-1], field.size)
+            means.append(mean)
+            precisions.append(precision)
+        return Evidence(torch.cat(means, -1), torch.cat(precisions, -1), evidence.features)
 
 
 def _precision_of_difference(a: Tensor, b: Tensor) -> Tensor:

@@ -65,3 +65,10 @@ def test_matching_in_inference_mode_does_not_spoil_later_training(k):
     cost = torch.rand(2, k, k, requires_grad=True)
     total(cost, assign(cost)).sum().backward()
     assert (cost.grad.sum((1, 2)) == k).all()
+
+
+@pytest.mark.parametrize("k", EXACT)
+def test_slots_that_do_not_differ_take_what_is_shown_in_its_order(k):
+    nowhere = torch.zeros(200, k, 2)  # before the first frame all slots are expected at the same place
+    order = assign(squared_distances(nowhere, torch.randn(200, k, 2)))
+    assert torch.equal(order, torch.arange(k).expand(200, k))
