@@ -150,7 +150,7 @@ def kill_and_resume(run: Path, data: Path, delay: float) -> tuple[str, int]:
 
 
 def try_kills(work: Path, data: Path, unbroken: Path, seconds: float, kills: int) -> bool:
-    print("\n| kill | after (s) | checkpoint found | resumed | same weights and scores |\n|---|---|---|---|---|")
+    print("\n| kill | after (s) | checkpoint found | code | same weights, scores |\n|---|---|---|---|---|")
     chance, good = random.Random(0), True
     for i in range(kills):
         run, delay = work / f"killed{i}", chance.uniform(0.3, 1.0) * seconds
@@ -163,7 +163,7 @@ def try_kills(work: Path, data: Path, unbroken: Path, seconds: float, kills: int
         )
         good &= alike
         verdict = "yes" if alike else "**no**"
-        print(f"| {i + 1} | {delay:.1f} | {found} | code {code} | {verdict} |", flush=True)
+        print(f"| {i + 1} | {delay:.1f} | {found} | {code} | {verdict} |", flush=True)
         shutil.rmtree(run)
     return good
 
