@@ -18,13 +18,16 @@ KINDS = {int: "a whole number", bool: "true or false", str: "a text"}
 
 
 def load_model(config: Mapping[str, Any]) -> SequenceModel:
-    """The model of `run`, on `device`; also seeds torch with `seed`.
+    """The model of `run`, on `device`; also seeds torch with `seed` and sets its `threads`.
 
     Raises:
         UserError: a key is missing, or there is no such model or device.
     """
     require(config, run=(str,), seed=(int,))
     torch.manual_seed(config["seed"])
+    if config["threads"] is not None:
+        require_at_least(config, threads=1)
+        torch.set_num_threads(config["threads"])
     device = pick_device(config["device"])
     return checkpoint.load_model(config["run"], device, config["checkpoint"])
 

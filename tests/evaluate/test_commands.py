@@ -182,6 +182,7 @@ BAD = {
     "pixels": ("evaluate run={run} data={data} pixels=blue", "pixels=blue: expected"),
     "checkpoint": ("evaluate run={run} data={data} checkpoint=first", "expected best or last"),
     "device": ("rollout run={run} data={data} device=tpu", "device=tpu: expected auto, cpu, cuda"),
+    "threads": ("evaluate run={run} data={data} threads=0", "threads=0: expected at least 1"),
     "out": ("rollout run={run} data={data} out={data}/x", "cannot be written"),
     "out of an evaluation": ("evaluate run={run} data={data} out={data}", "cannot be written"),
     "sheet": ("inspect {data} out={data}/x.png", "cannot be written"),
