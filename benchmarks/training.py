@@ -32,6 +32,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=32, help="pixels along each side of a frame")
     parser.add_argument("--objects", type=int, default=3)
     parser.add_argument("--steps", type=int, default=10)
+    parser.add_argument("--fresh-memory", action="store_true", help="return freed memory after every step")
     parser.add_argument("--measure", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.measure:
@@ -50,6 +51,7 @@ def alone(options: argparse.Namespace, threads: int) -> dict[str, Any]:
     """`measure` in a process with its own threads and memory."""
     names = ("model", "batch", "frames", "size", "objects", "steps")
     flags = [f"--{name}={getattr(options, name)}" for name in names]
+    flags += ["--fresh-memory"] if options.fresh_memory else []
     command = [sys.executable, __file__, "--measure", f"--threads={threads}", *flags]
     environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
     done = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE, text=True)
@@ -63,7 +65,10 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     from seqvae.build import DataSpec, build
     from seqvae.cli.compose import compose
     from seqvae.objectives import TemporalELBO
+    from seqvae.train.memory import keep_freed_memory
 
+    if not options.fresh_memory:
+        keep_freed_memory()
     torch.set_num_threads(options.threads[0])
     torch.manual_seed(0)
     config = compose("train", [f"model={options.model}"])["model"]

@@ -16,7 +16,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from seqvae.layout import Field, StateLayout
-from seqvae.nn.glimpse import box_cover, pixel_centres, read, sample_points, write
+from seqvae.nn.glimpse import beside, box_cover, pixel_centres, read, sample_points, write
 from seqvae.nn.precision import in_full_precision
 from seqvae.nn.spn import RatSPN
 from seqvae.types import Evidence, Scene
@@ -76,7 +76,7 @@ class SuPAIR(nn.Module):
         visible = self._visible(size, position)  # n k g g
         glimpses = read(image[:, None], position, size, self.glimpse)[:, :, 0]
         log_object = self.objects(glimpses.flatten(0, 1).flatten(1), visible.flatten(0, 1).flatten(1))
-        area = self.area * size.prod(-1)
+        area = self.area * size[..., 0] * size[..., 1]
         hidden = 1 - visible.mean((-2, -1))
         terms = {
             "objects": (area * log_object.unflatten(0, area.shape)).sum(-1),
@@ -92,7 +92,8 @@ class SuPAIR(nn.Module):
         look = self.objects.expectation().unflatten(0, (1, 1, 1, self.glimpse, self.glimpse))
         look = look.expand(*size.shape[:2], -1, -1, -1)
         pasted = write(look, position, size, self.height, self.width)[:, :, 0]
-        cover = self._cover(size, position)
+        rows, columns = self._cover(size, position)
+        cover = rows[..., :, None] * columns[..., None, :]
         # a pixel that several boxes cover shows the brightest: the corners of a box are mostly background
         shown = (cover * pasted).amax(1)
         backdrop = self.background.expectation().unflatten(0, (self.height, self.width))
@@ -110,22 +111,24 @@ class SuPAIR(nn.Module):
         pixel_x, pixel_y = 2 / self.width, 2 / self.height
         inside_x = (0.5 + (1 - at_x.abs()) / pixel_x).clamp(0, 1)
         inside_y = (0.5 + (1 - at_y.abs()) / pixel_y).clamp(0, 1)
-        visible = inside_y[..., :, None] * inside_x[..., None, :]
+        inside = inside_y[..., :, None] @ inside_x[..., None, :]
         over_x = box_cover(at_x[:, :, None], px[:, None], sx[:, None], pixel_x)  # n i j g: by slot j
         over_y = box_cover(at_y[:, :, None], py[:, None], sy[:, None], pixel_y)
-        over = over_y[..., :, None] * over_x[..., None, :]
         earlier = torch.ones(self.slots, self.slots, device=size.device, dtype=size.dtype).tril(-1)
-        return reduce(torch.mul, (1 - earlier[:, :, None, None] * over).unbind(2), visible)
+        return reduce(torch.mul, beside(earlier[:, :, None] * over_y, over_x).unbind(2), inside)
 
-    def _cover(self, size: Tensor, position: Tensor) -> Float[Tensor, "n k h w"]:
-        """The share of each image pixel that each box covers."""
+    def _cover(
+        self, size: Tensor, position: Tensor
+    ) -> tuple[Float[Tensor, "n k h"], Float[Tensor, "n k w"]]:
+        """The shares of the image's rows and columns that each box covers; of a pixel, their product."""
         (sx, sy), (px, py) = size.unbind(-1), position.unbind(-1)
-        cover_x = box_cover(pixel_centres(self.width, size), px, sx, 2 / self.width)
-        cover_y = box_cover(pixel_centres(self.height, size), py, sy, 2 / self.height)
-        return cover_y[..., :, None] * cover_x[..., None, :]
+        return (
+            box_cover(pixel_centres(self.height, size), py, sy, 2 / self.height),
+            box_cover(pixel_centres(self.width, size), px, sx, 2 / self.width),
+        )
 
     def _uncovered(self, size: Tensor, position: Tensor) -> Float[Tensor, "n h w"]:
-        return reduce(torch.mul, (1 - self._cover(size, position)).unbind(1))
+        return reduce(torch.mul, beside(*self._cover(size, position)).unbind(1))
 
 
 def grey(video: Float[Tensor, "b t c h w"]) -> Float[Tensor, "b t h w"]:

@@ -97,7 +97,7 @@ class PursuitEncoder(nn.Module):
             for _ in range(3):
                 place = self._centre(left, place, x, y)
             found.append(place)
-            left = left * (1 - self._disc(x - place[:, 0:1], y - place[:, 1:2]))
+            left = left.addcmul(left, self._disc(x - place[:, 0:1], y - place[:, 1:2]), value=-1)
         return torch.stack(found, 1)
 
     def look(
@@ -129,7 +129,7 @@ class PursuitEncoder(nn.Module):
     def _disc(self, dx: Float[Tensor, "*b w"], dy: Float[Tensor, "*b h"]) -> Float[Tensor, "*b h w"]:
         """1 within an object's reach, falling to 0 around its edge (at `scale` it is 1/2)."""
         left_over = 1.5 - (dx / self.scale).square()
-        return (left_over[..., None, :] - (dy / self.scale).square()[..., :, None]).clamp(0, 1)
+        return (left_over[..., None, :] - (dy / self.scale).square()[..., :, None]).clamp_(0, 1)
 
 
 def _logit(p: float) -> float:

@@ -26,7 +26,7 @@ def bilinear(points: Float[Tensor, "*b n"], size: int) -> Float[Tensor, "*b n si
     """Weights with which the pixels of an axis make up the value at each point; 0 outside the image."""
     at_pixel = (points + 1) * (size / 2) - 0.5
     pixels = torch.arange(size, device=points.device, dtype=points.dtype)
-    return (1 - (at_pixel[..., None] - pixels).abs()).clamp_min(0)
+    return (1 - (at_pixel[..., None] - pixels).abs()).relu_()
 
 
 def read(
@@ -61,3 +61,13 @@ def box_cover(
     """
     inside = extent[..., None] - (points - centre[..., None]).abs()
     return (0.5 + inside / pixel).clamp(0, 1)
+
+
+def beside(down: Float[Tensor, "*b h"], across: Float[Tensor, "*b w"]) -> Float[Tensor, "*b h w"]:
+    """1 - down_i across_j: the share of each pixel that is left free by a box with these covers.
+
+    As one matrix product a box, whose gradient needs no further tensor of the size of an image.
+    """
+    columns, rows = down.flatten(0, -2)[:, :, None], across.flatten(0, -2)[:, None]
+    one = down.new_ones(()).expand(len(columns), down.shape[-1], across.shape[-1])
+    return torch.baddbmm(one, columns, rows, alpha=-1).unflatten(0, down.shape[:-1])
