@@ -31,7 +31,7 @@ from seqvae.types import UserError
 
 
 def main(overrides: list[str]) -> int:
-    """Train; returns 0, 1 when the loss stopped being finite, 128 + signal after Ctrl-C or SIGTERM."""
+    """Train; returns 0, 1 if loss or disk failed on the way, 128 + signal after Ctrl-C or SIGTERM."""
     todo = plan(overrides)
     ranks = join(pick_device(todo.config["device"]).type)
     try:
@@ -58,6 +58,10 @@ def _train(todo: Plan, ranks: Ranks) -> int:
             outcome = trainer.fit()
         except NotFinite as error:
             _tell(ranks, f"seqvae train: {error}")
+            return 1
+        except OSError as error:  # a full disk, most likely
+            command = how_to_resume(run, ranks.size)
+            _tell(ranks, f"seqvae train: {run}: cannot be written ({error.strerror}); go on with {command}")
             return 1
         if outcome.signal is not None:
             break

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import random
 import re
@@ -123,6 +124,22 @@ def test_after_ctrl_c_the_printed_command_goes_on(data, unbroken, tmp_path):
     assert rest.rstrip().endswith(f"python -m seqvae train 'run={run}' resume=true")
     assert main(["train", f"run={run}", "resume=true"]) == 0
     assert same_models(unbroken, run)
+
+
+def test_a_full_disk_ends_in_one_line_and_keeps_the_last_checkpoint(data, tmp_path, capsys, monkeypatch):
+    run, save = tmp_path / "run", checkpoint.save
+
+    def fill_up(path, content):
+        if content.step >= 6:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        save(path, content)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "save", fill_up)
+        assert main(["train", *SHORT, f"data={data}", f"run={run}"]) == 1
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert "cannot be written (No space left on device)" in line and f"run={run} resume=true" in line
+    assert checkpoint.load(run / checkpoint.LAST).step == 5
 
 
 FAULTS = {
