@@ -47,6 +47,7 @@ class SpatialVAE(nn.Module):
             Field("appearance", appearance, "product"),
         ))
         self.encoder = encoder(height=height, width=width, slots=slots)
+        self.size_limits = self.encoder.extent
         self.look = mlp(channels * glimpse**2, hidden, 2 * appearance)
         self.draw = mlp(appearance, hidden, hidden, (channels + 1) * glimpse**2)
         self.backdrop = nn.Parameter(torch.zeros(channels, height, width))

@@ -64,6 +64,8 @@ def test_a_run_leaves_checkpoints_config_and_log(unbroken):
     log = read_log(unbroken)
     assert [line["step"] for line in log if line["kind"] == "validation"] == [5, 8, 13, 16]
     assert [line["step"] for line in log if line["kind"] == "train"] == [4, 8, 12, 16]
+    slots = [line for line in log if line["kind"] == "slots"]
+    assert len(slots) == 4 and all("at_limit_2" in line and "spread_0" in line for line in slots)
     scores = [line["position_error_1_10"] for line in log if line["kind"] == "validation"]
     best = checkpoint.load(unbroken / checkpoint.BEST)
     assert best.scores["position_error_1_10"] == min(scores)
