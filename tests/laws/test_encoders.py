@@ -64,18 +64,28 @@ def test_a_shifted_image_has_shifted_boxes():
 
 
 def test_the_background_is_not_an_object():
-    true = scattered(20, 3, 2 * RADIUS + PIXEL)
-    background = 0.6 * torch.rand(32, 1).expand(32, 32)
-    objects = discs(true, radius=RADIUS)[:, 0]
-    image = torch.where(objects > 0, objects, background)
-    network = encoder(3)
-    with_background, _ = network(image, background)
-    assert errors(with_background[..., 2:], true).max() < PIXEL
+    places = scattered(20, 3, 2 * RADIUS + PIXEL)
+    true, image = places[:, :2], discs(places, radius=RADIUS)[:, 0]
+    for shown, where, background in zip(image, true, discs(places[:, 2:], radius=RADIUS)[:, 0], strict=True):
+        box, _ = encoder(2)(shown[None], background)
+        assert errors(box[..., 2:], where[None]).max() < PIXEL
 
 
 def test_an_empty_image_gives_finite_boxes():
     mean, std = encoder(3)(torch.zeros(2, 32, 32), torch.zeros(32, 32))
     assert mean.isfinite().all() and (std > 0).all()
+    first_pixel = torch.full((2, 3, 2), PIXEL / 2 - 1)  # nothing there to pull it to the middle
+    assert_close(mean[..., 2:], first_pixel)
+
+
+def test_a_slot_is_told_what_the_others_explain_but_not_itself():
+    network = encoder(3)
+    place = torch.tensor([[[-0.5, 0.0], [-0.3, 0.0], [0.7, 0.0]]])
+    seen = network.look(torch.rand(1, 32, 32), place).unflatten(-1, (2, 12, 12))[0]
+    others = seen[:, 1]
+    assert (others[2] == 0).all()
+    assert_close(others[0], others[1].flip(-1))  # each sees the other, on its own side
+    assert others[0, :, :4].max() == 0 and others[0, 5:7, 10:].min() == 1
 
 
 def test_without_training_a_box_has_the_typical_size_and_the_proposed_place():
