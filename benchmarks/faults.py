@@ -136,13 +136,17 @@ def weights(run: Path) -> dict[str, torch.Tensor]:
     return checkpoint.load(run / checkpoint.LAST).model
 
 
-def kill_and_resume(run: Path, data: Path, delay: float) -> tuple[str, int]:
-    """Kill a training after `delay` seconds and resume it: what was there then, and the last exit code."""
+def kill_and_resume(run: Path, data: Path, delay: float) -> tuple[str, int] | None:
+    """Kill a training after `delay` seconds and resume it: what was there then, and the last exit code.
+
+    None if the training had ended before.
+    """
     arguments = command("train", *SHORT, f"data={data}", f"run={run}", "resume=auto")
     process = subprocess.Popen(arguments, stderr=subprocess.DEVNULL, env=ENVIRONMENT)
     time.sleep(delay)
     process.send_signal(signal.SIGKILL)
-    process.wait()
+    if process.wait() == 0:
+        return None
     last = run / checkpoint.LAST
     found = f"step {checkpoint.load(last).step}" if last.exists() else "nothing yet"
     done = subprocess.run(arguments, capture_output=True, text=True, env=ENVIRONMENT)
@@ -151,10 +155,16 @@ def kill_and_resume(run: Path, data: Path, delay: float) -> tuple[str, int]:
 
 def try_kills(work: Path, data: Path, unbroken: Path, seconds: float, kills: int) -> bool:
     print("\n| kill | after (s) | checkpoint found | code | same weights, scores |\n|---|---|---|---|---|")
-    chance, good = random.Random(0), True
-    for i in range(kills):
-        run, delay = work / f"killed{i}", chance.uniform(0.3, 1.0) * seconds
-        found, code = kill_and_resume(run, data, delay)
+    chance, good, done = random.Random(0), True, 0
+    while done < kills:
+        run, delay = work / f"killed{done}", chance.uniform(0.3, 1.0) * seconds
+        killed = kill_and_resume(run, data, delay)
+        if killed is None:
+            shutil.rmtree(run)
+            seconds *= 0.95
+            continue
+        found, code = killed
+        done += 1
         alike = code == 0 and all(
             torch.equal(a.model[name], b.model[name]) and a.scores == b.scores
             for file in (checkpoint.LAST, checkpoint.BEST)
@@ -163,7 +173,7 @@ def try_kills(work: Path, data: Path, unbroken: Path, seconds: float, kills: int
         )
         good &= alike
         verdict = "yes" if alike else "**no**"
-        print(f"| {i + 1} | {delay:.1f} | {found} | {code} | {verdict} |", flush=True)
+        print(f"| {done} | {delay:.1f} | {found} | {code} | {verdict} |", flush=True)
         shutil.rmtree(run)
     return good
 
