@@ -21,6 +21,7 @@ from seqvae.sequence import SequenceModel
 from seqvae.train.distributed import Ranks, join
 from seqvae.train.evidence import EvidenceClips
 from seqvae.train.loop import NotFinite, Outcome, Trainer
+from seqvae.train.memory import keep_freed_memory
 from seqvae.train.optim import Optim
 from seqvae.train.options import Options, check_precision, pick_device
 from seqvae.train.seed import seed_everything
@@ -100,6 +101,7 @@ def _setting(todo: Plan, ranks: Ranks) -> Setting:
     if device.type == "cuda":
         torch.cuda.set_device(device)
     _set_threads(config["threads"])
+    keep_freed_memory()
 
     train, val = _data_files(config["data"], config["val"])
     spec = _spec(train)

@@ -19,6 +19,7 @@ from seqvae.layout import Field, StateLayout
 from seqvae.nn.encoders import STD_FLOOR
 from seqvae.nn.glimpse import read, write
 from seqvae.nn.mlp import mlp
+from seqvae.nn.precision import in_full_precision
 from seqvae.types import Evidence, Scene
 
 
@@ -71,13 +72,13 @@ class SpatialVAE(nn.Module):
         precision = torch.cat([box_std.pow(-2), no_velocity, look_std.pow(-2)], -1)
         return Evidence(mean, precision).map(lambda x: x.unflatten(0, video.shape[:2]))
 
+    @in_full_precision
     def terms(
         self, video: Float[Tensor, "b t c h w"], z: Float[Tensor, "b t k d"], evidence: Any, context: Any
     ) -> dict[str, Float[Tensor, "b t"]]:
         """log p(x_t | z_t), nats a frame."""
-        with torch.autocast(video.device.type, enabled=False):
-            canvas = self.decode(z.float()).frames
-            density = gaussian_log_density(video.float(), canvas, self.log_std.exp() + STD_FLOOR)
+        canvas = self.decode(z).frames
+        density = gaussian_log_density(video, canvas, self.log_std.exp() + STD_FLOOR)
         return {"log_likelihood": density.sum((-3, -2, -1))}
 
     def decode(self, z: Float[Tensor, "b t k d"], context: Any = None) -> Scene:

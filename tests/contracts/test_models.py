@@ -19,8 +19,6 @@ from tests.models import MODELS, SHIPPED, config, make, video
 
 F32, F64 = torch.float32, torch.float64
 every_model = pytest.mark.parametrize("name", MODELS)
-# Its likelihood is cast to float32, and switches autocast off on whatever device it is given.
-CASTS = pytest.param("spatial_vae", marks=pytest.mark.xfail(strict=True, raises=RuntimeError))
 # slots, height, width, channels, dtype
 CASES = [(3, 32, 32, 1, F32), (2, 50, 50, 3, F32), (6, 24, 40, 3, F64), (1, 20, 16, 1, F64)]
 
@@ -43,10 +41,7 @@ def test_parts_have_the_protocols(name):
 
 @pytest.mark.parametrize(
     ("name", "k", "h", "w", "c", "dtype"),
-    [
-        pytest.param(name, *case, marks=CASTS.marks if (name, case[-1]) == ("spatial_vae", F64) else ())
-        for name in MODELS for case in CASES
-    ],
+    [(name, *case) for name in MODELS for case in CASES],
 )
 def test_shapes_and_dtypes(name, k, h, w, c, dtype):
     model = make(name, k, h, w, c, dtype=dtype)
@@ -135,7 +130,7 @@ class OneDevice(TorchDispatchMode):
         return result
 
 
-@pytest.mark.parametrize("name", [CASTS if name == "spatial_vae" else name for name in MODELS])
+@every_model
 def test_no_tensor_is_left_behind_on_the_cpu(name):
     # The meta device has shapes but no numbers: a tensor of another device is refused, and so is a
     # number that is read back from the device in the middle of a step.
