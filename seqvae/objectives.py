@@ -25,8 +25,9 @@ def temporal_elbo(
 ) -> Terms:
     """The terms of E_q sum_t log p(x_t | z_t) + log p(z_t | z_<t) - log q(z_t | z_<t, x_<=t), by frame.
 
-    start: the first frame (counted from 1) that enters: with start = 3 the sum bounds
-    log p(x_3:T | x_1:2), as in Kossen et al. 2020. Frames before it are left out of the result.
+    start: the first frame (counted from 1) that enters; frames before it are left out of the result. With
+    start = 3, as in Kossen et al. 2020, and a filtering posterior the sum bounds the log-density of x_3:T
+    given the posterior q(z_1:2 | x_1:2) of the first two frames.
     """
     values = dict(frame_terms)
     values["log_prior"] = trace.prior.log_prob(trace.z)

@@ -113,8 +113,8 @@ class Trace:
 class Terms:
     """Terms of an objective in nats, per sequence and frame: name -> "b t".
 
-    weights: name -> weight in the objective (1 when absent). Names in `unnormalised` are energies, not
-    log-densities: with any of those, or a weight other than 1, the total is no bound.
+    weights: name -> weight of a term that is trained beside the bound, as no part of it. Names in
+    `unnormalised` are energies, not log-densities: with any of those there is no bound.
     """
 
     values: dict[str, Float[Tensor, "b t"]]
@@ -122,16 +122,12 @@ class Terms:
     unnormalised: frozenset[str] = frozenset()
 
     def total(self) -> Float[Tensor, "b t"]:
-        """The weighted sum, nats per frame."""
+        """What is trained: the bound and the weighted terms beside it, nats per frame."""
         return sum(self.weights.get(name, 1.0) * value for name, value in self.values.items())
 
     def unweighted(self) -> Float[Tensor, "b t"]:
-        """The sum of ELBO terms at unit weight; terms with weight names not in the bound are left out."""
+        """The sum of all terms without a weight: the bound, or the energy that stands in for it."""
         return sum(value for name, value in self.values.items() if name not in self.weights)
-
-    @property
-    def is_bound(self) -> bool:
-        return not self.unnormalised
 
 
 @runtime_checkable
