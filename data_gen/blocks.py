@@ -39,10 +39,10 @@ def make_sequences(split: Split, start: int, stop: int) -> dict[str, np.ndarray]
     stop = min(stop, split.sequences)
     blocks = range(start // BLOCK, -(-stop // BLOCK))
     rngs = [np.random.default_rng(np.random.SeedSequence((split.seed, index, block))) for block in blocks]
-    arrays = _by_key(_simulate_accepted(split.simulator, split.length, rngs))
+    trajectory = _simulate_accepted(split.simulator, split.length, rngs)
     wanted = slice(start - blocks[0] * BLOCK, stop - blocks[0] * BLOCK)
-    arrays = {key: array[wanted] for key, array in arrays.items()}
-    states = State(arrays["positions"], arrays["velocities"])
+    arrays = {key: array[wanted] for key, array in _by_key(trajectory).items()}
+    states = trajectory.states.map(lambda array: array[wanted])
     frames, masks = split.simulator.render(states, split.image_size)
     if masks is not None:
         arrays["masks"] = masks
@@ -61,15 +61,13 @@ def _simulate_accepted(simulator: Simulator, length: int, rngs: list[np.random.G
             for m, rng in zip(counts, rngs, strict=True)
             if m
         ]
-        start = State(
-            *(np.concatenate([getattr(s, name) for s, _ in draws]) for name in ("positions", "velocities"))
-        )
+        start = _concatenate([state for state, _ in draws])
         actions = None if draws[0][1] is None else np.concatenate([a for _, a in draws])
         trial = simulate(simulator, start, length, actions)
         if kept is None:
             kept = trial
         else:
-            for target, source in zip(_by_key(kept).values(), _by_key(trial).values(), strict=True):
+            for target, source in zip(_all_arrays(kept), _all_arrays(trial), strict=True):
                 target[places] = source
         accepted = simulator.accept(trial)
         places = places[~accepted]
@@ -79,6 +77,16 @@ def _simulate_accepted(simulator: Simulator, length: int, rngs: list[np.random.G
                 f"length={length}: the simulator rejects all sequences of this length; make them shorter"
             )
     return kept
+
+
+def _concatenate(states: list[State]) -> State:
+    arrays = [state.arrays() for state in states]
+    joined = {name: np.concatenate([a[name] for a in arrays]) for name in arrays[0]}
+    return State(joined.pop("positions"), joined.pop("velocities"), joined)
+
+
+def _all_arrays(trajectory: Trajectory) -> list[np.ndarray]:
+    return [*_by_key(trajectory).values(), *trajectory.states.extra.values()]
 
 
 def _by_key(trajectory: Trajectory) -> dict[str, np.ndarray]:

@@ -4,8 +4,8 @@ A simulator is a frozen dataclass: its fields are its whole configuration, and i
 """
 
 import importlib
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, is_dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -18,10 +18,21 @@ class State:
     """Where the objects are: positions and velocities "... k 2", float64, x right and y down.
 
     Simulator units; velocity per frame. Leading axes are "n" for one moment, "n t" for a trajectory.
+    extra: whatever else a world's state consists of, by name, with the same leading axes.
     """
 
     positions: np.ndarray
     velocities: np.ndarray
+    extra: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+    def map(self, fn: Callable[[np.ndarray], np.ndarray]) -> "State":
+        """Apply fn to every array."""
+        extra = {name: fn(array) for name, array in self.extra.items()}
+        return State(fn(self.positions), fn(self.velocities), extra)
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Every array by its name."""
+        return {"positions": self.positions, "velocities": self.velocities, **self.extra}
 
 
 @dataclass(frozen=True)
@@ -80,15 +91,15 @@ def simulate(
 ) -> Trajectory:
     """Run `length` steps from `start` ("n k 2"), under actions "n length" in the order in which they act."""
     n = len(start.positions)
-    shape = (n, length, simulator.num_objects, 2)
-    states = State(np.empty(shape), np.empty(shape))
+    states = start.map(lambda array: np.empty((n, length, *array.shape[1:]), array.dtype))
     rewards, dones = np.empty((n, length), np.float32), np.empty((n, length), bool)
     collisions = np.empty((n, length), np.int64)
     state = start
     for t in range(length):
         step = simulator.step(state, None if actions is None else actions[:, t])
         state = step.state
-        states.positions[:, t], states.velocities[:, t] = state.positions, state.velocities
+        for kept, array in zip(states.arrays().values(), state.arrays().values(), strict=True):
+            kept[:, t] = array
         rewards[:, t], dones[:, t], collisions[:, t] = step.rewards, step.dones, step.collisions
     # The first action led to frame 0: on disk it comes last.
     recorded = None if actions is None else np.roll(actions, -1, axis=1)

@@ -17,10 +17,13 @@ FILE = "log.jsonl"
 class Logbook:
     """Writes scalars, warnings and images of a run. Numbers that are not finite are stored as null."""
 
-    def __init__(self, run: Path, step: int = 0):
-        """Opens the run's log at `step`: what a killed process wrote after that step is dropped."""
+    def __init__(self, run: Path, step: int = 0, validated: int = 0):
+        """Opens the run's log at `step`, whose last validation was at `validated`.
+
+        What a killed process wrote after that is dropped, for the resumed process writes it again.
+        """
         self.path = run / FILE
-        _keep_until(self.path, step)
+        _keep_until(self.path, step, validated)
         self.file = self.path.open("a", encoding="utf-8")
         self.board = _tensorboard(run / "tensorboard", step)
 
@@ -65,9 +68,10 @@ def read_log(run: Path) -> list[dict[str, Any]]:
     return lines
 
 
-def _keep_until(path: Path, step: int) -> None:
+def _keep_until(path: Path, step: int, validated: int) -> None:
     if path.is_file():
-        kept = [line for line in read_log(path.parent) if line["step"] <= step]
+        ends = {"validation": min(validated, step)}
+        kept = [line for line in read_log(path.parent) if line["step"] <= ends.get(line["kind"], step)]
         text = "".join(json.dumps(line) + "\n" for line in kept)
         write_whole(path, lambda file: file.write(text.encode()))
 

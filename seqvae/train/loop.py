@@ -96,7 +96,8 @@ class Trainer:
         frames = self.options.batch_size * self.options.clip_length
         with contextlib.ExitStack() as stack:
             if self.ranks.first:
-                self.log = stack.enter_context(contextlib.closing(Logbook(self.run, self.step)))
+                log = Logbook(self.run, self.step, self.validated)
+                self.log = stack.enter_context(contextlib.closing(log))
             self.show = Progress(self.budget, frames, self.ranks.first, self.start)
             stack.enter_context(contextlib.closing(self.show))
             interrupt = stack.enter_context(Interrupt())

@@ -52,7 +52,7 @@ def test_the_log_drops_what_came_after_the_step_it_is_opened_at(tmp_path):
     first.close()
     with (tmp_path / FILE).open("a") as file:
         file.write('{"kind": "train", "st')  # killed while writing
-    again = Logbook(tmp_path, step=2)
+    again = Logbook(tmp_path, step=2, validated=2)
     again.warning(3, "look")
     again.close()
     assert read_log(tmp_path) == [
@@ -60,6 +60,16 @@ def test_the_log_drops_what_came_after_the_step_it_is_opened_at(tmp_path):
         {"kind": "warning", "step": 3, "text": "look"},
     ]
     assert all(json.loads(line) for line in (tmp_path / FILE).read_text().splitlines())
+
+
+def test_the_log_drops_a_validation_that_will_be_done_again(tmp_path):
+    killed = Logbook(tmp_path)  # after this validation, and before the checkpoint that would know of it
+    killed.scalars("validation", 2, {"objective": 1.0})
+    killed.scalars("train", 4, {"loss": 1.0})
+    killed.scalars("validation", 4, {"objective": 2.0})
+    killed.close()
+    Logbook(tmp_path, step=4, validated=2).close()
+    assert [(line["kind"], line["step"]) for line in read_log(tmp_path)] == [("validation", 2), ("train", 4)]
 
 
 def test_the_log_needs_no_tensorboard(tmp_path, monkeypatch):
