@@ -54,7 +54,7 @@ class SuPAIR(nn.Module):
         ))
         self.encoder = encoder(height=height, width=width, slots=slots)
         self.size_limits = self.encoder.extent
-        self.objects = RatSPN(glimpse**2, 6, 2, 10, 10, object_variance, mean=0.5, mean_std=0.3)
+        self.objects = RatSPN(glimpse**2, 6, 2, 10, 10, object_variance, mean=0.5, mean_std=0.03)
         self.background = RatSPN(height * width, 3, 1, 6, 1, background_variance, mean=0.0, mean_std=0.05)
 
     def encode(self, video: Float[Tensor, "b t c h w"]) -> Evidence:

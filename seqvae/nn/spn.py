@@ -14,6 +14,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 LOG_2PI = math.log(2 * math.pi)
+WEIGHT_SCALE = 10.0  # logits a unit of parameter: at the leaves' learning rate weights would hardly move
 
 
 class RatSPN(nn.Module):
@@ -74,21 +75,25 @@ class RatSPN(nn.Module):
         for mixture in self.mixtures:
             level = _mix(level, mixture)
         of_replica = _mix(level, self.root[:, None, None])[:, 0, 0]  # r n
-        log_share = self.root.flatten(1).logsumexp(1).log_softmax(0)
+        log_share = (WEIGHT_SCALE * self.root).flatten(1).logsumexp(1).log_softmax(0)
         return (of_replica + log_share[:, None]).logsumexp(0)
 
     def expectation(self) -> Float[Tensor, "p"]:
         """E[x] under the network, pixel by pixel."""
-        weights = self.root.flatten().softmax(0).unflatten(0, self.root.shape)  # r g g
+        weights = (WEIGHT_SCALE * self.root).flatten().softmax(0).unflatten(0, self.root.shape)  # r g g
         replica = weights.sum((1, 2))
         left, right = weights.sum(2) / replica[:, None], weights.sum(1) / replica[:, None]
         level = torch.stack([left, right], 1)  # r l g: responsibility of each mixture, given the replica
         for mixture in reversed(self.mixtures):
-            share = mixture.flatten(3).softmax(-1).unflatten(-1, mixture.shape[-2:])
-            joint = (level[..., None, None] * share).sum(2)  # r l g g
+            joint = (level[..., None, None] * _shares(mixture)).sum(2)  # r l g g
             level = torch.stack([joint.sum(3), joint.sum(2)], 2).flatten(1, 2)
         in_region = (level[..., None] * self.member * self.mean).sum((1, 2))  # r p
         return (replica[:, None] * in_region).sum(0)
+
+
+def _shares(mixture: Float[Tensor, "r l s g g"]) -> Float[Tensor, "r l s g g"]:
+    """Weights that sum to 1 over the pairs of components."""
+    return (WEIGHT_SCALE * mixture).flatten(3).softmax(-1).unflatten(-1, mixture.shape[-2:])
 
 
 def _mix(level: Float[Tensor, "r _ g n"], mixture: Float[Tensor, "r l s g g"]) -> Float[Tensor, "r l s n"]:
@@ -97,7 +102,7 @@ def _mix(level: Float[Tensor, "r _ g n"], mixture: Float[Tensor, "r l s g g"]) -
     Shifted by the maxima, so that nothing overflows.
     """
     left, right = level[:, 0::2], level[:, 1::2]
-    share = mixture.flatten(3).softmax(-1).unflatten(-1, mixture.shape[-2:])
+    share = _shares(mixture)
     left_max, right_max = left.amax(2, keepdim=True).detach(), right.amax(2, keepdim=True).detach()
     a, b = (left - left_max).exp(), (right - right_max).exp()
     given_left = (share.flatten(2, 3) @ b).unflatten(2, share.shape[2:4])  # r l s g n

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from seqvae.nn.spn import RatSPN
+from seqvae.nn.spn import WEIGHT_SCALE, RatSPN
 
 F64 = torch.float64
 SHAPES = [
@@ -32,15 +32,16 @@ def log_sum_exp(values: list[float]) -> float:
     return largest + math.log(sum(math.exp(v - largest) for v in values))
 
 
-def log_softmax(x: Tensor) -> Tensor:
-    return x - x.exp().sum().log()
+def log_weights(parameter: Tensor) -> Tensor:
+    logits = WEIGHT_SCALE * parameter
+    return logits - logits.exp().sum().log()
 
 
 def direct(spn: RatSPN, x: Tensor, weight: Tensor) -> float:
     """log p by walking through replicas, regions and components one by one."""
     low, high = spn.variance
     variance = low + (high - low) * spn.raw_variance.sigmoid()
-    root = log_softmax(spn.root)
+    root = log_weights(spn.root)
     options = []
     for r in range(spn.root.shape[0]):
         regions = []
@@ -58,7 +59,7 @@ def direct(spn: RatSPN, x: Tensor, weight: Tensor) -> float:
                         share[g, h].item() + left[g] + right[h]
                         for g in range(len(left)) for h in range(len(right))
                     ])
-                    for share in map(log_softmax, mixture[r, region])
+                    for share in map(log_weights, mixture[r, region])
                 ]
                 for region, (left, right) in enumerate(pairs)
             ]
