@@ -34,6 +34,16 @@ def assign(cost: Float[Tensor, "b i j"]) -> Int[Tensor, "b i"]:
     return candidates[totals.argmin(-1)]
 
 
+def track(position: Float[Tensor, "b t k 2"]) -> Int[Tensor, "b t k"]:
+    """For each frame the order of its slots that follows those of the first frame, nearest to nearest."""
+    order = torch.arange(position.shape[2], device=position.device).expand(position.shape[0], -1)
+    orders = [order]
+    for before, now in zip(position.unbind(1)[:-1], position.unbind(1)[1:], strict=True):
+        order = assign(squared_distances(reorder(before, order), now))
+        orders.append(order)
+    return torch.stack(orders, 1)
+
+
 def _greedy(cost: Tensor) -> Tensor:
     b, k, _ = cost.shape
     left = cost.clone()

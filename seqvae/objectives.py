@@ -13,15 +13,13 @@ from torch.nn.functional import pad
 
 from seqvae.distributions import gaussian_log_density
 from seqvae.layout import StateLayout
+from seqvae.matching import assign, reorder, squared_distances
 from seqvae.sequence import SequenceModel
 from seqvae.types import Terms, Trace
 
 
 def temporal_elbo(
-    trace: Trace,
-    frame_terms: dict[str, Float[Tensor, "b t"]],
-    start: int = 1,
-    unnormalised: frozenset[str] = frozenset(),
+    trace: Trace, frame_terms: dict[str, Float[Tensor, "b t"]], start: int = 1
 ) -> Terms:
     """The terms of E_q sum_t log p(x_t | z_t) + log p(z_t | z_<t) - log q(z_t | z_<t, x_<=t), by frame.
 
@@ -32,13 +30,13 @@ def temporal_elbo(
     values = dict(frame_terms)
     values["log_prior"] = trace.prior.log_prob(trace.z)
     values["neg_log_posterior"] = -trace.posterior.log_prob(trace.z)
-    return Terms({name: v[:, start - 1 :] for name, v in values.items()}, unnormalised=unnormalised)
+    return Terms({name: v[:, start - 1 :] for name, v in values.items()})
 
 
 def elbo(model: SequenceModel, video: Float[Tensor, "b t c h w"], trace: Trace, start: int = 1) -> Terms:
     """`temporal_elbo` of a model on a video that it has filtered to `trace`."""
     frame_terms = model.frame.terms(video, trace.z, trace.evidence, trace.context)
-    return temporal_elbo(trace, frame_terms, start, model.frame.unnormalised)
+    return temporal_elbo(trace, frame_terms, start)
 
 
 def iwae(log_weights: Float[Tensor, "s b"]) -> Float[Tensor, "b"]:
@@ -95,30 +93,34 @@ class TemporalELBO:
 class LatentELBO:
     """The temporal ELBO on clips of cached evidence: what was seen in a frame stands for its pixels.
 
-    Trains dynamics and posterior alone, at a fraction of the cost of frames. With `rollout`, the term of
-    a deterministic rollout is added.
+    Trains dynamics and posterior alone, at a fraction of the cost of frames. With `rollout` the ELBO is that
+    of the frames up to the rollout's context, and the frames after it are predicted: a frame imagined
+    costs half of one inferred.
     """
 
     def __init__(self, start: int = 3, rollout: Rollout | None = None):
         self.start, self.rollout = start, rollout
 
     def __call__(self, model: SequenceModel, batch: Any, progress: float) -> tuple[Terms, Trace]:
-        """Terms of batch.evidence, nats a frame; the trace that they come from."""
+        """Terms of batch.evidence, nats a frame; the trace that they come from.
+
+        For the rollout the evidence's slots must be tracked: one order for a whole clip.
+        """
         evidence, actions = batch.evidence, batch.prev_actions
-        split = evidence.mean.shape[1] if self.rollout is None else self.rollout.context
-        trace = first = model.infer(evidence.map(lambda x: x[:, :split]), _frames(actions, 0, split))
-        if self.rollout is not None:
-            later, later_actions = evidence.map(lambda x: x[:, split:]), _frames(actions, split, None)
-            trace = first.then(model.infer(later, later_actions, first.carry))
-        frame_terms = {"evidence": evidence_log_density(model.layout, trace)}
-        terms = temporal_elbo(trace, frame_terms, self.start, frozenset({"evidence"}))
+        length = evidence.mean.shape[1]
+        split = length if self.rollout is None else self.rollout.context
+        trace = model.infer(evidence.map(lambda x: x[:, :split]), _frames(actions, 0, split))
+        terms = temporal_elbo(trace, {"evidence": evidence_log_density(model.layout, trace)}, self.start)
         if self.rollout is None:
             return terms, trace
-        future = model.imagine(first.carry, evidence.mean.shape[1] - split, later_actions)
-        seen = model.positions(trace.evidence.mean)[:, split:]
+        future = model.imagine(trace.carry, length - split, _frames(actions, split, None))
+        seen = model.positions(evidence.mean)
+        order = assign(squared_distances(model.positions(trace.evidence.mean)[:, -1], seen[:, split - 1]))
+        seen = reorder(seen.transpose(1, 2), order).transpose(1, 2)[:, split:]
         log_density = self.rollout.log_density(seen, model.positions(future.z))
-        values = terms.values | {"rollout": pad(log_density, (split - self.start + 1, 0))}
-        return Terms(values, {"rollout": self.rollout.weight}, terms.unnormalised), trace
+        values = {name: pad(value, (0, length - split)) for name, value in terms.values.items()}
+        values["rollout"] = pad(log_density, (split - self.start + 1, 0))
+        return Terms(values, {"rollout": self.rollout.weight}), trace
 
 
 def _frames(actions: Tensor | None, begin: int, end: int | None) -> Tensor | None:

@@ -71,6 +71,17 @@ class Transition:
 
 
 @dataclass(frozen=True)
+class LastState:
+    """What a Markov dynamics carries: the last state, or None before the first frame.
+
+    like: zeros of a state's shape, on its device.
+    """
+
+    z: Float[Tensor, "b k d"] | None
+    like: Float[Tensor, "b k d"]
+
+
+@dataclass(frozen=True)
 class Carry:
     """Everything that crosses a time step of a SequenceModel."""
 
@@ -113,13 +124,11 @@ class Trace:
 class Terms:
     """Terms of an objective in nats, per sequence and frame: name -> "b t".
 
-    weights: name -> weight of a term that is trained beside the bound, as no part of it. Names in
-    `unnormalised` are energies, not log-densities: with any of those there is no bound.
+    weights: name -> weight of a term that is trained beside the bound, as no part of it.
     """
 
     values: dict[str, Float[Tensor, "b t"]]
     weights: dict[str, float] = field(default_factory=dict)
-    unnormalised: frozenset[str] = frozenset()
 
     def total(self) -> Float[Tensor, "b t"]:
         """What is trained: the bound and the weighted terms beside it, nats per frame."""
@@ -132,7 +141,10 @@ class Terms:
 
 @runtime_checkable
 class FrameModel(Protocol):
-    """p(x_t | z_t, h_t), and what a frame says about z_t."""
+    """p(x_t | z_t, h_t), and what a frame says about z_t.
+
+    unnormalised: names of the terms that are energies, not log-densities; with any there is no bound.
+    """
 
     layout: StateLayout
     slots: int

@@ -19,7 +19,7 @@ from seqvae.data.errors import reading
 from seqvae.data.sources import Sequences, read_sequences
 from seqvae.sequence import SequenceModel
 from seqvae.train.distributed import Ranks, join
-from seqvae.train.evidence import EvidenceClips
+from seqvae.train.evidence import EvidenceClips, encoded, true_states
 from seqvae.train.loop import NotFinite, Outcome, Trainer
 from seqvae.train.memory import keep_freed_memory
 from seqvae.train.optim import Optim
@@ -134,7 +134,10 @@ def _trainer(job: Job, start: Start, setting: Setting, todo: Plan, ranks: Ranks)
     """The trainer of one stage, restored from the checkpoint where that was left in this stage."""
     stage, config, clips = job.stage, todo.config, setting.clips
     if stage.source == "evidence":
-        clips = EvidenceClips(setting.model, clips)
+        clips = encoded(setting.model, clips)
+    elif stage.source == "states":
+        sequences = read_sequences(_data_files(config["data"], config["val"])[0])
+        clips = EvidenceClips(true_states(setting.model, sequences), clips.prev_actions)
     learner = Learner(setting.model, job.objective, job.optim, setting.precision, ranks, stage.parts)
     seed_everything(config["seed"], ranks.rank, stage.index)
     trainer = Trainer(

@@ -2,23 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from seqvae.distributions import Normal
 from seqvae.layout import StateLayout
-from seqvae.types import Evidence, Transition
-
-
-@dataclass(frozen=True)
-class LastState:
-    """The last state, or None before the first frame."""
-
-    z: Float[Tensor, "b k d"] | None
-    like: Float[Tensor, "b k d"]
+from seqvae.types import Evidence, LastState, Transition
 
 
 class LinearDynamics(nn.Module):

@@ -14,6 +14,7 @@ import torch
 from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn.functional import pad
 
 from seqvae.layout import Field, StateLayout
 from seqvae.nn.glimpse import beside, box_cover, pixel_centres, read, sample_points, write
@@ -33,6 +34,7 @@ class SuPAIR(nn.Module):
     No normalised density over frames: glimpses overlap and resample, marginalisation is fractional, and
     each object term counts its box's area in pixels (`area`: "pixels"), or in the paper's units
     (`area`: "image", s_x s_y). overlap_rate: the rate of the exponential prior on a glimpse's hidden share.
+    velocity: whether the state has one.
     """
 
     unnormalised = frozenset({"objects", "background", "overlap"})
@@ -41,17 +43,15 @@ class SuPAIR(nn.Module):
         self, height: int, width: int, channels: int, slots: int, encoder: Any,
         glimpse: int = 10, overlap_rate: float = 10.0, area: str = "pixels",
         object_variance: tuple[float, float] = (0.12, 0.35),
-        background_variance: tuple[float, float] = (0.002, 0.16),
+        background_variance: tuple[float, float] = (0.002, 0.16), velocity: bool = True,
     ):
         super().__init__()
         self.height, self.width, self.channels, self.slots = height, width, channels, slots
         self.glimpse, self.overlap_rate = glimpse, overlap_rate
         self.area = {"pixels": height * width / glimpse**2, "image": 1.0}[area]
-        self.layout = StateLayout((
-            Field("size", 2, "evidence"),
-            Field("position", 2, "product"),
-            Field("velocity", 2, "product", difference_of="position"),
-        ))
+        self.layout = StateLayout((Field("size", 2, "evidence"), Field("position", 2, "product")))
+        if velocity:
+            self.layout = self.layout.extend(Field("velocity", 2, "product", difference_of="position"))
         self.encoder = encoder(height=height, width=width, slots=slots)
         self.size_limits = self.encoder.extent
         self.objects = RatSPN(glimpse**2, 6, 2, 10, 10, object_variance, mean=0.5, mean_std=0.03)
@@ -61,10 +61,9 @@ class SuPAIR(nn.Module):
         """Box evidence; the velocity's precision is 0, since one frame says nothing of it."""
         backdrop = self.background.expectation().detach().unflatten(0, (self.height, self.width))
         mean, std = self.encoder(rearrange(grey(video), "b t h w -> (b t) h w"), backdrop)
-        no_velocity = torch.zeros_like(mean[..., :2])
-        mean = torch.cat([mean, no_velocity], -1)
-        precision = torch.cat([std.square().reciprocal(), no_velocity], -1)
-        return Evidence(mean, precision).map(lambda x: x.unflatten(0, video.shape[:2]))
+        not_shown = self.layout.dim - mean.shape[-1]
+        evidence = Evidence(mean, std.square().reciprocal()).map(lambda x: pad(x, (0, not_shown)))
+        return evidence.map(lambda x: x.unflatten(0, video.shape[:2]))
 
     @in_full_precision
     def terms(

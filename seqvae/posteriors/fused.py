@@ -30,15 +30,16 @@ class Fused(nn.Module):
 
     Slots of the frame are matched to the predicted slots by `match` (a field of the layout). A field with
     `difference_of` gets its evidence from two frames: the difference of the means, the sum of the
-    variances. Fields of use "evidence" follow the frame alone, unless nothing was observed.
+    variances. Fields of use "evidence" follow the frame alone, unless nothing was observed; with
+    fuse=False so do all others that a frame shows, and the dynamics is left out of their estimates.
     """
 
-    def __init__(self, layout: StateLayout, match: str = "position"):
+    def __init__(self, layout: StateLayout, match: str = "position", fuse: bool = True):
         super().__init__()
         self.layout, self.match = layout, match
         from_prior = torch.zeros(layout.dim)
         for field in layout.fields:
-            from_prior[layout[field.name]] = float(field.use != "evidence")
+            from_prior[layout[field.name]] = float(fuse and field.use != "evidence")
         self.register_buffer("from_prior", from_prior, persistent=False)
 
     def init(self, batch: int, like: Tensor) -> FusedCarry:

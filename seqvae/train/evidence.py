@@ -1,4 +1,4 @@
-"""Clips of cached evidence: every frame of the training set encoded once, then read as often as needed."""
+"""Clips of cached evidence: every frame of the training set seen once, then read as often as needed."""
 
 from __future__ import annotations
 
@@ -10,10 +10,13 @@ from torch import Tensor
 
 from seqvae.data.clips import InMemoryClips, StreamedClips
 from seqvae.data.sampler import clip_positions
+from seqvae.data.sources import Sequences
+from seqvae.matching import reorder, track
 from seqvae.sequence import SequenceModel
-from seqvae.types import Evidence, concat_batch
+from seqvae.types import Evidence, UserError, concat_batch
 
 AT_ONCE = 16  # sequences encoded together
+TRUE_STD = 1e-3  # half-widths, of true states
 
 
 @dataclass(frozen=True)
@@ -24,19 +27,54 @@ class EvidenceBatch:
     prev_actions: Int[Tensor, "b t"] | None
 
 
-class EvidenceClips:
-    """What a model's encoder, as it is now, says of every training frame; random clips of that.
+def tracked(model: SequenceModel, evidence: Evidence) -> Evidence:
+    """The evidence "b t ..." with the slots of every sequence in one order, where the model has positions."""
+    positions = model.positions(evidence.mean)
+    if positions is None:
+        return evidence
+    order = track(positions).flatten(0, 1)
+    return evidence.map(lambda x: reorder(x.flatten(0, 1), order).unflatten(0, x.shape[:2]))
+
+
+def encoded(model: SequenceModel, clips: InMemoryClips | StreamedClips) -> EvidenceClips:
+    """What a model's encoder, as it is now, says of every training frame, tracked.
 
     A pure function of the weights and the data, so a resumed training finds the same evidence.
     """
+    was_training = model.training
+    model.eval()
+    with torch.no_grad():
+        parts = [tracked(model, model.frame.encode(video)) for video in clips.whole(AT_ONCE)]
+    model.train(was_training)
+    return EvidenceClips(concat_batch(parts), clips.prev_actions)
 
-    def __init__(self, model: SequenceModel, clips: InMemoryClips | StreamedClips):
-        was_training = model.training
-        model.eval()
-        with torch.no_grad():
-            self.evidence = concat_batch([model.frame.encode(video) for video in clips.whole(AT_ONCE)])
-        model.train(was_training)
-        self.prev_actions = clips.prev_actions
+
+def true_states(model: SequenceModel, sequences: Sequences) -> Evidence:
+    """True positions and radii as evidence with std TRUE_STD: for dynamics trained with supervision.
+
+    Raises:
+        UserError: the data does not know them, or the model's state does not begin with size and position.
+    """
+    names = [field.name for field in model.layout.fields[:2]]
+    if names != ["size", "position"]:
+        raise UserError("source=states: only for models whose state begins with size and position")
+    if sequences.positions is None or sequences.radii is None:
+        raise UserError(f"{sequences.name}: has no true states, so source=states cannot train on it")
+    like, unit = next(model.parameters()), sequences.coord_limit / 2
+    mean = torch.zeros(*sequences.positions.shape[:3], model.frame.layout.dim)
+    mean[..., model.layout["size"]] = torch.as_tensor(sequences.radii / unit).float()[..., None]
+    mean[..., model.layout["position"]] = torch.as_tensor(sequences.positions / unit - 1).float()
+    precision = torch.zeros_like(mean)
+    for name in names:
+        precision[..., model.layout[name]] = TRUE_STD**-2
+    return Evidence(mean.to(like), precision.to(like))
+
+
+class EvidenceClips:
+    """Random clips of evidence "n t ..."; prev_actions[:, t] led to frame t."""
+
+    def __init__(self, evidence: Evidence, prev_actions: Int[Tensor, "n t"] | None = None):
+        self.evidence, self.prev_actions = evidence, prev_actions
 
     def batch(
         self, step: int, batch_size: int, clip_length: int, seed: int, rank: int = 0, world_size: int = 1

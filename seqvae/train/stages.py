@@ -10,14 +10,15 @@ from seqvae.build import did_you_mean, make
 from seqvae.train.options import Options
 from seqvae.types import UserError
 
-SOURCES = ("frames", "evidence")
+SOURCES = ("frames", "evidence", "states")
 PARTS = ("frame", "posterior", "dynamics")
 KEYS = ("source", "parts", "objective", "optim", "trainer")
 
 
 @dataclass(frozen=True)
 class Stage:
-    """One stage's config. source: "frames", or "evidence" that is encoded once at the stage's begin.
+    """One stage's config. source: "frames"; "evidence", which is encoded once at the stage's begin; or the
+    true "states" of the data, for dynamics trained with supervision.
 
     parts: the parts of the model that are trained. objective, optim, trainer: as in the run's config.
     """
@@ -73,11 +74,11 @@ def _stage(index: int, name: str, own: Mapping[str, Any], base: Mapping[str, Any
             raise UserError(f"stages.{name}.{key}: unknown; {did_you_mean(key, KEYS)}")
     source, parts = own.get("source", "frames"), tuple(own.get("parts", PARTS))
     if source not in SOURCES:
-        raise UserError(f"stages.{name}.source={source}: expected {' or '.join(SOURCES)}")
+        raise UserError(f"stages.{name}.source={source}: expected {', '.join(SOURCES)}")
     if not parts or not set(parts) <= set(PARTS):
         raise UserError(f"stages.{name}.parts={list(parts)}: expected some of {', '.join(PARTS)}")
-    if source == "evidence" and "frame" in parts:
-        raise UserError(f"stages.{name}.parts: evidence cannot train the frame model, which made it")
+    if source != "frames" and "frame" in parts:
+        raise UserError(f"stages.{name}.parts: without frames the frame model cannot be trained")
     return Stage(
         index, name, source, parts,
         objective=own.get("objective", base["objective"]),

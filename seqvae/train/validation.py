@@ -18,7 +18,7 @@ from seqvae.evaluate import score
 from seqvae.evaluate.protocol import usable_horizon
 from seqvae.rollout import roll_out
 from seqvae.sequence import SequenceModel
-from seqvae.train.evidence import EvidenceBatch
+from seqvae.train.evidence import EvidenceBatch, tracked
 from seqvae.train.options import Options
 from seqvae.train.update import Objective
 
@@ -46,7 +46,7 @@ class Validation:
     The criterion is the error of predicted positions, frames 1-10; without true positions, or for a model
     without positions, it is minus the objective (at progress 1, so with the final weights of its terms).
 
-    source: what the objective reads, "frames" or their "evidence".
+    source: what the objective reads: "frames", or else their evidence.
 
     Raises:
         UserError: the sequences are too short for context, horizon or clips.
@@ -70,8 +70,9 @@ class Validation:
     def __call__(self, model: SequenceModel) -> Report:
         with torch.no_grad():
             batch = self.batch
-            if self.source == "evidence":
-                batch = EvidenceBatch(model.frame.encode(batch.video), batch.prev_actions)
+            if self.source != "frames":
+                evidence = tracked(model, model.frame.encode(batch.video))
+                batch = EvidenceBatch(evidence, batch.prev_actions)
             terms, _ = self.objective(model, batch, 1.0)
         objective = terms.total().mean().item()
         scores = score(model, self.sequences, self.options.context, self.horizon).numbers()

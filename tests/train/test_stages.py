@@ -9,9 +9,12 @@ import torch
 from seqvae.build import DataSpec, build
 from seqvae.cli.compose import compose
 from seqvae.data.clips import InMemoryClips
-from seqvae.train.evidence import EvidenceClips
+from seqvae.data.sources import Sequences
+from seqvae.matching import reorder, track
+from seqvae.train.evidence import encoded, true_states
 from seqvae.train.stages import PARTS, stages
 from seqvae.types import UserError
+from tests.models import paths
 
 BASE = {"objective": {"_target_": "a"}, "optim": {"lr": 0.1, "clip": 1.0}, "trainer": {"steps": 5}}
 
@@ -34,10 +37,10 @@ def test_a_stage_says_only_what_differs():
 
 @pytest.mark.parametrize(("own", "words"), [
     ({"objectve": {}}, "stages.x.objectve: unknown; did you mean objective"),
-    ({"source": "pixels"}, "stages.x.source=pixels: expected frames or evidence"),
+    ({"source": "pixels"}, "stages.x.source=pixels: expected frames, evidence, states"),
     ({"parts": ["head"]}, "stages.x.parts=['head']: expected some of frame, posterior, dynamics"),
     ({"parts": []}, "stages.x.parts"),
-    ({"source": "evidence"}, "evidence cannot train the frame model"),
+    ({"source": "evidence"}, "without frames the frame model cannot be trained"),
 ])
 def test_a_stage_that_cannot_be_is_refused(own, words):
     with pytest.raises(UserError) as caught:
@@ -54,9 +57,36 @@ def test_evidence_clips_are_what_the_encoder_says_of_the_same_clips(rng):
     model = build(compose("train", ["model=stove"])["model"], spec)
     frames = InMemoryClips(arrays)
     where = {"step": 3, "batch_size": 4, "clip_length": 6, "seed": 1, "rank": 1, "world_size": 2}
-    seen, clips = EvidenceClips(model, frames).batch(**where), frames.batch(**where)
+    seen, clips = encoded(model, frames).batch(**where), frames.batch(**where)
     with torch.no_grad():
         expected = model.frame.encode(clips.video)
-    torch.testing.assert_close(seen.evidence.mean, expected.mean)
-    torch.testing.assert_close(seen.evidence.precision, expected.precision)
+
+    def in_one_order(x):  # the slots of a frame are the same ones, in an order of the sequence
+        return x.sort(2).values
+
+    torch.testing.assert_close(in_one_order(seen.evidence.mean), in_one_order(expected.mean))
+    torch.testing.assert_close(in_one_order(seen.evidence.precision), in_one_order(expected.precision))
     assert torch.equal(seen.prev_actions, clips.prev_actions)
+
+
+def test_tracked_slots_keep_their_objects_whatever_the_order_in_a_frame():
+    torch.manual_seed(0)
+    true = paths(3, 12, batch=5)
+    shuffled = torch.stack([frame[:, torch.randperm(3)] for frame in true.unbind(1)], 1)
+    order = track(shuffled)
+    found = reorder(shuffled.flatten(0, 1), order.flatten(0, 1)).unflatten(0, (5, 12))
+    same = torch.cdist(found[:, 0], true[:, 0]).argmin(-1)
+    torch.testing.assert_close(found, true.gather(2, same[:, None, :, None].expand_as(true)))
+
+
+def test_true_states_in_the_units_of_the_model():
+    spec = DataSpec(16, 16, 3, actions=0, objects=2, coord_limit=10.0)
+    model = build(compose("train", ["model=stove"])["model"], spec)
+    positions, radii = np.array([[[[0.0, 5.0], [10.0, 2.5]]]]), np.full((1, 1, 2), 1.0)
+    data = Sequences("x", np.zeros((1, 1, 16, 16, 3), np.uint8), positions, radii=radii, coord_limit=10.0)
+    evidence = true_states(model, data)
+    expected = torch.tensor([[0.2, 0.2, -1, 0, 0, 0], [0.2, 0.2, 1, -0.5, 0, 0]])
+    torch.testing.assert_close(evidence.mean[0, 0], expected)
+    assert (evidence.precision[..., :4] - 1e6).abs().max() < 1 and (evidence.precision[..., 4:] == 0).all()
+    with pytest.raises(UserError, match="x: has no true states"):
+        true_states(model, Sequences("x", data.frames))

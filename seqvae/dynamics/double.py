@@ -1,0 +1,35 @@
+"""Two dynamics of the same kind: one that generates, and one that only helps to infer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from seqvae.layout import StateLayout
+from seqvae.types import Evidence, LastState, Transition
+
+
+class DoubleDynamics(nn.Module):
+    """p(z_t | z_t-1) from one network, and the proposal, the posterior's expectation, from another.
+
+    What STOVE saves by using its dynamics in the posterior too (Kossen et al. 2020, arXiv 1910.02425,
+    ablation). dynamics: makes a Markov dynamics from a layout, slots and actions; called twice.
+    """
+
+    def __init__(self, frame_layout: StateLayout, slots: int, dynamics: Any, actions: int = 0):
+        super().__init__()
+        self.generative = dynamics(frame_layout=frame_layout, slots=slots, actions=actions)
+        self.inference = dynamics(frame_layout=frame_layout, slots=slots, actions=actions)
+        self.layout = self.generative.layout
+
+    def init(self, batch: int, like: Tensor) -> LastState:
+        return self.generative.init(batch, like)
+
+    def predict(self, carry: LastState, prev_action: Int[Tensor, "b"] | None = None) -> Transition:
+        prior = self.generative.predict(carry, prev_action).prior
+        return Transition(prior, self.inference.predict(carry, prev_action).proposal)
+
+    def update(self, carry: LastState, z: Float[Tensor, "b k d"], evidence: Evidence | None) -> LastState:
+        return self.generative.update(carry, z, evidence)

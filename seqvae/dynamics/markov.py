@@ -1,0 +1,70 @@
+"""What Markov dynamics with fixed generative stds share: the first state, the stds, the transition."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from seqvae.distributions import Normal
+from seqvae.layout import Field, StateLayout
+from seqvae.types import Evidence, LastState, Transition
+
+Stds = dict[str, float]
+
+PRIOR_STD = {"position": 0.01, "velocity": 0.01, "latent": 0.01}
+PROPOSAL_STD = {"position": 0.3, "velocity": 0.04, "latent": 0.04}
+FIRST_STD = {"size": 0.3, "position": 0.6, "velocity": 0.1, "latent": 0.1}
+WALK = {"size": 0.02, "appearance": 0.1}
+FIRST_SIZE = 0.3
+
+
+class MarkovDynamics(nn.Module):
+    """p(z_t | z_t-1, a_t-1) = N(mean of `step`, prior_std^2). A subclass offers `step`.
+
+    Position, velocity (if the frame layout has one) and `latent` further numbers are moved by `step`; all
+    other fields (size, appearance) keep their value up to a random walk with std `walk[name]`. Stds by
+    field: `prior_std` is the generative transition's; the proposal's, which weighs the prediction in the
+    posterior, is learned and at most `proposal_std`; `first_std` is that of the first state.
+    """
+
+    def __init__(
+        self, frame_layout: StateLayout, slots: int, latent: int, prior_std: Stds | None = None,
+        proposal_std: Stds | None = None, walk: Stds | None = None, first_std: Stds | None = None,
+    ):
+        super().__init__()
+        self.layout, self.slots = frame_layout.extend(Field("latent", latent, "prior")), slots
+        walk = WALK | dict(walk or {})
+        self._register("prior_std", PRIOR_STD | walk | dict(prior_std or {}))
+        self._register("max_std", PROPOSAL_STD | walk | dict(proposal_std or {}))
+        self._register("first_std", FIRST_STD | dict(first_std or {}), default=1.0)
+        self._register("first_mean", {"size": FIRST_SIZE}, default=0.0)
+        self.moved = [name for name in ("position", "velocity", "latent") if name in self.layout]
+        self.sizes = [self.layout.field(name).size for name in self.moved]
+
+    def _register(self, name: str, by_field: Stds, default: float | None = None) -> None:
+        values = torch.cat([
+            torch.full((f.size,), by_field[f.name] if default is None else by_field.get(f.name, default))
+            for f in self.layout.fields
+        ])
+        self.register_buffer(name, values, persistent=False)
+
+    def init(self, batch: int, like: Tensor) -> LastState:
+        return LastState(None, like.new_zeros(batch, self.slots, self.layout.dim))
+
+    def predict(self, carry: LastState, prev_action: Int[Tensor, "b"] | None = None) -> Transition:
+        if carry.z is None:
+            first = Normal(self.first_mean + carry.like, self.first_std + carry.like)
+            return Transition(first, first)
+        mean, share = self.step(carry.z, prev_action)
+        prior = Normal(mean, self.prior_std.expand_as(mean))
+        return Transition(prior, Normal(mean, 1e-3 + self.max_std * share))
+
+    def update(self, carry: LastState, z: Float[Tensor, "b k d"], evidence: Evidence | None) -> LastState:
+        return LastState(z, carry.like)
+
+    def step(
+        self, z: Float[Tensor, "b k d"], action: Int[Tensor, "b"] | None = None
+    ) -> tuple[Float[Tensor, "b k d"], Float[Tensor, "b k d"]]:
+        """The mean of the next state, and the proposal's std as a share of its maximum (1 for a walk)."""
+        raise NotImplementedError
