@@ -1,15 +1,12 @@
 """Checkpoint files: everything that is needed to use a model, or to continue its training.
 
 A checkpoint is one dict of plain data and tensors, and is read with `weights_only=True`, so that opening one
-runs no code. Files are written under a temporary name and renamed when whole: a checkpoint that exists is
-complete, at whatever moment the process was killed.
+runs no code. Weights to give away are one safetensors file (seqvae/weights.py), read alike.
 """
 
 from __future__ import annotations
 
-import os
 import pickle
-import tempfile
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -17,14 +14,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from seqvae import weights
 from seqvae.build import DataSpec, build
+from seqvae.disk import TEMPORARY, write_whole
 from seqvae.sequence import SequenceModel
 from seqvae.types import UserError
 
 FORMAT = "seqvae.checkpoint"
 VERSION = 1  # raise with every change of the layout, and keep reading the older ones
 BEST, LAST = "best.pt", "last.pt"
-TEMPORARY = ".tmp-"
 
 
 @dataclass(frozen=True)
@@ -65,22 +63,6 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
     write_whole(path, lambda file: torch.save({"format": FORMAT, "version": VERSION, **content}, file))
 
 
-def write_whole(path: Path, write) -> None:
-    """Call write(binary file) so that `path` afterwards holds all of it, or is as it was before."""
-    handle, temporary = tempfile.mkstemp(prefix=TEMPORARY, suffix=path.suffix, dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())  # mkstemp's own mode shuts out everybody else
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-    _sync_folder(path.parent)
-
-
 def load(path: Path, device: str | torch.device = "cpu") -> Checkpoint:
     """Read a checkpoint file; its tensors go to `device`.
 
@@ -90,6 +72,8 @@ def load(path: Path, device: str | torch.device = "cpu") -> Checkpoint:
     path = Path(path)
     if not path.is_file():
         raise UserError(f"{path}: no such checkpoint")
+    if path.suffix == weights.SUFFIX:
+        return _checkpoint(path, weights.read_weights(path, device))
     try:
         content = torch.load(path, map_location=device, weights_only=True)
     except pickle.UnpicklingError:
@@ -102,6 +86,10 @@ def load(path: Path, device: str | torch.device = "cpu") -> Checkpoint:
     if not isinstance(version, int) or version > VERSION:
         newest = f"this seqvae reads up to {VERSION}"
         raise UserError(f"{path}: has format version {version}, {newest}; update seqvae")
+    return _checkpoint(path, content)
+
+
+def _checkpoint(path: Path, content: dict[str, Any]) -> Checkpoint:
     try:
         known = {f.name: content[f.name] for f in fields(Checkpoint)}
         return Checkpoint(**known | {"spec": DataSpec(**content["spec"])})
@@ -112,7 +100,8 @@ def load(path: Path, device: str | torch.device = "cpu") -> Checkpoint:
 def find(run_or_file: str | Path, which: str = "best") -> Path:
     """The checkpoint file of a run folder (`which`: "best" or "last"), or the file itself.
 
-    A run that has had no validation yet has no best checkpoint: then it is the last one.
+    A run that has had no validation yet has no best checkpoint: then it is the last one. A folder of
+    pretrained weights has one file, which is either.
 
     Raises:
         UserError: there is none.
@@ -124,11 +113,18 @@ def find(run_or_file: str | Path, which: str = "best") -> Path:
         raise UserError(f"{path}: no such run or checkpoint")
     if path.is_file():
         return path
-    names = [BEST, LAST] if which == "best" else [LAST]
+    names = [BEST, LAST, weights.FILE] if which == "best" else [LAST, weights.FILE]
     for name in names:
         if (path / name).is_file():
             return path / name
     raise UserError(f"{path}: has no checkpoint ({' or '.join(names)})")
+
+
+def save_weights(path: Path, checkpoint: Checkpoint) -> None:
+    """Write the model of a checkpoint as safetensors; what only a training would need is left out."""
+    about = {f.name: getattr(checkpoint, f.name) for f in fields(checkpoint) if f.name != "model"}
+    about |= {"spec": checkpoint.spec.as_dict(), "training": None}
+    weights.write_weights(path, checkpoint.model, about)
 
 
 def load_model(
@@ -155,21 +151,3 @@ def _first_problem(error: RuntimeError) -> str:
     """One line of load_state_dict's many."""
     lines = [line.strip() for line in str(error).splitlines()[1:] if line.strip()]
     return lines[0][:160] if lines else str(error)[:160]
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make the renaming itself survive a power cut (where the system can sync a folder)."""
-    try:
-        handle = os.open(folder, os.O_RDONLY)
-    except OSError:
-        return
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

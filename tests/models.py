@@ -18,6 +18,9 @@ from seqvae.sequence import SequenceModel
 SHIPPED = sorted(path.stem for path in (Path(__file__).parents[1] / "configs/model").glob("*.yaml"))
 VARIANTS = {
     "static": ("linear", {"dynamics": {"_target_": "seqvae.dynamics.linear.StaticDynamics"}}),
+    "no_velocity": ("stove", {"frame": {"velocity": False}}),
+    "no_latents": ("stove", {"dynamics": {"latent": 0}}),
+    "frame_by_frame": ("stove", {"posterior": {"fuse": False}}),
 }
 MODELS = [*SHIPPED, *VARIANTS]
 
@@ -28,9 +31,12 @@ def _shipped(name: str) -> dict[str, Any]:
 
 
 def config(name: str) -> dict[str, Any]:
-    """The config of a shipped model, or of one with a part exchanged."""
+    """The config of a shipped model, or of one with a part exchanged or changed."""
     base, parts = VARIANTS.get(name, (name, {}))
-    return copy.deepcopy(_shipped(base) | parts)
+    changed = copy.deepcopy(_shipped(base))
+    for part, own in parts.items():
+        changed[part] = own if "_target_" in own else changed[part] | own
+    return changed
 
 
 def make(

@@ -12,11 +12,11 @@ ROOT = Path(__file__).parents[1]
 
 # A file of seqvae imports its own layer and those below it. A name is a file, or a folder with all its files.
 LAYERS = {
-    0: ["types", "layout"],
+    0: ["types", "layout", "disk"],
     1: ["distributions", "matching", "nn"],
     2: ["sequence", "objectives", "metrics", "video", "data"],
     3: ["frames", "posteriors", "dynamics"],
-    4: ["build", "checkpoint", "rollout", "planning"],
+    4: ["build", "checkpoint", "rollout", "weights"],
     5: ["evaluate", "train"],
     6: ["cli", "__init__", "__main__"],
 }
@@ -26,7 +26,7 @@ PARTS = {"frames", "posteriors", "dynamics"}  # interchangeable, so they never i
 # Everything in data_gen is core but these, which may use optional packages.
 EDGE = {"convert", "preview", "gym", "sources"}
 CORE_PACKAGES = {"numpy", "h5py", "hydra", "omegaconf", "tqdm"}
-USES_DATA_GEN = {"data": "core", "planning": "all", "cli": "all"}
+USES_DATA_GEN = {"data": "core", "cli": "all"}
 
 # Packages that have their places, so that a model can be read, and run, without them.
 PLACES = {

@@ -21,7 +21,7 @@ from seqvae.build import did_you_mean
 from seqvae.types import UserError
 
 # values that are paths: taken literally, with whatever characters a file name may hold
-PATHS = ("run", "data", "val", "out")
+PATHS = ("run", "data", "val", "out", "init")
 
 
 def configs_folder() -> Path:

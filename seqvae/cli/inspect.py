@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from data_gen.schema import read_info
-from seqvae import checkpoint
+from seqvae import checkpoint, weights
 from seqvae.cli.compose import PATHS, compose, flatten
 from seqvae.cli.inputs import make_folder, require, require_at_least
 from seqvae.data.sources import VIDEOS, Sequences, read_sequences
@@ -18,7 +18,7 @@ from seqvae.types import UserError
 from seqvae.video import as_rgb, contact_sheet, write_png
 
 DATASETS = (".h5", ".hdf5")
-CHECKPOINTS = (checkpoint.BEST, checkpoint.LAST)
+CHECKPOINTS = (checkpoint.BEST, checkpoint.LAST, weights.FILE)
 
 
 def main(overrides: list[str]) -> None:
@@ -118,13 +118,16 @@ def _checkpoint(path: Path) -> Lines:
 
 
 def _futures(file: Path, config: dict[str, Any]) -> np.ndarray | None:
-    """Rows of truth, and below each what the model makes of it; None where its data is not there."""
+    """Rows of truth, and below each what the model makes of it; None where its data is not there any more."""
     model = checkpoint.load_model(file)
     data = _data_of(checkpoint.load(file).config)
     if data is None:
         return None
+    info = read_info(data)
+    if (info.height, info.width) != (model.spec.height, model.spec.width):
+        return None
     rows = []
-    for i in range(min(max(1, config["sequences"] // 2), read_info(data).sequences)):
+    for i in range(min(max(1, config["sequences"] // 2), info.sequences)):
         truth = read_sequences(data, i)
         length = truth.frames.shape[1]
         context = min(8, length)

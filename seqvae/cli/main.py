@@ -13,10 +13,11 @@ usage: python -m seqvae COMMAND [key=value ...]
   rollout    run=DIR data=FILE index=0                        see and store a model's future of a sequence
   evaluate   run=DIR data=FILE                                score a model by the evaluation protocol
   inspect    PATH                                             what a data set, checkpoint or run is
+  export     run=DIR out=pretrained/NAME                      a model's weights and a card, to give away
 
 The keys and their meaning are in configs/COMMAND.yaml. In Python, seqvae.load("RUN") gives the model."""
 
-COMMANDS = ("train", "rollout", "evaluate", "inspect")
+COMMANDS = ("train", "rollout", "evaluate", "inspect", "export")
 
 
 def main(arguments: list[str]) -> int:

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from seqvae.checkpoint import write_whole
 from seqvae.cli.compose import compose
 from seqvae.cli.inputs import folder_of, load_data, load_model, make_folder, require, require_at_least
 from seqvae.data.sources import Sequences
+from seqvae.disk import write_whole
 from seqvae.evaluate import Truth, slot_order
 from seqvae.rollout import Rollout, compare, roll_out
 from seqvae.sequence import SequenceModel

@@ -12,6 +12,7 @@ from typing import Any
 from seqvae import checkpoint as files
 from seqvae.checkpoint import Checkpoint
 from seqvae.cli.compose import compose, flatten, groups, no_such_key, said
+from seqvae.disk import TEMPORARY
 from seqvae.train import logbook
 from seqvae.train.stages import Stage, Start, stages
 from seqvae.types import UserError
@@ -21,7 +22,7 @@ TENSORBOARD = "tensorboard"
 # what a resumed run may be told anew: how long, how often, where; never what is trained
 MAY_CHANGE = (
     "trainer.steps", "trainer.minutes", "trainer.log_every", "trainer.checkpoint_seconds",
-    "device", "threads", "data", "val",
+    "device", "threads", "compile", "data", "val",
 )
 OF_THE_COMMAND = ("run", "resume")
 
@@ -153,7 +154,7 @@ def _in_use(run: Path) -> bool:
     """Whether a folder holds more than what a training leaves that was killed before its first checkpoint."""
     ours = {logbook.FILE, CONFIG, TENSORBOARD}
     return run.is_dir() and any(
-        entry.name not in ours and not entry.name.startswith(files.TEMPORARY) for entry in run.iterdir()
+        entry.name not in ours and not entry.name.startswith(TEMPORARY) for entry in run.iterdir()
     )
 
 

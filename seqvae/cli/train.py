@@ -12,12 +12,14 @@ from omegaconf import OmegaConf
 
 from data_gen.schema import read_info
 from seqvae.build import DataSpec, build, instantiate, make
-from seqvae.checkpoint import BEST, LAST, remove_temporaries, write_whole
+from seqvae.checkpoint import BEST, LAST, find, load, remove_temporaries
 from seqvae.cli.runs import CONFIG, Plan, how_to_resume, plan
 from seqvae.data.clips import InMemoryClips, StreamedClips, open_clips
 from seqvae.data.errors import reading
 from seqvae.data.sources import Sequences, read_sequences
+from seqvae.disk import write_whole
 from seqvae.sequence import SequenceModel
+from seqvae.train.compiled import compile_parts
 from seqvae.train.distributed import Ranks, join
 from seqvae.train.evidence import EvidenceClips, encoded, true_states
 from seqvae.train.loop import NotFinite, Outcome, Trainer
@@ -115,10 +117,26 @@ def _setting(todo: Plan, ranks: Ranks) -> Setting:
 
     if todo.checkpoint is None:
         model = build(config["model"], spec)
+        if config["init"] is not None:
+            _take_weights(model, config["init"])
     else:
         todo.checkpoint.spec.require_same_input(spec, str(train))
         model = todo.checkpoint.build(todo.run / LAST)
-    return Setting(jobs, model.to(device), clips, device, precision)
+    model = model.to(device)
+    if not isinstance(config["compile"], bool):
+        raise UserError(f"compile={config['compile']}: expected true or false")
+    if config["compile"]:
+        compile_parts(model)
+    return Setting(jobs, model, clips, device, precision)
+
+
+def _take_weights(model: SequenceModel, init: str) -> None:
+    """Give the model the weights of a run, checkpoint or pretrained model."""
+    path = find(init)
+    try:
+        model.load_state_dict(load(path).model)
+    except RuntimeError:
+        raise UserError(f"init={init}: its model differs from this config's; compare with inspect") from None
 
 
 def _job(stage: Stage, validation: Sequences | None, device: torch.device) -> Job:

@@ -12,7 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from seqvae.checkpoint import write_whole
+from seqvae.disk import write_whole
 from seqvae.evaluate.bounds import NO_BOUND, Bound
 from seqvae.evaluate.plot import draw_errors
 from seqvae.evaluate.scores import Scores

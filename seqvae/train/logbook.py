@@ -9,7 +9,7 @@ from typing import Any
 from jaxtyping import Float
 from torch import Tensor
 
-from seqvae.checkpoint import write_whole
+from seqvae.disk import write_whole
 
 FILE = "log.jsonl"
 

@@ -14,6 +14,7 @@ import torch
 
 from seqvae import checkpoint as files
 from seqvae.checkpoint import Checkpoint
+from seqvae.disk import write_whole
 from seqvae.sequence import SequenceModel
 from seqvae.train.collapse import signs, slot_numbers
 from seqvae.train.interrupt import Interrupt
@@ -153,7 +154,7 @@ class Trainer:
         of_rank = f"_rank{self.ranks.rank}" if self.ranks.size > 1 else ""
         path = self.run / f"notfinite_step{step}{of_rank}.pt"
         content = {"step": step, "numbers": numbers, "batch": asdict(self._batch(step))}
-        files.write_whole(path, lambda file: torch.save(content, file))
+        write_whole(path, lambda file: torch.save(content, file))
         names = ", ".join(name for name, value in numbers.items() if not math.isfinite(value))
         kept = f"{self.run / files.LAST} (step {self.saved[0]})"
         raise NotFinite(f"step {step}: {names} not finite; last good checkpoint: {kept}; the batch: {path}")

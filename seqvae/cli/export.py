@@ -1,0 +1,71 @@
+"""python -m seqvae export: a trained model as a small folder to give away: its weights and a card."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Any
+
+from seqvae import checkpoint
+from seqvae.checkpoint import Checkpoint
+from seqvae.cli.compose import compose
+from seqvae.cli.inputs import folder_of, make_folder, require
+from seqvae.disk import write_whole
+from seqvae.evaluate.report import git_commit
+from seqvae.weights import FILE
+
+CARD = "README.md"
+
+
+def main(overrides: list[str]) -> None:
+    """Run the command with configs/export.yaml and `overrides`."""
+    config = compose("export", overrides)
+    require(config, run=(str,), out=(str,))
+    content = checkpoint.load(checkpoint.find(config["run"], config["checkpoint"]))
+    out = make_folder(config["out"])
+    table = folder_of(config["run"]) / "evaluation" / "table.md"
+    measured = table.read_text(encoding="utf-8") if table.is_file() else None
+    checkpoint.save_weights(out / FILE, content)
+    text = card(out.name, content, measured)
+    write_whole(out / CARD, lambda file: file.write(text.encode()))
+    for name in (FILE, CARD):
+        print(out / name)
+    if measured is None:
+        print(f"no numbers on unseen data in the card: evaluate run={config['run']} data=... first")
+
+
+def card(name: str, content: Checkpoint, measured: str | None) -> str:
+    """What one has to know of the weights, as Markdown. measured: the table of an evaluation."""
+    model, spec = content.config["model"], content.spec
+    parts = ", ".join(model[part]["_target_"].rpartition(".")[2] for part in ("frame", "posterior", "dynamics"))
+    actions = f", {spec.actions} actions" if spec.actions else ""
+    lines = [
+        f"# {name}",
+        f"Weights of a seqvae model ({parts}), for videos of {spec.width}x{spec.height} pixels"
+        f" with {spec.objects} objects{actions}.",
+        "",
+        f"- Trained with `{command(content.config)}`: {content.step:,} updates, seed {content.config['seed']}.",
+        f"- Commit {git_commit() or 'unknown'}.",
+        f"- Use: `python -m seqvae rollout run={name} data=FILE out=DIR`, or `seqvae.load({name!r})`;",
+        f"  as a start for a training: `init={name}`.",
+        "",
+        *_validation(content.scores),
+    ]
+    if measured is not None:
+        lines += ["## On unseen data", measured]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def command(config: dict[str, Any]) -> str:
+    """The command of a training, as far as its config tells."""
+    choices = config.get("choices", {})
+    what = f"experiment={choices['experiment']}" if choices.get("experiment") else f"model={choices['model']}"
+    data = shlex.quote(f"data={config['data']}")
+    return f"python -m seqvae train {what} {data} seed={config['seed']}"
+
+
+def _validation(scores: dict[str, float]) -> list[str]:
+    if not scores:
+        return []
+    lines = [f"- {name}: {value:.4g}" for name, value in scores.items()]
+    return ["## On the validation set, during training", *lines, ""]

@@ -1,0 +1,47 @@
+"""Weights to give away: a safetensors file, which cannot hold code, with what it takes to build the model."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from seqvae.disk import write_whole
+from seqvae.types import UserError
+
+FORMAT, VERSION = "seqvae.weights", 1
+SUFFIX = ".safetensors"
+FILE = f"model{SUFFIX}"
+KEY = "seqvae"  # of the file's metadata; its value is JSON
+
+
+def write_weights(path: Path, model: dict[str, Tensor], about: dict[str, Any]) -> None:
+    """Write tensors by name, and what is to be known of them (JSON can hold it), whole or not at all."""
+    tensors = {name: x.detach().cpu().contiguous() for name, x in model.items()}
+    content = save(tensors, {KEY: json.dumps({"format": FORMAT, "version": VERSION} | about)})
+    write_whole(path, lambda file: file.write(content))
+
+
+def read_weights(path: Path, device: str | torch.device = "cpu") -> dict[str, Any]:
+    """What `write_weights` wrote: `about`, and the tensors as `model`.
+
+    Raises:
+        UserError: the file is damaged, of another kind, or written by a newer version.
+    """
+    try:
+        with safe_open(path, framework="pt", device=str(device)) as file:
+            about = json.loads((file.metadata() or {}).get(KEY, "null"))
+            model = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  no dict
+    except (SafetensorError, ValueError):
+        raise UserError(f"{path}: is no safetensors file, or is damaged") from None
+    if not isinstance(about, dict) or about.get("format") != FORMAT:
+        raise UserError(f"{path}: is a safetensors file, but none of seqvae's")
+    if about.get("version") != VERSION:
+        newest = f"this seqvae reads {VERSION}"
+        raise UserError(f"{path}: has format version {about.get('version')}, {newest}; update seqvae")
+    return about | {"model": model}

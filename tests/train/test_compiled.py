@@ -1,0 +1,50 @@
+"""torch.compile: the parts are traced whole, and train as before.
+
+In a process of its own: the checks of shapes that the other tests switch on cannot be traced. Without
+generated code ("aot_eager"), which would take a minute a model and a C++ compiler.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SCRIPT = """
+import sys
+import torch
+from seqvae.objectives import TemporalELBO
+from seqvae.train.compiled import compile_parts
+from tests.models import make, video
+
+torch.set_num_threads(1)
+model, objective = make(sys.argv[1]), TemporalELBO(start=1)
+
+class Clip:
+    video, prev_actions = video(frames=3), None
+
+def gradients():
+    torch.manual_seed(1)
+    model.zero_grad()
+    terms, _ = objective(model, Clip, 0.0)
+    terms.total().sum().backward()
+    return {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
+
+plain = gradients()
+compile_parts(model, backend="aot_eager")
+compiled = gradients()
+counted = torch._dynamo.utils.counters
+assert counted["frames"]["ok"] >= 2 and not counted["graph_break"], counted
+assert plain.keys() == compiled.keys()
+for name, value in plain.items():
+    torch.testing.assert_close(compiled[name], value, rtol=1e-4, atol=1e-3, msg=name)
+"""
+
+
+@pytest.mark.parametrize("model", ["stove", "spatial_vae"])
+def test_compiled_parts_are_traced_whole_and_give_the_same_gradients(model):
+    command = [sys.executable, "-c", SCRIPT, model]
+    done = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
