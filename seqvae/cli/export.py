@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-from pathlib import Path
 from typing import Any
 
 from seqvae import checkpoint
@@ -37,14 +36,15 @@ def main(overrides: list[str]) -> None:
 def card(name: str, content: Checkpoint, measured: str | None) -> str:
     """What one has to know of the weights, as Markdown. measured: the table of an evaluation."""
     model, spec = content.config["model"], content.spec
-    parts = ", ".join(model[part]["_target_"].rpartition(".")[2] for part in ("frame", "posterior", "dynamics"))
+    targets = [model[part]["_target_"] for part in ("frame", "posterior", "dynamics")]
+    parts = ", ".join(target.rpartition(".")[2] for target in targets)
     actions = f", {spec.actions} actions" if spec.actions else ""
     lines = [
         f"# {name}",
         f"Weights of a seqvae model ({parts}), for videos of {spec.width}x{spec.height} pixels"
         f" with {spec.objects} objects{actions}.",
         "",
-        f"- Trained with `{command(content.config)}`: {content.step:,} updates, seed {content.config['seed']}.",
+        f"- Trained with `{command(content.config)}`: {content.step:,} updates.",
         f"- Commit {git_commit() or 'unknown'}.",
         f"- Use: `python -m seqvae rollout run={name} data=FILE out=DIR`, or `seqvae.load({name!r})`;",
         f"  as a start for a training: `init={name}`.",

@@ -72,7 +72,7 @@ def test_export_and_what_can_be_done_with_it(trained, tmp_path, capsys):
     assert main(["export", f"run={run}", f"out={out}"]) == 0
     assert str(out / weights.FILE) in capsys.readouterr().out
     card = (out / "README.md").read_text()
-    assert "train experiment=stove_billiards data=data/billiards seed=0`: 600 updates, seed 0." in card
+    assert "train experiment=stove_billiards data=data/billiards seed=0`: 600 updates." in card
     assert "| position error | 0.02 |" in card and "- found: 1" in card
 
     np.savez(tmp_path / "clip.npz", frames=np.zeros((1, 9, 16, 16, 3), np.uint8))
