@@ -1,5 +1,6 @@
 # make demo    generate billiards, train STOVE, roll out, evaluate
 # make test    everything CI runs
+# make results the table of docs/results.md: an afternoon on two cores
 # Both need git, make and Python 3.11 to 3.13, and make .venv from requirements.lock when it is missing.
 #
 #   make test PYTHON=python3.12            another interpreter
@@ -25,7 +26,7 @@ endif
 DATA := data/billiards
 RUN := runs/demo
 
-.PHONY: help venv test lint demo lock clean
+.PHONY: help venv test lint demo results lock clean
 .NOTPARALLEL:
 
 help:
@@ -46,6 +47,10 @@ demo: $(READY)
 	$(PY) -m seqvae train experiment=stove_billiards run=$(RUN) resume=auto
 	$(PY) -m seqvae rollout run=$(RUN) data=$(DATA)/test.h5 index=0
 	$(PY) -m seqvae evaluate run=$(RUN) data=$(DATA)/test.h5
+
+# Two trainings at a time, one thread each; goes on where it was stopped.
+results: $(READY)
+	$(PY) benchmarks/results.py --jobs 2
 
 # Resolves pyproject.toml anew for Python 3.11 to 3.13. torch stays where it is until its version here is changed:
 # a new torch is a decision. Its CUDA packages are left out of the lock: torch itself asks for exact versions of them.

@@ -1,0 +1,131 @@
+"""How fast a trained model is used: python benchmarks/inference.py [--plot scaling.png]
+
+Frames a second of filtering (frames to states), imagining (state to state) and rendering (states to frames),
+beside those of a training step; medians of a few goes, by the processor's clock and by that on the wall, and
+the largest memory of a process. Each line is a process of its own. With --plot also how all four grow with
+the number of objects, the image size and the batch.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import time
+from statistics import median
+
+from training import clips, seconds
+
+KINDS = ("filter", "imagine", "render", "train")
+HORIZON = 50
+AXES = {"objects": (3, 4, 6, 8, 10), "size": (32, 48, 64, 96, 128), "batch": (16, 64, 256, 1024)}
+USUAL = {"objects": 3, "size": 32, "batch": 256}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--model", default="stove", help="a name in configs/model")
+    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--frames", type=int, default=8, help="frames in a clip")
+    parser.add_argument("--plot", help="an image file for the scaling")
+    parser.add_argument("--measure", help=argparse.SUPPRESS)
+    for name, value in USUAL.items():
+        parser.add_argument(f"--{name}", type=int, default=value)
+    options = parser.parse_args()
+    if options.measure:
+        print(json.dumps(measure(options, options.measure)))
+        return
+    usual = {name: getattr(options, name) for name in USUAL}
+    print(f"{options.model}, {usual}, clips of {options.frames} frames, {HORIZON} imagined")
+    print(f"{'threads':>7}" + "".join(f"{kind + ', frames/s':>20}{'of CPU':>10}{'GB':>6}" for kind in KINDS))
+    for threads in options.threads:
+        cells = [alone(options, kind, threads, usual) for kind in KINDS]
+        row = "".join(f"{c['wall']:>20,.0f}{c['cpu']:>10,.0f}{c['gigabytes']:>6.2f}" for c in cells)
+        print(f"{threads:>7}" + row, flush=True)
+    if options.plot:
+        plot(options, usual)
+
+
+def alone(options: argparse.Namespace, kind: str, threads: int, sizes: dict[str, int]) -> dict[str, float]:
+    """`measure` in a process with its own threads and memory."""
+    flags = [f"--{name}={value}" for name, value in sizes.items()]
+    flags += [f"--model={options.model}", f"--frames={options.frames}", f"--threads={threads}"]
+    command = [sys.executable, __file__, f"--measure={kind}", *flags]
+    environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
+    done = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE, text=True)
+    return json.loads(done.stdout)
+
+
+def measure(options: argparse.Namespace, kind: str) -> dict[str, float]:
+    """Frames a second, by both clocks, and gigabytes."""
+    import torch
+
+    from seqvae.build import DataSpec, build
+    from seqvae.cli.compose import compose
+    from seqvae.objectives import TemporalELBO
+    from seqvae.train.memory import keep_freed_memory
+
+    keep_freed_memory()
+    torch.set_num_threads(options.threads[0])
+    torch.manual_seed(0)
+    config = compose("train", [f"model={options.model}"])["model"]
+    model = build(config, DataSpec(options.size, options.size, 1, objects=options.objects))
+    batch = clips(options)
+    if kind == "train":
+        objective, optimiser = TemporalELBO(), torch.optim.Adam(model.parameters(), 1e-3)
+
+        def go() -> None:
+            optimiser.zero_grad()
+            (-objective(model, batch, 0.0)[0].total().mean()).backward()
+            optimiser.step()
+
+    else:
+        model.eval()
+        with torch.no_grad():
+            trace = model.filter(batch.video)
+        does = {
+            "filter": lambda: model.filter(batch.video, sample=False),
+            "imagine": lambda: model.imagine(trace.carry, HORIZON),
+            "render": lambda: model.decode(trace),
+        }
+
+        def go() -> None:
+            with torch.no_grad():
+                does[kind]()
+
+    frames = options.batch * (HORIZON if kind == "imagine" else options.frames)
+    go(), go()  # to warm up
+    clocks = (time.perf_counter, time.process_time)
+    wall, cpu = (median(seconds(go, clock) for _ in range(7)) for clock in clocks)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # KiB on Linux, bytes on macOS
+    gigabytes = peak / (1e9 if sys.platform == "darwin" else 1e9 / 1024)
+    return {"wall": frames / wall, "cpu": frames / cpu, "gigabytes": gigabytes}
+
+
+def plot(options: argparse.Namespace, usual: dict[str, int]) -> None:
+    """Frames a second of CPU time over each axis of AXES, the others as usual, on one thread."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    figure, panels = plt.subplots(1, len(AXES), figsize=(11, 3.4), sharey=True, layout="constrained")
+    for panel, (axis, values) in zip(panels, AXES.items(), strict=True):
+        for kind in KINDS:
+            rates = [alone(options, kind, 1, usual | {axis: value})["cpu"] for value in values]
+            panel.plot(values, rates, "o-", label=kind)
+            told = " ".join(f"{value}: {rate:,.0f}" for value, rate in zip(values, rates, strict=True))
+            print(f"{axis:>8} {kind:>8}  {told}", flush=True)
+        panel.set(xlabel=axis, xscale="log", yscale="log", xticks=values, xticklabels=values)
+        panel.minorticks_off()
+        panel.grid(alpha=0.3)
+    panels[0].set_ylabel("frames a second, one core")
+    panels[0].legend(frameon=False)
+    figure.savefig(options.plot, dpi=110)
+
+
+if __name__ == "__main__":
+    main()
