@@ -19,7 +19,10 @@ _PATIENCE = 100  # rounds in a row in which every sequence is rejected
 
 @dataclass(frozen=True)
 class Split:
-    """What determines the arrays of one dataset file."""
+    """What determines the arrays of one dataset file.
+
+    A simulator with a method `for_split(name)` gives the one for this split, with objects of its own.
+    """
 
     simulator: Simulator
     name: str
@@ -27,6 +30,10 @@ class Split:
     length: int
     image_size: int
     seed: int
+
+    def __post_init__(self) -> None:
+        if hasattr(self.simulator, "for_split"):
+            object.__setattr__(self, "simulator", self.simulator.for_split(self.name))
 
 
 def make_sequences(split: Split, start: int, stop: int) -> dict[str, np.ndarray]:
@@ -44,9 +51,16 @@ def make_sequences(split: Split, start: int, stop: int) -> dict[str, np.ndarray]
     arrays = {key: array[wanted] for key, array in _by_key(trajectory).items()}
     states = trajectory.states.map(lambda array: array[wanted])
     frames, masks = split.simulator.render(states, split.image_size)
+    truth = split.simulator.truth(states)
     if masks is not None:
-        arrays["masks"] = masks
-    return {"imgs": frames, **arrays, **split.simulator.truth(states)}
+        truth |= {"masks": masks, **_seen(masks, split.simulator.num_objects)}
+    return {"imgs": frames, **arrays, **truth}
+
+
+def _seen(masks: np.ndarray, num_objects: int) -> dict[str, np.ndarray]:
+    """Which objects show at least one pixel, and the numbers of those: truth from masks "n t h w"."""
+    seen = np.stack([(masks == k + 1).any(axis=(2, 3)) for k in range(num_objects)], axis=-1)
+    return {"in_camera": seen, "ids": np.where(seen, np.arange(1, num_objects + 1), 0)}
 
 
 def _simulate_accepted(simulator: Simulator, length: int, rngs: list[np.random.Generator]) -> Trajectory:

@@ -31,3 +31,22 @@ def require_number(
         good = good and (maximum is None or value <= maximum)
     if not good:
         raise DataError(f"{key}={value}: must be {wanted}")
+
+
+def require_range(
+    key: str,
+    value: object,
+    *,
+    minimum: float | None = None,
+    above: float | None = None,
+    maximum: float | None = None,
+    integer: bool = False,
+) -> tuple:
+    """The pair [low, high] as a tuple; DataError unless it is two numbers in order and in the range given."""
+    if isinstance(value, str) or not hasattr(value, "__len__") or len(value) != 2:
+        raise DataError(f"{key}={value}: must be two numbers, [lowest, highest]")
+    for number in value:
+        require_number(key, number, minimum=minimum, above=above, maximum=maximum, integer=integer)
+    if value[0] > value[1]:
+        raise DataError(f"{key}={list(value)}: the lowest comes first")
+    return tuple(value)
