@@ -56,7 +56,7 @@ def _first(sequences: Sequences, count: int) -> Sequences:
     actions = None if sequences.actions is None else sequences.actions[:count]
     return replace(
         sequences, frames=sequences.frames[:count], actions=actions,
-        positions=None, velocities=None, radii=None, masks=None, rewards=None,
+        positions=None, velocities=None, radii=None, present=None, masks=None, rewards=None,
     )  # fmt: skip
 
 

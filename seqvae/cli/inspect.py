@@ -15,7 +15,7 @@ from seqvae.cli.inputs import make_folder, require, require_at_least
 from seqvae.data.sources import VIDEOS, Sequences, read_sequences
 from seqvae.rollout import roll_out
 from seqvae.types import UserError
-from seqvae.video import as_rgb, contact_sheet, write_png
+from seqvae.video import as_rgb, contact_sheet, paint_masks, write_png
 
 DATASETS = (".h5", ".hdf5")
 CHECKPOINTS = (checkpoint.BEST, checkpoint.LAST, weights.FILE)
@@ -61,13 +61,21 @@ def _looked_at(path: Path, config: dict[str, Any]) -> tuple[Lines, np.ndarray | 
         return _folder(inside), None, path
     if path.suffix in DATASETS:
         count = min(config["sequences"], read_info(path).sequences)
-        clips = np.concatenate([read_sequences(path, i).frames for i in range(count)])
+        clips = np.concatenate([_rows(read_sequences(path, i)) for i in range(count)])
         return _dataset(path), _spread(clips, config["frames"]), beside
     if path.suffix == ".npz" or path.suffix.lower() in VIDEOS:
         sequences = read_sequences(path)
         clips = _spread(sequences.frames[: config["sequences"]], config["frames"])
         return _frames(path, sequences), clips, beside
     return _checkpoint(path), _futures(path, config), beside
+
+
+def _rows(sequences: Sequences) -> np.ndarray:
+    """The frames, and below each sequence its masks where there are any."""
+    if sequences.masks is None:
+        return sequences.frames
+    rows = np.stack([sequences.frames, paint_masks(sequences.masks)], axis=1)
+    return rows.reshape(-1, *sequences.frames.shape[1:])
 
 
 def _dataset(path: Path) -> Lines:

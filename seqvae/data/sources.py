@@ -8,7 +8,7 @@ from pathlib import Path
 
 import imageio_ffmpeg
 import numpy as np
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Bool, Float, Int, UInt8
 from PIL import Image, ImageSequence
 
 from data_gen.schema import open_dataset, read_info
@@ -22,9 +22,10 @@ VIDEOS = (".mp4", ".gif", ".avi", ".mov", ".mkv", ".webm")
 class Sequences:
     """Sequences of frames with whatever is known of them; positions in [0, coord_limit], x right, y down.
 
-    velocities are per frame, radii in the units of positions, actions as on disk: [:, t] acts between frame
-    t and t + 1. Each of them is None where the source has none. notes: one line for each thing that was
-    done to the frames, for the user to read.
+    velocities are per frame, radii in the units of positions; present: which objects exist, as the states
+    of others mean nothing; actions as on disk: [:, t] acts between frame t and t + 1. Each of them is None
+    where the source has none. notes: one line for each thing that was done to the frames, for the user to
+    read.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Sequences:
     positions: Float[np.ndarray, "n t k 2"] | None = None
     velocities: Float[np.ndarray, "n t k 2"] | None = None
     radii: Float[np.ndarray, "n t k"] | None = None
+    present: Bool[np.ndarray, "n t k"] | None = None
     masks: UInt8[np.ndarray, "n t h w"] | None = None
     actions: Int[np.ndarray, "n t"] | None = None
     rewards: Float[np.ndarray, "n t"] | None = None
@@ -89,6 +91,7 @@ def _from_dataset(path: Path, index: int | None, time: slice) -> Sequences:
         "positions": "positions",
         "velocities": "velocities",
         "sizes": "radii",
+        "present": "present",
         "masks": "masks",
         "actions": "actions",
         "rewards": "rewards",

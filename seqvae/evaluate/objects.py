@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from seqvae import metrics
 from seqvae.data.sources import Sequences
@@ -16,11 +16,12 @@ from seqvae.types import UserError
 
 @dataclass(frozen=True)
 class Truth:
-    """True states in half-widths; velocities and radii may be unknown."""
+    """True states in half-widths; velocities and radii may be unknown. present: None where all always are."""
 
     positions: Float[np.ndarray, "n t k 2"]
     velocities: Float[np.ndarray, "n t k 2"] | None = None
     radii: Float[np.ndarray, "n t k"] | None = None
+    present: Bool[np.ndarray, "n t k"] | None = None
 
     @classmethod
     def of(cls, sequences: Sequences, length: int) -> Truth | None:
@@ -33,7 +34,12 @@ class Truth:
             sequences.positions[:, :length] / unit - 1,
             None if velocities is None else velocities[:, :length] / unit,
             None if radii is None else radii[:, :length] / unit,
+            None if sequences.present is None else sequences.present[:, :length],
         )
+
+    def present_in(self, window: slice) -> Bool[np.ndarray, "n t k"] | None:
+        """Which objects are present in these frames; None where all always are."""
+        return None if self.present is None else self.present[:, window]
 
 
 def slot_order(positions: Float[np.ndarray, "n t s 2"], truth: Truth, context: int) -> Int[np.ndarray, "n k"]:
@@ -46,7 +52,7 @@ def slot_order(positions: Float[np.ndarray, "n t s 2"], truth: Truth, context: i
     if slots < objects:
         raise UserError(f"the model has {slots} slots, too few for the {objects} objects of the data")
     window = frames(min(FIRST, context), min(ORDER[1], context))
-    return metrics.object_order(positions[:, window], truth.positions[:, window])
+    return metrics.object_order(positions[:, window], truth.positions[:, window], truth.present_in(window))
 
 
 def object_curves(
@@ -102,10 +108,13 @@ def object_shares(
     shares = {}
     seen = frames(FIRST, min(context, 8))
     if truth.radii is not None and context >= FIRST:
-        found = metrics.found(positions[:, seen], truth.positions[:, seen], truth.radii[:, seen])
+        found = metrics.found(
+            positions[:, seen], truth.positions[:, seen], truth.radii[:, seen], truth.present_in(seen)
+        )
         shares["found"] = estimate(found)
     if context >= 8:
-        swapped = metrics.context_swap(positions[:, frames(1, 8)], truth.positions[:, frames(1, 8)])
+        seen = frames(1, 8)
+        swapped = metrics.context_swap(positions[:, seen], truth.positions[:, seen], truth.present_in(seen))
         shares["context_swap"] = estimate(swapped)
     return shares
 
@@ -116,7 +125,10 @@ def _errors(
     """Curves from frame number `first` on; the arrays' own first frame is number offset + 1."""
     span = slice(first - 1, offset + positions.shape[1])
     own = slice(first - 1 - offset, None)
-    curves = {"position_error": metrics.euclidean_error(positions[:, own], truth.positions[:, span])}
+    present = truth.present_in(span)
+    curves = {"position_error": metrics.euclidean_error(positions[:, own], truth.positions[:, span], present)}
     if velocities is not None and truth.velocities is not None:
-        curves["velocity_error"] = metrics.euclidean_error(velocities[:, own], truth.velocities[:, span])
+        curves["velocity_error"] = metrics.euclidean_error(
+            velocities[:, own], truth.velocities[:, span], present
+        )
     return {name: Curve(errors, first) for name, errors in curves.items()}

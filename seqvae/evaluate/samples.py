@@ -42,14 +42,16 @@ def uncertainty(
         return {}
     draws = np.stack([_draw(model, sequences, truth, context, horizon) for _ in range(samples)])
     future = truth.positions[:, context:]
-    errors = np.stack([metrics.euclidean_error(draw, future) for draw in draws])
+    present = truth.present_in(slice(context, None))
+    errors = np.stack([metrics.euclidean_error(draw, future, present) for draw in draws])
     result = {}
     for length in sorted({min(SHORT, horizon), horizon}):
         near, name = errors[:, :, :length], f"1_{length}"
         result[f"best_of_{samples}_{name}"] = estimate(metrics.best_of(near))
         result[f"mean_of_{samples}_{name}"] = estimate(near.mean(0))
         for level in LEVELS:
-            share = metrics.coverage(draws[:, :, :length], future[:, :length], level)
+            there = None if present is None else present[:, :length]
+            share = metrics.coverage(draws[:, :, :length], future[:, :length], level, there)
             result[f"coverage_{level:.0%}_{name}".replace("%", "")] = estimate(share)
     return result
 

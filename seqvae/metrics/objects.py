@@ -20,16 +20,20 @@ def distances(
 
 
 def object_order(
-    slots: Float[np.ndarray, "n t s 2"], truth: Float[np.ndarray, "n t k 2"]
+    slots: Float[np.ndarray, "n t s 2"],
+    truth: Float[np.ndarray, "n t k 2"],
+    present: Bool[np.ndarray, "n t k"] | None = None,
 ) -> Int[np.ndarray, "n k"]:
     """For each object the slot that stands for it: one assignment a sequence, over the frames given.
 
     The one with the least mean Euclidean distance. The protocol takes it over frames 3-7 and keeps it,
-    so later identity swaps cost. There may be more slots than objects, not fewer (ValueError).
+    so later identity swaps cost. Frames in which an object is not present say nothing about it. There may
+    be more slots than objects, not fewer (ValueError).
     """
     if slots.shape[2] < truth.shape[2]:
         raise ValueError(f"{slots.shape[2]} slots cannot stand for {truth.shape[2]} objects")
-    cost = distances(slots, truth).mean(1)
+    present = np.ones(truth.shape[:-1], dtype=bool) if present is None else present
+    cost = distances(slots, truth).sum(1, where=present[..., None]) / np.maximum(present.sum(1), 1)[..., None]
     cost = np.nan_to_num(cost, nan=1e9, posinf=1e9)  # states that are not finite still get some order
     return np.stack([linear_sum_assignment(c)[1] for c in cost])
 
@@ -42,19 +46,29 @@ def reorder(
 
 
 def euclidean_error(
-    predicted: Float[np.ndarray, "n t k 2"], truth: Float[np.ndarray, "n t k 2"]
+    predicted: Float[np.ndarray, "n t k 2"],
+    truth: Float[np.ndarray, "n t k 2"],
+    present: Bool[np.ndarray, "n t k"] | None = None,
 ) -> Float[np.ndarray, "n t"]:
-    """Mean over objects of the Euclidean distance: position error, or velocity error."""
-    return np.linalg.norm(predicted - truth, axis=-1).mean(-1)
+    """Mean over present objects of the Euclidean distance: position error, or velocity error.
+
+    A frame without objects has none to be wrong about: 0.
+    """
+    errors = np.linalg.norm(predicted - truth, axis=-1)
+    present = np.ones(errors.shape, dtype=bool) if present is None else present
+    return errors.sum(-1, where=present) / np.maximum(present.sum(-1), 1)
 
 
 def found(
     slots: Float[np.ndarray, "n t s 2"],
     truth: Float[np.ndarray, "n t k 2"],
     radius: Float[np.ndarray, "n t k"],
+    present: Bool[np.ndarray, "n t k"] | None = None,
 ) -> Bool[np.ndarray, "n"]:
-    """Whether in each frame given every object has a slot of its own within one radius."""
+    """Whether in each frame given every present object has a slot of its own within one radius."""
     far = ~(distances(slots, truth) <= radius[..., None])  # a NaN distance is far
+    if present is not None:
+        far &= present[..., None]
     n, t, k, s = far.shape
     if s < k:
         return np.zeros(n, dtype=bool)
@@ -63,13 +77,18 @@ def found(
 
 
 def context_swap(
-    slots: Float[np.ndarray, "n 8 s 2"], truth: Float[np.ndarray, "n 8 k 2"]
+    slots: Float[np.ndarray, "n 8 s 2"],
+    truth: Float[np.ndarray, "n 8 k 2"],
+    present: Bool[np.ndarray, "n 8 k"] | None = None,
 ) -> Bool[np.ndarray, "n"]:
-    """Whether the best assignment over frames 6-8 differs from that over frames 3-5."""
+    """Whether the best assignment over frames 6-8 differs from that over frames 3-5, for an object that is
+    present in both."""
+    present = np.ones(truth.shape[:-1], dtype=bool) if present is None else present
     early, late = frames(3, 5), frames(6, 8)
-    before = object_order(slots[:, early], truth[:, early])
-    after = object_order(slots[:, late], truth[:, late])
-    return (before != after).any(1)
+    before = object_order(slots[:, early], truth[:, early], present[:, early])
+    after = object_order(slots[:, late], truth[:, late], present[:, late])
+    stayed = present[:, early].any(1) & present[:, late].any(1)
+    return ((before != after) & stayed).any(1)
 
 
 def mask_centroids(masks: Float[np.ndarray, "n t s h w"]) -> Float[np.ndarray, "n t s 2"]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 
 def best_of(errors: Float[np.ndarray, "s n t"]) -> Float[np.ndarray, "n"]:
@@ -12,9 +12,12 @@ def best_of(errors: Float[np.ndarray, "s n t"]) -> Float[np.ndarray, "n"]:
 
 
 def coverage(
-    samples: Float[np.ndarray, "s n t k 2"], truth: Float[np.ndarray, "n t k 2"], level: float
+    samples: Float[np.ndarray, "s n t k 2"],
+    truth: Float[np.ndarray, "n t k 2"],
+    level: float,
+    present: Bool[np.ndarray, "n t k"] | None = None,
 ) -> Float[np.ndarray, "n t"]:
-    """Share of true coordinates inside the samples' central interval of probability `level`.
+    """Share of present objects' coordinates inside the samples' central interval of probability `level`.
 
     The i-th of S ordered samples is taken for the quantile i / (S + 1) (Weibull's positions): then
     samples from the true density cover exactly `level` in expectation. numpy's default positions would
@@ -25,4 +28,6 @@ def coverage(
     if len(samples) < least:
         raise ValueError(f"a {level:.0%} interval needs at least {least:.0f} samples, got {len(samples)}")
     low, high = np.quantile(samples, [tail, 1 - tail], axis=0, method="weibull")
-    return ((low <= truth) & (truth <= high)).mean((-2, -1))
+    inside = ((low <= truth) & (truth <= high)).mean(-1)
+    present = np.ones(inside.shape, dtype=bool) if present is None else present
+    return inside.sum(-1, where=present) / np.maximum(present.sum(-1), 1)

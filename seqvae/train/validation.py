@@ -95,6 +95,6 @@ class Validation:
 
 def _first(sequences: Sequences, n: int) -> Sequences:
     """The first n sequences."""
-    names = ("frames", "positions", "velocities", "radii", "masks", "actions", "rewards")
+    names = ("frames", "positions", "velocities", "radii", "present", "masks", "actions", "rewards")
     arrays = {name: getattr(sequences, name) for name in names}
     return replace(sequences, **{name: x[:n] for name, x in arrays.items() if x is not None})

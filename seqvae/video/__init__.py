@@ -7,6 +7,7 @@ from seqvae.video.drawing import (
     contact_sheet,
     draw_boxes,
     draw_trails,
+    paint_masks,
     upscale,
     zoom,
 )
@@ -20,6 +21,7 @@ __all__ = [
     "contact_sheet",
     "draw_boxes",
     "draw_trails",
+    "paint_masks",
     "upscale",
     "write_png",
     "write_video",

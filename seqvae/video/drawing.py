@@ -153,6 +153,11 @@ def as_rgb(frames: UInt8[np.ndarray, "*t h w c"]) -> UInt8[np.ndarray, "*t h w 3
     return repeat(frames, "... 1 -> ... c", c=3) if frames.shape[-1] == 1 else frames
 
 
+def paint_masks(masks: UInt8[np.ndarray, "*t h w"]) -> UInt8[np.ndarray, "*t h w 3"]:
+    """Masks (0 background, k + 1 object k) in the colours of slots, on black."""
+    return np.array(((0, 0, 0), *COLOURS), np.uint8)[np.where(masks == 0, 0, (masks - 1) % len(COLOURS) + 1)]
+
+
 def _difference(model: np.ndarray, truth: np.ndarray) -> np.ndarray:
     truth = truth.astype(int)
     if model.shape[-1] == 1:

@@ -152,6 +152,17 @@ def test_inspect_writes_the_sheet_where_told(folder, tmp_path):
     assert Image.open(tmp_path / "a.png").size == (5 * 65, 2 * 65)
 
 
+def test_inspect_shows_masks_below_the_frames(tmp_path):
+    sizes = ["train=0", "val=0", "test=2", "length=4", "image_size=32", "workers=1"]
+    assert generate(["sim=sprites", f"out={tmp_path}", *sizes]) == 0
+    assert run("inspect", tmp_path / "test.h5", "frames=4") == 0
+    sheet = np.asarray(Image.open(tmp_path / "test_sheet.png"))
+    assert sheet.shape[:2] == (4 * 65, 4 * 65)
+    masks = read_sequences(tmp_path / "test.h5").masks
+    second = sheet[65:130].reshape(65, 4, 65, 3)[:64:2, :, :64:2].swapaxes(0, 1)
+    np.testing.assert_array_equal(second.any(-1), masks[0] != 0)
+
+
 def test_a_path_may_hold_an_equals_sign(folder, tmp_path, capsys):
     shutil.copy(folder / "data" / "val.h5", tmp_path / "a=b.h5")
     assert run("inspect", tmp_path / "a=b.h5") == 0

@@ -80,6 +80,24 @@ def test_slots_come_in_any_order_and_more_of_them(rng, flight):
     assert numbers["position_error_1_10"] < TINY and numbers["found"] == 1
 
 
+def test_objects_that_are_not_there_are_not_scored(flight):
+    """The third object never exists, the second leaves after frame 12; their states then mean nothing."""
+    positions, velocities = flight
+    ghost = np.full((3, 20, 1, 2), 0.9)
+    shown = np.concatenate([positions, ghost], axis=2)
+    speeds = np.concatenate([velocities, np.zeros_like(ghost)], axis=2)
+    present = np.ones((3, 20, 3), dtype=bool)
+    present[:, :, 2], present[:, 12:, 1] = False, False
+    data = spelled.sequences(shown, speeds, present=present, radii=np.full((3, 20, 3), 0.5))
+    true = data.positions.copy()
+    true[~present] = 0.0
+    data = type(data)(**vars(data) | {"positions": true})
+    scores = score(spelled.model(slots=3), data)
+    assert scores.numbers()["position_error_1_12"] < TINY and scores.numbers()["found"] == 1
+    everything = type(data)(**vars(data) | {"present": None})
+    assert score(spelled.model(slots=3), everything).numbers()["position_error_1_12"] > 0.1
+
+
 def test_an_identity_swap_after_the_order_is_fixed_costs():
     """Two objects at rest; from frame 9 on the frames show them exchanged. The context decides the order."""
     positions = np.tile([[-0.5, 0.0], [0.5, 0.0]], (1, 20, 1, 1))

@@ -99,6 +99,9 @@ def test_coverage_by_hand():
     truth = np.array([[[[1.0, 19.0]], [[0.9, 10.0]], [[5.0, 15.1]], [[4.9, 15.0]]]])
     np.testing.assert_allclose(metrics.coverage(samples, truth, 0.9), [[1, 0.5, 1, 1]])
     np.testing.assert_allclose(metrics.coverage(samples, truth, 0.5), [[0, 0.5, 0.5, 0.5]])
+    nobody = np.zeros(truth.shape[:-1], dtype=bool)
+    assert metrics.coverage(samples, truth, 0.5, ~nobody).tolist() == [[0, 0.5, 0.5, 0.5]]
+    assert metrics.coverage(samples, truth, 0.5, nobody).tolist() == [[0, 0, 0, 0]]
 
 
 @pytest.mark.parametrize("level", [0.5, 0.9])

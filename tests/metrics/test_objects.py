@@ -62,6 +62,25 @@ def test_error_is_the_mean_distance_over_objects():
     np.testing.assert_allclose(metrics.euclidean_error(predicted, truth), [[2.5, 1.0]])
 
 
+def test_objects_that_are_not_present_count_nowhere():
+    truth, t = over_time(LEFT, RIGHT), np.arange(8)
+    slots = over_time(LEFT, RIGHT)
+    slots[0, 4:] = (0.9, 0.9), LEFT  # from frame 5 on only the left object is there, in the other slot
+    present = np.stack([t >= 0, t < 4], axis=-1)[None]
+    np.testing.assert_allclose(
+        metrics.euclidean_error(slots, truth, present)[0], np.where(t < 4, 0, np.hypot(1.4, 0.9))
+    )
+    assert metrics.euclidean_error(slots, truth, np.zeros_like(present)).tolist() == [[0.0] * 8]
+    radius = np.full((1, 8, 2), 0.1)
+    assert metrics.found(slots, truth, radius, present).tolist() == [True]
+    assert metrics.found(slots, truth, radius).tolist() == [False]
+    assert metrics.object_order(slots[:, 3:], truth[:, 3:]).tolist() == [[1, 0]]
+    late = np.stack([t < 4, t >= 0], axis=-1)[None]  # the left object leaves instead: it was in slot 0
+    assert metrics.object_order(slots[:, 3:], truth[:, 3:], late[:, 3:]).tolist() == [[0, 1]]
+    assert metrics.context_swap(slots, truth, present).tolist() == [True]
+    assert metrics.context_swap(slots, truth, np.zeros_like(present)).tolist() == [False]
+
+
 def test_found_asks_for_a_slot_of_its_own():
     truth = over_time(LEFT, RIGHT)
     radius = np.full((1, 8, 2), 0.2)

@@ -23,6 +23,12 @@ def test_upscale_repeats_pixels():
     assert big[0, :, :, 0].tolist() == [[0, 0, 1, 1], [0, 0, 1, 1], [2, 2, 3, 3], [2, 2, 3, 3]]
 
 
+def test_masks_have_the_colours_of_slots():
+    colours = [[0, 0, 0], *map(list, drawing.COLOURS)]
+    painted = video.paint_masks(np.array([[0, 1, 2, 6, 7, 255]], dtype=np.uint8))
+    assert painted.tolist() == [[colours[i] for i in (0, 1, 2, 6, 1, 3)]]
+
+
 @pytest.mark.parametrize(("height", "factor"), [(32, 7), (50, 4), (64, 3), (300, 1)])
 def test_zoom_is_a_whole_number(height, factor):
     assert video.zoom(height) == factor
