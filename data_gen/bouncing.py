@@ -29,7 +29,7 @@ class BouncingWorld:
     limit = 1.0
 
     def __post_init__(self) -> None:
-        if isinstance(self.counts, str) or not hasattr(self.counts, "__len__") or not len(self.counts):
+        if not isinstance(self.counts, list | tuple) or not self.counts:
             raise DataError(f"sim.counts={self.counts}: must be a list of numbers of objects, like [2, 3]")
         for count in self.counts:
             require_number("sim.counts", count, minimum=0, maximum=100, integer=True)

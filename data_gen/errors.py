@@ -43,7 +43,7 @@ def require_range(
     integer: bool = False,
 ) -> tuple:
     """The pair [low, high] as a tuple; DataError unless it is two numbers in order and in the range given."""
-    if isinstance(value, str) or not hasattr(value, "__len__") or len(value) != 2:
+    if not isinstance(value, list | tuple) or len(value) != 2:
         raise DataError(f"{key}={value}: must be two numbers, [lowest, highest]")
     for number in value:
         require_number(key, number, minimum=minimum, above=above, maximum=maximum, integer=integer)

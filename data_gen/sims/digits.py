@@ -49,7 +49,7 @@ class Digits(BouncingWorld):
         self.require_room("sim.digit_size", span[1] / 2)
         if self.blend not in BLENDS:
             raise DataError(f"sim.blend={self.blend}: must be one of {', '.join(BLENDS)}")
-        if self.images not in digit_images.STRETCHES:
+        if self.images not in list(digit_images.STRETCHES):
             raise DataError(f"sim.images={self.images}: must be one of {', '.join(digit_images.STRETCHES)}")
         digit_images.load()  # before a file is begun, if it cannot
 

@@ -166,12 +166,12 @@ class Sprites(BouncingWorld):
     def _pairs(self) -> tuple[tuple[str, str], ...]:
         """held_out as pairs of names that are known, checked."""
         pairs = self.held_out
-        if isinstance(pairs, str) or not hasattr(pairs, "__len__"):
+        if not isinstance(pairs, list | tuple):
             raise DataError(f"sim.held_out={pairs}: must be a list of pairs [color, shape]")
         if (pairs or self.only_held_out) and self.colors == "random":
             raise DataError(f"sim.held_out={list(pairs)}: needs sim.colors to be a list of names")
         for pair in pairs:
-            known = not isinstance(pair, str) and hasattr(pair, "__len__") and len(pair) == 2
+            known = isinstance(pair, list | tuple) and len(pair) == 2
             if not known or pair[0] not in self.colors or pair[1] not in self.shapes:
                 raise DataError(
                     f"sim.held_out={pair}: must be a pair [color, shape] from sim.colors and sim.shapes"
@@ -223,8 +223,8 @@ def _present(extra: dict[str, np.ndarray]) -> np.ndarray:
 
 
 def _require_names(key: str, names: object, known: Sequence[str], otherwise: str = "") -> None:
-    good = not isinstance(names, str) and hasattr(names, "__len__") and len(names)
-    if not good or not set(names) <= set(known) or len(set(names)) < len(names):
+    good = isinstance(names, list | tuple) and names and all(name in list(known) for name in names)
+    if not good or len(set(names)) < len(names):
         raise DataError(
             f"sim.{key}={names}: must be {otherwise}a list of different names from {', '.join(known)}"
         )

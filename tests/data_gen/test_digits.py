@@ -149,6 +149,7 @@ def test_without_scikit_learn_it_is_one_line(tmp_path, monkeypatch, capsys):
         ({"digit_size": 0.3}, "sim.digit_size=0.3: must be two"),
         ({"blend": "mix"}, "sim.blend=mix"),
         ({"images": "all"}, "sim.images=all"),
+        ({"images": ["train"]}, "sim.images="),
         ({"counts": [-1]}, "sim.counts=-1"),
     ],
 )

@@ -272,6 +272,8 @@ BAD = [
     ({"spin": "fast"}, "sim.spin=fast"),
     ({"apart": -1}, "sim.apart=-1"),
     ({"shapes": ["star"]}, "sim.shapes=\\['star'\\]"),
+    ({"shapes": [["square"]]}, "sim.shapes"),
+    ({"radius": {0.1: 1, 0.2: 1}}, "sim.radius"),
     ({"shapes": []}, "sim.shapes=\\[\\]"),
     ({"colors": "pink"}, "sim.colors=pink"),
     ({"colors": ["red", "red"]}, "different names"),
