@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -107,6 +107,7 @@ class LatentELBO:
         For the rollout the evidence's slots must be tracked: one order for a whole clip.
         """
         evidence, actions = batch.evidence, batch.prev_actions
+        evidence = replace(evidence, precision=self.sharpen * evidence.precision)
         length = evidence.mean.shape[1]
         split = length if self.rollout is None else self.rollout.context
         trace = model.infer(evidence.map(lambda x: x[:, :split]), _frames(actions, 0, split))
