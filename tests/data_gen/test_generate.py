@@ -111,7 +111,9 @@ BAD = {
     "out=null": "out=None",
     "out=/dev/null/data": "out=/dev/null/data",
     "length=${fish}": "fish",
-    "sim.num_balls=30": "sim.num_balls=30",
+    "sim.radius=[1,2]": "sim.radius=[1, 2]: must have 3 numbers",
+    "sim.mass={min:2,max:1}": "sim.mass.max=1",
+    "sim.speed=20": "take at least sim.substeps=34",
     "sim.radius=6": "sim.radius=6",
     "sim.colors=[pink]": "pink",
     "sim._target_=os.system": "_target_",
@@ -139,8 +141,8 @@ def test_help_lists_simulators_and_options(capsys):
 
 
 def test_a_world_without_room_is_told_by_workers_too(tmp_path):
-    split = Split(Billiards(num_balls=30), "train", 9 * BLOCK, 3, 8, seed=0)
-    with pytest.raises(DataError, match="sim.num_balls=30"):
+    split = Split(Billiards(num_balls=5, radius=2.2), "train", 9 * BLOCK, 3, 8, seed=0)
+    with pytest.raises(DataError, match="sim.num_balls=5"):
         write_split(tmp_path / "a.h5", split, "billiards", workers=2)
     assert list(tmp_path.iterdir()) == []
 
