@@ -130,6 +130,13 @@ class DiscWorld:
         radii = self.radii_of(states)
         return draw_discs(states.positions, radii, self.rgb, limit=self.limit, size=size), None
 
+    def place_in_middle(
+        self, n: int, rng: np.random.Generator
+    ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        """As place, without overlaps in the middle half of the box, or for more than six anywhere in it."""
+        margin = max(self.largest_radius, self.limit / 4 if self.num_balls <= 6 else 0.0)
+        return self.place(n, rng, margin, self.limit - margin)
+
     def place(
         self, n: int, rng: np.random.Generator, low: float, high: float, apart: float | None = None
     ) -> tuple[np.ndarray, dict[str, np.ndarray]]:

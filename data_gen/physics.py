@@ -30,7 +30,7 @@ def advance_billiards(
     Returns the new positions and velocities "n k 2", the number of contacts "n" within the frame, and
     the number of those that involved the agent "n".
     """
-    x, v = _planes(positions), _planes(velocities)
+    x, v = planes(positions), planes(velocities)
     h = 1.0 / substeps
     lower = per_disc(radii)
     upper = limit - lower
@@ -131,7 +131,7 @@ def advance_gravity(
 
     The centre of mass is held at the centre of the box. Returns the new positions and velocities "n k 2".
     """
-    x, v = _planes(positions), _planes(velocities)
+    x, v = planes(positions), planes(velocities)
     h = 1.0 / substeps
     centre = limit / 2
     mass = per_disc(masses)
@@ -179,6 +179,6 @@ def per_disc(amounts: np.ndarray) -> np.ndarray:
     return np.array(np.atleast_2d(amounts).T, dtype=np.float64, order="C")
 
 
-def _planes(array: np.ndarray) -> np.ndarray:
+def planes(array: np.ndarray) -> np.ndarray:
     """A fresh, contiguous "2 k n" from "n k 2"."""
     return np.array(array.T, dtype=np.float64, order="C")

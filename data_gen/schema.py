@@ -47,6 +47,8 @@ FIELDS = {
     "ids": Field("n t k", np.int64),  # 0: not visible; else a number that stays while it is visible
     "layers": Field("n t k", np.int64),  # drawing order, higher is nearer
     "shapes": Field("n t k", np.int64),  # index into the attribute shape_names
+    "charges": Field("n k", np.float32),
+    "edges": Field("n k k", np.int64),  # 1 spring or repulsion, -1 attraction, 0 nothing
     "masks": Field("n t h w", np.uint8),  # 0 background, k + 1 the object seen at that pixel
     "actions": Field("n t", np.int64),  # see ACTION_CONVENTION
     "rewards": Field("n t", np.float32),  # received on arriving at frame t

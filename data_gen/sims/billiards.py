@@ -46,8 +46,7 @@ class Billiards(DiscWorld):
 
     def reset(self, n: int, rng: np.random.Generator) -> State:
         """Balls apart in the middle of the box, more than six anywhere in it, in random directions."""
-        margin = max(self.largest_radius, self.limit / 4 if self.num_balls <= 6 else 0.0)
-        positions, extra = self.place(n, rng, margin, self.limit - margin)
+        positions, extra = self.place_in_middle(n, rng)
         velocities = rng.standard_normal((n, self.num_balls, 2))
         velocities *= self.speed / np.sqrt((velocities**2).sum(axis=(1, 2), keepdims=True))
         if self.energy_factor > 1:

@@ -15,6 +15,7 @@ from data_gen.errors import DataError
 from data_gen.generate import main, read_settings
 from data_gen.schema import read_info
 from data_gen.sims.billiards import Billiards
+from data_gen.sims.charged import Charged
 from data_gen.splits import write_split
 
 SMALL = ("train=3", "val=2", "test=1", "length=5", "image_size=8", "workers=1")
@@ -73,9 +74,10 @@ def test_a_damaged_file_is_neither_kept_nor_replaced_silently(tmp_path, capsys):
 
 
 def test_processes_do_not_change_the_file(tmp_path):
-    split = Split(Billiards(), "train", 9 * BLOCK - 5, 3, 8, seed=4)  # three tasks
+    world = Charged(radius={"min": 0.4, "max": 0.8})
+    split = Split(world, "train", 9 * BLOCK - 5, 3, 8, seed=4)  # three tasks
     for workers in (1, 2):
-        write_split(tmp_path / f"{workers}.h5", split, "billiards", workers)
+        write_split(tmp_path / f"{workers}.h5", split, "charged", workers)
     assert (tmp_path / "1.h5").read_bytes() == (tmp_path / "2.h5").read_bytes()
     made = make_sequences(split, 0, split.sequences)
     written = contents(tmp_path / "1.h5")
