@@ -82,7 +82,7 @@ class _Contacts:
             n, pair = n[again], touching[:, again].argmax(axis=0)
 
     def _touching(self, ahead, reach_squared):
-        gap = ahead[:, self.first] - ahead[:, self.second]
+        gap = ahead.take(self.first, axis=1) - ahead.take(self.second, axis=1)  # twice as fast as an index
         gap *= gap
         return gap[0] + gap[1] < reach_squared
 
