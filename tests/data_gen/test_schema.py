@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import zlib
 
 import h5py
 import numpy as np
@@ -65,6 +66,18 @@ def test_packed_arrays_come_out_as_the_others(tmp_path, rng):
             np.testing.assert_array_equal(file[key][:], plain[key][:])
             assert file[key].dtype == plain[key].dtype and file[key].compression == "gzip"
         assert file["imgs"].chunks == plain["imgs"].chunks
+
+
+def test_runs_and_patterns_are_both_packed_small():
+    """Black with a few dots, and a background of one colour, whose bytes repeat by threes."""
+    black, coloured = np.zeros((2, 16, 32, 32, 3), np.uint8), np.zeros((2, 16, 32, 32, 3), np.uint8)
+    black[..., ::5, ::5, 0], coloured[...] = 200, (10, 120, 230)
+    for frames in (black, coloured):
+        content = pack(frames, np.uint8, (1, 16, 32, 32, 3)).chunks
+        assert sum(len(data) for _, data in content) < 0.03 * frames.nbytes
+        np.testing.assert_array_equal(
+            [np.frombuffer(zlib.decompress(data), np.uint8) for _, data in content], frames.reshape(2, -1)
+        )
 
 
 def test_frames_lie_in_chunks_of_sixteen(tmp_path, rng):
