@@ -1,8 +1,8 @@
 """How fast datasets are made, on one core: python benchmarks/generator.py [NAME ...]
 
 Frames a second, median of a few rounds, for the simulators named (by default all): physics alone, rendering
-alone, both, and writing the file with its compression. Seconds are CPU time of this process, which other
-work on the machine disturbs least.
+alone, both (with starts and truth), and all of it with the compressed file. Seconds are CPU time of this
+process, which other work on the machine disturbs least.
 """
 
 import os
@@ -20,8 +20,8 @@ import numpy as np
 
 from data_gen.blocks import BLOCK, Split, make_sequences
 from data_gen.generate import CONFIGS, read_settings
-from data_gen.schema import create_dataset
 from data_gen.simulator import build_simulator, simulate
+from data_gen.splits import write_split
 
 SEQUENCES, LENGTH, ROUNDS = 4 * BLOCK, 100, 7
 
@@ -36,27 +36,20 @@ def seconds(work: Callable[[], object]) -> float:
     return median(times[1:])
 
 
-def write(path: Path, split: Split, arrays: dict[str, np.ndarray]) -> None:
-    attributes = dict(simulator="benchmark", config={}, seed=0, dt=1.0, coord_limit=1.0, num_actions=0)
-    with create_dataset(path, split.sequences, {**attributes, "shape_names": ["disc"]}) as writer:
-        writer.write(0, arrays)
-
-
 def measure(name: str) -> list[float]:
-    """Frames a second of one simulator: physics, rendering, both (with starts and truth), writing."""
+    """Frames a second of one simulator: physics, rendering, both, and with the file."""
     settings = read_settings([f"sim={name}"])
     simulator, rng = build_simulator(settings.sim), np.random.default_rng(0)
     start = simulator.reset(SEQUENCES, rng)
     actions = simulator.sample_actions(SEQUENCES, LENGTH, rng)
     states = simulate(simulator, start, LENGTH, actions).states
     split = Split(simulator, "train", SEQUENCES, LENGTH, settings.image_size, 0)
-    arrays = make_sequences(split, 0, SEQUENCES)
     with tempfile.TemporaryDirectory() as folder:
         times = [
             seconds(lambda: simulate(simulator, start, LENGTH, actions)),
             seconds(lambda: simulator.render(states, settings.image_size)),
             seconds(lambda: make_sequences(split, 0, SEQUENCES)),
-            seconds(lambda: write(Path(folder) / "a.h5", split, arrays)),
+            seconds(lambda: write_split(Path(folder) / "a.h5", split, name, workers=1)),
         ]
     return [SEQUENCES * LENGTH / t for t in times]
 

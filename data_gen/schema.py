@@ -17,14 +17,12 @@ from typing import Any, NamedTuple
 import h5py
 import numpy as np
 
+from data_gen.chunks import LEVEL, SEQUENCES, Packed, chunk_shape
 from data_gen.disk import PatientFile
 from data_gen.errors import DataError
 
 FORMAT, FORMAT_VERSION = "seqvae-dataset", 1
 ACTION_CONVENTION = "actions[:, t] acts between frame t and t + 1; the last entry led to frame 0"
-
-# A random clip of 16 frames then reads two chunks at most; h5py's own choice of chunks is 90 times slower.
-_FRAMES_PER_CHUNK, _SEQUENCES_PER_CHUNK = 16, 64
 
 _REMEDY = "make it with python -m data_gen"
 
@@ -49,6 +47,8 @@ FIELDS = {
     "ids": Field("n t k", np.int64),  # 0: not visible; else a number that stays while it is visible
     "layers": Field("n t k", np.int64),  # drawing order, higher is nearer
     "shapes": Field("n t k", np.int64),  # index into the attribute shape_names
+    "charges": Field("n k", np.float32),
+    "edges": Field("n k k", np.int64),  # 1 spring or repulsion, -1 attraction, 0 nothing
     "masks": Field("n t h w", np.uint8),  # 0 background, k + 1 the object seen at that pixel
     "actions": Field("n t", np.int64),  # see ACTION_CONVENTION
     "rewards": Field("n t", np.float32),  # received on arriving at frame t
@@ -97,23 +97,31 @@ class DatasetWriter:
         self.sequences, self.written = sequences, 0
         self._file, self._disk = file, disk
 
-    def write(self, start: int, arrays: Mapping[str, np.ndarray]) -> None:
-        """Store sequences start, start + 1, ... under their keys; the first call decides which keys exist."""
+    def write(self, start: int, arrays: Mapping[str, np.ndarray | Packed]) -> None:
+        """Store sequences start, start + 1, ... under their keys; the first call decides which keys exist.
+
+        arrays: as they are, or packed into whole chunks of the file.
+        """
         for key, array in arrays.items():
             if key not in self._file:
-                self._create(key, array.shape[1:])
-            self._file[key][start : start + len(array)] = array
+                self._create(key, array)
+            data = self._file[key]
+            if isinstance(array, Packed):
+                for (first, *rest), content in array.chunks:
+                    data.id.write_direct_chunk((start + first, *rest), content)
+            else:
+                data[start : start + len(array)] = array
             self._disk.check()
-        self.written += len(arrays["imgs"])
+        self.written += arrays["imgs"].shape[0]
 
-    def _create(self, key: str, shape: tuple[int, ...]) -> None:
-        field = FIELDS[key]
-        if "h" in field.axes:
-            chunks = (1, min(_FRAMES_PER_CHUNK, shape[0]), *shape[1:])
+    def _create(self, key: str, array: np.ndarray | Packed) -> None:
+        field, shape = FIELDS[key], (self.sequences, *array.shape[1:])
+        if isinstance(array, Packed):
+            chunks = array.chunk_shape
         else:
-            chunks = (min(_SEQUENCES_PER_CHUNK, self.sequences), *shape)
+            chunks = chunk_shape(field.axes, shape, min(SEQUENCES, self.sequences))
         self._file.create_dataset(
-            key, (self.sequences, *shape), field.dtype, chunks=chunks, compression="gzip", compression_opts=1
+            key, shape, field.dtype, chunks=chunks, compression="gzip", compression_opts=LEVEL
         )
 
 

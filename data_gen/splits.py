@@ -12,12 +12,12 @@ from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from tqdm import tqdm
 
 from data_gen.blocks import BLOCK, Split, make_sequences
+from data_gen.chunks import SEQUENCES, Packed, chunk_shape, pack
 from data_gen.errors import DataError
-from data_gen.schema import create_dataset
+from data_gen.schema import FIELDS, create_dataset
 from data_gen.simulator import simulator_config
 
 # What one process makes at a time: several blocks, for physics is faster on many sequences, but no more
@@ -51,17 +51,17 @@ def write_split(
             if stop is not None and stop.is_set():
                 raise KeyboardInterrupt
             writer.write(start, arrays)
-            bar.update(len(arrays["imgs"]))
+            bar.update(arrays["imgs"].shape[0])
 
 
-def _run_tasks(split: Split, workers: int | None) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
-    """The arrays of a split in order, with the index of their first sequence."""
+def _run_tasks(split: Split, workers: int | None) -> Iterator[tuple[int, dict[str, Packed]]]:
+    """The arrays of a split in order and packed, with the index of their first sequence."""
     size = _task_size(split)
     starts = range(0, split.sequences, size)
     workers = min(workers or _cores(), len(starts))
     if workers == 1:
         for start in starts:
-            yield start, make_sequences(split, start, start + size)
+            yield start, make_packed(split, start, start + size)
         return
     # Spawned, which works on every platform and with threads; Ctrl-C is for the parent alone.
     context = multiprocessing.get_context("spawn")
@@ -69,7 +69,7 @@ def _run_tasks(split: Split, workers: int | None) -> Iterator[tuple[int, dict[st
         ahead: deque = deque()
         try:
             for start in starts:
-                ahead.append((start, pool.submit(make_sequences, split, start, start + size)))
+                ahead.append((start, pool.submit(make_packed, split, start, start + size)))
                 if len(ahead) > workers:  # no more than that wait in memory to be written
                     first, future = ahead.popleft()
                     yield first, future.result()
@@ -79,6 +79,16 @@ def _run_tasks(split: Split, workers: int | None) -> Iterator[tuple[int, dict[st
             raise DataError("a worker process died, perhaps for want of memory; try workers=1") from None
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
+
+
+def make_packed(split: Split, start: int, stop: int) -> dict[str, Packed]:
+    """What make_sequences makes, in compressed chunks of as many sequences as fit into stop - start."""
+    sequences = min(SEQUENCES, stop - start, split.sequences)
+    packed = {}
+    for key, array in make_sequences(split, start, stop).items():
+        field = FIELDS[key]
+        packed[key] = pack(array, field.dtype, chunk_shape(field.axes, array.shape, sequences))
+    return packed
 
 
 def _task_size(split: Split) -> int:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from data_gen.amounts import Amount
 from data_gen.errors import require_number
 from data_gen.physics import advance_billiards
 from data_gen.policies import sticky_actions
@@ -28,7 +29,7 @@ class Avoidance(Billiards):
     Source: Kossen et al. 2020, reproduced exactly (data_gen.physics).
     """
 
-    radius: float = 1.0
+    radius: Amount = 1.0
     substeps: int = 50
     agent_speed: float = 0.6
     agent_mass: float = 10000.0
@@ -38,13 +39,13 @@ class Avoidance(Billiards):
     def __post_init__(self) -> None:
         super().__post_init__()
         require_number("sim.agent_speed", self.agent_speed, minimum=0)
+        self.require_small_moves("sim.agent_speed", self.agent_speed, self.agent_speed)
         require_number("sim.agent_mass", self.agent_mass, above=0)
 
-    @property
-    def masses(self) -> np.ndarray:
-        """Mass of each disc, "k": the agent's first."""
-        masses = super().masses
-        masses[0] = self.agent_mass
+    def masses_of(self, state: State) -> np.ndarray:
+        """Mass of each disc, "k" or "... k": the agent's first."""
+        masses = super().masses_of(state).copy()
+        masses[..., 0] = self.agent_mass
         return masses
 
     def sample_actions(self, n: int, length: int, rng: np.random.Generator) -> np.ndarray:
@@ -58,12 +59,13 @@ class Avoidance(Billiards):
         positions, velocities, contacts, of_agent = advance_billiards(
             state.positions,
             velocities,
-            self.radii,
-            self.masses,
+            self.radii_of(state),
+            self.masses_of(state),
             limit=self.limit,
             substeps=self.substeps,
             collide=self.collide,
             agent=0,
         )
         rewards = -(of_agent > 0).astype(np.float32)
-        return Step(State(positions, velocities), rewards, np.zeros(len(rewards), bool), contacts)
+        new = State(positions, velocities, state.extra)
+        return Step(new, rewards, np.zeros(len(rewards), bool), contacts)

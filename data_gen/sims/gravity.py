@@ -44,19 +44,20 @@ class Gravity(DiscWorld):
     def reset(self, n: int, rng: np.random.Generator) -> State:
         """Bodies a third of the box apart, all moving in the same sense around their mean position."""
         low = self.limit / 2
-        positions = self.place(n, rng, low, low + 0.45 * self.limit, apart=self.limit / 3)
+        positions, extra = self.place(n, rng, low, low + 0.45 * self.limit, apart=self.limit / 3)
         inward = positions.mean(axis=1, keepdims=True) - positions
         # A single body is its own mean: it has no direction, and rests.
         inward /= np.maximum(np.linalg.norm(inward, axis=-1, keepdims=True), np.finfo(float).tiny)
         across = inward[..., ::-1] * rng.choice([-1.0, 1.0], size=(n, 1, 1)) * [1.0, -1.0]
-        return State(positions, across * rng.normal(self.speed, self.speed_noise, size=across.shape))
+        velocities = across * rng.normal(self.speed, self.speed_noise, size=across.shape)
+        return State(positions, velocities, extra)
 
     def step(self, state: State, actions: np.ndarray | None = None) -> Step:
         """One frame; nobody acts, nothing touches and there is no reward."""
         positions, velocities = advance_gravity(
             state.positions,
             state.velocities,
-            self.masses,
+            self.masses_of(state),
             limit=self.limit,
             substeps=self.substeps,
             gravity=self.gravity,
@@ -65,12 +66,13 @@ class Gravity(DiscWorld):
         )
         n = len(positions)
         nothing = np.zeros(n, np.float32), np.zeros(n, bool), np.zeros(n, np.int64)
-        return Step(State(positions, velocities), *nothing)
+        return Step(State(positions, velocities, state.extra), *nothing)
 
     def accept(self, trajectory: Trajectory) -> np.ndarray:
         """Sequences "n" that stay in the box and apart in more than 99 % of their frames."""
-        positions = trajectory.states.positions
+        states = trajectory.states
+        positions = states.positions
         inside = ((positions >= 0) & (positions <= self.limit)).all(axis=-1).mean(axis=-1)
         if self.min_distance is not None:
-            inside = inside - ~(closest_approach(positions, self.radii) >= self.min_distance)
+            inside = inside - ~(closest_approach(positions, self.radii_of(states)) >= self.min_distance)
         return inside.sum(axis=1) > 0.99 * positions.shape[1]

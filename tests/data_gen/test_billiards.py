@@ -1,5 +1,7 @@
 """Starts and variants of billiards, and what it refuses."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -13,7 +15,7 @@ def test_starts_lie_apart_in_the_middle_at_the_given_speed(rng):
     world = Billiards()
     state = world.reset(3000, rng)
     assert ((state.positions >= 2.5) & (state.positions <= 7.5)).all()
-    assert (closest_approach(state.positions, world.radii) >= 1).all()
+    assert (closest_approach(state.positions, world.radii_of(state)) >= 1).all()
     np.testing.assert_allclose(np.sqrt((state.velocities**2).sum((1, 2))), 0.5, rtol=1e-12)
     # Uniform and isotropic: within five standard errors of their means. The density of a ball given the
     # others is symmetric about the centre; a uniform coordinate there has a std of at most 5 / 2.
@@ -25,10 +27,11 @@ def test_starts_lie_apart_in_the_middle_at_the_given_speed(rng):
 def test_starts_are_those_of_plain_rejection(rng):
     """Dropping a candidate at its first overlap gives the distribution of redrawing whole configurations."""
     world = Billiards()
-    drawn = world.reset(4000, rng).positions
+    start = world.reset(4000, rng)
+    drawn, radii = start.positions, world.radii_of(start)
     whole = rng.uniform(2.5, 7.5, (40000, 3, 2))
-    whole = whole[closest_approach(whole, world.radii) >= 1][:4000]
-    for of in (lambda x: closest_approach(x, world.radii), lambda x: x[:, 0, 0], lambda x: x[:, 2, 1]):
+    whole = whole[closest_approach(whole, radii) >= 1][:4000]
+    for of in (lambda x: closest_approach(x, radii), lambda x: x[:, 0, 0], lambda x: x[:, 2, 1]):
         a, b = np.sort(of(drawn)), np.sort(of(whole))
         both = np.concatenate([a, b])
         gap = abs(np.searchsorted(a, both) / len(a) - np.searchsorted(b, both) / len(b)).max()
@@ -61,8 +64,45 @@ def test_overlapping_sequences_are_not_accepted():
 
 def test_six_balls_find_a_place(rng):
     world = Billiards(num_balls=6, radius=1.0, colors=("red", "green", "blue"))
-    assert (closest_approach(world.reset(10, rng).positions, world.radii) >= 1).all()
+    start = world.reset(10, rng)
+    assert (closest_approach(start.positions, world.radii_of(start)) >= 1).all()
     np.testing.assert_array_equal(world.rgb[:3], world.rgb[3:])
+
+
+@pytest.mark.parametrize("k", range(1, 11))
+def test_any_number_up_to_ten_finds_room_at_once(rng, k):
+    """Balls of the default size cover the same area, however many more than three they are."""
+    world = Billiards(num_balls=k)
+    start = world.reset(64, rng)
+    radii = world.radii_of(start)
+    assert (closest_approach(start.positions, radii) >= 1).all()
+    assert ((start.positions >= radii[:, None]) & (start.positions <= 10 - radii[:, None])).all()
+    assert k * radii[0] ** 2 == pytest.approx(min(k, 3) * 1.2**2)
+
+
+def test_radii_and_masses_of_each_ball_are_recorded(rng):
+    world = Billiards(num_balls=2, radius=[1.5, 0.5], mass=[2.0, 1.0])
+    truth = world.truth(simulate(world, world.reset(3, rng), 4).states)
+    assert truth["sizes"].shape == truth["masses"].shape == (3, 4, 2)
+    assert (truth["sizes"] == [1.5, 0.5]).all() and (truth["masses"] == [2, 1]).all()
+
+
+def test_drawn_radii_and_masses_stay_with_their_sequence(rng):
+    world = Billiards(num_balls=3, radius={"min": 0.5, "max": 1.5}, mass={"min": 1, "max": 2})
+    start = world.reset(2000, rng)
+    states = simulate(world, start, 3).states
+    truth = world.truth(states)
+    for key, low, high in (("sizes", 0.5, 1.5), ("masses", 1, 2)):
+        drawn = start.extra[key]
+        assert drawn.shape == (2000, 3) and drawn.min() >= low and drawn.max() <= high
+        assert drawn.std() > 0.25 * (high - low)  # a uniform draw has 0.29
+        np.testing.assert_array_equal(truth[key], np.repeat(drawn[:, None], 3, 1).astype(np.float32))
+    radii = world.radii_of(start)
+    assert (closest_approach(start.positions, radii) >= 1).all()
+    margin = radii[:, None, :, None]
+    assert ((states.positions >= margin) & (states.positions <= 10 - margin)).all()
+    masses = start.extra["masses"]
+    assert abs(masses.mean() - 1.5) < 5 / np.sqrt(12 * masses.size)
 
 
 def test_truth_follows_visibility(rng):
@@ -77,15 +117,21 @@ def test_truth_follows_visibility(rng):
 @pytest.mark.parametrize(
     "field, message",
     [
-        ({"num_balls": 20}, "sim.num_balls=20"),
+        ({"num_balls": 5, "radius": 2.2}, "sim.num_balls=5"),
         ({"num_balls": 0}, "sim.num_balls=0"),
         ({"num_balls": 2.5}, "sim.num_balls=2.5"),
         ({"radius": 5.0}, "sim.radius=5.0"),
+        ({"radius": {"low": 1, "high": 2}}, "sim.radius="),
+        ({"radius": {"min": 0, "max": 1}}, "sim.radius.min=0"),
+        ({"mass": [1, 2]}, "sim.mass=[1, 2]"),
+        ({"mass": [1, 2, -1]}, "sim.mass=-1"),
         ({"radius": "big"}, "sim.radius=big"),
         ({"radius": float("nan")}, "sim.radius=nan"),
         ({"limit": -1.0}, "sim.limit=-1.0"),
         ({"mass": 0}, "sim.mass=0"),
         ({"substeps": True}, "sim.substeps=True"),
+        ({"speed": 6.1}, "at least sim.substeps=11"),
+        ({"mass": [1, 1, 400]}, "at least sim.substeps=17"),
         ({"energy_factor": 0.5}, "sim.energy_factor=0.5"),
         ({"collide": "yes"}, "sim.collide=yes"),
         ({"colors": ["pink"]}, "sim.colors"),
@@ -98,7 +144,7 @@ def test_truth_follows_visibility(rng):
 )
 def test_impossible_worlds_are_refused_in_one_line(field, message):
     config = {"_target_": "data_gen.sims.billiards.Billiards", **field}
-    with pytest.raises(DataError, match=message.replace(".", r"\.")) as caught:
+    with pytest.raises(DataError, match=re.escape(message)) as caught:
         build_simulator(config).reset(1, np.random.default_rng(0))
     assert "\n" not in str(caught.value)
 

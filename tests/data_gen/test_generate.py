@@ -10,11 +10,12 @@ import h5py
 import numpy as np
 import pytest
 
-from data_gen.blocks import BLOCK, Split
+from data_gen.blocks import BLOCK, Split, make_sequences
 from data_gen.errors import DataError
 from data_gen.generate import main, read_settings
 from data_gen.schema import read_info
 from data_gen.sims.billiards import Billiards
+from data_gen.sims.charged import Charged
 from data_gen.splits import write_split
 
 SMALL = ("train=3", "val=2", "test=1", "length=5", "image_size=8", "workers=1")
@@ -72,14 +73,17 @@ def test_a_damaged_file_is_neither_kept_nor_replaced_silently(tmp_path, capsys):
     assert [p.name for p in tmp_path.iterdir()] == ["val.h5"]
 
 
-def test_processes_do_not_change_the_arrays(tmp_path):
-    split = Split(Billiards(), "train", 9 * BLOCK - 5, 3, 8, seed=4)  # three tasks
+def test_processes_do_not_change_the_file(tmp_path):
+    world = Charged(radius={"min": 0.4, "max": 0.8})
+    split = Split(world, "train", 9 * BLOCK - 5, 3, 8, seed=4)  # three tasks
     for workers in (1, 2):
-        write_split(tmp_path / f"{workers}.h5", split, "billiards", workers)
-    one, two = contents(tmp_path / "1.h5"), contents(tmp_path / "2.h5")
-    assert one.keys() == two.keys()
-    for key in one:
-        np.testing.assert_array_equal(one[key], two[key])
+        write_split(tmp_path / f"{workers}.h5", split, "charged", workers)
+    assert (tmp_path / "1.h5").read_bytes() == (tmp_path / "2.h5").read_bytes()
+    made = make_sequences(split, 0, split.sequences)
+    written = contents(tmp_path / "1.h5")
+    assert made.keys() == written.keys()
+    for key in made:
+        np.testing.assert_array_equal(written[key], made[key])
 
 
 def test_tasks_too_large_for_memory_are_cut(tmp_path, monkeypatch):
@@ -111,7 +115,9 @@ BAD = {
     "out=null": "out=None",
     "out=/dev/null/data": "out=/dev/null/data",
     "length=${fish}": "fish",
-    "sim.num_balls=30": "sim.num_balls=30",
+    "sim.radius=[1,2]": "sim.radius=[1, 2]: must have 3 numbers",
+    "sim.mass={min:2,max:1}": "sim.mass.max=1",
+    "sim.speed=20": "take at least sim.substeps=34",
     "sim.radius=6": "sim.radius=6",
     "sim.colors=[pink]": "pink",
     "sim._target_=os.system": "_target_",
@@ -139,8 +145,8 @@ def test_help_lists_simulators_and_options(capsys):
 
 
 def test_a_world_without_room_is_told_by_workers_too(tmp_path):
-    split = Split(Billiards(num_balls=30), "train", 9 * BLOCK, 3, 8, seed=0)
-    with pytest.raises(DataError, match="sim.num_balls=30"):
+    split = Split(Billiards(num_balls=5, radius=2.2), "train", 9 * BLOCK, 3, 8, seed=0)
+    with pytest.raises(DataError, match="sim.num_balls=5"):
         write_split(tmp_path / "a.h5", split, "billiards", workers=2)
     assert list(tmp_path.iterdir()) == []
 

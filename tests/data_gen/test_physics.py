@@ -45,6 +45,18 @@ def scalar_billiards(x, v, r, m, collide=True, agent=None, substeps=SUBSTEPS):
     return contacts
 
 
+def test_radii_and_masses_may_differ_between_sequences(rng):
+    """Together they move as each sequence alone, with its own."""
+    x, v = crowd(rng, 40, 4)
+    r, m = rng.uniform(0.5, 1.2, (40, 4)), rng.uniform(0.5, 3.0, (40, 4))
+    together = advance_billiards(x, v, r, m, limit=LIMIT, substeps=SUBSTEPS)
+    assert together[2].sum() > 40
+    for n in range(40):
+        alone = advance_billiards(x[n : n + 1], v[n : n + 1], r[n], m[n], limit=LIMIT, substeps=SUBSTEPS)
+        for a, b in zip(together, alone, strict=True):
+            np.testing.assert_array_equal(a[n : n + 1], b)
+
+
 def crowd(rng, n, k):
     """Random states, with overlaps, balls at walls and fast ones: contacts of every kind."""
     return rng.uniform(0.5, LIMIT - 0.5, (n, k, 2)), rng.normal(0, 0.5, (n, k, 2))

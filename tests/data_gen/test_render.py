@@ -37,6 +37,14 @@ def test_bytes_equal_the_formula(rng, k, radius, limit, size, colors):
     np.testing.assert_array_equal(frames, formula(positions, radii, colors, limit, size))
 
 
+def test_radii_may_differ_between_frames(rng):
+    positions, radii = rng.uniform(-1, 11, (200, 5, 2)), rng.uniform(0.3, 2.0, (200, 5))
+    colors = RGB[[0, 3, 0, 4, 3]]
+    frames = draw_discs(positions, radii, colors, limit=10.0, size=32)
+    for n in range(0, 200, 10):
+        np.testing.assert_array_equal(frames[n], formula(positions[n : n + 1], radii[n], colors, 10.0, 32)[0])
+
+
 def test_x_points_right_and_y_down():
     frame = draw_discs(np.array([[8.0, 2.0]]), np.ones(1), RGB[:1], limit=10.0, size=20)
     rows, columns = np.nonzero(frame[..., 0])

@@ -2,11 +2,13 @@
 
 import json
 import shutil
+import zlib
 
 import h5py
 import numpy as np
 import pytest
 
+from data_gen.chunks import chunk_shape, pack
 from data_gen.errors import DataError
 from data_gen.schema import FIELDS, create_dataset, open_dataset, read_info
 
@@ -28,10 +30,17 @@ def arrays(rng):
     return {key: rng.integers(0, 2, shapes[key]).astype(field.dtype) for key, field in FIELDS.items()}
 
 
-def write(path, content, block=2):
+def write(path, content, block=2, prepare=lambda key, array: array):
     with create_dataset(path, 5, ATTRIBUTES) as writer:
         for start in range(0, 5, block):
-            writer.write(start, {key: array[start : start + block] for key, array in content.items()})
+            writer.write(
+                start, {key: prepare(key, array[start : start + block]) for key, array in content.items()}
+            )
+
+
+def packed(key, array):
+    """In chunks of two sequences, of which the last is not full."""
+    return pack(array, FIELDS[key].dtype, chunk_shape(FIELDS[key].axes, array.shape, sequences=2))
 
 
 def test_round_trip_in_blocks(tmp_path, rng):
@@ -46,6 +55,29 @@ def test_round_trip_in_blocks(tmp_path, rng):
     assert (info.sequences, info.length, info.height, info.width, info.num_objects) == (5, 20, 8, 6, 2)
     assert info.config == ATTRIBUTES["config"] and info.shape_names == ("disc", "square")
     assert (info.seed, info.dt, info.coord_limit, info.num_actions) == (3, 1.0, 10.0, 9)
+
+
+def test_packed_arrays_come_out_as_the_others(tmp_path, rng):
+    content = arrays(rng)
+    write(tmp_path / "plain.h5", content)
+    write(tmp_path / "packed.h5", content, prepare=packed)
+    with open_dataset(tmp_path / "plain.h5") as plain, open_dataset(tmp_path / "packed.h5") as file:
+        for key in plain:
+            np.testing.assert_array_equal(file[key][:], plain[key][:])
+            assert file[key].dtype == plain[key].dtype and file[key].compression == "gzip"
+        assert file["imgs"].chunks == plain["imgs"].chunks
+
+
+def test_runs_and_patterns_are_both_packed_small():
+    """Black with a few dots, and a background of one colour, whose bytes repeat by threes."""
+    black, coloured = np.zeros((2, 16, 32, 32, 3), np.uint8), np.zeros((2, 16, 32, 32, 3), np.uint8)
+    black[..., ::5, ::5, 0], coloured[...] = 200, (10, 120, 230)
+    for frames in (black, coloured):
+        content = pack(frames, np.uint8, (1, 16, 32, 32, 3)).chunks
+        assert sum(len(data) for _, data in content) < 0.03 * frames.nbytes
+        np.testing.assert_array_equal(
+            [np.frombuffer(zlib.decompress(data), np.uint8) for _, data in content], frames.reshape(2, -1)
+        )
 
 
 def test_frames_lie_in_chunks_of_sixteen(tmp_path, rng):

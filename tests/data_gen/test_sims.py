@@ -62,8 +62,9 @@ def test_shapes_and_types(simulator, run, settings):
     assert frames.dtype == np.uint8 and peopled.any() and frames[peopled].any(axis=(1, 2, 3)).all()
     assert masks is None or (masks.shape == frames.shape[:-1] and masks.max() <= k)
     for key, array in truth.items():
-        assert FIELDS[key].axes.startswith("n t k") and array.dtype == FIELDS[key].dtype
-        assert array.shape[:3] == (6, LENGTH, k)
+        sizes = {"n": 6, "t": LENGTH, "k": k, "2": 2, "3": 3}
+        assert array.shape == tuple(sizes[axis] for axis in FIELDS[key].axes.split())
+        assert array.dtype == FIELDS[key].dtype
 
 
 def test_steps_are_pure_and_sequences_independent(simulator, run):
@@ -79,6 +80,13 @@ def test_steps_are_pure_and_sequences_independent(simulator, run):
     np.testing.assert_array_equal(third.state.positions, first.state.positions[2:3])
     np.testing.assert_array_equal(third.rewards, first.rewards[2:3])
     assert first.rewards.dtype == np.float32 and first.dones.dtype == bool
+
+
+def test_blocks_do_not_depend_on_their_company(simulator):
+    split = Split(simulator, "train", 2 * BLOCK, 5, 8, seed=3)
+    together, alone = make_sequences(split, 0, 2 * BLOCK), make_sequences(split, BLOCK, 2 * BLOCK)
+    for key, array in together.items():
+        np.testing.assert_array_equal(alone[key], array[BLOCK:], err_msg=key)
 
 
 def test_same_seed_same_arrays(simulator):

@@ -1,0 +1,70 @@
+"""What worlds of particles under smooth forces share: a box with elastic walls, starts, integration."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from data_gen.amounts import Amount, bounds
+from data_gen.discs import DiscWorld
+from data_gen.errors import DataError, require_number
+from data_gen.leapfrog import advance_particles
+from data_gen.simulator import State, Step
+
+# Largest angle by which the fastest oscillation may advance in a substep: leapfrog is stable up to 2, and its
+# energy is off by up to angle^2 / 4 of itself.
+_LARGEST_ANGLE = 0.25
+
+
+@dataclass(frozen=True, kw_only=True)
+class ParticleWorld(DiscWorld):
+    """Particles, drawn as discs, that act on each other from afar and pass through each other.
+
+    speed: of every particle at the start, per frame, in a random direction.
+    """
+
+    num_balls: int = 5
+    radius: Amount = 0.6
+    substeps: int = 20
+    speed: float = 0.15
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_number("sim.speed", self.speed, minimum=0)
+        self.require_small_moves("sim.speed", self.speed, self.speed)
+
+    def force(self, state: State) -> Callable[[np.ndarray], np.ndarray]:
+        """The function from positions "2 k n" to forces "2 k n" in the sequences of `state`."""
+        raise NotImplementedError
+
+    def scatter(self, n: int, rng: np.random.Generator) -> State:
+        """Particles apart in the middle of the box, all at the same speed."""
+        positions, extra = self.place_in_middle(n, rng)
+        velocities = rng.standard_normal((n, self.num_balls, 2))
+        velocities *= self.speed / np.linalg.norm(velocities, axis=-1, keepdims=True)
+        return State(positions, velocities, extra)
+
+    def step(self, state: State, actions: np.ndarray | None = None) -> Step:
+        """One frame; nobody acts, nothing touches and there is no reward."""
+        positions, velocities = advance_particles(
+            state.positions,
+            state.velocities,
+            self.radii_of(state),
+            self.masses_of(state),
+            self.force(state),
+            limit=self.limit,
+            substeps=self.substeps,
+        )
+        n = len(positions)
+        nothing = np.zeros(n, np.float32), np.zeros(n, bool), np.zeros(n, np.int64)
+        return Step(State(positions, velocities, state.extra), *nothing)
+
+    def require_resolved(self, key: str, stiffness: float) -> None:
+        """Raise DataError if substeps are too long for forces that grow by `stiffness` per unit of length."""
+        lightest = bounds(self.mass, self.num_balls)[0].min()
+        enough = int(np.ceil(np.sqrt(stiffness / lightest) / _LARGEST_ANGLE))
+        if self.substeps < enough:
+            raise DataError(
+                f"{key}={getattr(self, key.removeprefix('sim.'))}: too strong for "
+                f"sim.substeps={self.substeps}; take at least sim.substeps={enough}"
+            )
