@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from hydra import compose, initialize_config_dir
 from hydra.errors import HydraException
@@ -26,23 +26,37 @@ _PATHS = ("data", "out")  # taken literally, with whatever characters a file nam
 Options = TypeVar("Options")
 
 
-def read_options(kind: type[Options], command: str, overrides: list[str], call: str = "") -> Options:
-    """configs/COMMAND.yaml with key=value overrides, as a dataclass `kind`, which checks its values.
+def read_options(kind: type[Options], command: str, overrides: list[str]) -> Options:
+    """The yaml of a command with key=value overrides, as a dataclass `kind`, which checks its values.
 
-    call: the words after `python -m data_gen` that lead to the help. Raises DataError for unknown keys.
+    Raises DataError for unknown keys.
     """
-    remedy = f"python -m data_gen {call}{' ' if call else ''}--help lists"
-    try:
-        with initialize_config_dir(str(CONFIGS), version_base="1.3"):
-            config = OmegaConf.to_container(compose(command, overrides), resolve=True)
-    except (HydraException, OmegaConfBaseException) as error:
-        problem = str(error).strip().splitlines()[0].rstrip(".")
-        raise DataError(f"{problem}; {remedy} the options") from None
+    config = compose_config(command, overrides)
     known = [field.name for field in fields(kind)]
     for key in config:
         if key not in known:
-            raise DataError(f"{key}: unknown option; {remedy} them")
+            raise DataError(f"{key}: unknown option; {_remedy(command)} them")
     return kind(**config)
+
+
+def compose_config(command: str, overrides: list[str]) -> dict[str, Any]:
+    """The yaml of a command with overrides, as plain data; raises DataError where they do not fit."""
+    try:
+        with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+            config = OmegaConf.to_container(compose(yaml_of(command).stem, overrides), resolve=True)
+    except (HydraException, OmegaConfBaseException) as error:
+        problem = str(error).strip().splitlines()[0].rstrip(".")
+        raise DataError(f"{problem}; {_remedy(command)} the options") from None
+    return config
+
+
+def yaml_of(command: str) -> Path:
+    """The file with the options of a command; data_ keeps them apart from the commands of seqvae."""
+    return CONFIGS / ("generate.yaml" if command == "generate" else f"data_{command}.yaml")
+
+
+def _remedy(command: str) -> str:
+    return f"python -m data_gen {command} --help lists"
 
 
 def quoted(overrides: list[str]) -> list[str]:

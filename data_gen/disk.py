@@ -45,7 +45,8 @@ class PatientFile(io.FileIO):
 def whole(path: Path) -> Iterator[Path]:
     """A temporary name beside `path`, with its suffix, which says the format; renamed to `path` on success.
 
-    Makes the folder. Raises DataError where the place cannot be written to; nothing is left behind then.
+    Makes the folder. Raises DataError where the system cannot write there. After an exception nothing is
+    left behind.
     """
     temporary = path.with_name(f".tmp-{os.getpid()}-{path.name}")
     try:
@@ -53,8 +54,9 @@ def whole(path: Path) -> Iterator[Path]:
         yield temporary
         os.replace(temporary, path)
     except OSError as error:
-        reason = os.strerror(error.errno) if error.errno else str(error).splitlines()[0]
-        raise DataError(f"{path}: cannot be written ({reason}); choose another place") from None
+        if error.errno is None:  # of HDF5 or ffmpeg, which tell it in their own words
+            raise
+        raise DataError(f"{path}: cannot be written ({error.strerror}); choose another place") from None
     finally:
         with suppress(OSError):
             temporary.unlink()

@@ -1,6 +1,7 @@
 """Writes videos and images, whole or not at all."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -38,7 +39,7 @@ def write_video(path: str | Path, frames: Sequence[np.ndarray], fps: int = FPS) 
     # moviepy writes the frames at 0, 1/fps, ... below int(duration * fps). Without the half frame that
     # product can round down to one frame less (61 frames at 7 a second).
     clip = VideoClip(at, duration=(length + 0.5) / fps)
-    with whole(path) as temporary:
+    with _told_by_ffmpeg(path), whole(path) as temporary:
         if path.suffix == ".gif":
             clip.write_gif(str(temporary), fps=fps, logger=None)
         else:
@@ -54,6 +55,16 @@ def write_png(path: str | Path, image: np.ndarray) -> None:
     """Write one RGB image, uint8 "h w 3". Raises DataError where it cannot be written."""
     with whole(Path(path)) as temporary:
         Image.fromarray(image).save(temporary)
+
+
+@contextmanager
+def _told_by_ffmpeg(path: Path) -> Iterator[None]:
+    """Turn the error in which moviepy passes on all that ffmpeg said into one line."""
+    try:
+        yield
+    except OSError as error:
+        said = str(error).strip().splitlines() or ["without a word"]
+        raise DataError(f"{path}: ffmpeg cannot write it ({said[-1].strip()})") from None
 
 
 def _even(frame: np.ndarray) -> np.ndarray:
