@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from data_gen.card import write_card
 from data_gen.command import quoted, read_options, run, yaml_of
 from data_gen.errors import DataError, require_choice, require_flags, require_words
 from data_gen.formats import EXPORTS, Source, files_in, format_module
@@ -48,6 +49,7 @@ def import_data(options: Options, stop: threading.Event | None = None) -> list[P
         print(*source.notes, sep="\n", end="\n" if source.notes else "")
         info = read_info(path)
         print(f"{path}: {info.sequences} sequences of {info.length} frames, {info.width}x{info.height}")
+    write_card(Path(options.out))
     return written
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from data_gen.blocks import SPLITS, Split
+from data_gen.card import CARD, write_card
 from data_gen.command import CONFIGS, read_options, run
 from data_gen.errors import DataError, require_number
 from data_gen.schema import read_info
@@ -97,6 +98,8 @@ def generate(settings: Settings, stop: threading.Event | None = None) -> None:
             f"{path}: {split.sequences} sequences of {split.length} frames, "
             f"{split.image_size}x{split.image_size}, in {time.perf_counter() - began:.1f} s"
         )
+    if wanted or not (folder / CARD).exists():
+        write_card(folder)
 
 
 def _require_same(path: Path, wanted: dict[str, Any]) -> None:
