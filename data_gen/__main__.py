@@ -7,6 +7,7 @@ COMMANDS = {
     "generate": ("data_gen.generate", "main"),
     "import": ("data_gen.convert", "import_main"),
     "export": ("data_gen.convert", "export_main"),
+    "preview": ("data_gen.preview", "main"),
 }
 
 

@@ -301,7 +301,7 @@ def test_paths_may_hold_any_character(tmp_path, rng):
 
 def test_commands_are_told(capsys):
     assert main(["fish"]) == 2
-    assert "no command fish; known: generate, import, export" in capsys.readouterr().err
-    for command in ("import", "export"):
+    assert "no command fish; known: generate, import, export, preview" in capsys.readouterr().err
+    for command in ("import", "export", "preview"):
         assert main([command, "--help"]) == 0
         assert f"python -m data_gen {command}" in capsys.readouterr().out
