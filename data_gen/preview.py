@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data_gen.command import CONFIGS, quoted, read_options, run
+from data_gen.command import quoted, read_options, run, yaml_of
 from data_gen.disk import whole
 from data_gen.errors import require_number, require_words
 from data_gen.media.drawing import colour_masks, contact_sheet, draw_trails, upscale, zoom
@@ -21,7 +21,7 @@ _GAP, _GREY = 2, 96  # between two pictures of the video
 
 @dataclass(frozen=True)
 class PreviewOptions:
-    """configs/preview.yaml, composed and checked."""
+    """configs/data_preview.yaml, composed and checked."""
 
     data: str
     out: str | None = None
@@ -162,6 +162,6 @@ def plot(path: Path, found: Statistics, info: DatasetInfo) -> None:
 def main(arguments: list[str]) -> int:
     """The command line of preview; returns the exit code."""
     if {"-h", "--help"} & set(arguments):
-        print((CONFIGS / "preview.yaml").read_text(), end="")
+        print(yaml_of("preview").read_text(), end="")
         return 0
     return run(lambda stop: preview(read_options(PreviewOptions, "preview", quoted(arguments))))
