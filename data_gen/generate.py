@@ -124,7 +124,8 @@ def _simulators() -> list[str]:
 def _help() -> str:
     return (
         "usage: python -m data_gen [sim=NAME] [key=value ...]\n\n"
-        f"Makes train.h5, val.h5 and test.h5 of a simulator: {', '.join(_simulators())}.\n\n"
+        f"Makes train.h5, val.h5 and test.h5 of a simulator: {', '.join(_simulators())}.\n"
+        "Other commands: import, export, preview; python -m data_gen COMMAND --help lists their options.\n\n"
         f"{(CONFIGS / 'generate.yaml').read_text()}"
     )
 
