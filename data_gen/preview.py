@@ -9,7 +9,7 @@ import numpy as np
 from data_gen.command import quoted, read_options, run, yaml_of
 from data_gen.disk import whole
 from data_gen.errors import require_number, require_words
-from data_gen.media.drawing import colour_masks, contact_sheet, draw_trails, upscale, zoom
+from data_gen.media.drawing import contact_sheet, draw_trails, paint_masks, upscale, zoom
 from data_gen.media.writing import write_png, write_video
 from data_gen.schema import DatasetInfo, open_dataset, read_info
 from data_gen.statistics import Statistics, statistics
@@ -58,7 +58,7 @@ class Scenes:
         if self.masks is None:
             known = frame // 3
         else:
-            known = upscale(colour_masks(self.masks[n, t]), factor)
+            known = upscale(paint_masks(self.masks[n, t]), factor)
         if self.positions is not None:
             path = self.positions[n, max(0, t - _TRAIL) : t + 1]
             known = draw_trails(known if self.masks is None else known // 2, path)
