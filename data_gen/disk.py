@@ -1,6 +1,12 @@
-"""A file under HDF5 that survives a full disk."""
+"""Files that appear whole or not at all, and one under HDF5 that survives a full disk."""
 
 import io
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from data_gen.errors import DataError
 
 
 class PatientFile(io.FileIO):
@@ -33,3 +39,24 @@ class PatientFile(io.FileIO):
             except OSError as error:
                 self.error = error
         return size or 0
+
+
+@contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """A temporary name beside `path`, with its suffix, which says the format; renamed to `path` on success.
+
+    Makes the folder. Raises DataError where the system cannot write there. After an exception nothing is
+    left behind.
+    """
+    temporary = path.with_name(f".tmp-{os.getpid()}-{path.name}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        os.replace(temporary, path)
+    except OSError as error:
+        if error.errno is None:  # of HDF5 or ffmpeg, which tell it in their own words
+            raise
+        raise DataError(f"{path}: cannot be written ({error.strerror}); choose another place") from None
+    finally:
+        with suppress(OSError):
+            temporary.unlink()

@@ -1,4 +1,4 @@
-"""The one exception that bad input raises in data_gen, and the check of a number."""
+"""The one exception that bad input raises in data_gen, and checks of options."""
 
 from numbers import Integral, Real
 
@@ -50,3 +50,26 @@ def require_range(
     if value[0] > value[1]:
         raise DataError(f"{key}={list(value)}: the lowest comes first")
     return tuple(value)
+
+
+def require_words(options: object, *keys: str) -> None:
+    """Raise DataError unless each of the attributes is a text that says something."""
+    for key in keys:
+        value = getattr(options, key)
+        if value in (None, "???", ""):
+            raise DataError(f"{key}: is missing; say {key}=...")
+        if not isinstance(value, str):
+            raise DataError(f"{key}={value}: must be a word")
+
+
+def require_choice(key: str, value: object, choices: tuple[str, ...]) -> None:
+    """Raise DataError unless the value is one of the choices."""
+    if value not in choices:
+        raise DataError(f"{key}={value}: must be one of {', '.join(choices)}")
+
+
+def require_flags(options: object, *keys: str) -> None:
+    """Raise DataError unless each of the attributes is true or false."""
+    for key in keys:
+        if not isinstance(getattr(options, key), bool):
+            raise DataError(f"{key}={getattr(options, key)}: must be true or false")

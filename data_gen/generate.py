@@ -1,29 +1,18 @@
 """`python -m data_gen sim=billiards`: make train.h5, val.h5 and test.h5 of a simulator."""
 
-import signal
-import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hydra import compose, initialize_config_dir
-from hydra.errors import HydraException
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-
 from data_gen.blocks import SPLITS, Split
+from data_gen.card import CARD, write_card
+from data_gen.command import CONFIGS, read_options, run
 from data_gen.errors import DataError, require_number
 from data_gen.schema import read_info
 from data_gen.simulator import build_simulator
 from data_gen.splits import describe, write_split
-
-_PACKAGE = Path(__file__).resolve().parent
-# inside the package when installed from a wheel, beside it in a checkout
-CONFIGS = next(p for p in (_PACKAGE / "configs", _PACKAGE.parent / "configs") if p.is_dir())
 
 _RANGES = {
     "train": (0, 10**9),
@@ -33,8 +22,6 @@ _RANGES = {
     "image_size": (1, 4096),
     "seed": (0, 2**63 - 1),
 }
-
-_INTERRUPTED = 130  # what a shell reports for a process stopped by Ctrl-C
 
 
 @dataclass(frozen=True)
@@ -75,17 +62,7 @@ def read_settings(overrides: list[str]) -> Settings:
         choice = override.removeprefix("sim=")
         if choice != override and choice not in _simulators():
             raise DataError(f"{override}: there is no such simulator; choose from {', '.join(_simulators())}")
-    try:
-        with initialize_config_dir(str(CONFIGS), version_base="1.3"):
-            config = OmegaConf.to_container(compose("generate", overrides), resolve=True)
-    except (HydraException, OmegaConfBaseException) as error:
-        problem = str(error).strip().splitlines()[0].rstrip(".")
-        raise DataError(f"{problem}; python -m data_gen --help lists the options") from None
-    known = [field.name for field in fields(Settings)]
-    for key in config:
-        if key not in known:
-            raise DataError(f"{key}: unknown option; python -m data_gen --help lists them")
-    return Settings(**config)
+    return read_options(Settings, "generate", overrides)
 
 
 def generate(settings: Settings, stop: threading.Event | None = None) -> None:
@@ -121,6 +98,8 @@ def generate(settings: Settings, stop: threading.Event | None = None) -> None:
             f"{path}: {split.sequences} sequences of {split.length} frames, "
             f"{split.image_size}x{split.image_size}, in {time.perf_counter() - began:.1f} s"
         )
+    if wanted or not (folder / CARD).exists():
+        write_card(folder)
 
 
 def _require_same(path: Path, wanted: dict[str, Any]) -> None:
@@ -145,30 +124,10 @@ def _simulators() -> list[str]:
 def _help() -> str:
     return (
         "usage: python -m data_gen [sim=NAME] [key=value ...]\n\n"
-        f"Makes train.h5, val.h5 and test.h5 of a simulator: {', '.join(_simulators())}.\n\n"
+        f"Makes train.h5, val.h5 and test.h5 of a simulator: {', '.join(_simulators())}.\n"
+        "Other commands: import, export, preview; python -m data_gen COMMAND --help lists their options.\n\n"
         f"{(CONFIGS / 'generate.yaml').read_text()}"
     )
-
-
-@contextmanager
-def _interrupts_noted() -> Iterator[threading.Event]:
-    """Inside, Ctrl-C and SIGTERM set an event, which is looked at between blocks; a second one raises.
-
-    An exception out of a signal handler is lost where it hits a destructor, and h5py has many.
-    """
-    stop = threading.Event()
-
-    def note(*_: object) -> None:
-        if stop.is_set():
-            raise KeyboardInterrupt
-        stop.set()
-
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def main(arguments: list[str]) -> int:
@@ -176,16 +135,4 @@ def main(arguments: list[str]) -> int:
     if {"-h", "--help"} & set(arguments):
         print(_help())
         return 0
-    try:
-        with _interrupts_noted() as stop:
-            generate(read_settings(arguments), stop)
-    except DataError as error:
-        print(f"data_gen: {error}", file=sys.stderr)
-        return 2
-    except MemoryError:
-        print("data_gen: too little memory; take a smaller image_size or length", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("data_gen: interrupted; the unfinished file is removed, finished ones stay", file=sys.stderr)
-        return _INTERRUPTED
-    return 0
+    return run(lambda stop: generate(read_settings(arguments), stop))

@@ -1,21 +1,16 @@
 """Whole sequences for rollouts and scores: from datasets, NumPy files and videos."""
 
-import zipfile
-from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice, repeat
+from itertools import chain, islice
 from pathlib import Path
 
-import imageio_ffmpeg
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
-from PIL import Image, ImageSequence
 
+from data_gen.media.reading import VIDEOS, fit, read_npz, read_video
 from data_gen.schema import open_dataset, read_info
 from seqvae.data.errors import reading
 from seqvae.types import UserError
-
-VIDEOS = (".mp4", ".gif", ".avi", ".mov", ".mkv", ".webm")
 
 
 @dataclass(frozen=True)
@@ -111,75 +106,23 @@ def _from_dataset(path: Path, index: int | None, time: slice) -> Sequences:
 
 
 def _from_npz(path: Path, index: int | None, time: slice) -> Sequences:
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            if "frames" not in arrays:
-                held = ", ".join(arrays) or "nothing"
-                raise UserError(f"{path}: holds {held}, but no key frames (uint8, n t h w 3 or t h w 3)")
-            frames = arrays["frames"]
-    except (OSError, EOFError, zipfile.BadZipFile) as error:
-        raise UserError(f"{path}: cannot be read ({error}); write it again with numpy.savez") from None
-    except ValueError as error:
-        if isinstance(error, UserError):
-            raise
-        raise UserError(f"{path}: frames must be a plain array of uint8") from None
-    if frames.ndim == 4:
-        frames = frames[None]
-    if frames.ndim != 5 or frames.shape[-1] != 3 or frames.dtype != np.uint8 or not frames.size:
-        raise UserError(
-            f"{path}: frames has shape {frames.shape} and type {frames.dtype}; "
-            "must be uint8 of shape (n, t, h, w, 3) or (t, h, w, 3)"
-        )
+    with reading(path):
+        frames = read_npz(path)
     return Sequences(name=str(path), frames=frames[_select(path, len(frames), index), time])
 
 
 def _from_video(path: Path, image_size: tuple[int, int] | None, max_frames: int | None) -> Sequences:
-    frames = []
-    try:
-        for frame in islice(_decode(path), max_frames):
-            size = frame.shape[:2]
-            frames.append(frame if image_size is None else _fit(frame, image_size))
-    except (OSError, EOFError, RuntimeError):
-        frames = []
-    if not frames:
-        raise UserError(f"{path}: is no video that ffmpeg can read; convert it to .mp4")
-    notes = ()
+    with reading(path):
+        found = read_video(path)
+        first = next(found)
+        frames = [
+            frame if image_size is None else fit(frame, image_size)
+            for frame in islice(chain([first], found), max_frames)
+        ]
+    size, notes = first.shape[:2], ()
     if image_size is not None and size != tuple(image_size):
         notes = (f"{path}: frames of {_size(size)} cropped to the middle and resized to {_size(image_size)}",)
     return Sequences(name=str(path), frames=np.stack(frames)[None], notes=notes)
-
-
-def _decode(path: Path) -> Iterator[np.ndarray]:
-    """Every frame "h w 3" of a video once, whatever its times say."""
-    if path.suffix.lower() == ".gif":
-        yield from _decode_gif(path)
-        return
-    # Passed through: ffmpeg and moviepy otherwise fill and drop frames to keep to a rate.
-    reader = imageio_ffmpeg.read_frames(str(path), output_params=["-fps_mode", "passthrough"])
-    width, height = next(reader)["size"]
-    for data in reader:
-        yield np.frombuffer(data, np.uint8).reshape(height, width, 3)
-
-
-def _decode_gif(path: Path) -> Iterator[np.ndarray]:
-    """The frames of a GIF, in which equal ones in a row are stored as one that is shown for longer."""
-    with Image.open(path) as gif:
-        shown = [frame.info.get("duration", 0) for frame in ImageSequence.Iterator(gif)]
-        shortest = max(min(shown), 1)
-        for frame, duration in zip(ImageSequence.Iterator(gif), shown, strict=True):
-            image = np.asarray(frame.convert("RGB"))
-            yield from repeat(image, max(round(duration / shortest), 1))
-
-
-def _fit(frame: np.ndarray, image_size: tuple[int, int]) -> np.ndarray:
-    """The middle of a frame "h w 3", as large as the wanted shape allows, averaged down to it."""
-    (height, width), (wanted_height, wanted_width) = frame.shape[:2], image_size
-    scale = min(height / wanted_height, width / wanted_width)
-    crop_height, crop_width = scale * wanted_height, scale * wanted_width
-    left, top = (width - crop_width) / 2, (height - crop_height) / 2
-    image = Image.fromarray(frame)
-    box = (left, top, left + crop_width, top + crop_height)
-    return np.asarray(image.resize((wanted_width, wanted_height), Image.Resampling.BOX, box=box))
 
 
 def _select(path: Path, sequences: int, index: int | None) -> slice:

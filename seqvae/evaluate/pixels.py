@@ -31,8 +31,8 @@ class PixelErrors:
         self, predicted: Float[np.ndarray, "n t h w _"], frames: UInt8[np.ndarray, "n t h w c"]
     ) -> dict[str, Float[np.ndarray, "n _"]]:
         """Row -> errors. predicted: what the model makes of the same frames, from frame 1 on."""
-        truth = self.reduce(frames / np.float32(255))
-        model = self.reduce(predicted)
+        truth, model = self.reduce(frames / np.float32(255)), self.reduce(predicted)
+        truth, model = np.broadcast_arrays(truth, model)  # where only one of them is grey
         later = slice(self.context, None)
         rows = {"model": metrics.pixel_mse(model[:, self.first - 1 :], truth[:, self.first - 1 :])}
         if predicted.shape[1] > self.context:

@@ -1,17 +1,8 @@
 """Pictures for people: video files, side-by-side panels, boxes and trails, contact sheets."""
 
-from seqvae.video.drawing import (
-    Comparison,
-    Rows,
-    as_rgb,
-    contact_sheet,
-    draw_boxes,
-    draw_trails,
-    paint_masks,
-    upscale,
-    zoom,
-)
-from seqvae.video.files import FPS, write_png, write_video
+from data_gen.media.drawing import contact_sheet, draw_trails, paint_masks, upscale, zoom
+from data_gen.media.writing import FPS, write_png, write_video
+from seqvae.video.drawing import Comparison, Rows, as_rgb, draw_boxes
 
 __all__ = [
     "FPS",

@@ -1,29 +1,18 @@
-"""Draws on frames: boxes, trails, captions, panels. Frames are uint8 RGB, positions in half-widths."""
+"""Draws on frames: boxes, captions, panels. Frames are uint8 RGB, positions in half-widths."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
 
 import numpy as np
-from einops import rearrange, repeat
+from einops import repeat
 from jaxtyping import Float, UInt8
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
-# One colour a slot, far apart also for colour-blind eyes (after Okabe and Ito), on black and on white.
-COLOURS = ((230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (204, 121, 167), (213, 94, 0))
+from data_gen.media.drawing import COLOURS, INK, PAPER, draw_trails, font, to_pixels, upscale, zoom
+
 CAPTION, GAP = 18, 4  # pixels
-PAPER, INK, PREDICTED = (32, 32, 32), (220, 220, 220), (255, 170, 60)
-
-
-def zoom(height: int, target: int = 224) -> int:
-    """The integer factor that brings a frame's height closest to `target` pixels from below; at least 1."""
-    return max(1, target // height)
-
-
-def upscale(image: UInt8[np.ndarray, "*t h w 3"], factor: int) -> UInt8[np.ndarray, "*t H W 3"]:
-    """Every pixel as a square of factor x factor pixels."""
-    return image.repeat(factor, axis=-3).repeat(factor, axis=-2)
+PREDICTED = (255, 170, 60)
 
 
 def draw_boxes(
@@ -37,7 +26,7 @@ def draw_boxes(
     """
     picture = Image.fromarray(image)
     pen = ImageDraw.Draw(picture)
-    points = _pixels(centres, image.shape)
+    points = to_pixels(centres, image.shape)
     reach = np.array([image.shape[1], image.shape[0]]) / 2
     for slot, (x, y) in enumerate(points):
         colour = COLOURS[slot % len(COLOURS)]
@@ -49,20 +38,6 @@ def draw_boxes(
             pen.line([(x, y - dy), (x, y + dy)], fill=colour)
         else:
             pen.rectangle([x - dx, y - dy, x + dx, y + dy], outline=colour)
-    return np.asarray(picture)
-
-
-def draw_trails(
-    image: UInt8[np.ndarray, "h w 3"], path: Float[np.ndarray, "t k 2"]
-) -> UInt8[np.ndarray, "h w 3"]:
-    """The image with the way that each slot has come, oldest first; gaps where it is not finite."""
-    picture = Image.fromarray(image)
-    pen = ImageDraw.Draw(picture)
-    points = _pixels(path, image.shape)
-    for slot in range(path.shape[1]):
-        for start, end in zip(points[:-1, slot], points[1:, slot], strict=True):
-            if np.isfinite([*start, *end]).all():
-                pen.line([*start, *end], fill=COLOURS[slot % len(COLOURS)])
     return np.asarray(picture)
 
 
@@ -124,7 +99,7 @@ class Comparison(Sequence):
             sheet.paste(Image.fromarray(panel), (left, CAPTION))
             is_model = title == "model"
             text = f"{title}: {state}" if is_model else title
-            pen.text((left + 3, 2), text, fill=PREDICTED if is_model and predicted else INK, font=_font())
+            pen.text((left + 3, 2), text, fill=PREDICTED if is_model and predicted else INK, font=font())
         return np.asarray(sheet)
 
 
@@ -141,21 +116,9 @@ class Rows(Sequence):
         return np.concatenate([video[t] for video in self.videos])
 
 
-def contact_sheet(clips: UInt8[np.ndarray, "n t h w 3"]) -> UInt8[np.ndarray, "H W 3"]:
-    """One image of many frames: a row a sequence, time to the right, one pixel of grey between them."""
-    factor = max(1, zoom(clips.shape[2], 64))
-    big = np.pad(upscale(clips, factor), ((0, 0), (0, 0), (0, 1), (0, 1), (0, 0)), constant_values=96)
-    return rearrange(big, "n t h w c -> (n h) (t w) c")
-
-
 def as_rgb(frames: UInt8[np.ndarray, "*t h w c"]) -> UInt8[np.ndarray, "*t h w 3"]:
     """Grey frames with their one channel three times; RGB frames as they are."""
     return repeat(frames, "... 1 -> ... c", c=3) if frames.shape[-1] == 1 else frames
-
-
-def paint_masks(masks: UInt8[np.ndarray, "*t h w"]) -> UInt8[np.ndarray, "*t h w 3"]:
-    """Masks (0 background, k + 1 object k) in the colours of slots, on black."""
-    return np.array(((0, 0, 0), *COLOURS), np.uint8)[np.where(masks == 0, 0, (masks - 1) % len(COLOURS) + 1)]
 
 
 def _difference(model: np.ndarray, truth: np.ndarray) -> np.ndarray:
@@ -163,14 +126,3 @@ def _difference(model: np.ndarray, truth: np.ndarray) -> np.ndarray:
     if model.shape[-1] == 1:
         truth = np.minimum(truth.sum(-1, keepdims=True), 255)
     return np.abs(model - truth).astype(np.uint8)
-
-
-def _pixels(points: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """Half-widths to pixel coordinates (x, y): -1 is the left edge of the first pixel."""
-    height, width, _ = shape
-    return (points + 1) / 2 * np.array([width, height]) - 0.5
-
-
-@lru_cache(maxsize=1)
-def _font() -> ImageFont.FreeTypeFont:
-    return ImageFont.load_default(12)

@@ -39,7 +39,7 @@ def test_defaults_are_those_of_the_protocol():
 
 def test_writes_three_files_with_everything_in_them(tmp_path, capsys):
     assert run(tmp_path) == 0
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["test.h5", "train.h5", "val.h5"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["README.md", "test.h5", "train.h5", "val.h5"]
     info = read_info(tmp_path / "train.h5")
     assert (info.sequences, info.length, info.height, info.simulator) == (3, 5, 8, "billiards")
     assert info.config["simulator"]["radius"] == 1.2 and info.coord_limit == 10.0 and info.num_actions == 0
@@ -50,7 +50,7 @@ def test_writes_three_files_with_everything_in_them(tmp_path, capsys):
 
 def test_a_size_of_zero_makes_no_file(tmp_path):
     assert run(tmp_path, "val=0", "test=0") == 0
-    assert [p.name for p in tmp_path.iterdir()] == ["train.h5"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["README.md", "train.h5"]
 
 
 def test_files_are_left_alone_unless_told(tmp_path, capsys):

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageSequence
 
-from seqvae.types import UserError
-from seqvae.video import write_png, write_video
+from data_gen.errors import DataError
+from data_gen.media.writing import write_png, write_video
 
 BITS, SQUARE = 8, 16
 
@@ -73,7 +73,7 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
 
 
 def test_other_formats_are_refused(tmp_path):
-    with pytest.raises(UserError, match=r"a\.avi: videos are written as \.mp4 or \.gif"):
+    with pytest.raises(DataError, match=r"a\.avi: videos are written as \.mp4 or \.gif"):
         write_video(tmp_path / "a.avi", [numbered(0)])
     with pytest.raises(ValueError, match="at least one frame"):
         write_video(tmp_path / "a.mp4", [])

@@ -1,0 +1,193 @@
+"""Pickles of NumPy arrays, read without running anything that stands in them, and written array by array.
+
+A pickle is a program: it may call any function it can name. Here it can name only stand-ins for what rebuilds
+NumPy arrays, under the module paths of any NumPy version. They record bytes, type and shape; the arrays are
+made by us, of plain numbers alone, and share the memory of the bytes read.
+"""
+
+import pickle
+import re
+import struct
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from data_gen.errors import DataError
+
+_BYTE_ORDER = {"<": "<", ">": ">", "=": "=", "|": "|"}
+
+
+def read_pickle(path: Path) -> Any:
+    """What a pickle of arrays, numbers, texts and plain containers holds.
+
+    Raises DataError for a pickle that names anything else, by that name, and for one that is damaged.
+    """
+    try:
+        with path.open("rb") as file:
+            return _plain(_Refusing(file, path).load())
+    except DataError:
+        raise
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror})") from None
+    except MemoryError:
+        raise DataError(f"{path}: does not fit into memory; import parts of it") from None
+    except Exception as error:  # a damaged pickle can make the unpickler raise almost anything
+        problem = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise DataError(f"{path}: is no whole pickle ({problem}); copy it again") from None
+
+
+class _StandIn:
+    """Stands for something of NumPy's that a pickle may name; takes no state unless a subclass does."""
+
+    __slots__ = ()
+
+    def __setstate__(self, state: object) -> None:
+        raise ValueError("an object is given a state that it does not have")
+
+
+class _NDArray(_StandIn):
+    """numpy.ndarray: never called, only handed to _Array."""
+
+    def __init__(self, *_: object) -> None:
+        raise ValueError("arrays come by way of _reconstruct")
+
+
+class _DType(_StandIn):
+    """numpy.dtype: numbers only, so that no byte is ever taken for an address."""
+
+    __slots__ = ("dtype",)
+
+    def __init__(self, code: str, align: bool = False, copy: bool = True) -> None:
+        if not re.fullmatch(r"[biuf][1248]", code):
+            raise ValueError(f"arrays of type {code!r} are refused, only numbers are read")
+        self.dtype = np.dtype(code)
+
+    def __setstate__(self, state: tuple) -> None:
+        self.dtype = self.dtype.newbyteorder(_BYTE_ORDER[state[1]])
+
+
+class _Array(_StandIn):
+    """numpy's _reconstruct, which makes an array that its state then fills."""
+
+    __slots__ = ("array",)
+
+    def __init__(self, kind: type, shape: tuple, code: bytes) -> None:
+        if kind is not _NDArray:
+            raise ValueError("only plain arrays are read")
+
+    def __setstate__(self, state: tuple) -> None:
+        _, shape, dtype, fortran, data = state
+        self.array = _filled(data, dtype, shape, "F" if fortran else "C")
+
+
+class _FromBuffer(_StandIn):
+    """numpy's _frombuffer, which pickles of protocol 5 call."""
+
+    __slots__ = ("array",)
+
+    def __init__(self, data: bytes, dtype: _DType, shape: tuple, order: str) -> None:
+        self.array = _filled(data, dtype, shape, order)
+
+
+class _Scalar(_StandIn):
+    """numpy's scalar: one number."""
+
+    __slots__ = ("array",)
+
+    def __init__(self, dtype: _DType, data: bytes) -> None:
+        self.array = _filled(data, dtype, (), "C")[()]
+
+
+class _Latin1(_StandIn):
+    """_codecs.encode, by which protocols before 3 tell bytes: of latin-1 only."""
+
+    def __new__(cls, text: str, encoding: str) -> bytes:
+        if encoding != "latin1":
+            raise ValueError(f"the encoding {encoding!r} is refused")
+        return text.encode("latin1")
+
+
+class _NoBytes(_StandIn):
+    """bytes, by which protocols before 3 tell those of an empty array."""
+
+    def __new__(cls) -> bytes:
+        return b""
+
+
+_ADMITTED = {
+    ("numpy", "ndarray"): _NDArray,
+    ("numpy", "dtype"): _DType,
+    ("_codecs", "encode"): _Latin1,
+    ("__builtin__", "bytes"): _NoBytes,
+}
+for _core in ("numpy.core", "numpy._core"):  # before and since NumPy 2
+    _ADMITTED[f"{_core}.multiarray", "_reconstruct"] = _Array
+    _ADMITTED[f"{_core}.multiarray", "scalar"] = _Scalar
+    _ADMITTED[f"{_core}.numeric", "_frombuffer"] = _FromBuffer
+
+
+class _Refusing(pickle.Unpickler):
+    def __init__(self, file: BinaryIO, path: Path) -> None:
+        super().__init__(file)
+        self.path = path
+
+    def find_class(self, module: str, name: str) -> type:
+        try:
+            return _ADMITTED[module, name]
+        except KeyError:
+            raise DataError(
+                f"{self.path}: names {ascii(f'{module}.{name}')}, which is refused: a pickle can run "
+                "code, and only NumPy arrays and plain containers are read"
+            ) from None
+
+
+def _filled(data: bytes, dtype: _DType, shape: tuple, order: str) -> np.ndarray:
+    if not isinstance(data, (bytes, bytearray)) or not isinstance(dtype, _DType):
+        raise ValueError("an array of Python objects is refused")
+    if any(not isinstance(size, int) or size < 0 for size in shape):
+        raise ValueError(f"an array has the shape {shape}")
+    return np.frombuffer(data, dtype.dtype).reshape(shape, order=order)
+
+
+def _plain(value: Any) -> Any:
+    """Stand-ins as the arrays that they recorded, also inside dicts, lists and tuples."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(_plain(item) for item in value)
+    return value.array if isinstance(value, (_Array, _FromBuffer, _Scalar)) else value
+
+
+class PickleWriter:
+    """Writes a dict as a pickle, piece by piece: its arrays never stand in memory whole.
+
+    Any Python from 3.4 and any NumPy can load it.
+    """
+
+    def __init__(self, file: BinaryIO, plain: dict[str, Any]) -> None:
+        """plain: what is no array, by name."""
+        self._file = file
+        file.write(pickle.PROTO + b"\4" + _fragment(plain))
+
+    def array(self, name: str, shape: tuple[int, ...], blocks: Iterable[np.ndarray]) -> None:
+        """Add an array of float64 under `name`, from blocks that follow each other along its first axis."""
+        begin = b"cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\n"
+        begin += _fragment((0,)) + _fragment(b"b") + pickle.TUPLE3 + pickle.REDUCE
+        dtype = np.dtype("<f8")
+        state = pickle.MARK + b"".join(map(_fragment, (1, shape, dtype, False)))
+        size = struct.pack("<Q", int(np.prod(shape, dtype=np.int64)) * dtype.itemsize)
+        self._file.write(_fragment(name) + begin + state + pickle.BINBYTES8 + size)
+        for block in blocks:
+            self._file.write(np.ascontiguousarray(block, dtype).data)
+        self._file.write(pickle.TUPLE + pickle.BUILD + pickle.SETITEM)
+
+    def close(self) -> None:
+        """End the pickle; the file stays open."""
+        self._file.write(pickle.STOP)
+
+
+def _fragment(value: Any) -> bytes:
+    """The part of a pickle that puts a value on the stack; protocol 3, for it knows no frames to fit into."""
+    return pickle.dumps(value, protocol=3)[2:-1]

@@ -1,0 +1,61 @@
+"""Small datasets for the tests of formats: of our simulators, and written by hand as others write them."""
+
+import h5py
+import numpy as np
+
+from data_gen.blocks import Split, make_sequences
+from data_gen.schema import create_dataset
+from data_gen.sims.avoidance import Avoidance
+from data_gen.sims.billiards import Billiards
+from data_gen.sims.gravity import Gravity
+
+WORLDS = {"billiards": Billiards(), "gravity": Gravity(), "avoidance": Avoidance()}
+
+
+def write_ours(path, name="billiards", sequences=5, length=6, size=16, **more):
+    """A dataset file of a simulator, with further arrays, and its arrays."""
+    world = WORLDS[name]
+    arrays = make_sequences(Split(world, "train", sequences, length, size, seed=1), 0, sequences) | more
+    attributes = {
+        "simulator": name,
+        "config": {},
+        "seed": 1,
+        "dt": 1.0,
+        "coord_limit": world.limit,
+        "num_actions": world.num_actions,
+        "shape_names": world.shape_names,
+    }
+    with create_dataset(path, sequences, attributes) as writer:
+        writer.write(0, arrays)
+    return arrays
+
+
+def gswm_arrays(rng, n=3, t=5, size=12, k=4):
+    """What G-SWM's generator writes: float64 for all but the frames; one place of four is never filled."""
+    present = np.ones((n, t, k))
+    present[..., -1] = 0
+    in_camera = present * (rng.uniform(size=(n, t, k)) < 0.7)
+    return {
+        "imgs": rng.integers(0, 256, (n, t, size, size, 3), dtype=np.uint8),
+        "layers": np.zeros((n, t, k)),
+        "positions": rng.uniform(0, size, (n, t, k, 2)) * in_camera[..., None],
+        "velocities": rng.normal(size=(n, t, k, 2)),
+        "masses": np.ones((n, t, k)),
+        "sizes": 8.0 * in_camera,
+        "ids": np.cumsum(np.ones((n, t, k)), -1) * in_camera,
+        "present": present,
+        "colors": rng.uniform(size=(n, t, k, 3)),
+        "shapes": rng.integers(0, 5, (n, t, k)).astype(float),
+        "in_camera": in_camera,
+    }
+
+
+def write_hdf5(path, arrays):
+    with h5py.File(path, "w") as file:
+        for key, array in arrays.items():
+            file[key] = array
+
+
+def contents(path):
+    with h5py.File(path) as file:
+        return {key: file[key][:] for key in file}
