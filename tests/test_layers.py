@@ -33,6 +33,8 @@ PLACES = {
     "hydra": ["seqvae/cli", "seqvae/__main__", "data_gen/generate", "data_gen/__main__"],
     "moviepy": ["seqvae/video", "seqvae/data/sources", *(f"data_gen/{name}" for name in sorted(EDGE))],
     "h5py": ["data_gen/schema", "seqvae/data"],
+    "ale_py": ["data_gen/ale"],
+    "gymnasium": ["data_gen/gym"],
 }
 
 
@@ -101,7 +103,7 @@ def wrong(name: str, module: str, root: Path) -> str | None:
             return None
         if top == "data_gen":
             return "the core does not need the edge" if place(target_inner) in EDGE else None
-        is_core = top in CORE_PACKAGES or top in sys.stdlib_module_names
+        is_core = top in {*CORE_PACKAGES, *PLACES} or top in sys.stdlib_module_names
         return None if is_core else f"the core of data_gen uses only {', '.join(sorted(CORE_PACKAGES))}"
 
     here = place(inner)
