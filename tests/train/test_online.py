@@ -14,8 +14,11 @@ import pytest
 import torch
 
 from seqvae import checkpoint
+from seqvae.cli.compose import compose
 from seqvae.cli.main import main
 from seqvae.cli.runs import plan
+from seqvae.cli.source import open_source
+from seqvae.data.frames import to_video
 
 # two stages, tiny: the second trains on evidence
 SHORT = [
@@ -105,8 +108,18 @@ def test_a_run_from_before_a_key_existed_goes_on(unbroken, tmp_path):
     assert config["memory"] == 4 and config["data"] == "somewhere"
 
 
+def test_what_is_trained_on_is_known_in_full():
+    """For stages that train on true states, or on the evidence of whole sequences."""
+    asked = [word for word in SHORT if word.partition("=")[0] != "workers"]
+    source = open_source(compose("train", [*asked, "workers=0"]), torch.device("cpu"), 3)
+    whole = source.sequences()
+    assert whole.positions.shape == (10, 30, 2, 2) and len(source.validation) == 3
+    frames = torch.cat([video for video, _ in source.clips.whole(4)])
+    assert torch.equal(frames, to_video(whole.frames))
+
+
 FAULTS = {
-    "no simulator": (["data=online"], "data=online: say which simulator, sim=NAME; known: avoidance, "),
+    "no simulator": (["data=online"], "data=online: say which simulator, sim=NAME; known: "),
     "no such simulator": (["data=online", "sim=biliards"], "sim=biliards: no such sim"),
     "a simulator and a file": (["sim=billiards"], "sim: only data=online simulates"),
     "length": (["data=online", "sim=billiards", "online.length=0"], "online.length=0: must be"),
