@@ -55,7 +55,11 @@ def measure(name: str) -> list[float]:
 
 
 def main(names: list[str]) -> None:
-    names = names or sorted(file.stem for file in (CONFIGS / "sim").glob("*.yaml"))
+    names = names or sorted(
+        name
+        for name in (file.stem for file in (CONFIGS / "sim").glob("*.yaml"))
+        if hasattr(build_simulator(read_settings([f"sim={name}"]).sim), "step")  # an emulator has no physics
+    )
     columns = ("physics", "rendering", "both", "file")
     print(f"frames/s, one core, {SEQUENCES} sequences of {LENGTH} frames, median of {ROUNDS}")
     print(f"{'simulator':<18}" + "".join(f"{column:>12}" for column in columns))

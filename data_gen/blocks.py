@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from data_gen.errors import DataError
-from data_gen.simulator import Simulator, State, Trajectory, simulate
+from data_gen.simulator import Emulator, Simulator, State, Trajectory, simulate
 
 BLOCK = 64
 SPLITS = ("train", "val", "test")
@@ -24,7 +24,7 @@ class Split:
     A simulator with a method `for_split(name)` gives the one for this split, with objects of its own.
     """
 
-    simulator: Simulator
+    simulator: Simulator | Emulator
     name: str
     sequences: int
     length: int
@@ -39,15 +39,18 @@ class Split:
 def make_sequences(split: Split, start: int, stop: int) -> dict[str, np.ndarray]:
     """Sequences start ... stop - 1 of a split, as far as it goes, by the keys of the dataset.
 
-    The blocks they lie in are simulated whole, but only they are rendered. Raises DataError where the
-    simulator rejects everything it draws.
+    The blocks they lie in are simulated whole, but only they are rendered, or recorded. Raises DataError
+    where the simulator rejects everything it draws.
     """
     index = SPLITS.index(split.name)
     stop = min(stop, split.sequences)
     blocks = range(start // BLOCK, -(-stop // BLOCK))
     rngs = [np.random.default_rng(np.random.SeedSequence((split.seed, index, block))) for block in blocks]
-    trajectory = _simulate_accepted(split.simulator, split.length, rngs)
     wanted = slice(start - blocks[0] * BLOCK, stop - blocks[0] * BLOCK)
+    if hasattr(split.simulator, "record"):
+        seeds = np.concatenate([rng.integers(2**63, size=BLOCK) for rng in rngs])
+        return split.simulator.record(seeds[wanted], split.length, split.image_size)
+    trajectory = _simulate_accepted(split.simulator, split.length, rngs)
     arrays = {key: array[wanted] for key, array in _by_key(trajectory).items()}
     states = trajectory.states.map(lambda array: array[wanted])
     frames, masks = split.simulator.render(states, split.image_size)

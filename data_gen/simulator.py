@@ -86,6 +86,24 @@ class Simulator(Protocol):
         """Frames uint8 "... size size 3", and masks uint8 "... size size" (None where edges are soft)."""
 
 
+class Emulator(Protocol):
+    """A world that cannot be stepped from any state, and records whole sequences instead.
+
+    In place of the methods of Simulator it has one; its fields and these attributes are the same.
+    """
+
+    num_objects: int  # 0 where nothing is known of objects
+    num_actions: int
+    limit: float
+    shape_names: tuple[str, ...]
+
+    def record(self, seeds: np.ndarray, length: int, size: int) -> dict[str, np.ndarray]:
+        """Sequences by the keys of the dataset, frames "n length size size 3" among them.
+
+        seeds: int64 "n"; each sequence depends on its own and on nothing else.
+        """
+
+
 def simulate(
     simulator: Simulator, start: State, length: int, actions: np.ndarray | None = None
 ) -> Trajectory:

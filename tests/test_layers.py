@@ -36,6 +36,8 @@ PLACES = {
     "moviepy": ["data_gen/media"],
     "h5py": ["data_gen/schema", "data_gen/formats", "seqvae/data"],
     "sklearn": ["data_gen/digit_images"],
+    "ale_py": ["data_gen/ale"],
+    "gymnasium": ["data_gen/gym"],
 }
 
 

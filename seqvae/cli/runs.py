@@ -12,6 +12,7 @@ from typing import Any
 from seqvae import checkpoint as files
 from seqvae.checkpoint import Checkpoint
 from seqvae.cli.compose import compose, flatten, groups, no_such_key, said
+from seqvae.cli.source import ONLINE
 from seqvae.disk import TEMPORARY
 from seqvae.train import logbook
 from seqvae.train.stages import Stage, Start, stages
@@ -22,7 +23,7 @@ TENSORBOARD = "tensorboard"
 # what a resumed run may be told anew: how long, how often, where; never what is trained
 MAY_CHANGE = (
     "trainer.steps", "trainer.minutes", "trainer.log_every", "trainer.checkpoint_seconds",
-    "device", "threads", "compile", "data", "val",
+    "device", "threads", "compile", "data", "val", "memory", "workers",
 )
 OF_THE_COMMAND = ("run", "resume")
 
@@ -91,7 +92,9 @@ def plan(overrides: list[str]) -> Plan:
         wanted = flatten(_composed(overrides))
     else:
         wanted = {key: value for key, value in asked.items() if key not in OF_THE_COMMAND}
-    config = _merged(checkpoint.config, wanted, asked, run)
+    # an older run says nothing of keys that are newer than it
+    own = {key: value for key, value in _composed([]).items() if key not in checkpoint.config}
+    config = _merged(own | checkpoint.config, wanted, asked, run)
     _require_heard(asked, config)
     return Plan(config, run, checkpoint)
 
@@ -133,7 +136,10 @@ def _merged(
 
 
 def _require_heard(asked: Mapping[str, Any], config: Mapping[str, Any]) -> None:
-    """Refuse a key that no stage would look at, since each sets its own."""
+    """Refuse a key that nobody would look at, since each stage sets its own, or data come from files."""
+    for key in asked:
+        if config["data"] != ONLINE and key.partition(".")[0] in ("sim", ONLINE, "image_size"):
+            raise UserError(f"{key}: only data={ONLINE} simulates; add that, or leave the key out")
     own = config.get("stages") or {}
     for key in asked:
         if own and all(key in flatten(stage) for stage in own.values()):

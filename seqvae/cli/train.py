@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,13 +11,13 @@ from typing import Any
 import torch
 from omegaconf import OmegaConf
 
-from data_gen.schema import read_info
-from seqvae.build import DataSpec, build, instantiate, make
+from seqvae.build import build, instantiate, make
 from seqvae.checkpoint import BEST, LAST, find, load, remove_temporaries
 from seqvae.cli.runs import CONFIG, Plan, how_to_resume, plan
-from seqvae.data.clips import InMemoryClips, StreamedClips, open_clips
-from seqvae.data.errors import reading
-from seqvae.data.sources import Sequences, read_sequences
+from seqvae.cli.source import Source, open_source
+from seqvae.data.frames import prev_actions
+from seqvae.data.sources import Sequences
+from seqvae.data.workers import is_death_of_worker
 from seqvae.disk import write_whole
 from seqvae.sequence import SequenceModel
 from seqvae.train.compiled import compile_parts
@@ -32,6 +33,8 @@ from seqvae.train.update import Learner, Objective
 from seqvae.train.validation import Validation
 from seqvae.types import UserError
 
+DEAD_WORKER = "a process that reads or makes data was killed, perhaps for want of memory"
+
 
 def main(overrides: list[str]) -> int:
     """Train; returns 0, 1 if loss or disk failed on the way, 128 + signal after Ctrl-C or SIGTERM."""
@@ -45,12 +48,17 @@ def main(overrides: list[str]) -> int:
 
 
 def _train(todo: Plan, ranks: Ranks) -> int:
-    config, run = todo.config, todo.run
     if todo.complete:
         more = todo.last_stage.key("trainer.steps")
-        _tell(ranks, f"{run} is complete ({todo.checkpoint.step} steps); a larger {more} continues it")
+        _tell(ranks, f"{todo.run} is complete ({todo.checkpoint.step} steps); a larger {more} continues it")
         return 0
     setting = _setting(todo, ranks)
+    with closing(setting.source.clips):
+        return _run_stages(setting, todo, ranks)
+
+
+def _run_stages(setting: Setting, todo: Plan, ranks: Ranks) -> int:
+    config, run = todo.config, todo.run
     if ranks.first:
         _prepare(run, config)
     ranks.wait()
@@ -65,6 +73,12 @@ def _train(todo: Plan, ranks: Ranks) -> int:
         except OSError as error:  # a full disk, most likely
             command = how_to_resume(run, ranks.size)
             _tell(ranks, f"seqvae train: {run}: cannot be written ({error.strerror}); go on with {command}")
+            return 1
+        except RuntimeError as error:
+            if not is_death_of_worker(error):
+                raise
+            command = how_to_resume(run, ranks.size)
+            _tell(ranks, f"seqvae train: {DEAD_WORKER}; go on with {command} workers=1")
             return 1
         if outcome.signal is not None:
             break
@@ -90,7 +104,7 @@ class Setting:
 
     jobs: list[Job]
     model: SequenceModel
-    clips: InMemoryClips | StreamedClips
+    source: Source
     device: torch.device
     precision: str
 
@@ -105,29 +119,28 @@ def _setting(todo: Plan, ranks: Ranks) -> Setting:
     _set_threads(config["threads"])
     keep_freed_memory()
 
-    train, val = _data_files(config["data"], config["val"])
-    spec = _spec(train)
+    all_stages = stages(config)
+    needed = max(stage.options.validation_sequences for stage in all_stages)
+    source = open_source(config, device, needed)
     seed_everything(config["seed"])
-    clips = open_clips(train, device)
-    validation = None if val is None else read_sequences(val, image_size=(spec.height, spec.width))
-    jobs = [_job(stage, validation, device) for stage in stages(config)]
+    jobs = [_job(stage, source.validation, device) for stage in all_stages]
     for job in jobs:
         ranks.share(job.options.batch_size)
-        clips.batch(0, job.options.batch_size, job.options.clip_length, config["seed"])  # too short?
+        source.clips.require_clips(job.options.clip_length)
 
     if todo.checkpoint is None:
-        model = build(config["model"], spec)
+        model = build(config["model"], source.spec)
         if config["init"] is not None:
             _take_weights(model, config["init"])
     else:
-        todo.checkpoint.spec.require_same_input(spec, str(train))
+        todo.checkpoint.spec.require_same_input(source.spec, source.name)
         model = todo.checkpoint.build(todo.run / LAST)
     model = model.to(device)
     if not isinstance(config["compile"], bool):
         raise UserError(f"compile={config['compile']}: expected true or false")
     if config["compile"]:
         compile_parts(model)
-    return Setting(jobs, model, clips, device, precision)
+    return Setting(jobs, model, source, device, precision)
 
 
 def _take_weights(model: SequenceModel, init: str) -> None:
@@ -150,12 +163,14 @@ def _job(stage: Stage, validation: Sequences | None, device: torch.device) -> Jo
 
 def _trainer(job: Job, start: Start, setting: Setting, todo: Plan, ranks: Ranks) -> Trainer:
     """The trainer of one stage, restored from the checkpoint where that was left in this stage."""
-    stage, config, clips = job.stage, todo.config, setting.clips
+    stage, config, clips = job.stage, todo.config, setting.source.clips
     if stage.source == "evidence":
         clips = encoded(setting.model, clips)
     elif stage.source == "states":
-        sequences = read_sequences(_data_files(config["data"], config["val"])[0])
-        clips = EvidenceClips(true_states(setting.model, sequences), clips.prev_actions)
+        clips.close()
+        sequences = setting.source.sequences()
+        actions = None if sequences.actions is None else prev_actions(sequences.actions).to(setting.device)
+        clips = EvidenceClips(true_states(setting.model, sequences), actions)
     learner = Learner(setting.model, job.objective, job.optim, setting.precision, ranks, stage.parts)
     seed_everything(config["seed"], ranks.rank, stage.index)
     trainer = Trainer(
@@ -177,25 +192,6 @@ def _set_threads(threads: Any) -> None:
     if not isinstance(threads, int) or threads < 1:
         raise UserError(f"threads={threads}: expected a whole number from 1, or null")
     torch.set_num_threads(threads)
-
-
-def _data_files(data: Any, val: Any) -> tuple[Path, Path | None]:
-    """The training file, and the validation file if there is one."""
-    train = Path(str(data))
-    if train.is_dir():
-        beside = train / "val.h5"
-        train = train / "train.h5"
-        val = val or (beside if beside.is_file() else None)
-    return train, None if val is None else Path(str(val))
-
-
-def _spec(train: Path) -> DataSpec:
-    with reading(train):
-        info = read_info(train)
-    return DataSpec(
-        height=info.height, width=info.width, channels=3, actions=info.num_actions,
-        objects=info.num_objects, coord_limit=info.coord_limit,
-    )
 
 
 def _prepare(run: Path, config: dict[str, Any]) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 
 from seqvae.types import UserError
 
-_ORDER, _STARTS = 0, 1  # kinds of random numbers, each with its own seeds
+_ORDER, _STARTS, _FRESH = 0, 1, 2  # kinds of random numbers, each with its own seeds
 
 
 def clip_positions(
@@ -27,8 +27,7 @@ def clip_positions(
 
     Raises UserError when the batch does not divide among the ranks.
     """
-    if batch_size % world_size:
-        raise UserError(f"batch_size={batch_size}: must be a multiple of the {world_size} processes")
+    share_of(batch_size, world_size)
     places = step * batch_size + np.arange(batch_size)
     epochs, ranks_within = np.divmod(places, sequences)
     order = np.empty(batch_size, dtype=np.int64)
@@ -50,6 +49,30 @@ def clip_batches(
         )
         yield (sequence * starts + first).tolist()
         step += 1
+
+
+def fresh_positions(
+    number: int, seed: int, *, sequences: int, length: int, clip_length: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Sequence and first frame of all clips of round `number` of new sequences: two int64 "b".
+
+    Each sequence is cut into as many clips as it holds, without overlap, from a first frame drawn for it.
+    All sequences show one of their clips before any shows its next.
+    """
+    rng = _rng(seed, _FRESH, number)
+    clips = length // clip_length
+    first = rng.integers(length - clips * clip_length + 1, size=sequences)
+    clip = rng.permuted(np.tile(np.arange(clips), (sequences, 1)), axis=1)  # of a sequence, in a pass
+    order = rng.permuted(np.tile(np.arange(sequences), (clips, 1)), axis=1)  # of sequences, in a pass
+    starts = first[order] + clip_length * clip[order, np.arange(clips)[:, None]]
+    return order.ravel(), starts.ravel()
+
+
+def share_of(batch_size: int, world_size: int) -> int:
+    """Clips of a batch that each rank gets. Raises UserError when the batch does not divide among them."""
+    if batch_size % world_size:
+        raise UserError(f"batch_size={batch_size}: must be a multiple of the {world_size} processes")
+    return batch_size // world_size
 
 
 @lru_cache(maxsize=4)

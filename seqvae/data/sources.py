@@ -12,6 +12,16 @@ from data_gen.schema import open_dataset, read_info
 from seqvae.data.errors import reading
 from seqvae.types import UserError
 
+KEYS = {  # of a dataset -> field of Sequences
+    "imgs": "frames",
+    "positions": "positions",
+    "velocities": "velocities",
+    "sizes": "radii",
+    "present": "present",
+    "masks": "masks",
+    "actions": "actions",
+    "rewards": "rewards",
+}
 
 @dataclass(frozen=True)
 class Sequences:
@@ -81,21 +91,11 @@ def read_sequences(
 
 
 def _from_dataset(path: Path, index: int | None, time: slice) -> Sequences:
-    keys = {
-        "imgs": "frames",
-        "positions": "positions",
-        "velocities": "velocities",
-        "sizes": "radii",
-        "present": "present",
-        "masks": "masks",
-        "actions": "actions",
-        "rewards": "rewards",
-    }
     with reading(path):
         info = read_info(path)
         chosen = _select(path, info.sequences, index)
         with open_dataset(path) as file:
-            arrays = {name: file[key][chosen, time] for key, name in keys.items() if key in file}
+            arrays = {name: file[key][chosen, time] for key, name in KEYS.items() if key in file}
     return Sequences(
         name=str(path),
         coord_limit=info.coord_limit,

@@ -8,7 +8,9 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from seqvae.data.clips import InMemoryClips, StreamedClips
+from seqvae.data.clips import InMemoryClips
+from seqvae.data.disk import StreamedClips
+from seqvae.data.online import OnlineClips
 from seqvae.data.sampler import clip_positions
 from seqvae.data.sources import Sequences
 from seqvae.matching import reorder, track
@@ -36,7 +38,7 @@ def tracked(model: SequenceModel, evidence: Evidence) -> Evidence:
     return evidence.map(lambda x: reorder(x.flatten(0, 1), order).unflatten(0, x.shape[:2]))
 
 
-def encoded(model: SequenceModel, clips: InMemoryClips | StreamedClips) -> EvidenceClips:
+def encoded(model: SequenceModel, clips: InMemoryClips | StreamedClips | OnlineClips) -> EvidenceClips:
     """What a model's encoder, as it is now, says of every training frame, tracked.
 
     A pure function of the weights and the data, so a resumed training finds the same evidence.
@@ -44,9 +46,10 @@ def encoded(model: SequenceModel, clips: InMemoryClips | StreamedClips) -> Evide
     was_training = model.training
     model.eval()
     with torch.no_grad():
-        parts = [tracked(model, model.frame.encode(video)) for video in clips.whole(AT_ONCE)]
+        parts = [(tracked(model, model.frame.encode(video)), led) for video, led in clips.whole(AT_ONCE)]
     model.train(was_training)
-    return EvidenceClips(concat_batch(parts), clips.prev_actions)
+    evidence, actions = zip(*parts, strict=True)
+    return EvidenceClips(concat_batch(list(evidence)), None if actions[0] is None else torch.cat(actions))
 
 
 def true_states(model: SequenceModel, sequences: Sequences) -> Evidence:

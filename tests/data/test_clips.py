@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from seqvae.data.clips import ClipDataset, InMemoryClips, StreamedClips, open_clips, stack_clips
+from seqvae.data.clips import InMemoryClips
+from seqvae.data.disk import ClipDataset, StreamedClips, open_clips, stack_clips
 from seqvae.data.frames import prev_actions
 from seqvae.types import UserError
 
@@ -54,6 +55,13 @@ def test_disk_gives_the_clips_of_memory(dataset, workers):
         (11, 6, 7, 0, 1, 2),
     ]:
         equal(memory.batch(*arguments), disk.batch(*arguments))
+
+
+def test_reading_ahead_draws_nothing_from_the_training(dataset):
+    """Else a resumed training, which starts a new loader, would go on with other noise."""
+    before = torch.get_rng_state()
+    StreamedClips(dataset, workers=0).batch(0, 2, 5, 0)
+    assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_ranks_together_see_the_batch_of_one_process(dataset):

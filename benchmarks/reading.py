@@ -1,0 +1,106 @@
+"""How fast training clips come: python benchmarks/reading.py [device=cuda]
+
+Clips a second at a batch of 256 clips of 8 frames, 1000 sequences of 100 frames of billiards: from memory
+(uint8 on the device), from disk by worker processes, and made while the training runs. Then the same from
+disk in a process that may not hold the frames in memory, and the size of the file. Wall time, so the machine
+should be idle; the first batches, in which workers start, are left out.
+"""
+
+import os
+
+os.environ["OMP_NUM_THREADS"] = "1"  # before NumPy starts
+
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from statistics import median
+
+import torch
+
+from data_gen.blocks import Split
+from data_gen.generate import read_settings
+from data_gen.schema import read_info
+from data_gen.simulator import build_simulator
+from data_gen.splits import write_split
+from seqvae.data.clips import InMemoryClips
+from seqvae.data.disk import StreamedClips
+from seqvae.data.online import ENDLESS, OnlineClips
+
+BATCH, CLIP, SEQUENCES, LENGTH = 256, 8, 1000, 100
+ROUNDS, STEPS = 5, 10
+PICKLE = LENGTH * SEQUENCES * 32 * 32 * 3 * 8  # bytes of float64 frames, as the reference's files hold them
+
+
+def rate(clips, device: str) -> float:
+    """Clips a second: median over rounds of a few batches, after one round to warm up."""
+    seconds = []
+    for r in range(ROUNDS + 1):
+        began = time.perf_counter()
+        for step in range(r * STEPS, (r + 1) * STEPS):
+            clips.batch(step, BATCH, CLIP, seed=0)
+        if device == "cuda":
+            torch.cuda.synchronize()
+        seconds.append(time.perf_counter() - began)
+    clips.close()
+    return BATCH * STEPS / median(seconds[1:])
+
+
+def tell(what: str, clips_a_second: float) -> None:
+    print(f"{what:<44}{clips_a_second:>10,.0f}{clips_a_second * CLIP:>12,.0f}", flush=True)
+
+
+# With this much address space beyond what it has after its imports, a process reads all of a file, or fails.
+LIMITED = """
+import resource, sys
+from benchmarks.reading import rate
+from seqvae.data.disk import open_clips
+import torch
+torch.set_num_threads(1)
+path, held, room = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + room, used + room))
+clips = open_clips(path, memory=held, workers=0)
+print(type(clips).__name__, rate(clips, "cpu"))
+"""
+
+
+def limited(path: Path, held: int, room: int) -> str:
+    """What a process gets done that may take `room` bytes more, of which open_clips may fill `held`."""
+    command = [sys.executable, "-c", LIMITED, str(path), str(held), str(room)]
+    root = Path(__file__).parents[1]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True)
+    return done.stdout.strip() or done.stderr.strip().splitlines()[-1]
+
+
+def main(device: str) -> None:
+    settings = read_settings(["sim=billiards"])
+    world = build_simulator(settings.sim)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "train.h5"
+        split = Split(world, "train", SEQUENCES, LENGTH, settings.image_size, seed=0)
+        write_split(path, split, "billiards")
+        info = read_info(path)
+        frames = info.sequences * info.length * info.height * info.width * 3
+        print(f"{'':<44}{'clips/s':>10}{'frames/s':>12}")
+        tell(f"memory, on {device}", rate(InMemoryClips(path, device), device))
+        tell("disk, in this process", rate(StreamedClips(path, device, workers=0), device))
+        for method in ("fork", "spawn", "forkserver"):
+            for workers in (1, 2, 4):
+                if workers <= (os.cpu_count() or 1):
+                    clips = StreamedClips(path, device, workers, start_method=method)
+                    tell(f"disk, {workers} workers by {method}", rate(clips, device))
+        endless = Split(world, "train", ENDLESS, LENGTH, settings.image_size, seed=0)
+        tell("online, 2 workers", rate(OnlineClips(endless, device, workers=2), device))
+
+        room = frames // 2
+        print(f"\n{frames / 2**20:.0f} MiB of frames, in a process that may take {room / 2**20:.0f} MiB more:")
+        print(f"  held in memory: {limited(path, frames, room)}")
+        print(f"  read from disk: {limited(path, room, room)} clips/s")
+        size = path.stat().st_size
+        print(f"\nfile: {size / 10**6:.1f} MB; frames as float64: {PICKLE / 10**6:.0f} MB, {PICKLE / size:.0f} times")
+
+
+if __name__ == "__main__":
+    main(dict(word.split("=") for word in sys.argv[1:]).get("device", "cpu"))

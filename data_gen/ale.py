@@ -1,0 +1,34 @@
+"""Atari 2600 games of the Arcade Learning Environment, which the package ale-py brings with it.
+
+Source: Bellemare et al. 2013, "The Arcade Learning Environment", arXiv 1207.4708.
+"""
+
+from difflib import get_close_matches
+from functools import lru_cache
+
+from data_gen.errors import DataError
+
+ROWS, COLUMNS = 210, 160  # of the screen
+
+
+@lru_cache(maxsize=1)
+def open_game(game: str):
+    """The emulator (ale_py.ALEInterface) with this game in it, one a process; `reset_game` starts anew.
+
+    Nothing in it is left to chance: a game is determined by the actions since its reset. Raises DataError
+    where ale-py is not installed, or has no such game.
+    """
+    try:
+        import ale_py
+    except ImportError as error:
+        raise DataError(f"Atari games need ale-py ({error}); pip install 'seqvae[atari]'") from None
+    games = sorted(ale_py.roms.get_all_rom_ids())
+    if game not in games:
+        near = get_close_matches(str(game), games) or games[:8]
+        raise DataError(f"sim.game={game}: there is no such game; did you mean {', '.join(near)}")
+    ale_py.ALEInterface.setLoggerMode(ale_py.LoggerMode.Error)
+    emulator = ale_py.ALEInterface()
+    emulator.setInt("random_seed", 0)
+    emulator.setFloat("repeat_action_probability", 0.0)
+    emulator.loadROM(ale_py.roms.get_rom_path(game))
+    return emulator

@@ -1,0 +1,103 @@
+"""What a training reads: dataset files, or a simulator that runs beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from data_gen.blocks import Split
+from data_gen.errors import require_number
+from data_gen.schema import read_info
+from data_gen.simulator import build_simulator
+from seqvae.build import DataSpec
+from seqvae.cli.compose import configs_folder
+from seqvae.data.clips import InMemoryClips
+from seqvae.data.disk import StreamedClips, open_clips
+from seqvae.data.errors import reading
+from seqvae.data.online import ENDLESS, OnlineClips, simulated
+from seqvae.data.sources import Sequences, read_sequences
+from seqvae.types import UserError
+
+ONLINE = "online"  # as `data`: no file, but the simulator that `sim` names
+
+
+@dataclass(frozen=True)
+class Source:
+    """Clips to train on, what a model has to know of them, and sequences to validate on (None: do not).
+
+    sequences: reads or makes all that `clips.whole` goes through, with their true states.
+    """
+
+    name: str
+    clips: InMemoryClips | StreamedClips | OnlineClips
+    spec: DataSpec
+    validation: Sequences | None
+    sequences: Callable[[], Sequences]
+
+
+def open_source(config: Mapping[str, Any], device: torch.device, validation_sequences: int) -> Source:
+    """What the keys data, val, memory, workers, sim, image_size and online of a training's config ask for.
+
+    validation_sequences: how many are needed, where they are made and not read.
+
+    Raises:
+        UserError, DataError: a file cannot be read, or a simulator cannot be made.
+    """
+    require_number("workers", config["workers"], minimum=0, integer=True)
+    require_number("memory", config["memory"], minimum=0)
+    if config["data"] == ONLINE:
+        return _simulator(config, device, validation_sequences)
+    train, val = _files(config["data"], config["val"])
+    with reading(train):
+        info = read_info(train)
+    spec = DataSpec(
+        height=info.height, width=info.width, channels=3, actions=info.num_actions,
+        objects=info.num_objects, coord_limit=info.coord_limit,
+    )
+    clips = open_clips(train, device, int(config["memory"] * 2**30), config["workers"])
+    return Source(
+        str(train), clips, spec, None if val is None else _read(val, spec), lambda: read_sequences(train)
+    )
+
+
+def _simulator(config: Mapping[str, Any], device: torch.device, validation_sequences: int) -> Source:
+    if not isinstance(config.get("sim"), Mapping):
+        names = sorted(file.stem for file in (configs_folder() / "sim").glob("*.yaml"))
+        raise UserError(f"data={ONLINE}: say which simulator, sim=NAME; known: {', '.join(names)}")
+    own, size = config["online"], config["image_size"]
+    for key, minimum in {"length": 1, "seed": 0, "sequences": 1}.items():
+        require_number(f"online.{key}", own[key], minimum=minimum, integer=True)
+    require_number("image_size", size, minimum=1, integer=True)
+    world = build_simulator(config["sim"])
+    spec = DataSpec(
+        height=size, width=size, channels=3, actions=world.num_actions,
+        objects=world.num_objects or None, coord_limit=world.limit,
+    )
+    train = Split(world, "train", ENDLESS, own["length"], size, own["seed"])
+    if config["val"] is not None:
+        validation = _read(Path(str(config["val"])), spec)
+    else:
+        val = Split(world, "val", validation_sequences, own["length"], size, own["seed"])
+        validation = simulated(val, config["name"])
+    clips = OnlineClips(train, device, config["workers"], own["sequences"])
+    first = replace(train, sequences=own["sequences"])
+    name = config["name"]
+    return Source(f"{ONLINE} {name}", clips, spec, validation, lambda: simulated(first, name))
+
+
+def _files(data: Any, val: Any) -> tuple[Path, Path | None]:
+    """The training file, and the validation file if there is one."""
+    train = Path(str(data))
+    if train.is_dir():
+        beside = train / "val.h5"
+        train = train / "train.h5"
+        val = val or (beside if beside.is_file() else None)
+    return train, None if val is None else Path(str(val))
+
+
+def _read(val: Path, spec: DataSpec) -> Sequences:
+    return read_sequences(val, image_size=(spec.height, spec.width))
