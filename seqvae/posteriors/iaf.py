@@ -61,9 +61,11 @@ class Flow(nn.Module):
 
 @dataclass(frozen=True)
 class Transformed:
-    """The density of flow(z_0), z_0 ~ base, over (k d); every slot is transformed alike and by itself.
+    """The density of mean + std * flow(noise), noise ~ N(0, 1), over (k d), with the base's mean and std.
 
-    Drawing is one pass, and gives the sample's log-density; that of any other point takes d passes a step.
+    Every slot is transformed alike and by itself. In units of the base the flow has numbers around 1 to work
+    with, however sharp the posterior. Drawing is one pass, and gives the sample's log-density; that of any
+    other point takes d passes a step.
     """
 
     base: Normal
@@ -76,20 +78,26 @@ class Transformed:
 
     def rsample_and_log_prob(self) -> tuple[Float[Tensor, "*b k d"], Float[Tensor, "*b"]]:
         """A sample and its log-density, nats."""
-        start = self.base.rsample()
-        with full_precision(start.device):
-            z, log_det = self.flow(start, self.context, self.active)
-        return z, self.base.log_prob(start) - log_det.sum(-1)
+        noise = torch.randn_like(self.base.mean)
+        bent, log_det = self._bent(noise)
+        return self.base.mean + self.base.std * bent, self._density(noise, log_det)
 
     def log_prob(self, z: Float[Tensor, "*b k d"]) -> Float[Tensor, "*b"]:
         with full_precision(z.device):
-            start, log_det = self.flow.inverse(z, self.context, self.active)
-        return self.base.log_prob(start) - log_det.sum(-1)
+            bent = (z - self.base.mean) / self.base.std
+            return self._density(*self.flow.inverse(bent, self.context, self.active))
 
     def point(self) -> Float[Tensor, "*b k d"]:
         """Where the flow takes the base's mean: a flow has no mean of its own in closed form."""
-        with full_precision(self.context.device):
-            return self.flow(self.base.mean, self.context, self.active)[0]
+        return self.base.mean + self.base.std * self._bent(torch.zeros_like(self.base.mean))[0]
+
+    def _bent(self, noise: Tensor) -> tuple[Tensor, Tensor]:
+        with full_precision(noise.device):
+            return self.flow(noise, self.context, self.active)
+
+    def _density(self, noise: Tensor, log_det: Tensor) -> Float[Tensor, "*b"]:
+        """log q of the point that the noise is taken to."""
+        return self.base.log_prob(self.base.mean + self.base.std * noise) - log_det.sum(-1)
 
 
 class IAF(nn.Module):

@@ -22,8 +22,8 @@ from seqvae.train.evidence import EvidenceBatch, tracked
 from seqvae.train.options import Options
 from seqvae.train.update import Objective
 
-CRITERION = "position_error_1_10"
-TOLD = ("objective", "position_error_reconstruction", CRITERION, "found")
+CRITERIA = ("position_error_1_10", "pixel_mse_1_10")  # the first that there is
+TOLD = ("objective", "position_error_reconstruction", "pixel_mse_reconstruction", *CRITERIA, "found")
 SHOWN = 4  # sequences in the picture
 COLUMNS = 12  # frames of each
 
@@ -43,8 +43,9 @@ class Report:
 class Validation:
     """Scores a model on the first sequences of a validation set; the same ones every time.
 
-    The criterion is the error of predicted positions, frames 1-10; without true positions, or for a model
-    without positions, it is minus the objective (at progress 1, so with the final weights of its terms).
+    The criterion is the error of predicted frames 1-10: of positions, or of pixels for a model without
+    positions. Where neither is known it is minus the objective (at progress 1, so with the final weights of
+    its terms).
 
     source: what the objective reads: "frames", or else their evidence.
 
@@ -75,8 +76,9 @@ class Validation:
                 batch = EvidenceBatch(evidence, batch.prev_actions)
             terms, _ = self.objective(model, batch, 1.0)
         objective = terms.total().mean().item()
-        scores = score(model, self.sequences, self.options.context, self.horizon).numbers()
-        criterion = scores.get(CRITERION, -objective)
+        decode = "position" not in model.layout
+        scores = score(model, self.sequences, self.options.context, self.horizon, decode).numbers()
+        criterion = next((scores[name] for name in CRITERIA if name in scores), -objective)
         scores = {"objective": objective, "bound": terms.unweighted().mean().item()} | scores
         # a model that predicts nothing finite is worse than any that does
         criterion = math.inf if math.isnan(criterion) else criterion
