@@ -48,7 +48,7 @@ def draw(q: Distribution) -> Tensor:
 
 
 def draw_scored(q: Distribution) -> tuple[Tensor, Tensor | None]:
-    """A sample of q; and its log-density, from a q that knows it at once but has to work for that of a point."""
+    """A sample of q; and its log-density where q knows that at once, and any other point's is dear."""
     return q.rsample_and_log_prob() if hasattr(q, "rsample_and_log_prob") else (draw(q), None)
 
 

@@ -11,7 +11,7 @@ from torch.nn.functional import pad
 
 from seqvae.objectives import elbo
 from seqvae.sequence import SequenceModel
-from seqvae.types import Terms, Trace, UserError
+from seqvae.types import Terms, Trace
 
 
 @dataclass(frozen=True)
@@ -28,26 +28,18 @@ class FrameRollout:
 
 
 class FrameELBO:
-    """The temporal ELBO with beta times its KL (Higgins et al. 2017), and the term of a rollout if there is one.
+    """The temporal ELBO with beta times its KL, and the term of a rollout if there is one.
 
-    start: the first frame, counted from 1, that enters. beta: other than 1 the sum is no bound; the plain
-    bound is reported beside it in any case.
+    start: the first frame, counted from 1, that enters. beta: as in the beta-VAE (Higgins et al. 2017); with
+    other values than 1 the sum is no bound, but the plain bound is reported beside it in any case.
     """
 
     def __init__(self, start: int = 1, beta: float = 1.0, rollout: FrameRollout | None = None):
         self.start, self.beta, self.rollout = start, beta, rollout
 
     def __call__(self, model: SequenceModel, batch: Any, progress: float) -> tuple[Terms, Trace]:
-        """Terms of batch.video, nats a frame; the trace that they come from.
-
-        Raises:
-            UserError: clips with too few frames.
-        """
+        """Terms of batch.video, nats a frame; the trace that they come from."""
         video, actions = batch.video, batch.prev_actions
-        length = video.shape[1]
-        least = self.start if self.rollout is None else max(self.start, self.rollout.context + 1)
-        if length < least:
-            raise UserError(f"trainer.clip_length={length}: the objective takes clips of {least} frames or more")
         if self.rollout is None:
             trace = model.filter(video, actions)
         else:

@@ -13,6 +13,7 @@ from seqvae import checkpoint, weights
 from seqvae.cli.compose import PATHS, compose, flatten
 from seqvae.cli.inputs import make_folder, require, require_at_least
 from seqvae.data.sources import VIDEOS, Sequences, read_sequences
+from seqvae.evaluate import latents
 from seqvae.rollout import roll_out
 from seqvae.types import UserError
 from seqvae.video import as_rgb, contact_sheet, paint_masks, write_png
@@ -26,7 +27,7 @@ def main(overrides: list[str]) -> None:
     if overrides and ("=" not in overrides[0] or Path(overrides[0]).exists()):
         overrides = [f"path={overrides[0]}", *overrides[1:]]
     config = compose("inspect", overrides, paths=(*PATHS, "path"))
-    require(config, path=(str,))
+    require(config, path=(str,), latents=(bool,))
     require_at_least(config, sequences=1, frames=1)
     path = Path(config["path"])
     if not path.exists():
@@ -40,6 +41,8 @@ def main(overrides: list[str]) -> None:
         make_folder(sheet.parent)
         write_png(sheet, contact_sheet(clips))
         lines.append(("sheet", sheet))
+    if config["latents"]:
+        lines += _latents(path, config)
     width = max(len(name) for name, _ in lines)
     for name, value in lines:
         print(f"{name:<{width}}  {value}")
@@ -142,6 +145,28 @@ def _futures(file: Path, config: dict[str, Any]) -> np.ndarray | None:
         rollout = roll_out(model, truth.frames, truth.actions, context, length - context, decode=True)
         rows += [truth.frames, as_rgb(rollout.pictures())]
     return _spread(np.concatenate(rows), config["frames"])
+
+
+def _latents(path: Path, config: dict[str, Any]) -> Lines:
+    """Write a sheet for each kind of picture of a model's latent states."""
+    file = checkpoint.find(path) if path.is_dir() else path
+    model, data = checkpoint.load_model(file), _data_of(checkpoint.load(file).config)
+    rows, columns = config["sequences"], config["frames"]
+    sheets = {"samples": latents.prior_samples(model, rows, columns)}
+    if data is not None:
+        count = min(max(rows + 1, columns), read_info(data).sequences)
+        images = np.concatenate([read_sequences(data, i, max_frames=1).frames[:, 0] for i in range(count)])
+        varied, names = latents.traversals(model, images, rows, columns)
+        sheets |= {
+            "reconstructions": latents.reconstructions(model, images[:columns]),
+            "interpolations": latents.interpolations(model, images[: rows + 1], columns),
+            "traversals": varied,
+        }
+        yield "traversed", ", ".join(names)
+    for name, frames in sheets.items():
+        sheet = file.with_name(f"{name}.png")
+        write_png(sheet, contact_sheet(as_rgb(frames)))
+        yield name, sheet
 
 
 def _data_of(config: dict[str, Any]) -> Path | None:

@@ -34,7 +34,7 @@ class Bernoulli(nn.Module):
 
 
 class Gaussian(nn.Module):
-    """p(x | raw) = prod over pixels of N(x; mean, std^2), one std for all of them, in units of the full range.
+    """p(x | raw) = prod over pixels of N(x; mean, std^2), with one std, in units of the full range.
 
     std: fixed, or where a learned one starts (`learn`). bounded: the mean is sigmoid(raw), else raw itself.
     """

@@ -1,4 +1,4 @@
-"""Masked networks whose output i depends on inputs before i only (MADE, Germain et al. 2015, arXiv 1502.03509)."""
+"""Masked networks: output i depends on inputs before i only (MADE, Germain et al. 2015, arXiv 1502.03509)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Inverse autoregressive flow (Kingma et al. 2016, arXiv 1606.04934): a posterior bent out of a Gaussian one."""
+"""Inverse autoregressive flow (Kingma et al. 2016, arXiv 1606.04934): a Gaussian posterior, bent."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from seqvae.data.clips import InMemoryClips
 from seqvae.data.sources import Sequences
 from seqvae.evaluate import score
-from seqvae.evaluate.protocol import usable_horizon
+from seqvae.evaluate.protocol import usable_lengths
 from seqvae.rollout import roll_out
 from seqvae.sequence import SequenceModel
 from seqvae.train.evidence import EvidenceBatch, tracked
@@ -60,7 +60,7 @@ class Validation:
         self.source = source
         self.objective, self.options = objective, options
         self.sequences = _first(sequences, options.validation_sequences)
-        self.horizon = usable_horizon(self.sequences, options.context, options.horizon)
+        self.context, self.horizon = usable_lengths(self.sequences, options.context, options.horizon)
         arrays = {"imgs": self.sequences.frames}
         if self.sequences.actions is not None:
             arrays["actions"] = self.sequences.actions
@@ -77,7 +77,7 @@ class Validation:
             terms, _ = self.objective(model, batch, 1.0)
         objective = terms.total().mean().item()
         decode = "position" not in model.layout
-        scores = score(model, self.sequences, self.options.context, self.horizon, decode).numbers()
+        scores = score(model, self.sequences, self.context, self.horizon, decode).numbers()
         criterion = next((scores[name] for name in CRITERIA if name in scores), -objective)
         scores = {"objective": objective, "bound": terms.unweighted().mean().item()} | scores
         # a model that predicts nothing finite is worse than any that does
@@ -86,7 +86,7 @@ class Validation:
 
     def _picture(self, model: SequenceModel) -> Float[Tensor, "3 h w"]:
         """For a few sequences a row of true frames above a row of the model's, context and future."""
-        shown, context = _first(self.sequences, SHOWN), self.options.context
+        shown, context = _first(self.sequences, SHOWN), self.context
         rollout = roll_out(model, shown.frames, shown.actions, context, self.horizon, decode=True)
         times = np.unique(np.linspace(0, context + self.horizon - 1, COLUMNS).astype(int))
         rows = torch.stack([

@@ -51,7 +51,7 @@ def test_a_linear_vae_reaches_the_likelihood_of_probabilistic_pca():
     directions = torch.linalg.qr(torch.randn(PIXELS, CODE, dtype=F64)).Q * torch.tensor([1.5, 0.8], dtype=F64)
     x = 0.4 + torch.randn(200, CODE, dtype=F64) @ directions.T + 0.3 * torch.randn(200, PIXELS, dtype=F64)
     model, clip = linear_vae(), Clip(x.reshape(200, 1, 1, 1, PIXELS))
-    objective, steps = FrameELBO(), 600
+    objective, steps = FrameELBO(), 400
     optimiser = torch.optim.Adam(model.parameters(), lr=3e-2)
     decay = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
     for _ in range(steps):
@@ -70,7 +70,8 @@ def test_beta_weighs_the_kl_and_leaves_the_bound_as_it_is():
     plain, weighted = (_seeded(FrameELBO(beta=beta), model, clip) for beta in (1.0, 4.0))
     kl = -(plain.values["log_prior"] + plain.values["neg_log_posterior"])
     assert_close(weighted.total(), plain.values["log_likelihood"] - 4 * kl)
-    assert torch.equal(weighted.unweighted(), plain.total()) and torch.equal(plain.unweighted(), plain.total())
+    assert torch.equal(weighted.unweighted(), plain.total())
+    assert torch.equal(plain.unweighted(), plain.total())
 
 
 def test_the_term_of_a_rollout_stands_beside_the_bound():
@@ -80,13 +81,6 @@ def test_the_term_of_a_rollout_stands_beside_the_bound():
     assert_close(terms.unweighted(), plain.total())
     assert_close(terms.total(), plain.total() + 0.5 * terms.values["rollout"])
     assert (terms.values["rollout"][:, :4] == 0).all() and (terms.values["rollout"][:, 4:] != 0).all()
-
-
-def test_clips_that_are_too_short_are_refused():
-    model, clip = make("gru_ssm"), Clip(video(frames=4))
-    for objective in (FrameELBO(start=5), FrameELBO(rollout=FrameRollout(context=4))):
-        with pytest.raises(UserError, match="clip_length=4: the objective takes clips of 5 frames or more"):
-            objective(model, clip, 0.0)
 
 
 def _seeded(objective: FrameELBO, model: SequenceModel, clip: Clip):
