@@ -110,6 +110,7 @@ class IAF(nn.Module):
     def __init__(self, layout: StateLayout, base: Any, steps: int = 4, hidden: int = 64):
         super().__init__()
         self.base = base(layout=layout)
+        self.context = getattr(self.base, "context", 0)
         self.flow = Flow(layout.dim, 2 * layout.dim, steps, hidden)
 
     def init(self, batch: int, like: Tensor) -> Any:

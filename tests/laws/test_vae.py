@@ -112,3 +112,11 @@ def test_likelihoods_are_normalised():
     assert_close(area.item(), 1.0, rtol=0, atol=1e-6)
     # a cross-entropy with grey pixels is no density, and says so
     assert Bernoulli().normalised and not Bernoulli(threshold=None).normalised
+
+
+@pytest.mark.parametrize("part", ["frame", "posterior"])
+def test_a_context_that_the_dynamics_does_not_give_is_refused(part):
+    chosen = config("vrnn")
+    chosen[part]["context"] = 99
+    with pytest.raises(UserError, match=f"model.{part}.context=99: the dynamics gives a context of 256"):
+        build(chosen, DataSpec(32, 32, 1))
