@@ -73,7 +73,10 @@ class SequenceModel(nn.Module):
         sample: bool = True,
         observed: Bool[Tensor, "b t"] | None = None,
     ) -> Trace:
-        """The part of `filter` after encoding: from evidence "b t ..." to a trace."""
+        """The part of `filter` after encoding: from evidence "b t ..." to a trace.
+
+        observed: as in `filter`, which has already taken what was not seen out of the evidence.
+        """
         batch, length = evidence.mean.shape[:2]
         carry = carry or self.init(batch, evidence.mean)
         steps = []
