@@ -56,7 +56,7 @@ class FrameELBO:
             predicted = _predicted(model, video[:, rest], first, _part(actions, rest))
             values["rollout"] = pad(predicted, (split - self.start + 1, 0))
             weights["rollout"] = self.rollout.weight
-        return Terms(values, weights, terms.unnormalised), trace
+        return Terms(values, weights), trace
 
 
 def _predicted(

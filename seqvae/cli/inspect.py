@@ -131,14 +131,11 @@ def _checkpoint(path: Path) -> Lines:
 def _futures(file: Path, config: dict[str, Any]) -> np.ndarray | None:
     """Rows of truth, and below each what the model makes of it; None where its data is not there any more."""
     model = checkpoint.load_model(file)
-    data = _data_of(checkpoint.load(file).config)
+    data = _fitting_data(file)
     if data is None:
         return None
-    info = read_info(data)
-    if (info.height, info.width) != (model.spec.height, model.spec.width):
-        return None
     rows = []
-    for i in range(min(max(1, config["sequences"] // 2), info.sequences)):
+    for i in range(min(max(1, config["sequences"] // 2), read_info(data).sequences)):
         truth = read_sequences(data, i)
         length = truth.frames.shape[1]
         context = min(8, length)
@@ -150,7 +147,7 @@ def _futures(file: Path, config: dict[str, Any]) -> np.ndarray | None:
 def _latents(path: Path, config: dict[str, Any]) -> Lines:
     """Write a sheet for each kind of picture of a model's latent states."""
     file = checkpoint.find(path) if path.is_dir() else path
-    model, data = checkpoint.load_model(file), _data_of(checkpoint.load(file).config)
+    model, data = checkpoint.load_model(file), _fitting_data(file)
     rows, columns = config["sequences"], config["frames"]
     sheets = {"samples": latents.prior_samples(model, rows, columns)}
     if data is not None:
@@ -167,6 +164,16 @@ def _latents(path: Path, config: dict[str, Any]) -> Lines:
         sheet = file.with_name(f"{name}.png")
         write_png(sheet, contact_sheet(as_rgb(frames)))
         yield name, sheet
+
+
+def _fitting_data(file: Path) -> Path | None:
+    """The data that a model was validated or trained on, if it is still there and of the model's size."""
+    content = checkpoint.load(file)
+    data = _data_of(content.config)
+    if data is None:
+        return None
+    info = read_info(data)
+    return data if (info.height, info.width) == (content.spec.height, content.spec.width) else None
 
 
 def _data_of(config: dict[str, Any]) -> Path | None:
