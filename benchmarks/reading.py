@@ -95,11 +95,13 @@ def main(device: str) -> None:
         tell("online, 2 workers", rate(OnlineClips(endless, device, workers=2), device))
 
         room = frames // 2
-        print(f"\n{frames / 2**20:.0f} MiB of frames, in a process that may take {room / 2**20:.0f} MiB more:")
+        more = f"in a process that may take {room / 2**20:.0f} MiB more"
+        print(f"\n{frames / 2**20:.0f} MiB of frames, {more}:")
         print(f"  held in memory: {limited(path, frames, room)}")
         print(f"  read from disk: {limited(path, room, room)} clips/s")
         size = path.stat().st_size
-        print(f"\nfile: {size / 10**6:.1f} MB; frames as float64: {PICKLE / 10**6:.0f} MB, {PICKLE / size:.0f} times")
+        print(f"\nfile: {size / 10**6:.1f} MB")
+        print(f"frames as float64: {PICKLE / 10**6:.0f} MB, {PICKLE / size:.0f} times as much")
 
 
 if __name__ == "__main__":

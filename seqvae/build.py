@@ -58,7 +58,8 @@ def build(config: Mapping[str, Any], spec: DataSpec) -> SequenceModel:
     the data's object count). The dynamics appends its own fields to the frame model's layout.
 
     Raises:
-        UserError: a key is unknown or missing, a target lies outside of seqvae, or slots are not known.
+        UserError: a key is unknown or missing, a target lies outside of seqvae, slots are not known, or a
+            part reads another context than the dynamics gives.
     """
     _check_names("model", config, required=("frame", "posterior", "dynamics"), optional=("slots",))
     slots = config.get("slots") or spec.objects
@@ -73,9 +74,18 @@ def build(config: Mapping[str, Any], spec: DataSpec) -> SequenceModel:
         frame_layout=frame.layout, slots=frame.slots, actions=spec.actions,
     )
     posterior = instantiate(config["posterior"], "model.posterior", layout=dynamics.layout)
+    for part, name in ((frame, "frame"), (posterior, "posterior")):
+        _check_context(part, name, dynamics)
     model = SequenceModel(frame, posterior, dynamics)
     model.spec, model.config = spec, dict(config)
     return model
+
+
+def _check_context(part: Any, name: str, dynamics: Any) -> None:
+    """Raise UserError where a part reads a context (`.context` numbers) that the dynamics does not give."""
+    wanted, given = getattr(part, "context", 0), getattr(dynamics, "context", 0)
+    if wanted not in (0, given):
+        raise UserError(f"model.{name}.context={wanted}: the dynamics gives a context of {given} numbers")
 
 
 def instantiate(config: Mapping[str, Any], key: str, **given: Any) -> Any:

@@ -47,6 +47,11 @@ def draw(q: Distribution) -> Tensor:
     return q.rsample()
 
 
+def draw_scored(q: Distribution) -> tuple[Tensor, Tensor | None]:
+    """A sample of q; and its log-density where q knows that at once, and any other point's is dear."""
+    return q.rsample_and_log_prob() if hasattr(q, "rsample_and_log_prob") else (draw(q), None)
+
+
 def point(q: Distribution) -> Tensor:
     """The point estimate of q: its mean, or what the distribution declares where it has none."""
     return q.point()

@@ -29,7 +29,8 @@ def temporal_elbo(
     """
     values = dict(frame_terms)
     values["log_prior"] = trace.prior.log_prob(trace.z)
-    values["neg_log_posterior"] = -trace.posterior.log_prob(trace.z)
+    known = trace.log_posterior
+    values["neg_log_posterior"] = -(trace.posterior.log_prob(trace.z) if known is None else known)
     return Terms({name: v[:, start - 1 :] for name, v in values.items()})
 
 

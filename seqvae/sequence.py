@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from seqvae.distributions import draw, point
+from seqvae.distributions import draw, draw_scored, point
 from seqvae.types import (
     Carry,
     Distribution,
@@ -28,6 +29,7 @@ class _Step:
     posterior: Distribution | None
     evidence: Evidence | None
     context: Tensor | None
+    log_posterior: Tensor | None = None
 
 
 class SequenceModel(nn.Module):
@@ -61,7 +63,7 @@ class SequenceModel(nn.Module):
         evidence = self.frame.encode(video)
         if observed is not None:
             evidence = evidence.observed(observed)
-        return self.infer(evidence, prev_actions, carry, sample)
+        return self.infer(evidence, prev_actions, carry, sample, observed)
 
     def infer(
         self,
@@ -69,19 +71,25 @@ class SequenceModel(nn.Module):
         prev_actions: Tensor | None = None,
         carry: Carry | None = None,
         sample: bool = True,
+        observed: Bool[Tensor, "b t"] | None = None,
     ) -> Trace:
-        """The part of `filter` after encoding: from evidence "b t ..." to a trace."""
+        """The part of `filter` after encoding: from evidence "b t ..." to a trace.
+
+        observed: as in `filter`, which has already taken what was not seen out of the evidence.
+        """
         batch, length = evidence.mean.shape[:2]
         carry = carry or self.init(batch, evidence.mean)
-        choose = draw if sample else point
         steps = []
         for t in range(length):
             action = None if prev_actions is None else prev_actions[:, t]
             transition = self.dynamics.predict(carry.dynamics, action)
             q, evidence_t, posterior_carry = self.posterior(evidence.at(t), transition, carry.posterior)
-            z = choose(q)
-            carry = Carry(self.dynamics.update(carry.dynamics, z, evidence_t), posterior_carry)
-            steps.append(_Step(z, transition.prior, q, evidence_t, transition.context))
+            z, log_q = draw_scored(q) if sample else (point(q), None)
+            read = evidence_t
+            if observed is not None:
+                read = self._with_imagined(evidence_t, observed[:, t], z, transition.context)
+            carry = Carry(self.dynamics.update(carry.dynamics, z, read), posterior_carry)
+            steps.append(_Step(z, transition.prior, q, evidence_t, transition.context, log_q))
         return _trace(steps, carry)
 
     def imagine(
@@ -96,10 +104,30 @@ class SequenceModel(nn.Module):
         for t in range(horizon):
             transition = self.dynamics.predict(state, None if actions is None else actions[:, t])
             z = choose(transition.prior)
-            state = self.dynamics.update(state, z, None)
+            state = self.dynamics.update(state, z, self._imagined(z, transition.context))
             steps.append(_Step(z, transition.prior, None, None, transition.context))
         # the frame before the next one has not been seen
         return _trace(steps, Carry(state, self.posterior.init(z.shape[0], z)))
+
+    def _imagined(self, z: Tensor, context: Tensor | None) -> Evidence | None:
+        """What the frame model sees of its own frame of a state, for dynamics that read frames."""
+        if not getattr(self.dynamics, "reads_frames", False):
+            return None
+        frames = self.frame.decode(z[:, None], None if context is None else context[:, None]).frames
+        return self.frame.encode(frames).at(0)
+
+    def _with_imagined(
+        self, evidence: Evidence, observed: Bool[Tensor, "b"], z: Tensor, context: Tensor | None
+    ) -> Evidence:
+        """The evidence that the dynamics reads: imagined where the frame was not observed."""
+        imagined = self._imagined(z, context)
+        if imagined is None:
+            return evidence
+        seen = observed[:, None, None]
+        return Evidence(
+            torch.where(seen, evidence.mean, imagined.mean),
+            torch.where(seen, evidence.precision, imagined.precision),
+        )
 
     def decode(self, trace: Trace) -> Scene:
         """The frames that the states of a trace stand for."""
@@ -116,5 +144,5 @@ class SequenceModel(nn.Module):
 
 def _trace(steps: list[_Step], carry: Carry) -> Trace:
     s = stack_frames(steps)
-    return Trace(s.z, s.prior, s.posterior, s.evidence, s.context, carry)
+    return Trace(s.z, s.prior, s.posterior, s.evidence, s.context, carry, s.log_posterior)
 

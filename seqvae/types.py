@@ -103,7 +103,8 @@ class Trace:
 
     z: (b, t, k, d). prior: p(z_t | z_<t) stacked over t. posterior: q(z_t | x_<=t, z_<t) stacked over t
     (None when imagined). evidence: in the trace's slot order (None when imagined). carry: the state
-    after the last frame, from which filtering or imagination goes on.
+    after the last frame, from which filtering or imagination goes on. log_posterior: log q(z_t | ...), nats,
+    where drawing z gave it and the posterior could tell it only at a price (a flow); else None.
     """
 
     z: Float[Tensor, "b t k d"]
@@ -112,10 +113,11 @@ class Trace:
     evidence: Evidence | None
     context: Tensor | None
     carry: Carry
+    log_posterior: Float[Tensor, "b t"] | None = None
 
     def then(self, later: Trace) -> Trace:
         """This trace and one that goes on from its carry, as one."""
-        names = ("z", "prior", "posterior", "evidence", "context")
+        names = ("z", "prior", "posterior", "evidence", "context", "log_posterior")
         joined = {n: concat_frames([getattr(self, n), getattr(later, n)]) for n in names}
         return Trace(**joined, carry=later.carry)
 
@@ -172,7 +174,11 @@ class Posterior(Protocol):
 
 @runtime_checkable
 class Dynamics(Protocol):
-    """p(z_t | z_<t, a_<t)."""
+    """p(z_t | z_<t, a_<t).
+
+    One whose `update` needs the evidence of every frame says so with `reads_frames = True`: in imagination
+    it then gets what the frame model sees of its own frames.
+    """
 
     layout: StateLayout
 
@@ -195,14 +201,17 @@ def map_record(fn: Callable[[Tensor], Tensor], record: Any) -> Any:
 
 
 def join_records(join: Callable[[list[Tensor]], Tensor], records: list[Any]) -> Any:
-    """One record from several equal ones (dataclasses, dicts, tensors, None), tensor by tensor."""
+    """One record from several equal ones (dataclasses, dicts, tensors), tensor by tensor.
+
+    Anything else (None, a network) they have in common.
+    """
     first = records[0]
-    if first is None:
-        return None
     if isinstance(first, Tensor):
         return join(records)
     if isinstance(first, dict):
         return {key: join_records(join, [r[key] for r in records]) for key in first}
+    if not is_dataclass(first):
+        return first
     return type(first)(
         **{f.name: join_records(join, [getattr(r, f.name) for r in records]) for f in fields(first)}
     )

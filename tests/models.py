@@ -16,11 +16,13 @@ from seqvae.nn.glimpse import pixel_centres
 from seqvae.sequence import SequenceModel
 
 SHIPPED = sorted(path.stem for path in (Path(__file__).parents[1] / "configs/model").glob("*.yaml"))
+FUSED = {"_target_": "seqvae.posteriors.fused.Fused", "_partial_": True}
 VARIANTS = {
     "static": ("linear", {"dynamics": {"_target_": "seqvae.dynamics.linear.StaticDynamics"}}),
     "no_velocity": ("stove", {"frame": {"velocity": False}}),
     "no_latents": ("stove", {"dynamics": {"latent": 0}}),
     "frame_by_frame": ("stove", {"posterior": {"fuse": False}}),
+    "stove_iaf": ("stove", {"posterior": {"_target_": "seqvae.posteriors.iaf.IAF", "base": FUSED}}),
 }
 MODELS = [*SHIPPED, *VARIANTS]
 
@@ -37,6 +39,10 @@ def config(name: str) -> dict[str, Any]:
     for part, own in parts.items():
         changed[part] = own if "_target_" in own else changed[part] | own
     return changed
+
+
+# the others have one slot, which stands for the whole frame
+OF_OBJECTS = [name for name in MODELS if config(name)["slots"] != 1]
 
 
 def make(

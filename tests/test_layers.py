@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 LAYERS = {
     0: ["types", "layout", "disk"],
     1: ["distributions", "matching", "nn"],
-    2: ["sequence", "objectives", "metrics", "video", "data"],
+    2: ["sequence", "objectives", "frame_objectives", "metrics", "video", "data"],
     3: ["frames", "posteriors", "dynamics"],
     4: ["build", "checkpoint", "rollout", "weights"],
     5: ["evaluate", "train"],

@@ -9,7 +9,7 @@ from typing import Any
 from seqvae.cli.compose import compose
 from seqvae.cli.inputs import folder_of, load_data, load_model, make_folder, require, require_at_least
 from seqvae.data.sources import Sequences
-from seqvae.evaluate import Report, bound, long_rollouts, score, uncertainty, usable_horizon, write_report
+from seqvae.evaluate import Report, bound, long_rollouts, score, uncertainty, usable_lengths, write_report
 from seqvae.rollout import compare, roll_out
 from seqvae.sequence import SequenceModel
 from seqvae.video import write_video
@@ -33,8 +33,7 @@ def main(overrides: list[str]) -> None:
 
 def evaluate(model: SequenceModel, sequences: Sequences, config: dict[str, Any]) -> Report:
     """Everything that configs/evaluate.yaml asks for, in one report."""
-    context = config["context"]
-    horizon = usable_horizon(sequences, context, config["horizon"])
+    context, horizon = usable_lengths(sequences, config["context"], config["horizon"])
     # first what may be impossible for this model or data, so that nothing is computed in vain
     long, futures, limit = {}, {}, None
     if config["long"]:
@@ -64,8 +63,8 @@ def _videos(model: SequenceModel, sequences: Sequences, config: dict[str, Any], 
     few = _first(sequences, config["videos"])
     if not len(few):
         return []
-    horizon = usable_horizon(sequences, config["context"], config["horizon"])
-    rollout = roll_out(model, few.frames, few.actions, config["context"], horizon, decode=True)
+    context, horizon = usable_lengths(sequences, config["context"], config["horizon"])
+    rollout = roll_out(model, few.frames, few.actions, context, horizon, decode=True)
     paths = []
     for i in range(len(few)):
         paths.append(out / f"comparison_{i}.mp4")

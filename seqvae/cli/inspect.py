@@ -14,6 +14,7 @@ from seqvae import checkpoint, weights
 from seqvae.cli.compose import PATHS, compose, flatten
 from seqvae.cli.inputs import make_folder, require, require_at_least
 from seqvae.data.sources import Sequences, read_sequences
+from seqvae.evaluate import latents
 from seqvae.rollout import roll_out
 from seqvae.types import UserError
 from seqvae.video import as_rgb, contact_sheet, paint_masks, write_png
@@ -27,7 +28,7 @@ def main(overrides: list[str]) -> None:
     if overrides and ("=" not in overrides[0] or Path(overrides[0]).exists()):
         overrides = [f"path={overrides[0]}", *overrides[1:]]
     config = compose("inspect", overrides, paths=(*PATHS, "path"))
-    require(config, path=(str,))
+    require(config, path=(str,), latents=(bool,))
     require_at_least(config, sequences=1, frames=1)
     path = Path(config["path"])
     if not path.exists():
@@ -41,6 +42,8 @@ def main(overrides: list[str]) -> None:
         make_folder(sheet.parent)
         write_png(sheet, contact_sheet(clips))
         lines.append(("sheet", sheet))
+    if config["latents"]:
+        lines += _latents(path, config)
     width = max(len(name) for name, _ in lines)
     for name, value in lines:
         print(f"{name:<{width}}  {value}")
@@ -129,20 +132,49 @@ def _checkpoint(path: Path) -> Lines:
 def _futures(file: Path, config: dict[str, Any]) -> np.ndarray | None:
     """Rows of truth, and below each what the model makes of it; None where its data is not there any more."""
     model = checkpoint.load_model(file)
-    data = _data_of(checkpoint.load(file).config)
+    data = _fitting_data(file)
     if data is None:
         return None
-    info = read_info(data)
-    if (info.height, info.width) != (model.spec.height, model.spec.width):
-        return None
     rows = []
-    for i in range(min(max(1, config["sequences"] // 2), info.sequences)):
+    for i in range(min(max(1, config["sequences"] // 2), read_info(data).sequences)):
         truth = read_sequences(data, i)
         length = truth.frames.shape[1]
         context = min(8, length)
         rollout = roll_out(model, truth.frames, truth.actions, context, length - context, decode=True)
         rows += [truth.frames, as_rgb(rollout.pictures())]
     return _spread(np.concatenate(rows), config["frames"])
+
+
+def _latents(path: Path, config: dict[str, Any]) -> Lines:
+    """Write a sheet for each kind of picture of a model's latent states."""
+    file = checkpoint.find(path) if path.is_dir() else path
+    model, data = checkpoint.load_model(file), _fitting_data(file)
+    rows, columns = config["sequences"], config["frames"]
+    sheets = {"samples": latents.prior_samples(model, rows, columns)}
+    if data is not None:
+        count = min(max(rows + 1, columns), read_info(data).sequences)
+        images = np.concatenate([read_sequences(data, i, max_frames=1).frames[:, 0] for i in range(count)])
+        varied, names = latents.traversals(model, images, rows, columns)
+        sheets |= {
+            "reconstructions": latents.reconstructions(model, images[:columns]),
+            "interpolations": latents.interpolations(model, images[: rows + 1], columns),
+            "traversals": varied,
+        }
+        yield "traversed", ", ".join(names)
+    for name, frames in sheets.items():
+        sheet = file.with_name(f"{name}.png")
+        write_png(sheet, contact_sheet(as_rgb(frames)))
+        yield name, sheet
+
+
+def _fitting_data(file: Path) -> Path | None:
+    """The data that a model was validated or trained on, if it is still there and of the model's size."""
+    content = checkpoint.load(file)
+    data = _data_of(content.config)
+    if data is None:
+        return None
+    info = read_info(data)
+    return data if (info.height, info.width) == (content.spec.height, content.spec.width) else None
 
 
 def _data_of(config: dict[str, Any]) -> Path | None:

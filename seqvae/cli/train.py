@@ -125,6 +125,7 @@ def _setting(todo: Plan, ranks: Ranks) -> Setting:
     seed_everything(config["seed"])
     jobs = [_job(stage, source.validation, device) for stage in all_stages]
     for job in jobs:
+        _require_clips(job)
         ranks.share(job.options.batch_size)
         source.clips.require_clips(job.options.clip_length)
 
@@ -159,6 +160,17 @@ def _job(stage: Stage, validation: Sequences | None, device: torch.device) -> Jo
     if validation is not None:
         validate = Validation(validation, objective, options, device, stage.source)
     return Job(stage, objective, optim, options, validate)
+
+
+def _require_clips(job: Job) -> None:
+    """Raise UserError where clips end before the objective begins."""
+    length, start = job.options.clip_length, getattr(job.objective, "start", 1)
+    key, rollout = job.stage.key("trainer.clip_length"), getattr(job.objective, "rollout", None)
+    if length < start:
+        where = job.stage.key("objective.start")
+        raise UserError(f"{key}={length}: {where}={start} needs clips of {start} frames or more")
+    if rollout is not None and length <= rollout.context:
+        raise UserError(f"{key}={length}: a rollout after {rollout.context} frames needs longer clips")
 
 
 def _trainer(job: Job, start: Start, setting: Setting, todo: Plan, ranks: Ranks) -> Trainer:

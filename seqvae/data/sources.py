@@ -23,6 +23,7 @@ KEYS = {  # of a dataset -> field of Sequences
     "rewards": "rewards",
 }
 
+
 @dataclass(frozen=True)
 class Sequences:
     """Sequences of frames with whatever is known of them; positions in [0, coord_limit], x right, y down.

@@ -3,7 +3,7 @@
 from seqvae.evaluate.bounds import Bound, bound
 from seqvae.evaluate.longrun import long_rollouts
 from seqvae.evaluate.objects import Truth, slot_order
-from seqvae.evaluate.protocol import score, usable_horizon
+from seqvae.evaluate.protocol import score, usable_lengths
 from seqvae.evaluate.report import Report, write_report
 from seqvae.evaluate.samples import uncertainty
 from seqvae.evaluate.scores import Curve, Scores
@@ -19,6 +19,6 @@ __all__ = [
     "score",
     "slot_order",
     "uncertainty",
-    "usable_horizon",
+    "usable_lengths",
     "write_report",
 ]

@@ -30,18 +30,18 @@ def score(
 ) -> Scores:
     """Filter the context, imagine the horizon from the posterior's mean, and compare.
 
-    horizon: by default 92, or what the data has. Without decode only latents are computed: position and
-    velocity errors, found, context_swap (100 sequences: about a second). With decode also pixel errors
-    (`pixels`: see PixelErrors), and for models of masks the errors of their centroids and, where the data
-    has masks, segmentation scores.
+    horizon: by default 92, or what the data has; single images are only reconstructed. Without decode only
+    latents are computed: position and velocity errors, found, context_swap (100 sequences: about a second).
+    With decode also pixel errors (`pixels`: see PixelErrors), and for models of masks the errors of their
+    centroids and, where the data has masks, segmentation scores.
 
     Raises:
         UserError: sequences too short, fewer slots than objects, actions missing.
     """
-    horizon = usable_horizon(sequences, context, horizon)
-    length = context + horizon
-    truth = Truth.of(sequences, length)
-    errors = PixelErrors(sequences.frames[:, :length], pixels, context, FIRST) if decode else None
+    context, horizon = usable_lengths(sequences, context, horizon)
+    length, seen = context + horizon, min(FIRST, context)
+    truth = Truth.of(sequences, length) if horizon else None
+    errors = PixelErrors(sequences.frames[:, :length], pixels, context, seen) if decode else None
 
     positions, velocities, pixel_rows, segmentations = [], [], [], []
     blocks = roll_out_blocks(
@@ -64,7 +64,7 @@ def score(
         curves |= object_curves(where, speed, truth, context, clamp)
         shares |= object_shares(where, truth, context)
     for row in pixel_rows[0] if pixel_rows else ():
-        first = FIRST if row == "model" else context + 1
+        first = seen if row == "model" else context + 1
         curve = Curve(np.concatenate([rows[row] for rows in pixel_rows]), first)
         curves[row] = curves.get(row, {}) | {"pixel_mse": curve}
     for name in segmentations[0] if segmentations else ():
@@ -73,13 +73,17 @@ def score(
     return Scores(len(sequences), context, horizon, curves, shares)
 
 
-def usable_horizon(sequences: Sequences, context: int, horizon: int | None) -> int:
-    """The horizon asked for, or 92, or less where the data ends before.
+def usable_lengths(sequences: Sequences, context: int, horizon: int | None) -> tuple[int, int]:
+    """Frames given and frames to predict: as asked for, 92 by default, or less where the data ends before.
+
+    Of single images the one frame is given, and there is nothing to predict.
 
     Raises:
         UserError: the sequences are too short for the context and one frame more, or for the horizon asked.
     """
     length = sequences.frames.shape[1]
+    if length == 1:
+        return 1, 0
     if context < FIRST:
         raise UserError(f"context={context}: at least {FIRST} frames, as velocities take two to see")
     if length <= context:
@@ -87,12 +91,12 @@ def usable_horizon(sequences: Sequences, context: int, horizon: int | None) -> i
             f"{sequences.name}: has {length} frames a sequence; context={context} needs at least one more"
         )
     if horizon is None:
-        return min(HORIZON, length - context)
+        return context, min(HORIZON, length - context)
     if not 1 <= horizon <= length - context:
         raise UserError(
             f"horizon={horizon}: {sequences.name} has {length - context} frames after context={context}"
         )
-    return horizon
+    return context, horizon
 
 
 def _positions(rollout: Rollout) -> Float[np.ndarray, "n t k 2"] | None:
@@ -105,7 +109,7 @@ def _segmentation(rollout: Rollout, masks: np.ndarray) -> dict[str, np.ndarray]:
     """Per sequence, averaged over frames: reconstruction (frames 3-context) and predicted 1-10."""
     labels = rollout.masks.argmax(2)
     spans = {
-        "reconstruction": range(FIRST - 1, rollout.context),
+        "reconstruction": range(min(FIRST, rollout.context) - 1, rollout.context),
         f"1_{SHORT}": range(rollout.context, min(rollout.context + SHORT, labels.shape[1])),
     }
     functions = {

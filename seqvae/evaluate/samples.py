@@ -8,7 +8,7 @@ from jaxtyping import Float
 from seqvae import metrics
 from seqvae.data.sources import Sequences
 from seqvae.evaluate.objects import Truth, slot_order
-from seqvae.evaluate.protocol import usable_horizon
+from seqvae.evaluate.protocol import usable_lengths
 from seqvae.evaluate.scores import SHORT
 from seqvae.metrics import Estimate, estimate
 from seqvae.rollout import roll_out
@@ -36,7 +36,7 @@ def uncertainty(
     """
     if samples < ENOUGH:
         raise UserError(f"samples={samples}: at least {ENOUGH}, as the 90 % interval needs them")
-    horizon = usable_horizon(sequences, context, horizon)
+    context, horizon = usable_lengths(sequences, context, horizon)
     truth = Truth.of(sequences, context + horizon)
     if truth is None or "position" not in model.layout:
         return {}

@@ -73,7 +73,7 @@ class Scores:
         begin = self.context + 1
         short = curve.over(begin, self.context + SHORT) if self.horizon >= SHORT else None
         columns = {
-            f"{quantity}_reconstruction": curve.over(FIRST, self.context),
+            f"{quantity}_reconstruction": curve.over(min(FIRST, self.context), self.context),
             f"{quantity}_1_{SHORT}": short,
             f"{quantity}_1_{SHORT}_sum": None if short is None else short * SHORT,
             f"{quantity}_1_{self.horizon}": curve.over(begin, self.context + self.horizon),

@@ -10,7 +10,7 @@ from seqvae.train.budget import Budget
 from seqvae.types import UserError
 
 DEVICES = ("auto", "cpu", "cuda")
-COUNTS = ("batch_size", "log_every", "validate_every", "context", "validation_sequences")
+COUNTS = ("batch_size", "clip_length", "log_every", "validate_every", "context", "validation_sequences")
 PRECISIONS = ("float32", "bf16")
 
 
@@ -40,8 +40,6 @@ class Options:
         for name in COUNTS:
             if getattr(self, name) < 1:
                 raise UserError(f"trainer.{name}={getattr(self, name)}: expected a whole number from 1")
-        if self.clip_length < 2:
-            raise UserError(f"trainer.clip_length={self.clip_length}: a clip has at least 2 frames")
         if self.checkpoint_seconds < 0:
             raise UserError(f"trainer.checkpoint_seconds={self.checkpoint_seconds}: expected 0 or more")
         self.budget  # noqa: B018  says at once if there is none

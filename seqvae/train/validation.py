@@ -15,15 +15,15 @@ from torch import Tensor
 from seqvae.data.clips import InMemoryClips
 from seqvae.data.sources import Sequences
 from seqvae.evaluate import score
-from seqvae.evaluate.protocol import usable_horizon
+from seqvae.evaluate.protocol import usable_lengths
 from seqvae.rollout import roll_out
 from seqvae.sequence import SequenceModel
 from seqvae.train.evidence import EvidenceBatch, tracked
 from seqvae.train.options import Options
 from seqvae.train.update import Objective
 
-CRITERION = "position_error_1_10"
-TOLD = ("objective", "position_error_reconstruction", CRITERION, "found")
+CRITERIA = ("position_error_1_10", "pixel_mse_1_10")  # the first that there is
+TOLD = ("objective", "position_error_reconstruction", "pixel_mse_reconstruction", *CRITERIA, "found")
 SHOWN = 4  # sequences in the picture
 COLUMNS = 12  # frames of each
 
@@ -43,8 +43,9 @@ class Report:
 class Validation:
     """Scores a model on the first sequences of a validation set; the same ones every time.
 
-    The criterion is the error of predicted positions, frames 1-10; without true positions, or for a model
-    without positions, it is minus the objective (at progress 1, so with the final weights of its terms).
+    The criterion is the error of predicted frames 1-10: of positions, or of pixels for a model without
+    positions. Where neither is known it is minus the objective (at progress 1, so with the final weights of
+    its terms).
 
     source: what the objective reads: "frames", or else their evidence.
 
@@ -59,7 +60,7 @@ class Validation:
         self.source = source
         self.objective, self.options = objective, options
         self.sequences = _first(sequences, options.validation_sequences)
-        self.horizon = usable_horizon(self.sequences, options.context, options.horizon)
+        self.context, self.horizon = usable_lengths(self.sequences, options.context, options.horizon)
         arrays = {"imgs": self.sequences.frames}
         if self.sequences.actions is not None:
             arrays["actions"] = self.sequences.actions
@@ -75,8 +76,9 @@ class Validation:
                 batch = EvidenceBatch(evidence, batch.prev_actions)
             terms, _ = self.objective(model, batch, 1.0)
         objective = terms.total().mean().item()
-        scores = score(model, self.sequences, self.options.context, self.horizon).numbers()
-        criterion = scores.get(CRITERION, -objective)
+        decode = "position" not in model.layout
+        scores = score(model, self.sequences, self.context, self.horizon, decode).numbers()
+        criterion = next((scores[name] for name in CRITERIA if name in scores), -objective)
         scores = {"objective": objective, "bound": terms.unweighted().mean().item()} | scores
         # a model that predicts nothing finite is worse than any that does
         criterion = math.inf if math.isnan(criterion) else criterion
@@ -84,7 +86,7 @@ class Validation:
 
     def _picture(self, model: SequenceModel) -> Float[Tensor, "3 h w"]:
         """For a few sequences a row of true frames above a row of the model's, context and future."""
-        shown, context = _first(self.sequences, SHOWN), self.options.context
+        shown, context = _first(self.sequences, SHOWN), self.context
         rollout = roll_out(model, shown.frames, shown.actions, context, self.horizon, decode=True)
         times = np.unique(np.linspace(0, context + self.horizon - 1, COLUMNS).astype(int))
         rows = torch.stack([

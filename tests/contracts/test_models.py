@@ -15,7 +15,7 @@ from seqvae import checkpoint
 from seqvae.checkpoint import Checkpoint
 from seqvae.objectives import TemporalELBO, elbo
 from seqvae.types import Dynamics, FrameModel, Posterior
-from tests.models import MODELS, SHIPPED, config, make, video
+from tests.models import MODELS, OF_OBJECTS, SHIPPED, config, make, video
 
 F32, F64 = torch.float32, torch.float64
 every_model = pytest.mark.parametrize("name", MODELS)
@@ -45,7 +45,7 @@ def test_parts_have_the_protocols(name):
 )
 def test_shapes_and_dtypes(name, k, h, w, c, dtype):
     model = make(name, k, h, w, c, dtype=dtype)
-    clip, d = video(k, 4, 2, h, w, c, dtype), model.layout.dim
+    clip, d, k = video(k, 4, 2, h, w, c, dtype), model.layout.dim, model.frame.slots
     trace = model.filter(clip)
     densities = [trace.prior.log_prob(trace.z), trace.posterior.log_prob(trace.z)]
     terms = model.frame.terms(clip, trace.z, trace.evidence, trace.context)
@@ -165,7 +165,7 @@ def test_training_under_autocast(name):
     assert all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)
 
 
-@every_model
+@pytest.mark.parametrize("name", OF_OBJECTS)
 def test_objects_are_seen_as_sharply_under_autocast(name):
     model, clip = make(name), video()
     where = model.frame.layout["position"]

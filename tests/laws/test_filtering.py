@@ -12,10 +12,11 @@ from torch.testing import assert_close
 from seqvae.matching import reorder
 from seqvae.objectives import TemporalELBO
 from seqvae.types import map_record
-from tests.models import MODELS, make, video
+from tests.models import MODELS, OF_OBJECTS, make, video
 
 F64 = torch.float64
 every_model = pytest.mark.parametrize("name", MODELS)
+every_model_of_objects = pytest.mark.parametrize("name", OF_OBJECTS)
 
 
 def tensors(record: Any) -> list[Tensor]:
@@ -79,7 +80,7 @@ def test_to_miss_frames_is_to_imagine_them(name):
     assert_same(*after)
 
 
-@every_model
+@every_model_of_objects
 def test_dynamics_do_not_care_how_slots_are_numbered(name):
     model, clip = make(name, dtype=F64), video(frames=3, dtype=F64)
     carry = model.filter(clip).carry.dynamics
@@ -89,7 +90,7 @@ def test_dynamics_do_not_care_how_slots_are_numbered(name):
     assert_same(renumbered, expected)
 
 
-@every_model
+@every_model_of_objects
 def test_the_posterior_does_not_care_in_which_order_a_frame_shows_its_objects(name):
     model, clip = make(name, dtype=F64), video(frames=4, dtype=F64)
     carry = model.filter(clip[:, :3]).carry

@@ -162,6 +162,10 @@ FAULTS = {
     "foreign code": (["model.frame._target_=os.system"], "only names inside seqvae. are allowed"),
     "no data": (["data=nowhere/at=all, 'it'.h5"], "nowhere/at=all, 'it'.h5: no such file"),
     "clips too long": (["trainer.clip_length=21"], "hold no clip of clip_length=21"),
+    "clips too short": (["model=vae", "trainer.clip_length=2"], "objective.start=3 needs clips of 3 frames"),
+    "clips without a rollout": (
+        ["experiment=vrnn_billiards", "trainer.clip_length=8"], "a rollout after 8 frames needs longer clips"
+    ),
     "context too long": (["trainer.context=20"], "context=20 needs at least one more"),
     "horizon too long": (["trainer.horizon=17", "trainer.context=4"], "horizon=17: "),
     "nothing to resume": (["resume=true"], "no training to resume"),

@@ -132,7 +132,7 @@ def test_bad_options_of_the_optimiser_are_refused(bad):
         Optim(**bad)
 
 
-@pytest.mark.parametrize("bad", [{"batch_size": 0}, {"clip_length": 1}, {"checkpoint_seconds": -1.0}])
+@pytest.mark.parametrize("bad", [{"batch_size": 0}, {"clip_length": 0}, {"checkpoint_seconds": -1.0}])
 def test_bad_options_of_the_trainer_are_refused(bad):
     (key,) = bad
     with pytest.raises(UserError, match=f"trainer.{key}="):

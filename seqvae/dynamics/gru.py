@@ -1,0 +1,57 @@
+"""Recurrent dynamics: everything that matters of the past is in the state of a GRU.
+
+With `reads_frames` and a decoder that sees the context this is the VRNN (Chung et al. 2015, arXiv
+1506.02216); without both, a state-space model whose transition has a memory.
+"""
+
+from __future__ import annotations
+
+import torch
+from einops import rearrange
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from seqvae.distributions import Normal
+from seqvae.layout import StateLayout
+from seqvae.nn.mlp import mlp
+from seqvae.types import Evidence, Transition
+
+STD_FLOOR = 1e-2  # a prior sharper than this makes rollouts no better, and its gradients large
+
+
+class GRUDynamics(nn.Module):
+    """p(z_t | h_t), h_t = GRU(z_t-1, x_t-1; h_t-1), slots taken together in their order.
+
+    The discrete action that leads to frame t, one-hot, shifts h_t, which is also the context.
+    reads_frames: the GRU sees the frame's evidence beside z; where there is no frame, the model's own.
+    """
+
+    def __init__(
+        self, frame_layout: StateLayout, slots: int, actions: int = 0, context: int = 256, hidden: int = 128,
+        reads_frames: bool = False,
+    ):
+        super().__init__()
+        self.layout, self.slots, self.context, self.reads_frames = frame_layout, slots, context, reads_frames
+        size = slots * frame_layout.dim
+        self.first = nn.Parameter(torch.zeros(context))
+        self.act = nn.Embedding(actions, context) if actions else None
+        self.prior = mlp(context, hidden, 2 * size)
+        self.cell = nn.GRUCell(size * (2 if reads_frames else 1), context)
+
+    def init(self, batch: int, like: Tensor) -> Float[Tensor, "b h"]:
+        return self.first.expand(batch, -1)
+
+    def predict(self, carry: Float[Tensor, "b h"], prev_action: Int[Tensor, "b"] | None = None) -> Transition:
+        h = carry
+        if self.act is not None and prev_action is not None:
+            h = h + self.act(prev_action)
+        out = rearrange(self.prior(h).to(h.dtype), "b (k d) -> b k d", k=self.slots)
+        mean, raw_std = out.chunk(2, -1)
+        prior = Normal(mean, STD_FLOOR + nn.functional.softplus(raw_std))
+        return Transition(prior, prior, h)
+
+    def update(
+        self, carry: Float[Tensor, "b h"], z: Float[Tensor, "b k d"], evidence: Evidence | None
+    ) -> Float[Tensor, "b h"]:
+        read = torch.cat([z, evidence.mean], -1) if self.reads_frames else z
+        return self.cell(rearrange(read, "b k d -> b (k d)"), carry).to(z.dtype)

@@ -1,0 +1,31 @@
+"""Frames that have nothing to do with each other: the prior of a plain VAE."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from seqvae.distributions import Normal
+from seqvae.layout import StateLayout
+from seqvae.types import Evidence, Transition
+
+
+class StandardNormal(nn.Module):
+    """p(z_t) = N(0, 1), whatever came before (Kingma & Welling 2014, arXiv 1312.6114)."""
+
+    def __init__(self, frame_layout: StateLayout, slots: int, actions: int = 0):
+        super().__init__()
+        self.layout, self.slots = frame_layout, slots
+
+    def init(self, batch: int, like: Tensor) -> Float[Tensor, "b k d"]:
+        return like.new_zeros(batch, self.slots, self.layout.dim)
+
+    def predict(self, carry: Float[Tensor, "b k d"], prev_action: Tensor | None = None) -> Transition:
+        prior = Normal(carry, torch.ones_like(carry))
+        return Transition(prior, prior)
+
+    def update(
+        self, carry: Float[Tensor, "b k d"], z: Float[Tensor, "b k d"], evidence: Evidence | None
+    ) -> Float[Tensor, "b k d"]:
+        return carry

@@ -1,0 +1,97 @@
+"""Pictures of what a model's latent states mean: samples, reconstructions, interpolations, traversals.
+
+Each is rows of frames, uint8 "row column h w c", for a contact sheet.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+from einops import rearrange, repeat
+from jaxtyping import Float, Int, UInt8
+from torch import Tensor
+
+from seqvae.data.frames import to_frames, to_video
+from seqvae.rollout import device_of
+from seqvae.sequence import SequenceModel
+from seqvae.types import Trace
+
+Rows = UInt8[np.ndarray, "row column h w c"]
+REACH = 2.5  # standard deviations of a number over the data, to either side
+
+
+@torch.no_grad()
+def prior_samples(model: SequenceModel, rows: int, columns: int) -> Rows:
+    """A row is a video drawn from p(z_1:T), every state and not its frames' noise; action 0 throughout."""
+    like = torch.zeros(rows, model.frame.slots, model.layout.dim, device=device_of(model))
+    actions = _no_actions(model, like[:, :1].expand(-1, columns, -1))
+    return _pictures(model, model.imagine(model.init(rows, like), columns, actions, sample=True))
+
+
+@torch.no_grad()
+def reconstructions(model: SequenceModel, images: UInt8[np.ndarray, "n h w c"]) -> Rows:
+    """Two rows: the images, and what the model makes of each as a first frame."""
+    made = rearrange(_pictures(model, _seen(model, images)), "n 1 h w c -> 1 n h w c")
+    return np.concatenate([images[None], _as_wide(made, images.shape[-1])])
+
+
+@torch.no_grad()
+def interpolations(model: SequenceModel, images: UInt8[np.ndarray, "n h w c"], columns: int) -> Rows:
+    """A row leads from one image to the next, in equal steps of z."""
+    trace = _seen(model, images)
+    z = trace.z[:, 0]
+    share = torch.linspace(0, 1, columns, device=z.device, dtype=z.dtype)[:, None, None]
+    path = z[:-1, None] + share * (z[1:] - z[:-1])[:, None]
+    return _pictures(model, _with(trace, path))
+
+
+@torch.no_grad()
+def traversals(
+    model: SequenceModel, images: UInt8[np.ndarray, "n h w c"], rows: int, columns: int
+) -> tuple[Rows, list[str]]:
+    """A row varies one number of the first image's first slot; and the names of the rows ("code 7").
+
+    The numbers that differ most over the images, by 2.5 standard deviations to either side of their mean.
+    """
+    trace = _seen(model, images)
+    mean, std = trace.z[:, 0, 0].mean(0), trace.z[:, 0, 0].std(0, correction=0)
+    chosen = std.argsort(descending=True)[:rows]
+    share = torch.linspace(-REACH, REACH, columns, device=std.device, dtype=std.dtype)
+    z = repeat(trace.z[0, 0], "k d -> r t k d", r=len(chosen), t=columns).clone()
+    values = mean[chosen, None] + std[chosen, None] * share
+    z[torch.arange(len(chosen)), :, 0, chosen] = values
+    names = [name for field in model.layout.fields for name in _names(field.name, field.size)]
+    return _pictures(model, _with(trace, z)), [names[i] for i in chosen.tolist()]
+
+
+def _seen(model: SequenceModel, images: UInt8[np.ndarray, "n h w c"]) -> Trace:
+    """The posterior's point estimates of images, each the first frame of a sequence, after action 0."""
+    video = to_video(torch.as_tensor(images[:, None], device=device_of(model)))
+    return model.filter(video, _no_actions(model, video), sample=False)
+
+
+def _no_actions(model: SequenceModel, like: Float[Tensor, "b t *_"]) -> Int[Tensor, "b t"] | None:
+    """Action 0 at every frame, for models that follow actions."""
+    return torch.zeros_like(like.flatten(2)[..., 0], dtype=torch.long) if model.spec.actions else None
+
+
+def _with(trace: Trace, z: Float[Tensor, "r t k d"]) -> Trace:
+    """Other states in the context that every first frame has."""
+    context = trace.context
+    if context is not None:
+        context = context[:1, :1].expand(*z.shape[:2], -1)
+    return replace(trace, z=z, context=context)
+
+
+def _pictures(model: SequenceModel, trace: Trace) -> Rows:
+    return to_frames(model.decode(trace).frames).cpu().numpy()
+
+
+def _as_wide(frames: Rows, channels: int) -> Rows:
+    return np.broadcast_to(frames, (*frames.shape[:-1], channels))
+
+
+def _names(name: str, size: int) -> list[str]:
+    return [name] if size == 1 else [f"{name} {i}" for i in range(size)]

@@ -1,0 +1,71 @@
+"""An objective for models that decode whole frames: the bound, a weight on its KL, and decoded rollouts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn.functional import pad
+
+from seqvae.objectives import elbo
+from seqvae.sequence import SequenceModel
+from seqvae.types import Terms, Trace
+
+
+@dataclass(frozen=True)
+class FrameRollout:
+    """Multi-step prediction: after `context` frames the rest of a clip is imagined, decoded and scored.
+
+    Its term is log p(x_t | imagined z_t) of a deterministic rollout, as the evaluation makes it: nats, but
+    no part of the bound, so it carries a weight. After the observation overshooting of Hafner et al. 2019
+    (arXiv 1811.04551).
+    """
+
+    context: int = 8
+    weight: float = 1.0
+
+
+class FrameELBO:
+    """The temporal ELBO with beta times its KL, and the term of a rollout if there is one.
+
+    start: the first frame, counted from 1, that enters. beta: as in the beta-VAE (Higgins et al. 2017); with
+    other values than 1 the sum is no bound, but the plain bound is reported beside it in any case.
+    """
+
+    def __init__(self, start: int = 1, beta: float = 1.0, rollout: FrameRollout | None = None):
+        self.start, self.beta, self.rollout = start, beta, rollout
+
+    def __call__(self, model: SequenceModel, batch: Any, progress: float) -> tuple[Terms, Trace]:
+        """Terms of batch.video, nats a frame; the trace that they come from."""
+        video, actions = batch.video, batch.prev_actions
+        if self.rollout is None:
+            trace = model.filter(video, actions)
+        else:
+            split = self.rollout.context
+            first = model.filter(video[:, :split], _part(actions, slice(split)))
+            rest = slice(split, None)
+            trace = first.then(model.filter(video[:, rest], _part(actions, rest), first.carry))
+        terms = elbo(model, video, trace, self.start)
+        values, weights = dict(terms.values), {}
+        if self.beta != 1:
+            values["kl_beside"] = values["log_prior"] + values["neg_log_posterior"]
+            weights["kl_beside"] = self.beta - 1
+        if self.rollout is not None:
+            predicted = _predicted(model, video[:, rest], first, _part(actions, rest))
+            values["rollout"] = pad(predicted, (split - self.start + 1, 0))
+            weights["rollout"] = self.rollout.weight
+        return Terms(values, weights), trace
+
+
+def _predicted(
+    model: SequenceModel, video: Float[Tensor, "b h c _ _"], first: Trace, actions: Tensor | None
+) -> Float[Tensor, "b h"]:
+    """The frame model's terms of frames that a rollout from `first` imagines."""
+    future = model.imagine(first.carry, video.shape[1], actions)
+    return sum(model.frame.terms(video, future.z, first.evidence, future.context).values())
+
+
+def _part(actions: Tensor | None, where: slice) -> Tensor | None:
+    return None if actions is None else actions[:, where]

@@ -1,0 +1,71 @@
+"""A variational autoencoder of whole frames: one code a frame, no objects.
+
+Kingma & Welling 2014 (arXiv 1312.6114), Rezende et al. 2014 (arXiv 1401.4082).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from einops import rearrange
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from seqvae.layout import Field, StateLayout
+from seqvae.nn.precision import in_full_precision
+from seqvae.types import Evidence, Scene, UserError
+
+STD_FLOOR = 1e-3  # of the code, whose prior has a std around 1
+
+
+class VAE(nn.Module):
+    """p(x_t | z_t, h_t): a network from the code (and the context, where it has one) to every pixel.
+
+    The encoder's Gaussian over the code is the frame's evidence. It is the whole posterior of a plain VAE;
+    a posterior that also knows the context corrects it.
+    encoder, decoder: networks of seqvae/nn/images.py. likelihood: one of seqvae/nn/likelihoods.py. code:
+    numbers of the code. context: numbers of the dynamics' context that the decoder sees, as in a VRNN; 0
+    for none.
+
+    Raises:
+        UserError: more than one slot is asked for.
+    """
+
+    def __init__(
+        self, height: int, width: int, channels: int, slots: int, encoder: Any, decoder: Any,
+        likelihood: Any, code: int = 32, context: int = 0,
+    ):
+        super().__init__()
+        if slots != 1:
+            raise UserError(f"model.slots={slots}: a VAE of whole frames has one code a frame; give slots: 1")
+        self.slots, self.context = slots, context
+        self.layout = StateLayout((Field("code", code, "evidence"),))
+        self.encoder = encoder(height=height, width=width, channels=channels, size=2 * code)
+        self.decoder = decoder(height=height, width=width, channels=channels, size=code + context)
+        self.likelihood = likelihood
+        self.unnormalised = frozenset() if likelihood.normalised else frozenset({"log_likelihood"})
+
+    def encode(self, video: Float[Tensor, "b t c h w"]) -> Evidence:
+        """The Gaussian over the code that a frame alone suggests."""
+        seen = self.encoder(rearrange(video, "b t c h w -> (b t) c h w")).to(video.dtype)
+        mean, raw_std = rearrange(seen, "(b t) d -> b t 1 d", b=len(video)).chunk(2, -1)
+        std = STD_FLOOR + nn.functional.softplus(raw_std - 2)  # starts near 0.1: a code that is heard
+        return Evidence(mean, std.pow(-2))
+
+    @in_full_precision
+    def terms(
+        self, video: Float[Tensor, "b t c h w"], z: Float[Tensor, "b t k d"], evidence: Any, context: Any
+    ) -> dict[str, Float[Tensor, "b t"]]:
+        """log p(x_t | z_t, h_t), nats a frame."""
+        return {"log_likelihood": self.likelihood.log_prob(video, self._raw(z, context))}
+
+    def decode(self, z: Float[Tensor, "b t k d"], context: Any = None) -> Scene:
+        """The pixels' means."""
+        return Scene(self.likelihood.mean(self._raw(z, context)).clamp(0, 1))
+
+    def _raw(self, z: Tensor, context: Tensor | None) -> Float[Tensor, "b t c h w"]:
+        code = z[:, :, 0, self.layout["code"]]
+        if self.context:
+            code = torch.cat([code, context], -1)
+        return self.decoder(code.flatten(0, 1)).unflatten(0, z.shape[:2])

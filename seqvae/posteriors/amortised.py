@@ -1,0 +1,51 @@
+"""The amortised Gaussian posterior: the encoder's Gaussian, corrected by what the dynamics remembers.
+
+Kingma & Welling 2014 (arXiv 1312.6114); with a context as in the VRNN (Chung et al. 2015, arXiv 1506.02216).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import pad
+
+from seqvae.distributions import Normal
+from seqvae.layout import StateLayout
+from seqvae.nn.mlp import mlp
+from seqvae.types import Evidence, Transition
+
+
+class Amortised(nn.Module):
+    """q(z_t | x_t, h_t): the evidence, its mean and log-std shifted by a network of evidence and context.
+
+    Starts as the evidence alone, and without a context stays that: the posterior of a plain VAE. What was
+    not observed, and what a frame says nothing of, follows the dynamics. Slots keep the frame's order.
+    context: numbers of the dynamics' context, 0 for none. hidden: width of the network.
+    """
+
+    def __init__(self, layout: StateLayout, context: int = 0, hidden: int = 128):
+        super().__init__()
+        self.dim, self.context = layout.dim, context
+        if context:
+            self.shift = mlp(2 * layout.dim + context, hidden, 2 * layout.dim, zero_last=True)
+
+    def init(self, batch: int, like: Tensor) -> None:
+        """Nothing crosses a time step."""
+
+    def __call__(
+        self, evidence: Evidence, transition: Transition, carry: None
+    ) -> tuple[Normal, Evidence, None]:
+        unknown = (0, self.dim - evidence.mean.shape[-1])
+        mean, precision = pad(evidence.mean, unknown), pad(evidence.precision, unknown)
+        observed = precision > 0
+        log_std = -0.5 * torch.where(observed, precision, 1.0).log()
+        if self.context:
+            context = transition.context[:, None].expand(*mean.shape[:-1], -1)
+            shift = self.shift(torch.cat([mean, log_std, context], -1)).to(mean.dtype)
+            mean_shift, log_std_shift = shift.chunk(2, -1)
+            mean, log_std = mean + mean_shift, log_std + log_std_shift
+        expected = transition.proposal
+        q = Normal(
+            torch.where(observed, mean, expected.mean), torch.where(observed, log_std.exp(), expected.std)
+        )
+        return q, evidence, carry

@@ -1,0 +1,65 @@
+"""Pictures of latent states: their sizes, and what has to be equal in them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from einops import rearrange
+
+from seqvae.data.frames import to_frames, to_video
+from seqvae.evaluate import latents
+from tests.models import make, video
+
+EVERY_KIND = ["vae_iaf", "vrnn", "spatial_vae", "stove"]
+
+
+def images(n: int = 4) -> np.ndarray:
+    return to_frames(video(batch=n, frames=1, channels=3)).numpy()[:, 0]
+
+
+@pytest.mark.parametrize("name", EVERY_KIND)
+def test_pictures_have_the_asked_number_of_rows_and_columns(name):
+    model, data = make(name, channels=3), images()
+    assert latents.prior_samples(model, 3, 5).shape[:4] == (3, 5, 32, 32)
+    assert latents.reconstructions(model, data).shape == (2, 4, 32, 32, 3)
+    assert latents.interpolations(model, data, 6).shape[:4] == (3, 6, 32, 32)
+    rows, names = latents.traversals(model, data, 2, 7)
+    assert rows.shape[:4] == (2, 7, 32, 32) and len(set(names)) == 2
+    assert rows.dtype == np.uint8
+
+
+def test_an_interpolation_leads_from_one_reconstruction_to_the_next():
+    model, data = make("vrnn", channels=3), images()
+    made, path = latents.reconstructions(model, data)[1], latents.interpolations(model, data, 3)
+    assert np.array_equal(path[:, 0], made[:-1]) and np.array_equal(path[:, -1], made[1:])
+    between = path[:, 1].astype(int)
+    assert (between != path[:, 0]).any() and (between != path[:, -1]).any()
+
+
+def test_a_traversal_changes_one_number_and_names_it():
+    model, data = make("vae", channels=3), images()
+    rows, (name,) = latents.traversals(model, data, 1, 5)
+    trace = model.filter(to_video(torch.as_tensor(data[:, None])), sample=False)
+    spread = trace.z[:, 0, 0].std(0, correction=0)
+    number = spread.argmax().item()
+    assert name == f"code {number}"
+    middle = trace.z[:1].clone()
+    middle[..., number] = trace.z[:, 0, 0, number].mean()
+    expected = to_frames(model.frame.decode(middle).frames).numpy()[0, 0]
+    assert np.array_equal(rows[0, 2], expected)
+    assert len(np.unique(rearrange(rows[0], "t h w c -> t (h w c)"), axis=0)) == 5
+
+
+def test_samples_of_the_prior_follow_an_action_where_the_model_wants_one():
+    from seqvae.build import DataSpec, build
+    from tests.models import config
+
+    model = build(config("gru_ssm"), DataSpec(32, 32, 3, actions=9))
+    assert latents.prior_samples(model, 2, 3).shape == (2, 3, 32, 32, 3)
+    clip = video(frames=4, channels=3)
+    actions = torch.tensor([[0, 1, 2, 3], [0, 1, 2, 4]])
+    torch.manual_seed(0)
+    carry = model.filter(clip, actions).carry
+    left, right = (model.imagine(carry, 2, torch.full((2, 2), a)).z for a in (1, 2))
+    assert not torch.equal(left, right)
