@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import shlex
+from pathlib import Path
 from typing import Any
 
 from seqvae import checkpoint
@@ -22,10 +24,13 @@ def main(overrides: list[str]) -> None:
     require(config, run=(str,), out=(str,))
     content = checkpoint.load(checkpoint.find(config["run"], config["checkpoint"]))
     out = make_folder(config["out"])
-    table = folder_of(config["run"]) / "evaluation" / "table.md"
-    measured = table.read_text(encoding="utf-8") if table.is_file() else None
+    evaluation = folder_of(config["run"]) / "evaluation"
+    measured, commit = None, git_commit()
+    if (evaluation / "table.md").is_file():
+        measured = (evaluation / "table.md").read_text(encoding="utf-8")
+        commit = json.loads((evaluation / "metrics.json").read_text(encoding="utf-8"))["git_commit"]
     checkpoint.save_weights(out / FILE, content)
-    text = card(out.name, content, measured)
+    text = card(str(config["out"]), content, measured, commit)
     write_whole(out / CARD, lambda file: file.write(text.encode()))
     for name in (FILE, CARD):
         print(out / name)
@@ -33,19 +38,19 @@ def main(overrides: list[str]) -> None:
         print(f"no numbers on unseen data in the card: evaluate run={config['run']} data=... first")
 
 
-def card(name: str, content: Checkpoint, measured: str | None) -> str:
-    """What one has to know of the weights, as Markdown. measured: the table of an evaluation."""
+def card(name: str, content: Checkpoint, measured: str | None, commit: str | None) -> str:
+    """What one has to know of the weights, as Markdown. measured: the table of an evaluation, at `commit`."""
     model, spec = content.config["model"], content.spec
     targets = [model[part]["_target_"] for part in ("frame", "posterior", "dynamics")]
     parts = ", ".join(target.rpartition(".")[2] for target in targets)
     actions = f", {spec.actions} actions" if spec.actions else ""
     lines = [
-        f"# {name}",
+        f"# {Path(name).name}",
         f"Weights of a seqvae model ({parts}), for videos of {spec.width}x{spec.height} pixels"
         f" with {spec.objects} objects{actions}.",
         "",
         f"- Trained with `{command(content.config)}`: {content.step:,} updates.",
-        f"- Commit {git_commit() or 'unknown'}.",
+        f"- Commit {commit or 'unknown'}.",
         f"- Use: `python -m seqvae rollout run={name} data=FILE out=DIR`, or `seqvae.load({name!r})`;",
         f"  as a start for a training: `init={name}`.",
         "",

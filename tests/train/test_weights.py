@@ -68,12 +68,13 @@ def test_export_and_what_can_be_done_with_it(trained, tmp_path, capsys):
     run, out = tmp_path / "run", tmp_path / "given"
     (run / "evaluation").mkdir(parents=True)
     (run / "evaluation" / "table.md").write_text("| position error | 0.02 |\n")
+    (run / "evaluation" / "metrics.json").write_text('{"git_commit": "abc"}')
     checkpoint.save(run / checkpoint.BEST, trained)
     assert main(["export", f"run={run}", f"out={out}"]) == 0
     assert str(out / weights.FILE) in capsys.readouterr().out
     card = (out / "README.md").read_text()
     assert "train experiment=stove_billiards data=data/billiards seed=0`: 600 updates." in card
-    assert "| position error | 0.02 |" in card and "- found: 1" in card
+    assert "| position error | 0.02 |" in card and "- found: 1" in card and "- Commit abc." in card
 
     np.savez(tmp_path / "clip.npz", frames=np.zeros((1, 9, 16, 16, 3), np.uint8))
     arguments = [f"run={out}", f"data={tmp_path / 'clip.npz'}", "horizon=2"]
