@@ -14,7 +14,7 @@ import numpy as np
 from omegaconf import OmegaConf
 
 ERROR = "position_error_1_10"
-PAPER = {"data/billiards": 0.042, "data/gravity": 0.014}  # Kossen et al. 2020, recalled: sums over 10 frames / 10
+PAPER = {"data/billiards": 0.042, "data/gravity": 0.014}  # Kossen et al. 2020, recalled: sums / 10 frames
 
 
 def main() -> None:
