@@ -125,7 +125,7 @@ def test_what_cannot_be_is_told_in_one_line(workers):
     clips = OnlineClips(split(), workers=workers)
     with pytest.raises(UserError, match="online: sequences of 11 frames hold no clip of clip_length=12"):
         clips.batch(0, 4, 12, 0)
-    crowded = OnlineClips(split(Billiards(num_balls=30)), workers=workers)
+    crowded = OnlineClips(split(Billiards(num_balls=30, radius=1.2)), workers=workers)
     with pytest.raises(UserError, match="^sim.num_balls=30: [^\n]*$"):
         crowded.batch(0, 4, 5, 0)
     crowded.close()

@@ -67,7 +67,8 @@ def test_what_a_missing_frame_would_have_shown_does_not_matter(name, pixels):
     assert not torch.allclose(same_z[0], model.filter(clip, sample=False).z)
 
 
-@every_model
+# but for the model that expects with other dynamics than it generates with
+@pytest.mark.parametrize("name", [name for name in MODELS if name != "stove_double"])
 def test_to_miss_frames_is_to_imagine_them(name):
     model, clip = make(name, dtype=F64), video(frames=6, dtype=F64)
     seen = model.filter(clip[:, :3], sample=False)
