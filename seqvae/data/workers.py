@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
+from multiprocessing.util import Finalize
 from typing import Any
 
 import torch
@@ -57,6 +58,8 @@ def _begin(worker: int) -> None:
         signal.signal(number, signal.SIG_IGN)
     # torch notices the death of the parent too, but then waits for ever to hand over what it holds
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    # torch still has a thread that hands over what nobody wants; the interpreter's end would abort in it
+    Finalize(None, os._exit, args=(0,), exitpriority=-1000)
 
 
 def _end_with_parent() -> None:
