@@ -42,7 +42,10 @@ class ReadAhead:
 
     def close(self) -> None:
         """End the workers."""
-        self._items = iter(())
+        items, self._items = self._items, iter(())
+        # torch would do so when nobody holds the iterator any more, but an exception out of it may
+        if hasattr(items, "_shutdown_workers"):
+            items._shutdown_workers()
         atexit.unregister(self.close)
 
 

@@ -55,6 +55,7 @@ def test_disk_gives_the_clips_of_memory(dataset, workers):
         (11, 6, 7, 0, 1, 2),
     ]:
         equal(memory.batch(*arguments), disk.batch(*arguments))
+    disk.close()
 
 
 def test_reading_ahead_draws_nothing_from_the_training(dataset):
