@@ -11,13 +11,12 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import subprocess
 import sys
 import time
 from statistics import median
 
-from training import clips, seconds
+from training import peak_gigabytes, prepared, seconds
 
 KINDS = ("filter", "imagine", "render", "train")
 HORIZON = 50
@@ -63,17 +62,11 @@ def measure(options: argparse.Namespace, kind: str) -> dict[str, float]:
     """Frames a second, by both clocks, and gigabytes."""
     import torch
 
-    from seqvae.build import DataSpec, build
-    from seqvae.cli.compose import compose
     from seqvae.objectives import TemporalELBO
     from seqvae.train.memory import keep_freed_memory
 
     keep_freed_memory()
-    torch.set_num_threads(options.threads[0])
-    torch.manual_seed(0)
-    config = compose("train", [f"model={options.model}"])["model"]
-    model = build(config, DataSpec(options.size, options.size, 1, objects=options.objects))
-    batch = clips(options)
+    model, batch = prepared(options)
     if kind == "train":
         objective, optimiser = TemporalELBO(), torch.optim.Adam(model.parameters(), 1e-3)
 
@@ -100,9 +93,7 @@ def measure(options: argparse.Namespace, kind: str) -> dict[str, float]:
     go(), go()  # to warm up
     clocks = (time.perf_counter, time.process_time)
     wall, cpu = (median(seconds(go, clock) for _ in range(7)) for clock in clocks)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # KiB on Linux, bytes on macOS
-    gigabytes = peak / (1e9 if sys.platform == "darwin" else 1e9 / 1024)
-    return {"wall": frames / wall, "cpu": frames / cpu, "gigabytes": gigabytes}
+    return {"wall": frames / wall, "cpu": frames / cpu, "gigabytes": peak_gigabytes()}
 
 
 def plot(options: argparse.Namespace, usual: dict[str, int]) -> None:

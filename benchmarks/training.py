@@ -62,18 +62,12 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     """Frames a second, gigabytes, and the share of each part in a step."""
     import torch
 
-    from seqvae.build import DataSpec, build
-    from seqvae.cli.compose import compose
     from seqvae.objectives import TemporalELBO
     from seqvae.train.memory import keep_freed_memory
 
     if not options.fresh_memory:
         keep_freed_memory()
-    torch.set_num_threads(options.threads[0])
-    torch.manual_seed(0)
-    config = compose("train", [f"model={options.model}"])["model"]
-    model = build(config, DataSpec(options.size, options.size, 1, objects=options.objects))
-    batch = clips(options)
+    model, batch = prepared(options)
     objective, optimiser = TemporalELBO(), torch.optim.Adam(model.parameters(), 1e-3)
     clock = Clock()
 
@@ -95,9 +89,27 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     clock.seconds.clear()
     total = sum(seconds(step, time.perf_counter) for _ in range(options.steps))
     shares = {part: clock.seconds[part] / total for part in PARTS}
+    return {"wall": wall, "cpu": cpu, "gigabytes": peak_gigabytes(), "shares": shares}
+
+
+def prepared(options: argparse.Namespace) -> tuple[Any, Any]:
+    """The model that the options name, and a batch for it, in a process with the threads they ask for."""
+    import torch
+
+    from seqvae.build import DataSpec, build
+    from seqvae.cli.compose import compose
+
+    torch.set_num_threads(options.threads[0])
+    torch.manual_seed(0)
+    config = compose("train", [f"model={options.model}"])["model"]
+    model = build(config, DataSpec(options.size, options.size, 1, objects=options.objects))
+    return model, clips(options)
+
+
+def peak_gigabytes() -> float:
+    """The largest memory that this process has had."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # KiB on Linux, bytes on macOS
-    gigabytes = peak / (1e9 if sys.platform == "darwin" else 1e9 / 1024)
-    return {"wall": wall, "cpu": cpu, "gigabytes": gigabytes, "shares": shares}
+    return peak / (1e9 if sys.platform == "darwin" else 1e9 / 1024)
 
 
 def clips(options: argparse.Namespace) -> Any:

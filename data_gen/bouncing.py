@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from data_gen.errors import DataError, require_number, require_range
-from data_gen.simulator import State, Step, Trajectory
+from data_gen.simulator import Trajectory
 
 _PATIENCE = 1000  # draws of a start in a row
 
@@ -106,9 +106,3 @@ def reflect(
     below, above = moved < low, moved > high
     moved = np.where(below, 2 * low - moved, np.where(above, 2 * high - moved, moved))
     return moved, np.where(below, np.abs(rates), np.where(above, -np.abs(rates), rates))
-
-
-def peaceful_step(state: State) -> Step:
-    """A step to `state` without contacts, rewards and ends."""
-    n = len(state.positions)
-    return Step(state, np.zeros(n, np.float32), np.zeros(n, bool), np.zeros(n, np.int64))

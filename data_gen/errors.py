@@ -1,6 +1,7 @@
 """The one exception that bad input raises in data_gen, and checks of options."""
 
 from numbers import Integral, Real
+from typing import Any
 
 
 class DataError(ValueError):
@@ -33,20 +34,15 @@ def require_number(
         raise DataError(f"{key}={value}: must be {wanted}")
 
 
-def require_range(
-    key: str,
-    value: object,
-    *,
-    minimum: float | None = None,
-    above: float | None = None,
-    maximum: float | None = None,
-    integer: bool = False,
-) -> tuple:
-    """The pair [low, high] as a tuple; DataError unless it is two numbers in order and in the range given."""
+def require_range(key: str, value: object, **bounds: Any) -> tuple:
+    """The pair [low, high] as a tuple; DataError unless it is two numbers in order.
+
+    bounds: of both numbers, as in require_number.
+    """
     if not isinstance(value, list | tuple) or len(value) != 2:
         raise DataError(f"{key}={value}: must be two numbers, [lowest, highest]")
     for number in value:
-        require_number(key, number, minimum=minimum, above=above, maximum=maximum, integer=integer)
+        require_number(key, number, **bounds)
     if value[0] > value[1]:
         raise DataError(f"{key}={list(value)}: the lowest comes first")
     return tuple(value)

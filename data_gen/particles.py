@@ -9,7 +9,7 @@ from data_gen.amounts import Amount, bounds
 from data_gen.discs import DiscWorld
 from data_gen.errors import DataError, require_number
 from data_gen.leapfrog import advance_particles
-from data_gen.simulator import State, Step
+from data_gen.simulator import State, Step, peaceful_step
 
 # Largest angle by which the fastest oscillation may advance in a substep: leapfrog is stable up to 2, and its
 # energy is off by up to angle^2 / 4 of itself.
@@ -55,9 +55,7 @@ class ParticleWorld(DiscWorld):
             limit=self.limit,
             substeps=self.substeps,
         )
-        n = len(positions)
-        nothing = np.zeros(n, np.float32), np.zeros(n, bool), np.zeros(n, np.int64)
-        return Step(State(positions, velocities, state.extra), *nothing)
+        return peaceful_step(State(positions, velocities, state.extra))
 
     def require_resolved(self, key: str, stiffness: float) -> None:
         """Raise DataError if substeps are too long for forces that grow by `stiffness` per unit of length."""

@@ -45,6 +45,12 @@ class Step:
     collisions: np.ndarray  # int64, contacts between objects within the frame
 
 
+def peaceful_step(state: State) -> Step:
+    """A step to `state` without contacts, rewards and ends."""
+    n = len(state.positions)
+    return Step(state, np.zeros(n, np.float32), np.zeros(n, bool), np.zeros(n, np.int64))
+
+
 @dataclass(frozen=True)
 class Trajectory:
     """A whole sequence: `states` "n t k 2", the rest "n t"; `actions` is None where there are none.

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import pad
 
-from seqvae.objectives import elbo
+from seqvae.objectives import elbo, part
 from seqvae.sequence import SequenceModel
 from seqvae.types import Terms, Trace
 
@@ -44,16 +44,16 @@ class FrameELBO:
             trace = model.filter(video, actions)
         else:
             split = self.rollout.context
-            first = model.filter(video[:, :split], _part(actions, slice(split)))
+            first = model.filter(video[:, :split], part(actions, slice(split)))
             rest = slice(split, None)
-            trace = first.then(model.filter(video[:, rest], _part(actions, rest), first.carry))
+            trace = first.then(model.filter(video[:, rest], part(actions, rest), first.carry))
         terms = elbo(model, video, trace, self.start)
         values, weights = dict(terms.values), {}
         if self.beta != 1:
             values["kl_beside"] = values["log_prior"] + values["neg_log_posterior"]
             weights["kl_beside"] = self.beta - 1
         if self.rollout is not None:
-            predicted = _predicted(model, video[:, rest], first, _part(actions, rest))
+            predicted = _predicted(model, video[:, rest], first, part(actions, rest))
             values["rollout"] = pad(predicted, (split - self.start + 1, 0))
             weights["rollout"] = self.rollout.weight
         return Terms(values, weights), trace
@@ -65,7 +65,3 @@ def _predicted(
     """The frame model's terms of frames that a rollout from `first` imagines."""
     future = model.imagine(first.carry, video.shape[1], actions)
     return sum(model.frame.terms(video, future.z, first.evidence, future.context).values())
-
-
-def _part(actions: Tensor | None, where: slice) -> Tensor | None:
-    return None if actions is None else actions[:, where]

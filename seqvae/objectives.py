@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.functional import pad
 
@@ -115,11 +115,11 @@ class LatentELBO:
         evidence = replace(evidence, precision=self.sharpen * evidence.precision)
         length = evidence.mean.shape[1]
         split = length if self.rollout is None else self.rollout.context
-        trace = model.infer(evidence.map(lambda x: x[:, :split]), _frames(actions, 0, split))
+        trace = model.infer(evidence.map(lambda x: x[:, :split]), part(actions, slice(split)))
         terms = temporal_elbo(trace, {"evidence": evidence_log_density(model.layout, trace)}, self.start)
         if self.rollout is None:
             return terms, trace
-        future = model.imagine(trace.carry, length - split, _frames(actions, split, None))
+        future = model.imagine(trace.carry, length - split, part(actions, slice(split, None)))
         seen = model.positions(evidence.mean)
         order = assign(squared_distances(model.positions(trace.evidence.mean)[:, -1], seen[:, split - 1]))
         seen = reorder(seen.transpose(1, 2), order).transpose(1, 2)[:, split:]
@@ -129,5 +129,6 @@ class LatentELBO:
         return Terms(values, {"rollout": self.rollout.weight}), trace
 
 
-def _frames(actions: Tensor | None, begin: int, end: int | None) -> Tensor | None:
-    return None if actions is None else actions[:, begin:end]
+def part(actions: Int[Tensor, "b t"] | None, frames: slice) -> Int[Tensor, "b _"] | None:
+    """The actions of some frames, where there are actions."""
+    return None if actions is None else actions[:, frames]

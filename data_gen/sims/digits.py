@@ -7,10 +7,10 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from data_gen import digit_images
-from data_gen.bouncing import BouncingWorld, peaceful_step, reflect
+from data_gen.bouncing import BouncingWorld, reflect
 from data_gen.errors import DataError, require_range
 from data_gen.paint import pixel_centres
-from data_gen.simulator import State, Step
+from data_gen.simulator import State, Step, peaceful_step
 
 BLENDS = ("max", "add")
 

@@ -7,7 +7,7 @@ import numpy as np
 from data_gen.discs import DiscWorld
 from data_gen.errors import require_number
 from data_gen.physics import advance_gravity, closest_approach
-from data_gen.simulator import State, Step, Trajectory
+from data_gen.simulator import State, Step, Trajectory, peaceful_step
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,9 +64,7 @@ class Gravity(DiscWorld):
             recall=self.recall,
             max_force=self.max_force,
         )
-        n = len(positions)
-        nothing = np.zeros(n, np.float32), np.zeros(n, bool), np.zeros(n, np.int64)
-        return Step(State(positions, velocities, state.extra), *nothing)
+        return peaceful_step(State(positions, velocities, state.extra))
 
     def accept(self, trajectory: Trajectory) -> np.ndarray:
         """Sequences "n" that stay in the box and apart in more than 99 % of their frames."""

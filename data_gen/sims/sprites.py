@@ -6,11 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from data_gen import looks, paint
-from data_gen.bouncing import BouncingWorld, peaceful_step, reflect
+from data_gen.bouncing import BouncingWorld, reflect
 from data_gen.errors import DataError, require_number, require_range
 from data_gen.render import PALETTE
 from data_gen.shapes import SHAPES
-from data_gen.simulator import State, Step
+from data_gen.simulator import State, Step, peaceful_step
 
 BACKGROUNDS = ("black", "gray", "color", "gradient", "texture")
 CURTAIN = (0.4, 0.25, 0.1)  # brown, which no object and no other background is

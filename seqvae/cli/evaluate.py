@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -44,23 +43,14 @@ def evaluate(model: SequenceModel, sequences: Sequences, config: dict[str, Any])
         print(f"{sequences.name}: has no true positions, so only pixels are scored")
     scores = score(model, sequences, context, horizon, decode=True, pixels=config["pixels"])
     if config["iwae"]:
-        few = _first(sequences, config["bound_sequences"])
+        few = sequences.first(config["bound_sequences"]).untold()
         limit = bound(model, few, config["iwae"], context + horizon)
     about = {"config": config, "model": model.config}
     return Report(scores, about, limit, futures, long)
 
 
-def _first(sequences: Sequences, count: int) -> Sequences:
-    """The first `count` sequences, without what only scores need."""
-    actions = None if sequences.actions is None else sequences.actions[:count]
-    return replace(
-        sequences, frames=sequences.frames[:count], actions=actions,
-        positions=None, velocities=None, radii=None, present=None, masks=None, rewards=None,
-    )  # fmt: skip
-
-
 def _videos(model: SequenceModel, sequences: Sequences, config: dict[str, Any], out: Path) -> list[Path]:
-    few = _first(sequences, config["videos"])
+    few = sequences.first(config["videos"]).untold()
     if not len(few):
         return []
     context, horizon = usable_lengths(sequences, config["context"], config["horizon"])

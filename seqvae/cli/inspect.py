@@ -131,11 +131,11 @@ def _checkpoint(path: Path) -> Lines:
 
 def _futures(file: Path, config: dict[str, Any]) -> np.ndarray | None:
     """Rows of truth, and below each what the model makes of it; None where its data is not there any more."""
-    model = checkpoint.load_model(file)
-    data = _fitting_data(file)
+    content = checkpoint.load(file)
+    data = _fitting_data(content)
     if data is None:
         return None
-    rows = []
+    model, rows = content.build(file), []
     for i in range(min(max(1, config["sequences"] // 2), read_info(data).sequences)):
         truth = read_sequences(data, i)
         length = truth.frames.shape[1]
@@ -148,7 +148,8 @@ def _futures(file: Path, config: dict[str, Any]) -> np.ndarray | None:
 def _latents(path: Path, config: dict[str, Any]) -> Lines:
     """Write a sheet for each kind of picture of a model's latent states."""
     file = checkpoint.find(path) if path.is_dir() else path
-    model, data = checkpoint.load_model(file), _fitting_data(file)
+    content = checkpoint.load(file)
+    model, data = content.build(file), _fitting_data(content)
     rows, columns = config["sequences"], config["frames"]
     sheets = {"samples": latents.prior_samples(model, rows, columns)}
     if data is not None:
@@ -167,9 +168,8 @@ def _latents(path: Path, config: dict[str, Any]) -> Lines:
         yield name, sheet
 
 
-def _fitting_data(file: Path) -> Path | None:
+def _fitting_data(content: checkpoint.Checkpoint) -> Path | None:
     """The data that a model was validated or trained on, if it is still there and of the model's size."""
-    content = checkpoint.load(file)
     data = _data_of(content.config)
     if data is None:
         return None

@@ -1,6 +1,6 @@
 """Whole sequences for rollouts and scores: from datasets, NumPy files and videos."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, islice
 from pathlib import Path
 
@@ -50,6 +50,16 @@ class Sequences:
 
     def __len__(self) -> int:
         return len(self.frames)
+
+    def first(self, n: int) -> "Sequences":
+        """The first n sequences, with all that is known of them."""
+        arrays = {name: getattr(self, name) for name in KEYS.values()}
+        return replace(self, **{name: x[:n] for name, x in arrays.items() if x is not None})
+
+    def untold(self) -> "Sequences":
+        """The same without what only scores need: frames and actions."""
+        told = set(KEYS.values()) - {"frames", "actions"}
+        return replace(self, **dict.fromkeys(told))
 
 
 def read_sequences(

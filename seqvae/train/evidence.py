@@ -13,6 +13,7 @@ from seqvae.data.disk import StreamedClips
 from seqvae.data.online import OnlineClips
 from seqvae.data.sampler import clip_positions
 from seqvae.data.sources import Sequences
+from seqvae.evaluate import Truth
 from seqvae.matching import reorder, track
 from seqvae.sequence import SequenceModel
 from seqvae.types import Evidence, UserError, concat_batch
@@ -61,12 +62,13 @@ def true_states(model: SequenceModel, sequences: Sequences) -> Evidence:
     names = [field.name for field in model.layout.fields[:2]]
     if names != ["size", "position"]:
         raise UserError("source=states: only for models whose state begins with size and position")
-    if sequences.positions is None or sequences.radii is None:
+    truth = Truth.of(sequences, sequences.frames.shape[1])
+    if truth is None or truth.radii is None:
         raise UserError(f"{sequences.name}: has no true states, so source=states cannot train on it")
-    like, unit = next(model.parameters()), sequences.coord_limit / 2
-    mean = torch.zeros(*sequences.positions.shape[:3], model.frame.layout.dim)
-    mean[..., model.layout["size"]] = torch.as_tensor(sequences.radii / unit).float()[..., None]
-    mean[..., model.layout["position"]] = torch.as_tensor(sequences.positions / unit - 1).float()
+    like = next(model.parameters())
+    mean = torch.zeros(*truth.positions.shape[:3], model.frame.layout.dim)
+    mean[..., model.layout["size"]] = torch.as_tensor(truth.radii).float()[..., None]
+    mean[..., model.layout["position"]] = torch.as_tensor(truth.positions).float()
     precision = torch.zeros_like(mean)
     for name in names:
         precision[..., model.layout[name]] = TRUE_STD**-2

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -59,7 +59,7 @@ class Validation:
     ):
         self.source = source
         self.objective, self.options = objective, options
-        self.sequences = _first(sequences, options.validation_sequences)
+        self.sequences = sequences.first(options.validation_sequences)
         self.context, self.horizon = usable_lengths(self.sequences, options.context, options.horizon)
         arrays = {"imgs": self.sequences.frames}
         if self.sequences.actions is not None:
@@ -86,17 +86,10 @@ class Validation:
 
     def _picture(self, model: SequenceModel) -> Float[Tensor, "3 h w"]:
         """For a few sequences a row of true frames above a row of the model's, context and future."""
-        shown, context = _first(self.sequences, SHOWN), self.context
+        shown, context = self.sequences.first(SHOWN), self.context
         rollout = roll_out(model, shown.frames, shown.actions, context, self.horizon, decode=True)
         times = np.unique(np.linspace(0, context + self.horizon - 1, COLUMNS).astype(int))
         rows = torch.stack([
             torch.as_tensor(shown.frames[:, times]).float() / 255, torch.as_tensor(rollout.frames[:, times])
         ])
         return rearrange(rows, "row n t h w c -> c (n row h) (t w)")
-
-
-def _first(sequences: Sequences, n: int) -> Sequences:
-    """The first n sequences."""
-    names = ("frames", "positions", "velocities", "radii", "present", "masks", "actions", "rewards")
-    arrays = {name: getattr(sequences, name) for name in names}
-    return replace(sequences, **{name: x[:n] for name, x in arrays.items() if x is not None})
