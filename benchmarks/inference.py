@@ -29,6 +29,7 @@ def main() -> None:
     parser.add_argument("--model", default="stove", help="a name in configs/model")
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--frames", type=int, default=8, help="frames in a clip")
+    parser.add_argument("--compile", action="store_true", help="with torch.compile")
     parser.add_argument("--plot", help="an image file for the scaling")
     parser.add_argument("--measure", help=argparse.SUPPRESS)
     for name, value in USUAL.items():
@@ -52,6 +53,7 @@ def alone(options: argparse.Namespace, kind: str, threads: int, sizes: dict[str,
     """`measure` in a process with its own threads and memory."""
     flags = [f"--{name}={value}" for name, value in sizes.items()]
     flags += [f"--model={options.model}", f"--frames={options.frames}", f"--threads={threads}"]
+    flags += ["--compile"] if options.compile else []
     command = [sys.executable, __file__, f"--measure={kind}", *flags]
     environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
     done = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE, text=True)
@@ -62,11 +64,14 @@ def measure(options: argparse.Namespace, kind: str) -> dict[str, float]:
     """Frames a second, by both clocks, and gigabytes."""
     import torch
 
+    from seqvae.compiled import compile_parts
     from seqvae.objectives import TemporalELBO
     from seqvae.train.memory import keep_freed_memory
 
     keep_freed_memory()
     model, batch = prepared(options)
+    if options.compile:
+        compile_parts(model)
     if kind == "train":
         objective, optimiser = TemporalELBO(), torch.optim.Adam(model.parameters(), 1e-3)
 

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from seqvae import checkpoint
+from seqvae.compiled import compile_parts
 from seqvae.data.sources import Sequences, read_sequences
 from seqvae.sequence import SequenceModel
 from seqvae.train.options import pick_device
@@ -18,18 +19,21 @@ KINDS = {int: "a whole number", bool: "true or false", str: "a text"}
 
 
 def load_model(config: Mapping[str, Any]) -> SequenceModel:
-    """The model of `run`, on `device`; also seeds torch with `seed` and sets its `threads`.
+    """The model of `run`, on `device`, compiled if asked for; seeds torch with `seed`, sets its `threads`.
 
     Raises:
         UserError: a key is missing, or there is no such model or device.
     """
-    require(config, run=(str,), seed=(int,))
+    require(config, run=(str,), seed=(int,), compile=(bool,))
     torch.manual_seed(config["seed"])
     if config["threads"] is not None:
         require_at_least(config, threads=1)
         torch.set_num_threads(config["threads"])
     device = pick_device(config["device"])
-    return checkpoint.load_model(config["run"], device, config["checkpoint"])
+    model = checkpoint.load_model(config["run"], device, config["checkpoint"])
+    if config["compile"]:
+        compile_parts(model)
+    return model
 
 
 def load_data(

@@ -13,14 +13,15 @@ from omegaconf import OmegaConf
 
 from seqvae.build import build, instantiate, make
 from seqvae.checkpoint import BEST, LAST, find, load, remove_temporaries
+from seqvae.cli.inputs import require
 from seqvae.cli.runs import CONFIG, Plan, how_to_resume, plan
 from seqvae.cli.source import Source, open_source
+from seqvae.compiled import compile_parts
 from seqvae.data.frames import prev_actions
 from seqvae.data.sources import Sequences
 from seqvae.data.workers import is_death_of_worker
 from seqvae.disk import write_whole
 from seqvae.sequence import SequenceModel
-from seqvae.train.compiled import compile_parts
 from seqvae.train.distributed import Ranks, join
 from seqvae.train.evidence import EvidenceClips, encoded, true_states
 from seqvae.train.loop import NotFinite, Outcome, Trainer
@@ -137,8 +138,7 @@ def _setting(todo: Plan, ranks: Ranks) -> Setting:
         todo.checkpoint.spec.require_same_input(source.spec, source.name)
         model = todo.checkpoint.build(todo.run / LAST)
     model = model.to(device)
-    if not isinstance(config["compile"], bool):
-        raise UserError(f"compile={config['compile']}: expected true or false")
+    require(config, compile=(bool,))
     if config["compile"]:
         compile_parts(model)
     return Setting(jobs, model, source, device, precision)

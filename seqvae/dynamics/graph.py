@@ -38,10 +38,6 @@ class GraphDynamics(MarkovDynamics):
             learned[i, self.layout[name]] = 1
         self.register_buffer("learned", learned, persistent=False)
         self.register_buffer("walks", 1 - learned.sum(0), persistent=False)
-        pairs = torch.cartesian_prod(torch.arange(slots), torch.arange(slots))
-        receiver, sender = pairs[pairs[:, 0] != pairs[:, 1]].T  # ordered by receiver
-        self.register_buffer("receiver", receiver.contiguous(), persistent=False)
-        self.register_buffer("sender", sender.contiguous(), persistent=False)
 
         self.state = mlp(sum(self.sizes), width, width, activation=nn.ReLU)
         self.action = nn.Embedding(actions, width) if actions else None
@@ -75,15 +71,23 @@ class GraphDynamics(MarkovDynamics):
 
     def _effects(self, h: Float[Tensor, "b k w"], motion: Float[Tensor, "b k m"]) -> Float[Tensor, "b k w"]:
         """The sum over the others of attention times relation. motion: position, and velocity if any."""
-        between = motion[:, self.sender] - motion[:, self.receiver]  # b p m: from receiver to sender
+        if self.slots == 1:
+            return torch.zeros_like(h)
+        between = _others(motion) - motion[:, :, None]  # b k j m: from each slot to each of the others
         dx, dv = between[..., :2], between[..., 2:]
         distance = (dx.square().sum(-1, keepdim=True) + 1e-6).sqrt()
         geometry = [between, distance]
         if dv.shape[-1]:
             geometry.append((dx * dv).sum(-1, keepdim=True) / distance)  # how fast they part
-        geometry = self.pair_geometry(torch.cat(geometry, -1))
-        own, other = self.pair_own(h)[:, self.receiver], self.pair_other(h)[:, self.sender]
-        relation = relu(self.relation(relu(own + other + geometry)))
+        own, other = self.pair_own(h)[:, :, None], _others(self.pair_other(h))
+        pair = relu(own + other + self.pair_geometry(torch.cat(geometry, -1)))
+        relation = relu(self.relation(pair))
         effect = self.attention(relation).sigmoid() * relation
         # term by term: many times as fast as a sum over a short axis
-        return sum(effect.unflatten(1, (self.slots, self.slots - 1)).unbind(2), torch.zeros_like(h))
+        first, *more = effect.unbind(2)
+        return sum(more, first)
+
+
+def _others(x: Float[Tensor, "b k w"]) -> Float[Tensor, "b k j w"]:
+    """A view of the k - 1 others of each slot: the next one, the one after that, and so on round."""
+    return torch.cat([x, x[:, :-1]], 1)[:, 1:].unfold(1, x.shape[1] - 1, 1).transpose(-1, -2)
