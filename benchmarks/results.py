@@ -50,6 +50,7 @@ ROWS = (
     Row("dynamics not reused", "billiards", (OURS, "model=stove_double")),
     Row("frame by frame", "billiards", (OURS, "model.posterior.fuse=false")),
     Row("spatial_vae", "billiards", (OURS, "model=spatial_vae")),
+    Row("VRNN", "billiards", ("experiment=vrnn_billiards", *QUARTER)),
     Row("as published", "billiards", ("experiment=stove_billiards_paper", *QUARTER)),
 )
 
