@@ -13,6 +13,7 @@ from data_gen.simulator import State, Trajectory
 
 # Starts are drawn this many at a time, and given up after this many draws in a row without success.
 _CANDIDATES, _PATIENCE = 4096, 300
+_HOPELESS = 25  # nats: pairs times the share of the box that one bars, about -log P(a candidate fits)
 
 
 # Share of its radius that a disc may move in a substep: two that meet head on then approach by at most half
@@ -150,6 +151,14 @@ class DiscWorld:
         Candidates get one disc after the other and drop out at the first that comes too near: rejection
         sampling, without drawing the rest of those that are already lost. Raises DataError when nothing fits.
         """
+        crowded = DataError(
+            f"sim.num_balls={self.num_balls}: so many balls of sim.radius={self.radius} "
+            f"cannot start apart in a box of sim.limit={self.limit}; take fewer or smaller balls"
+        )
+        smallest = bounds(self.radius, self.num_balls)[0]
+        reach = np.add.outer(smallest, smallest) if apart is None else np.full(2 * smallest.shape, apart)
+        if np.pi * np.triu(reach**2, 1).sum() / (high - low) ** 2 > _HOPELESS:
+            raise crowded
         found, sizes = np.empty((0, self.num_balls, 2)), np.empty((0, self.num_balls))
         barren = 0
         while len(found) < n:
@@ -167,10 +176,7 @@ class DiscWorld:
                 found, sizes = np.concatenate([found, candidates]), np.concatenate([sizes, radii])
                 barren = 0
             if barren == _PATIENCE:
-                raise DataError(
-                    f"sim.num_balls={self.num_balls}: so many balls of sim.radius={self.radius} "
-                    f"cannot start apart in a box of sim.limit={self.limit}; take fewer or smaller balls"
-                )
+                raise crowded
         extra = {"sizes": sizes[:n]} if is_drawn(self.radius) else {}
         if is_drawn(self.mass):
             extra["masses"] = self._draw(self.mass, n, rng)

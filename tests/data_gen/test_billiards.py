@@ -118,6 +118,7 @@ def test_truth_follows_visibility(rng):
     "field, message",
     [
         ({"num_balls": 5, "radius": 2.2}, "sim.num_balls=5"),
+        ({"num_balls": 300}, "sim.num_balls=300"),
         ({"num_balls": 0}, "sim.num_balls=0"),
         ({"num_balls": 2.5}, "sim.num_balls=2.5"),
         ({"radius": 5.0}, "sim.radius=5.0"),
