@@ -26,7 +26,7 @@ USUAL = {"objects": 3, "size": 32, "batch": 256}
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--model", default="stove", help="a name in configs/model")
+    parser.add_argument("--model", nargs=1, default=["stove"], help="a name in configs/model")
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--frames", type=int, default=8, help="frames in a clip")
     parser.add_argument("--compile", action="store_true", help="with torch.compile")
@@ -39,7 +39,7 @@ def main() -> None:
         print(json.dumps(measure(options, options.measure)))
         return
     usual = {name: getattr(options, name) for name in USUAL}
-    print(f"{options.model}, {usual}, clips of {options.frames} frames, {HORIZON} imagined")
+    print(f"{options.model[0]}, {usual}, clips of {options.frames} frames, {HORIZON} imagined")
     print(f"{'threads':>7}" + "".join(f"{kind + ', frames/s':>20}{'of CPU':>10}{'GB':>6}" for kind in KINDS))
     for threads in options.threads:
         cells = [alone(options, kind, threads, usual) for kind in KINDS]
@@ -52,7 +52,7 @@ def main() -> None:
 def alone(options: argparse.Namespace, kind: str, threads: int, sizes: dict[str, int]) -> dict[str, float]:
     """`measure` in a process with its own threads and memory."""
     flags = [f"--{name}={value}" for name, value in sizes.items()]
-    flags += [f"--model={options.model}", f"--frames={options.frames}", f"--threads={threads}"]
+    flags += [f"--model={options.model[0]}", f"--frames={options.frames}", f"--threads={threads}"]
     flags += ["--compile"] if options.compile else []
     command = [sys.executable, __file__, f"--measure={kind}", *flags]
     environment = os.environ | {"OMP_NUM_THREADS": str(threads)}

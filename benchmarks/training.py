@@ -1,9 +1,9 @@
-"""How fast a model trains, and where the time goes: python benchmarks/training.py --model stove
+"""How fast models train, and where the time goes: python benchmarks/training.py --model stove vae, or all
 
 Frames a second, forward and backward with the optimiser's step, of clips of moving discs: by the clock on
 the wall, and by the processor's, which other work on the machine disturbs less. Medians of a few steps. The
-largest memory of the process, interpreter and data included. Each number of threads runs in a process of
-its own. The parts' shares of a step come from further steps, with a clock around each part.
+largest memory of the process, interpreter and data included. Each line is a process of its own. The parts'
+shares of a step come from further steps, with a clock around each part.
 """
 
 from __future__ import annotations
@@ -17,20 +17,33 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import product
+from pathlib import Path
 from statistics import median
 from typing import Any
 
+MODELS = Path(__file__).parents[1] / "configs/model"
+SIZES = {
+    "batch": (256, "clips in a step"),
+    "frames": (8, "frames in a clip"),
+    "size": (32, "pixels along each side of a frame"),
+    "channels": (1, "channels of a frame"),
+    "objects": (3, "discs in a frame"),
+}
+IMAGES, VIDEOS = {"batch": 128, "frames": 1}, {"batch": 16, "frames": 18}
+RECIPES = {  # what differs
+    **dict.fromkeys(["vae", "vae_broadcast", "vae_fc", "vae_iaf"], IMAGES),
+    **dict.fromkeys(["gru_ssm", "vrnn"], VIDEOS),
+}
 PARTS = ["encode", "loop over t", "frame terms", "backward", "optimiser"]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--model", default="stove", help="a name in configs/model")
-    parser.add_argument("--batch", type=int, default=256, help="clips in a step")
-    parser.add_argument("--frames", type=int, default=8, help="frames in a clip")
+    parser.add_argument("--model", nargs="+", default=["stove"], help="names in configs/model, or all")
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
-    parser.add_argument("--size", type=int, default=32, help="pixels along each side of a frame")
-    parser.add_argument("--objects", type=int, default=3)
+    for name, (value, what) in SIZES.items():
+        parser.add_argument(f"--{name}", type=int, help=f"{what}; {value}, or what the model's recipe has")
     parser.add_argument("--steps", type=int, default=10)
     parser.add_argument("--fresh-memory", action="store_true", help="return freed memory after every step")
     parser.add_argument("--measure", action="store_true", help=argparse.SUPPRESS)
@@ -38,21 +51,37 @@ def main() -> None:
     if options.measure:
         print(json.dumps(measure(options)))
         return
-    rows = [alone(options, threads) for threads in options.threads]
-    what = f"{options.size} x {options.size}, {options.objects} objects"
-    print(f"{options.model}, {options.batch} clips of {options.frames} frames, {what}")
-    print(f"{'threads':>7}{'frames/s':>10}{'of CPU':>8}{'GB':>6}" + "".join(f"{part:>13}" for part in PARTS))
-    for threads, row in zip(options.threads, rows, strict=True):
-        shares = "".join(f"{row['shares'][part]:>13.0%}" for part in PARTS)
-        print(f"{threads:>7}{row['wall']:>10,.0f}{row['cpu']:>8,.0f}{row['gigabytes']:>6.2f}" + shares)
+    shipped = sorted(file.stem for file in MODELS.glob("*.yaml"))
+    names = shipped if options.model == ["all"] else options.model
+    print(
+        f"{'model':<14}{'clips':>9}{'image':>9}{'objects':>8}{'threads':>8}{'frames/s':>10}{'of CPU':>9}"
+        f"{'GB':>6}" + "".join(f"{part:>13}" for part in PARTS)
+    )
+    for name, threads in product(names, options.threads):
+        sizes = sizes_of(name, options)
+        row = alone(name, sizes, threads, options)
+        clip, image = f"{sizes['batch']} x {sizes['frames']}", f"{sizes['size']}^2 x {sizes['channels']}"
+        print(
+            f"{name:<14}{clip:>9}{image:>9}{sizes['objects']:>8}{threads:>8}"
+            f"{row['wall']:>10,.0f}{row['cpu']:>9,.0f}{row['gigabytes']:>6.2f}"
+            + "".join(f"{row['shares'][part]:>13.0%}" for part in PARTS),
+            flush=True,
+        )
 
 
-def alone(options: argparse.Namespace, threads: int) -> dict[str, Any]:
+def sizes_of(name: str, options: argparse.Namespace) -> dict[str, int]:
+    """The sizes that were asked for; else those of the model's recipe, or the usual ones."""
+    usual = {size: value for size, (value, _) in SIZES.items()} | RECIPES.get(name, {})
+    asked = {size: getattr(options, size) for size in SIZES}
+    return usual | {size: value for size, value in asked.items() if value is not None}
+
+
+def alone(name: str, sizes: dict[str, int], threads: int, options: argparse.Namespace) -> dict[str, Any]:
     """`measure` in a process with its own threads and memory."""
-    names = ("model", "batch", "frames", "size", "objects", "steps")
-    flags = [f"--{name}={getattr(options, name)}" for name in names]
+    flags = [f"--{size}={value}" for size, value in sizes.items()]
+    flags += [f"--model={name}", f"--threads={threads}", f"--steps={options.steps}"]
     flags += ["--fresh-memory"] if options.fresh_memory else []
-    command = [sys.executable, __file__, "--measure", f"--threads={threads}", *flags]
+    command = [sys.executable, __file__, "--measure", *flags]
     environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
     done = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE, text=True)
     return json.loads(done.stdout)
@@ -67,8 +96,9 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
 
     if not options.fresh_memory:
         keep_freed_memory()
-    model, batch = prepared(options)
-    objective, optimiser = TemporalELBO(), torch.optim.Adam(model.parameters(), 1e-3)
+    model, batch = prepared(options, options.channels)
+    objective = TemporalELBO(start=min(3, options.frames))
+    optimiser = torch.optim.Adam(model.parameters(), 1e-3)
     clock = Clock()
 
     def step() -> None:
@@ -92,7 +122,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     return {"wall": wall, "cpu": cpu, "gigabytes": peak_gigabytes(), "shares": shares}
 
 
-def prepared(options: argparse.Namespace) -> tuple[Any, Any]:
+def prepared(options: argparse.Namespace, channels: int = 1) -> tuple[Any, Any]:
     """The model that the options name, and a batch for it, in a process with the threads they ask for."""
     import torch
 
@@ -101,9 +131,10 @@ def prepared(options: argparse.Namespace) -> tuple[Any, Any]:
 
     torch.set_num_threads(options.threads[0])
     torch.manual_seed(0)
-    config = compose("train", [f"model={options.model}"])["model"]
-    model = build(config, DataSpec(options.size, options.size, 1, objects=options.objects))
-    return model, clips(options)
+    (name,) = options.model
+    config = compose("train", [f"model={name}"])["model"]
+    model = build(config, DataSpec(options.size, options.size, channels, objects=options.objects))
+    return model, clips(options, channels)
 
 
 def peak_gigabytes() -> float:
@@ -112,7 +143,7 @@ def peak_gigabytes() -> float:
     return peak / (1e9 if sys.platform == "darwin" else 1e9 / 1024)
 
 
-def clips(options: argparse.Namespace) -> Any:
+def clips(options: argparse.Namespace, channels: int) -> Any:
     """White discs in straight flight on black: a batch with the attributes that an objective reads."""
     import types
 
@@ -124,7 +155,7 @@ def clips(options: argparse.Namespace) -> Any:
     axis = (2 * torch.arange(size) + 1) / size - 1
     dx, dy = axis - position[..., 0, None, None], axis[:, None] - position[..., 1, None, None]
     shown = (0.5 + (0.24 - (dx.square() + dy.square()).sqrt()) * size / 2).clamp(0, 1).amax(2)
-    return types.SimpleNamespace(video=shown[:, :, None], prev_actions=None)
+    return types.SimpleNamespace(video=shown[:, :, None].expand(-1, -1, channels, -1, -1), prev_actions=None)
 
 
 class Clock:

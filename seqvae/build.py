@@ -58,8 +58,8 @@ def build(config: Mapping[str, Any], spec: DataSpec) -> SequenceModel:
     the data's object count). The dynamics appends its own fields to the frame model's layout.
 
     Raises:
-        UserError: a key is unknown or missing, a target lies outside of seqvae, slots are not known, or a
-            part reads another context than the dynamics gives.
+        UserError: a key is unknown or missing, a target lies outside of seqvae, slots are not known, or
+            parts do not fit each other.
     """
     _check_names("model", config, required=("frame", "posterior", "dynamics"), optional=("slots",))
     slots = config.get("slots") or spec.objects
@@ -76,6 +76,7 @@ def build(config: Mapping[str, Any], spec: DataSpec) -> SequenceModel:
     posterior = instantiate(config["posterior"], "model.posterior", layout=dynamics.layout)
     for part, name in ((frame, "frame"), (posterior, "posterior")):
         _check_context(part, name, dynamics)
+    _check_order(frame, posterior, dynamics)
     model = SequenceModel(frame, posterior, dynamics)
     model.spec, model.config = spec, dict(config)
     return model
@@ -86,6 +87,16 @@ def _check_context(part: Any, name: str, dynamics: Any) -> None:
     wanted, given = getattr(part, "context", 0), getattr(dynamics, "context", 0)
     if wanted not in (0, given):
         raise UserError(f"model.{name}.context={wanted}: the dynamics gives a context of {given} numbers")
+
+
+def _check_order(frame: Any, posterior: Any, dynamics: Any) -> None:
+    """Raise UserError where slots in the order of each frame meet a dynamics that follows them over time."""
+    follows = not getattr(dynamics, "independent", False)
+    if frame.slots > 1 and follows and getattr(posterior, "frame_order", False):
+        raise UserError(
+            f"model.posterior: {type(posterior).__name__} leaves slots in the order in which each frame "
+            f"shows them, but {type(dynamics).__name__} follows slots over time; use Fused, which matches"
+        )
 
 
 def instantiate(config: Mapping[str, Any], key: str, **given: Any) -> Any:
@@ -109,7 +120,12 @@ def instantiate(config: Mapping[str, Any], key: str, **given: Any) -> Any:
             raise UserError(f"{key}.{name}: is set by the data or by another part; leave it out")
     arguments |= given
     arguments = _checked(make, key, arguments, partial, frozenset(given))
-    return functools.partial(make, **arguments) if partial else make(**arguments)
+    return functools.partial(_finished, make, key, arguments) if partial else make(**arguments)
+
+
+def _finished(make: Callable[..., Any], key: str, arguments: dict[str, Any], **given: Any) -> Any:
+    """What a factory makes of its config's arguments and those of the part that calls it."""
+    return make(**_checked(make, key, arguments | given, False, frozenset(given)))
 
 
 def make(kind: type, config: Mapping[str, Any], key: str) -> Any:

@@ -12,6 +12,7 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 from seqvae.data.frames import prev_actions, to_frames, to_video
+from seqvae.interventions import Change, remaining
 from seqvae.metrics import without_repeats
 from seqvae.sequence import SequenceModel
 from seqvae.types import Trace, UserError
@@ -69,17 +70,20 @@ def roll_out(
     horizon: int = 92,
     sample: bool = False,
     decode: bool = False,
+    change: Change | None = None,
 ) -> Rollout:
     """Filter frames 1 to `context` and imagine `horizon` more, for all sequences.
 
     frames and actions as on disk; of frames only the context is looked at. By default everything is
     deterministic: the posterior's and the transition's point estimates. With sample=True both are drawn
     from, so that draws differ by the noise of the future and by what is not known of the present.
+    change: what is done to the slots after the context, before the future is imagined. The numbers of a
+    dropped slot are from then on not a number, its masks 0.
 
     Raises:
-        UserError: too few frames, or actions missing or too few.
+        UserError: too few frames, or actions missing or too few; or the change cannot be made.
     """
-    blocks = roll_out_blocks(model, frames, actions, context, horizon, sample, decode)
+    blocks = roll_out_blocks(model, frames, actions, context, horizon, sample, decode, change)
     return _joined([rollout for _, rollout in blocks])
 
 
@@ -91,6 +95,7 @@ def roll_out_blocks(
     horizon: int = 92,
     sample: bool = False,
     decode: bool = False,
+    change: Change | None = None,
 ) -> Iterator[tuple[slice, Rollout]]:
     """`roll_out` of some sequences at a time, with their place in n, where all would not fit in memory."""
     actions = check_lengths(model, frames, actions, context, horizon)
@@ -101,12 +106,14 @@ def roll_out_blocks(
         acts = None if actions is None else actions[where]
         with torch.no_grad():
             trace = _filter(model, frames[where, :context], acts, sample)
+            rollout = _rollout(model, trace, context, decode)
             if horizon > 0:
                 # actions[:, t] leads from frame t to t + 1: the first is that of the last context frame
                 ahead = None if acts is None else acts[:, context - 1 : context - 1 + horizon]
-                future = model.imagine(trace.carry, horizon, _tensor(ahead, model), sample)
-                trace = _concatenated(trace, future)
-            yield where, _rollout(model, trace, context, decode)
+                begin = change(model, trace) if change else trace
+                future = model.imagine(begin.carry, horizon, _tensor(ahead, model), sample)
+                rollout = _then(rollout, _rollout(model, future, context, decode), change)
+            yield where, rollout
 
 
 def imagine_far(
@@ -177,10 +184,24 @@ def _blocks(n: int, size: int) -> Iterator[slice]:
         yield slice(start, min(start + size, n))
 
 
-def _concatenated(past: Trace, future: Trace) -> Trace:
-    """States and contexts of both, enough to decode; the densities stay those of the past."""
-    context = None if past.context is None else torch.cat([past.context, future.context], 1)
-    return replace(past, z=torch.cat([past.z, future.z], 1), context=context, carry=future.carry)
+def _then(past: Rollout, future: Rollout, change: Change | None) -> Rollout:
+    """Past and future as one, each slot in its place; a dropped one has no numbers in the future."""
+    slots = past.z.shape[2]
+    left = remaining(slots, change.drop or ()) if change else range(slots)
+
+    def placed(name: str, x: np.ndarray) -> np.ndarray:
+        if name == "frames" or x.shape[2] == slots:
+            return x
+        fill = 0 if name == "masks" else np.nan
+        full = np.full((*x.shape[:2], slots, *x.shape[3:]), fill, x.dtype)
+        full[:, :, left] = x
+        return full
+
+    whole = {
+        name: None if x is None else np.concatenate([x, placed(name, getattr(future, name))], 1)
+        for name, x in _arrays(past).items()
+    }
+    return Rollout(context=past.context, **whole)
 
 
 def _rollout(model: SequenceModel, trace: Trace, context: int, decode: bool) -> Rollout:
@@ -216,6 +237,13 @@ def _pictures(frames: Float[np.ndarray, "n t h w c"]) -> UInt8[np.ndarray, "n t 
 
 
 def _joined(rollouts: list[Rollout]) -> Rollout:
-    arrays = {f.name: [getattr(r, f.name) for r in rollouts] for f in fields(Rollout) if f.name != "context"}
-    whole = {name: None if parts[0] is None else np.concatenate(parts) for name, parts in arrays.items()}
+    parts = [_arrays(rollout) for rollout in rollouts]
+    whole = {
+        name: None if x is None else np.concatenate([part[name] for part in parts])
+        for name, x in parts[0].items()
+    }
     return Rollout(context=rollouts[0].context, **whole)
+
+
+def _arrays(rollout: Rollout) -> dict[str, np.ndarray | None]:
+    return {f.name: getattr(rollout, f.name) for f in fields(Rollout) if f.name != "context"}

@@ -6,7 +6,7 @@ good. Records are frozen and hold unreduced tensors; an explicit carry crosses a
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -187,6 +187,21 @@ class Dynamics(Protocol):
     def predict(self, carry: Any, prev_action: Tensor | None) -> Transition: ...
 
     def update(self, carry: Any, z: Float[Tensor, "b k d"], evidence: Evidence | None) -> Any: ...
+
+
+def require_fields(layout: StateLayout, names: tuple[str, ...], part: str, remedy: str) -> None:
+    """Raise UserError unless the layout has the fields that `part` ("model.dynamics: X") needs."""
+    if not all(name in layout for name in names):
+        has = ", ".join(field.name for field in layout.fields)
+        raise UserError(f"{part} needs {' and '.join(names)} in the state, which has {has}; {remedy}")
+
+
+def require_names(layout: StateLayout, names: Iterable[str], key: str) -> None:
+    """Raise UserError unless every name, given for the config's `key`, is that of a field."""
+    for name in names:
+        if name not in layout:
+            has = ", ".join(field.name for field in layout.fields)
+            raise UserError(f"{key}.{name}: the state has no such field; it has {has}")
 
 
 def map_record(fn: Callable[[Tensor], Tensor], record: Any) -> Any:

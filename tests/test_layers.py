@@ -16,7 +16,7 @@ LAYERS = {
     1: ["distributions", "matching", "nn"],
     2: ["sequence", "objectives", "frame_objectives", "metrics", "video", "data"],
     3: ["frames", "posteriors", "dynamics"],
-    4: ["build", "checkpoint", "compiled", "rollout", "weights"],
+    4: ["build", "checkpoint", "compiled", "interventions", "rollout", "weights"],
     5: ["evaluate", "train"],
     6: ["cli", "__init__", "__main__"],
 }

@@ -7,11 +7,13 @@ from typing import Any
 
 import numpy as np
 
+from seqvae.build import make
 from seqvae.cli.compose import compose
 from seqvae.cli.inputs import folder_of, load_data, load_model, make_folder, require, require_at_least
 from seqvae.data.sources import Sequences
 from seqvae.disk import write_whole
 from seqvae.evaluate import Truth, slot_order
+from seqvae.interventions import Change
 from seqvae.rollout import Rollout, compare, roll_out
 from seqvae.sequence import SequenceModel
 from seqvae.types import UserError
@@ -24,16 +26,19 @@ def main(overrides: list[str]) -> None:
     require(config, sample=(bool,))
     require_at_least(config, context=1, horizon=1, samples=1, rows=1, fps=1)
     index = _index(config["index"])
+    change = make(Change, config["intervene"], "intervene")
     model = load_model(config)
     context, horizon = config["context"], config["horizon"]
     sequences = load_data(config, model, index, frames=context + horizon)
     out = make_folder(config["out"] or folder_of(config["run"]) / "rollout")
 
-    rollout = roll_out(model, sequences.frames, sequences.actions, context, horizon, decode=True)
+    rollout = roll_out(
+        model, sequences.frames, sequences.actions, context, horizon, decode=True, change=change
+    )
     arrays = _arrays(model, rollout, sequences)
     clouds = None
     if config["sample"]:
-        draws = _draws(model, sequences, context, horizon, config["samples"])
+        draws = _draws(model, sequences, context, horizon, config["samples"], change)
         arrays |= {f"sample_{name}": x for name, x in _states(model, draws, sequences).items()}
         clouds = draws["positions"]
 
@@ -43,7 +48,7 @@ def main(overrides: list[str]) -> None:
     rows = Rows([compare(rollout, i, sequences.frames[i], clouds[i]) for i in range(shown)])
     for name in ("rollout.mp4", "rollout.gif"):
         write_video(out / name, rows, config["fps"])
-    _tell(rollout, sequences, out)
+    _tell(rollout, sequences, change, out)
 
 
 def _index(value: Any) -> int | None:
@@ -66,11 +71,13 @@ def _arrays(model: SequenceModel, rollout: Rollout, sequences: Sequences) -> dic
 
 
 def _draws(
-    model: SequenceModel, sequences: Sequences, context: int, horizon: int, samples: int
+    model: SequenceModel, sequences: Sequences, context: int, horizon: int, samples: int, change: Change
 ) -> dict[str, np.ndarray | None]:
     """Stochastic futures: z, positions, velocities with the axes "n s t k ..."."""
     frames, actions = sequences.frames, sequences.actions
-    draws = [roll_out(model, frames, actions, context, horizon, sample=True) for _ in range(samples)]
+    draws = [
+        roll_out(model, frames, actions, context, horizon, sample=True, change=change) for _ in range(samples)
+    ]
     names = [name for name in ("z", "positions", "velocities") if getattr(draws[0], name) is not None]
     return {"positions": None} | {n: np.stack([getattr(d, n) for d in draws], axis=1) for n in names}
 
@@ -91,11 +98,13 @@ def _states(
     return result
 
 
-def _tell(rollout: Rollout, sequences: Sequences, out: Path) -> None:
+def _tell(rollout: Rollout, sequences: Sequences, change: Change, out: Path) -> None:
     n, length = rollout.z.shape[:2]
     what = "sequence" if n == 1 else "sequences"
     context = rollout.context
     print(f"{n} {what}: {context} frames of context, then {length - context} predicted")
+    if change:
+        print(f"changed after frame {context}: {change}")
     given = sequences.frames.shape[1]
     if given < length:
         print(f"the data ends after frame {given}: from there on there is no truth to compare with")

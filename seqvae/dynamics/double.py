@@ -7,8 +7,10 @@ from typing import Any
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from seqvae.dynamics.linear import LinearDynamics
+from seqvae.dynamics.markov import MarkovDynamics
 from seqvae.layout import StateLayout
-from seqvae.types import Evidence, LastState, Transition
+from seqvae.types import Evidence, LastState, Transition, UserError
 
 
 class DoubleDynamics(nn.Module):
@@ -16,12 +18,20 @@ class DoubleDynamics(nn.Module):
 
     What STOVE saves by using its dynamics in the posterior too (Kossen et al. 2020, arXiv 1910.02425,
     ablation). dynamics: makes a Markov dynamics from a layout, slots and actions; called twice.
+
+    Raises:
+        UserError: what is made carries more, or less, than the last state.
     """
 
     def __init__(self, frame_layout: StateLayout, slots: int, dynamics: Any, actions: int = 0):
         super().__init__()
         self.generative = dynamics(frame_layout=frame_layout, slots=slots, actions=actions)
         self.inference = dynamics(frame_layout=frame_layout, slots=slots, actions=actions)
+        if not isinstance(self.generative, (LinearDynamics, MarkovDynamics)):
+            raise UserError(
+                f"model.dynamics.dynamics: {type(self.generative).__name__} does not go by the last state, "
+                "which is all that the two share; use GraphDynamics, StoveDynamics or LinearDynamics"
+            )
         self.layout = self.generative.layout
 
     def init(self, batch: int, like: Tensor) -> LastState:

@@ -71,7 +71,7 @@ class GraphDynamics(MarkovDynamics):
 
     def _effects(self, h: Float[Tensor, "b k w"], motion: Float[Tensor, "b k m"]) -> Float[Tensor, "b k w"]:
         """The sum over the others of attention times relation. motion: position, and velocity if any."""
-        if self.slots == 1:
+        if h.shape[1] == 1:
             return torch.zeros_like(h)
         between = _others(motion) - motion[:, :, None]  # b k j m: from each slot to each of the others
         dx, dv = between[..., :2], between[..., 2:]

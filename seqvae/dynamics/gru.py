@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from seqvae.distributions import Normal
 from seqvae.layout import StateLayout
 from seqvae.nn.mlp import mlp
-from seqvae.types import Evidence, Transition
+from seqvae.types import Evidence, Transition, UserError
 
 STD_FLOOR = 1e-2  # a prior sharper than this makes rollouts no better, and its gradients large
 
@@ -24,6 +24,9 @@ class GRUDynamics(nn.Module):
 
     The discrete action that leads to frame t, one-hot, shifts h_t, which is also the context.
     reads_frames: the GRU sees the frame's evidence beside z; where there is no frame, the model's own.
+
+    Raises:
+        UserError: reads_frames with several slots, or with a velocity.
     """
 
     def __init__(
@@ -31,6 +34,11 @@ class GRUDynamics(nn.Module):
         reads_frames: bool = False,
     ):
         super().__init__()
+        if reads_frames and (slots > 1 or any(field.difference_of for field in frame_layout.fields)):
+            raise UserError(
+                "model.dynamics.reads_frames: in a frame that it imagined the model would not know which "
+                "slot is which, nor see a velocity; give false, or a frame model of whole frames"
+            )
         self.layout, self.slots, self.context, self.reads_frames = frame_layout, slots, context, reads_frames
         size = slots * frame_layout.dim
         self.first = nn.Parameter(torch.zeros(context))

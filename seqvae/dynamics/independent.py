@@ -8,14 +8,25 @@ from torch import Tensor, nn
 
 from seqvae.distributions import Normal
 from seqvae.layout import StateLayout
-from seqvae.types import Evidence, Transition
+from seqvae.types import Evidence, Transition, UserError
 
 
 class StandardNormal(nn.Module):
-    """p(z_t) = N(0, 1), whatever came before (Kingma & Welling 2014, arXiv 1312.6114)."""
+    """p(z_t) = N(0, 1), whatever came before (Kingma & Welling 2014, arXiv 1312.6114).
+
+    Raises:
+        UserError: the frame model has a velocity, which is nothing where frames are independent.
+    """
+
+    independent = True
 
     def __init__(self, frame_layout: StateLayout, slots: int, actions: int = 0):
         super().__init__()
+        if any(field.difference_of for field in frame_layout.fields):
+            raise UserError(
+                "model.dynamics: StandardNormal takes frames for independent, so nothing has a velocity; "
+                "give model.frame.velocity=false, or another dynamics"
+            )
         self.layout, self.slots = frame_layout, slots
 
     def init(self, batch: int, like: Tensor) -> Float[Tensor, "b k d"]:

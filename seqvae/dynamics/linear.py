@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from seqvae.distributions import Normal
 from seqvae.layout import StateLayout
-from seqvae.types import Evidence, LastState, Transition
+from seqvae.types import Evidence, LastState, Transition, require_fields, require_names
 
 
 class LinearDynamics(nn.Module):
@@ -16,6 +16,9 @@ class LinearDynamics(nn.Module):
 
     moving: with False the position stays too (the static baseline). std: the initial std by field,
     0.05 for fields not named.
+
+    Raises:
+        UserError: the state has no position or velocity to move by, or none of the fields of `std`.
     """
 
     moving = True
@@ -25,6 +28,10 @@ class LinearDynamics(nn.Module):
         std: dict[str, float] | None = None, first_std: float = 1.0,
     ):
         super().__init__()
+        if self.moving:
+            remedy = "StaticDynamics needs neither"
+            require_fields(frame_layout, ("position", "velocity"), "model.dynamics: LinearDynamics", remedy)
+        require_names(frame_layout, std or (), "model.dynamics.std")
         self.layout, self.slots, self.first_std = frame_layout, slots, first_std
         std = {"position": 0.02, "velocity": 0.02, "size": 0.02} | dict(std or {})
         initial = [torch.full((f.size,), std.get(f.name, 0.05)) for f in frame_layout.fields]

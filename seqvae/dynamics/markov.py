@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from seqvae.distributions import Normal
 from seqvae.layout import Field, StateLayout
-from seqvae.types import Evidence, LastState, Transition
+from seqvae.types import Evidence, LastState, Transition, UserError, require_fields, require_names
 
 Stds = dict[str, float]
 
@@ -26,6 +26,9 @@ class MarkovDynamics(nn.Module):
     other fields (size, appearance) keep their value up to a random walk with std `walk[name]`. Stds by
     field: `prior_std` is the generative transition's; the proposal's, which weighs the prediction in the
     posterior, is learned and at most `proposal_std`; `first_std` is that of the first state.
+
+    Raises:
+        UserError: the state has no position, or a std is given for no field, or none for one that walks.
     """
 
     def __init__(
@@ -33,8 +36,18 @@ class MarkovDynamics(nn.Module):
         proposal_std: Stds | None = None, walk: Stds | None = None, first_std: Stds | None = None,
     ):
         super().__init__()
+        remedy = "GRUDynamics and StaticDynamics need none"
+        require_fields(frame_layout, ("position",), f"model.dynamics: {type(self).__name__}", remedy)
         self.layout, self.slots = frame_layout.extend(Field("latent", latent, "prior")), slots
+        stds = {"prior_std": prior_std, "proposal_std": proposal_std, "walk": walk, "first_std": first_std}
+        for name, by_field in stds.items():
+            require_names(self.layout, by_field or (), f"model.dynamics.{name}")
         walk = WALK | dict(walk or {})
+        for field in frame_layout.fields:
+            if field.name not in PRIOR_STD | walk:
+                raise UserError(
+                    f"model.dynamics.walk: give the std with which {field.name} changes from frame to frame"
+                )
         self._register("prior_std", PRIOR_STD | walk | dict(prior_std or {}))
         self._register("max_std", PROPOSAL_STD | walk | dict(proposal_std or {}))
         self._register("first_std", FIRST_STD | dict(first_std or {}), default=1.0)

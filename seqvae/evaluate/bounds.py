@@ -26,7 +26,7 @@ class Bound:
 
     elbo: one draw of the posterior a sequence if samples is 1, else the mean over draws. iwae: with all of
     them. Of a model with terms that are no densities (`unnormalised`) neither exists; `objective` is then
-    what it maximises, comparable only with itself.
+    what it maximises, comparable only with itself. by_sequence: IWAE, or that objective, of each sequence.
     """
 
     first: int
@@ -36,6 +36,7 @@ class Bound:
     iwae: Estimate | None
     objective: Estimate | None
     unnormalised: tuple[str, ...]
+    by_sequence: Float[np.ndarray, "n"]
 
 
 def bound(
@@ -70,13 +71,10 @@ def bound(
     log_weights = torch.cat(weights, 1).double()
     count = total - first + 1
 
-    def nats(values: torch.Tensor) -> Estimate:
-        return estimate(values.cpu().numpy() / np.float64(count))
-
-    mean = nats(log_weights.mean(0))
+    mean, best = (x.cpu().numpy() / count for x in (log_weights.mean(0), iwae(log_weights)))
     if unnormalised:
-        return Bound(first, total, draws, None, None, mean, unnormalised)
-    return Bound(first, total, draws, mean, nats(iwae(log_weights)), mean, ())
+        return Bound(first, total, draws, None, None, estimate(mean), unnormalised, mean)
+    return Bound(first, total, draws, estimate(mean), estimate(best), estimate(mean), (), best)
 
 
 @torch.no_grad()

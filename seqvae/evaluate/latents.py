@@ -14,6 +14,7 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 from seqvae.data.frames import to_frames, to_video
+from seqvae.matching import assign, reorder, squared_distances
 from seqvae.rollout import device_of
 from seqvae.sequence import SequenceModel
 from seqvae.types import Trace
@@ -39,12 +40,13 @@ def reconstructions(model: SequenceModel, images: UInt8[np.ndarray, "n h w c"]) 
 
 @torch.no_grad()
 def interpolations(model: SequenceModel, images: UInt8[np.ndarray, "n h w c"], columns: int) -> Rows:
-    """A row leads from one image to the next, in equal steps of z."""
+    """A row leads from one image to the next, in equal steps of z; each slot to the nearest of the next."""
     trace = _seen(model, images)
-    z = trace.z[:, 0]
-    share = torch.linspace(0, 1, columns, device=z.device, dtype=z.dtype)[:, None, None]
-    path = z[:-1, None] + share * (z[1:] - z[:-1])[:, None]
-    return _pictures(model, _with(trace, path))
+    start, end = trace.z[:-1, 0], trace.z[1:, 0]
+    where = model.layout["position"] if "position" in model.layout else slice(None)
+    end = reorder(end, assign(squared_distances(start[..., where], end[..., where])))
+    share = torch.linspace(0, 1, columns, device=start.device, dtype=start.dtype)[:, None, None]
+    return _pictures(model, _with(trace, start[:, None] + share * (end - start)[:, None]))
 
 
 @torch.no_grad()

@@ -1,4 +1,4 @@
-"""Files of an evaluation: metrics.json, curves.csv, table.md, errors.png."""
+"""Files of an evaluation: metrics.json, curves.csv, bounds.csv, table.md, errors.png."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Report:
         if self.bound is None:
             return None
         about = {} if self.bound.elbo else {"about": f"{NO_BOUND}: {', '.join(self.bound.unnormalised)}"}
-        return about | _plain(self.bound)
+        return about | {key: x for key, x in _plain(self.bound).items() if key != "by_sequence"}
 
     def markdown(self) -> str:
         """The table for people."""
@@ -95,17 +95,25 @@ class Report:
 
 
 def write_report(report: Report, out: Path) -> list[Path]:
-    """Write metrics.json, curves.csv, table.md and errors.png into `out`; returns their paths."""
+    """Write metrics.json, curves.csv, table.md, errors.png, with a bound bounds.csv; returns the paths."""
     out.mkdir(parents=True, exist_ok=True)
     text = {
         "metrics.json": json.dumps(report.as_dict(), indent=2, allow_nan=False) + "\n",
         "curves.csv": _curves_csv(report.scores),
         "table.md": report.markdown(),
     }
+    if report.bound is not None:
+        text["bounds.csv"] = _bounds_csv(report.bound)
     for name, content in text.items():
         write_whole(out / name, lambda file, content=content: file.write(content.encode()))
     write_whole(out / "errors.png", lambda file: draw_errors(report.scores, file))
     return [out / name for name in (*text, "errors.png")]
+
+
+def _bounds_csv(bound: Bound) -> str:
+    """Sequence by sequence, so that two models can be compared on the same ones."""
+    lines = [f"{i},{nats}" for i, nats in enumerate(bound.by_sequence)]
+    return "\n".join(["sequence,nats_a_frame", *lines, ""])
 
 
 def package_version() -> str:

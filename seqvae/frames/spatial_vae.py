@@ -30,6 +30,7 @@ class SpatialVAE(nn.Module):
     alpha of a glimpse. With alphas a_k on the canvas, the objects together cover 1 - prod_k (1 - a_k) of
     a pixel and share that in proportion to a_k; the background image shows through the rest.
     std: the pixels' standard deviation, in units of the full range; the start value where it is learned.
+    velocity: whether the state has one.
     """
 
     unnormalised: frozenset[str] = frozenset()
@@ -37,14 +38,16 @@ class SpatialVAE(nn.Module):
     def __init__(
         self, height: int, width: int, channels: int, slots: int, encoder: Any,
         appearance: int = 8, glimpse: int = 12, hidden: int = 64, std: float = 0.1, learn_std: bool = False,
+        velocity: bool = True,
     ):
         super().__init__()
         self.height, self.width, self.channels, self.slots = height, width, channels, slots
         self.glimpse = glimpse
+        moving = (Field("velocity", 2, "product", difference_of="position"),) if velocity else ()
         self.layout = StateLayout((
             Field("size", 2, "evidence"),
             Field("position", 2, "product"),
-            Field("velocity", 2, "product", difference_of="position"),
+            *moving,
             Field("appearance", appearance, "product"),
         ))
         self.encoder = encoder(height=height, width=width, slots=slots)
@@ -67,9 +70,10 @@ class SpatialVAE(nn.Module):
         seen = rearrange(read(image, position, size, self.glimpse), "n k c i j -> n k (c i j)")
         appearance, raw_std = self.look(seen).chunk(2, -1)
         look_std = STD_FLOOR + nn.functional.softplus(raw_std - 1)
-        no_velocity = torch.zeros_like(position)  # one frame says nothing of it
-        mean = torch.cat([box, no_velocity, appearance], -1)
-        precision = torch.cat([box_std.pow(-2), no_velocity, look_std.pow(-2)], -1)
+        # one frame says nothing of the velocity
+        no_velocity = [torch.zeros_like(position)] if "velocity" in self.layout else []
+        mean = torch.cat([box, *no_velocity, appearance], -1)
+        precision = torch.cat([box_std.pow(-2), *no_velocity, look_std.pow(-2)], -1)
         return Evidence(mean, precision).map(lambda x: x.unflatten(0, video.shape[:2]))
 
     @in_full_precision

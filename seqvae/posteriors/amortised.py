@@ -12,7 +12,7 @@ from torch.nn.functional import pad
 from seqvae.distributions import Normal
 from seqvae.layout import StateLayout
 from seqvae.nn.mlp import mlp
-from seqvae.types import Evidence, Transition
+from seqvae.types import Evidence, Transition, UserError
 
 
 class Amortised(nn.Module):
@@ -21,10 +21,20 @@ class Amortised(nn.Module):
     Starts as the evidence alone, and without a context stays that: the posterior of a plain VAE. What was
     not observed, and what a frame says nothing of, follows the dynamics. Slots keep the frame's order.
     context: numbers of the dynamics' context, 0 for none. hidden: width of the network.
+
+    Raises:
+        UserError: the state has a velocity, of which one frame says nothing.
     """
+
+    frame_order = True
 
     def __init__(self, layout: StateLayout, context: int = 0, hidden: int = 128):
         super().__init__()
+        if any(field.difference_of for field in layout.fields):
+            raise UserError(
+                "model.posterior: Amortised looks at one frame at a time, which shows no velocity; use "
+                "Fused, or give model.frame.velocity=false"
+            )
         self.dim, self.context = layout.dim, context
         if context:
             self.shift = mlp(2 * layout.dim + context, hidden, 2 * layout.dim, zero_last=True)

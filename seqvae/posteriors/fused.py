@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from seqvae.distributions import Normal, product
 from seqvae.layout import StateLayout
 from seqvae.matching import assign, reorder, squared_distances
-from seqvae.types import Evidence, Transition
+from seqvae.types import Evidence, Transition, UserError
 
 
 @dataclass(frozen=True)
@@ -32,10 +32,19 @@ class Fused(nn.Module):
     `difference_of` gets its evidence from two frames: the difference of the means, the sum of the
     variances. Fields of use "evidence" follow the frame alone, unless nothing was observed; with
     fuse=False so do all others that a frame shows, and the dynamics is left out of their estimates.
+
+    Raises:
+        UserError: no frame shows the field to match by.
     """
 
     def __init__(self, layout: StateLayout, match: str = "position", fuse: bool = True):
         super().__init__()
+        shown = [f.name for f in layout.fields if f.use != "prior" and f.difference_of is None]
+        if match not in shown:
+            raise UserError(
+                f"model.posterior.match={match}: Fused matches slots by a field that each frame shows, here "
+                f"{', '.join(shown)}; name one, or use Amortised"
+            )
         self.layout, self.match = layout, match
         from_prior = torch.zeros(layout.dim)
         for field in layout.fields:

@@ -14,7 +14,7 @@ from seqvae.distributions import Normal
 from seqvae.layout import StateLayout
 from seqvae.nn.made import MADE
 from seqvae.nn.precision import full_precision
-from seqvae.types import Evidence, Transition
+from seqvae.types import Evidence, Transition, UserError
 
 OPEN = 2.0  # shift of the gates' logits: they start near 0.9, so that the flow starts near the identity
 
@@ -105,12 +105,18 @@ class IAF(nn.Module):
 
     base: the posterior (a factory that takes the layout). A slot of which nothing was observed keeps the
     base's density.
+
+    Raises:
+        UserError: the base is a flow itself.
     """
 
     def __init__(self, layout: StateLayout, base: Any, steps: int = 4, hidden: int = 64):
         super().__init__()
         self.base = base(layout=layout)
+        if isinstance(self.base, IAF):
+            raise UserError("model.posterior.base: IAF bends a Gaussian, not another IAF; give more steps")
         self.context = getattr(self.base, "context", 0)
+        self.frame_order = getattr(self.base, "frame_order", False)
         self.flow = Flow(layout.dim, 2 * layout.dim, steps, hidden)
 
     def init(self, batch: int, like: Tensor) -> Any:

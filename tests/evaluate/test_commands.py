@@ -60,6 +60,21 @@ def test_rollout_of_one_sequence(folder, tmp_path, capsys):
     assert np.linalg.norm(position[0, 7, order[0]] - truth[0, 7], axis=-1).max() < 1.2
 
 
+
+def test_rollout_of_what_would_be_if(folder, tmp_path, capsys):
+    arguments = ["rollout", f"run={folder / 'stove'}", f"data={folder / 'data' / 'test.h5'}", "horizon=5"]
+    change = ["intervene.move=[0,0.3,0]", "intervene.drop=[2]", "intervene.swap=[0,1,velocity]"]
+    assert run(*arguments, f"out={tmp_path / 'as'}") == 0
+    assert run(*arguments, f"out={tmp_path / 'if'}", *change, "sample=true", "samples=2") == 0
+    assert "changed after frame 8: swap 0 1 velocity, move 0 0.3 0, drop 2" in capsys.readouterr().out
+    found = [np.load(tmp_path / name / "rollout.npz") for name in ("as", "if")]
+    as_is, what_if = (file["positions"] for file in found)
+    np.testing.assert_array_equal(as_is[:, :8], what_if[:, :8])
+    assert np.isnan(what_if[:, 8:, 2]).all() and np.isnan(found[1]["sample_z"][:, :, 8:, 2]).all()
+    # 0.3 half-widths of a coordinate limit of 10, and the other's velocity for a frame
+    assert what_if[0, 8, 0, 0] - as_is[0, 8, 0, 0] == pytest.approx(1.5, abs=0.3)
+
+
 def test_rollout_of_all_with_samples_beyond_the_data(folder, tmp_path, capsys):
     arguments = ["index=all", "horizon=20", "sample=true", "samples=2", "rows=2", f"out={tmp_path}"]
     assert run("rollout", f"run={folder / 'linear'}", f"data={folder / 'data' / 'test.h5'}", *arguments) == 0
@@ -103,7 +118,7 @@ def test_evaluate_writes_everything(folder, tmp_path, capsys):
     arguments = ["sample=true", "samples=19", "long=100", "videos=1", "iwae=2", f"out={tmp_path}"]
     assert run("evaluate", f"run={folder / 'linear'}", f"data={folder / 'data' / 'test.h5'}", *arguments) == 0
     printed = capsys.readouterr().out
-    names = ["comparison_0.mp4", "curves.csv", "errors.png", "metrics.json", "table.md"]
+    names = ["bounds.csv", "comparison_0.mp4", "curves.csv", "errors.png", "metrics.json", "table.md"]
     assert sorted(f.name for f in tmp_path.iterdir()) == names
     assert all(str(tmp_path / name) in printed for name in names)
     assert (tmp_path / "table.md").read_text().strip() in printed
@@ -181,6 +196,13 @@ BAD = {
     "foreign data": ("evaluate run={run} data={tmp}/text.txt", "unknown kind of file"),
     "wrong size": ("rollout run={run} data={large}", "frames are 40x40, the model takes 32x32"),
     "too short": ("evaluate run={run} data={data} context=24", "24 frames a sequence"),
+    "no such slot": ("rollout run={run} data={data} intervene.drop=[3]", "drop: there is no slot 3"),
+    "no such field": (
+        "rollout run={run} data={data} intervene.swap=[0,1,appearance]",
+        "swap needs appearance in the state, which has size, position, velocity",
+    ),
+    "no such move": ("rollout run={run} data={data} intervene.move=[0,1]", "intervene.move=(0, 1): expected"),
+    "no such change": ("rollout run={run} data={data} intervene.add=1", "intervene.add: no such key"),
     "too far": ("evaluate run={run} data={data} horizon=17", "horizon=17"),
     "shorter than the context": ("rollout run={run} data={data} context=25", "only 24 frames"),
     "unknown key": ("rollout run={run} data={data} horizont=3", "horizont: no such key"),

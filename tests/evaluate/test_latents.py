@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from einops import rearrange
 
+from seqvae.build import DataSpec, build
 from seqvae.data.frames import to_frames, to_video
 from seqvae.evaluate import latents
-from tests.models import make, video
+from tests.models import config, make, video
 
 EVERY_KIND = ["vae_iaf", "vrnn", "spatial_vae", "stove"]
 
@@ -37,6 +40,25 @@ def test_an_interpolation_leads_from_one_reconstruction_to_the_next():
     assert (between != path[:, 0]).any() and (between != path[:, -1]).any()
 
 
+def test_in_an_interpolation_a_slot_goes_to_the_nearest_whatever_the_order(monkeypatch):
+    model, data = make("spatial_vae", channels=3), images(2)
+    seen = model.filter(to_video(torch.as_tensor(data[:1, None])), sample=False)
+    both = replace(seen, z=torch.cat([seen.z, seen.z[:, :, [2, 0, 1]]]))  # one picture, told in two orders
+    monkeypatch.setattr(latents, "_seen", lambda *_: both)
+    path = latents.interpolations(model, data, 5)
+    assert np.abs(path.astype(int) - path[:, :1]).max() <= 1  # up to rounding
+
+
+def test_pictures_of_a_model_of_single_frames_with_objects():
+    chosen = config("spatial_vae") | {"dynamics": {"_target_": "seqvae.dynamics.independent.StandardNormal"}}
+    chosen["frame"] = chosen["frame"] | {"velocity": False}
+    model, data = build(chosen, DataSpec(32, 32, 3, objects=3)), images()
+    assert latents.prior_samples(model, 2, 3).shape == (2, 3, 32, 32, 3)
+    assert latents.interpolations(model, data, 4).shape == (3, 4, 32, 32, 3)
+    _, names = latents.traversals(model, data, 3, 4)
+    assert len(set(names)) == 3 and "velocity" not in " ".join(names)
+
+
 def test_a_traversal_changes_one_number_and_names_it():
     model, data = make("vae", channels=3), images()
     rows, (name,) = latents.traversals(model, data, 1, 5)
@@ -52,9 +74,6 @@ def test_a_traversal_changes_one_number_and_names_it():
 
 
 def test_samples_of_the_prior_follow_an_action_where_the_model_wants_one():
-    from seqvae.build import DataSpec, build
-    from tests.models import config
-
     model = build(config("gru_ssm"), DataSpec(32, 32, 3, actions=9))
     assert latents.prior_samples(model, 2, 3).shape == (2, 3, 32, 32, 3)
     clip = video(frames=4, channels=3)

@@ -21,14 +21,16 @@ def data():
 @pytest.fixture(scope="module")
 def report(data):
     scores = score(spelled.model(), data, decode=True)
-    bound = Bound(3, 20, 1, None, None, Estimate(-3.0, 0.5, 3), ("objects",))
+    bound = Bound(3, 20, 1, None, None, Estimate(-3.0, 0.5, 3), ("objects",), np.array([-2.5, -4.0]))
     long = long_rollouts(spelled.model(), data, 100)
     return Report(scores, {"config": {"data": "x.h5"}}, bound, uncertainty(spelled.model(), data), long)
 
 
 def test_files_and_their_numbers(report, tmp_path):
     paths = write_report(report, tmp_path / "new")
-    assert [path.name for path in paths] == ["metrics.json", "curves.csv", "table.md", "errors.png"]
+    names = ["metrics.json", "curves.csv", "table.md", "bounds.csv", "errors.png"]
+    assert [path.name for path in paths] == names
+    assert paths[3].read_text() == "sequence,nats_a_frame\n0,-2.5\n1,-4.0\n"
     assert sorted(f.name for f in (tmp_path / "new").iterdir()) == sorted(path.name for path in paths)
 
     found = json.loads(paths[0].read_text())
@@ -48,7 +50,7 @@ def test_files_and_their_numbers(report, tmp_path):
     curve = [float(x["mean"]) for x in lines if x["row"] == "model" and x["quantity"] == "position_error"]
     assert np.mean(curve[6:16]) == pytest.approx(value.mean)
 
-    assert Image.open(paths[3]).size[0] > 1000
+    assert Image.open(paths[4]).size[0] > 1000
 
 
 def test_table_for_people(report):

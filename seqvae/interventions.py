@@ -1,0 +1,146 @@
+"""Interventions on slots: drop, swap or move what a model has inferred, then decode it or imagine on from it.
+
+A trace that these functions return holds the changed states in all its frames, and a carry from which
+`imagine` goes on; its densities stay those of what was inferred, and filtering does not go on from it. Slots
+count from 0, as in the trace.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from seqvae.sequence import SequenceModel
+from seqvae.types import Carry, LastState, Trace, UserError, require_fields
+
+
+def drop(model: SequenceModel, trace: Trace, *slots: int) -> Trace:
+    """The trace without these slots: they are decoded no more, and push nobody.
+
+    Raises:
+        UserError: there is no such slot, or none would be left; or the dynamics remembers more than a state.
+    """
+    _require_slots("drop", trace, slots)
+    left = remaining(trace.z.shape[2], slots)
+    if not left:
+        raise UserError("drop: no slot would be left; keep at least one")
+    return _continued(model, trace, trace.z[:, :, left])
+
+
+def swap(
+    model: SequenceModel, trace: Trace, a: int, b: int, fields: Iterable[str] = ("appearance",)
+) -> Trace:
+    """The trace with the fields of two slots exchanged: with "position" they change places.
+
+    Raises:
+        UserError: there is no such slot or field; or the dynamics remembers more than a state.
+    """
+    _require_slots("swap", trace, (a, b))
+    z = trace.z.clone()
+    for field in fields:
+        require_fields(model.layout, (field,), "swap", "name another field")
+        where = model.layout[field]
+        z[:, :, a, where], z[:, :, b, where] = trace.z[:, :, b, where], trace.z[:, :, a, where]
+    return _continued(model, trace, z)
+
+
+def move(model: SequenceModel, trace: Trace, slot: int, by: tuple[float, float]) -> Trace:
+    """The trace with a slot moved by (dx, dy), in half-widths, x to the right and y down; it keeps its speed.
+
+    Raises:
+        UserError: there is no such slot, or slots have no position; or the dynamics remembers more than a
+            state.
+    """
+    _require_slots("move", trace, (slot,))
+    require_fields(model.layout, ("position",), "move", "swap or drop slots instead")
+    z = trace.z.clone()
+    z[:, :, slot, model.layout["position"]] += torch.tensor(by, device=z.device, dtype=z.dtype)
+    return _continued(model, trace, z)
+
+
+def remaining(slots: int, dropped: Iterable[int]) -> list[int]:
+    """The slots that are left without the dropped ones, in their order."""
+    return sorted(set(range(slots)) - set(dropped))
+
+
+FORMS = {  # key -> what is expected, an example
+    "swap": ("two slots and the fields to exchange", "[0,1,appearance]"),
+    "move": ("a slot and how far in x and y, in half-widths", "[0,0.3,0]"),
+    "drop": ("a list of slots", "[0]"),
+}
+
+
+@dataclass(frozen=True)
+class Change:
+    """A swap, a move and a drop, in this order; all numbers are those of the slots before it.
+
+    swap: (slot, slot, field, ...). move: (slot, dx, dy). drop: (slot, ...). None: not done.
+
+    Raises:
+        UserError: they are of another form.
+    """
+
+    swap: Any = None
+    move: Any = None
+    drop: Any = None
+
+    def __post_init__(self):
+        for key, (form, example) in FORMS.items():
+            value = getattr(self, key)
+            if value is not None and not _fits(key, value):
+                raise UserError(f"intervene.{key}={value}: expected {form}, for instance {example}")
+
+    def __bool__(self) -> bool:
+        return any(getattr(self, key) is not None for key in FORMS)
+
+    def __str__(self) -> str:
+        parts = [(key, getattr(self, key)) for key in FORMS]
+        return ", ".join(f"{key} {' '.join(map(str, value))}" for key, value in parts if value is not None)
+
+    def __call__(self, model: SequenceModel, trace: Trace) -> Trace:
+        if self.swap is not None:
+            trace = swap(model, trace, *self.swap[:2], self.swap[2:])
+        if self.move is not None:
+            trace = move(model, trace, self.move[0], self.move[1:])
+        return trace if self.drop is None else drop(model, trace, *self.drop)
+
+
+def _fits(key: str, value: Any) -> bool:
+    """Whether a value has the form that FORMS tells."""
+    if not isinstance(value, tuple):
+        return False
+    kinds = [type(item) for item in value]
+    if key == "swap":
+        return kinds[:2] == [int, int] and set(kinds[2:]) == {str}
+    if key == "move":
+        numbers = len(kinds) == 3 and kinds[0] is int and set(kinds[1:]) <= {int, float}
+        return numbers and all(map(math.isfinite, value))
+    return set(kinds) == {int}
+
+
+def _require_slots(name: str, trace: Trace, slots: Iterable[int]) -> None:
+    count = trace.z.shape[2]
+    for slot in slots:
+        if not 0 <= slot < count:
+            raise UserError(f"{name}: there is no slot {slot}; the model has {count}, counted from 0")
+
+
+def _continued(model: SequenceModel, trace: Trace, z: Float[Tensor, "b t k d"]) -> Trace:
+    """The trace with other states, and the carry from which imagination goes on."""
+    last = z[:, -1]
+    if isinstance(trace.carry.dynamics, LastState):
+        dynamics = LastState(last, torch.zeros_like(last))
+    elif getattr(model.dynamics, "independent", False):
+        dynamics = torch.zeros_like(last)
+    else:
+        raise UserError(
+            f"interventions: {type(model.dynamics).__name__} remembers more than the last state, so its "
+            "future would not follow; use a model with graph or linear dynamics"
+        )
+    return replace(trace, z=z, carry=Carry(dynamics, model.posterior.init(len(last), last)))
