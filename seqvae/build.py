@@ -91,6 +91,13 @@ def _check_context(part: Any, name: str, dynamics: Any) -> None:
 
 def _check_order(frame: Any, posterior: Any, dynamics: Any) -> None:
     """Raise UserError where slots in the order of each frame meet a dynamics that follows them over time."""
+    if not getattr(posterior, "frame_order", False):
+        ours, theirs = getattr(posterior, "background_slots", 0), getattr(frame, "background_slots", 0)
+        if ours != theirs:
+            raise UserError(
+                f"model.posterior.background_slots={ours}: {type(frame).__name__} has {theirs} slots of "
+                f"background that keep their place; give background_slots: {theirs}"
+            )
     follows = not getattr(dynamics, "independent", False)
     if frame.slots > 1 and follows and getattr(posterior, "frame_order", False):
         raise UserError(

@@ -37,9 +37,14 @@ class Normal:
 
     def kl(self, other: Normal) -> Float[Tensor, "*b"]:
         """KL[self || other] in closed form, nats."""
-        ratio = (self.std / other.std).square()
-        shift = ((self.mean - other.mean) / other.std).square()
-        return 0.5 * (ratio + shift - 1 - ratio.log()).sum((-2, -1))
+        return elementwise_kl(self, other).sum((-2, -1))
+
+
+def elementwise_kl(q: Normal, p: Normal) -> Float[Tensor, "*b k d"]:
+    """KL[q || p] of each number by itself, nats."""
+    ratio = (q.std / p.std).square()
+    shift = ((q.mean - p.mean) / p.std).square()
+    return 0.5 * (ratio + shift - 1 - ratio.log())
 
 
 def draw(q: Distribution) -> Tensor:

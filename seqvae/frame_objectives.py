@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +12,7 @@ from torch.nn.functional import pad
 
 from seqvae.objectives import elbo, part
 from seqvae.sequence import SequenceModel
-from seqvae.types import Terms, Trace
+from seqvae.types import Terms, Trace, UserError
 
 
 @dataclass(frozen=True)
@@ -31,11 +32,15 @@ class FrameELBO:
     """The temporal ELBO with beta times its KL, and the term of a rollout if there is one.
 
     start: the first frame, counted from 1, that enters. beta: as in the beta-VAE (Higgins et al. 2017); with
-    other values than 1 the sum is no bound, but the plain bound is reported beside it in any case.
+    other values than 1 the sum is no bound, but the plain bound is reported beside it in any case. factors:
+    term beside the bound -> a schedule on its weight.
     """
 
-    def __init__(self, start: int = 1, beta: float = 1.0, rollout: FrameRollout | None = None):
-        self.start, self.beta, self.rollout = start, beta, rollout
+    def __init__(
+        self, start: int = 1, beta: float = 1.0, rollout: FrameRollout | None = None,
+        factors: Mapping[str, Any] | None = None,
+    ):
+        self.start, self.beta, self.rollout, self.factors = start, beta, rollout, dict(factors or {})
 
     def __call__(self, model: SequenceModel, batch: Any, progress: float) -> tuple[Terms, Trace]:
         """Terms of batch.video, nats a frame; the trace that they come from."""
@@ -48,7 +53,11 @@ class FrameELBO:
             rest = slice(split, None)
             trace = first.then(model.filter(video[:, rest], part(actions, rest), first.carry))
         terms = elbo(model, video, trace, self.start)
-        values, weights = dict(terms.values), {}
+        values, weights = dict(terms.values), dict(terms.weights)
+        for name, factor in self.factors.items():
+            if name not in weights:
+                raise UserError(f"objective.factors.{name}: {_known(weights)}")
+            weights[name] *= factor(0, progress)
         if self.beta != 1:
             values["kl_beside"] = values["log_prior"] + values["neg_log_posterior"]
             weights["kl_beside"] = self.beta - 1
@@ -64,4 +73,10 @@ def _predicted(
 ) -> Float[Tensor, "b h"]:
     """The frame model's terms of frames that a rollout from `first` imagines."""
     future = model.imagine(first.carry, video.shape[1], actions)
-    return sum(model.frame.terms(video, future.z, first.evidence, future.context).values())
+    terms = model.frame.terms(video, future.z, None, future.context)
+    return sum(terms.values())
+
+
+def _known(weights: Mapping[str, float]) -> str:
+    names = ", ".join(weights) or "none"
+    return f"the model has no such term beside the bound; it has {names}"

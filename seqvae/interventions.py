@@ -27,6 +27,8 @@ def drop(model: SequenceModel, trace: Trace, *slots: int) -> Trace:
         UserError: there is no such slot, or none would be left; or the dynamics remembers more than a state.
     """
     _require_slots("drop", trace, slots)
+    if any(slot < model.background_slots for slot in slots):
+        raise UserError("drop: slot 0 is the background, without which nothing can be drawn; drop others")
     left = remaining(trace.z.shape[2], slots)
     if not left:
         raise UserError("drop: no slot would be left; keep at least one")

@@ -18,12 +18,17 @@ def _permutations(k: int, device: torch.device) -> Int[Tensor, "p k"]:
         return torch.tensor(list(permutations(range(k))), device=device)
 
 
-def assign(cost: Float[Tensor, "b i j"]) -> Int[Tensor, "b i"]:
+def assign(cost: Float[Tensor, "b i j"], kept: int = 0) -> Int[Tensor, "b i"]:
     """For each row i the column j that it takes: one to one, with the least total cost.
+
+    The first `kept` rows, those of a background, keep their own columns.
 
     Exact by enumeration up to 6 slots, where rows that do not differ (before a first frame) leave the
     columns in their order; greedy above, cheapest pair first.
     """
+    if kept:
+        own = torch.arange(kept, device=cost.device).expand(cost.shape[0], -1)
+        return torch.cat([own, kept + assign(cost[:, kept:, kept:])], 1)
     k = cost.shape[-1]
     if k > EXACT_UP_TO:
         return _greedy(cost)
@@ -34,12 +39,15 @@ def assign(cost: Float[Tensor, "b i j"]) -> Int[Tensor, "b i"]:
     return candidates[totals.argmin(-1)]
 
 
-def track(position: Float[Tensor, "b t k 2"]) -> Int[Tensor, "b t k"]:
-    """For each frame the order of its slots that follows those of the first frame, nearest to nearest."""
+def track(position: Float[Tensor, "b t k 2"], kept: int = 0) -> Int[Tensor, "b t k"]:
+    """For each frame the order of its slots that follows those of the first frame, nearest to nearest.
+
+    The first `kept` slots keep their place.
+    """
     order = torch.arange(position.shape[2], device=position.device).expand(position.shape[0], -1)
     orders = [order]
     for before, now in zip(position.unbind(1)[:-1], position.unbind(1)[1:], strict=True):
-        order = assign(squared_distances(reorder(before, order), now))
+        order = assign(squared_distances(reorder(before, order), now), kept)
         orders.append(order)
     return torch.stack(orders, 1)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,25 +20,26 @@ from seqvae.types import Terms, Trace
 
 
 def temporal_elbo(
-    trace: Trace, frame_terms: dict[str, Float[Tensor, "b t"]], start: int = 1
+    trace: Trace, frame_terms: dict[str, Float[Tensor, "b t"]], start: int = 1,
+    weights: Mapping[str, float] | None = None,
 ) -> Terms:
     """The terms of E_q sum_t log p(x_t | z_t) + log p(z_t | z_<t) - log q(z_t | z_<t, x_<=t), by frame.
 
     start: the first frame (counted from 1) that enters; frames before it are left out of the result. With
     start = 3, as in Kossen et al. 2020, and a filtering posterior the sum bounds the log-density of x_3:T
-    given the posterior q(z_1:2 | x_1:2) of the first two frames.
+    given the posterior q(z_1:2 | x_1:2) of the first two frames. weights: of frame terms beside the bound.
     """
     values = dict(frame_terms)
     values["log_prior"] = trace.prior.log_prob(trace.z)
     known = trace.log_posterior
     values["neg_log_posterior"] = -(trace.posterior.log_prob(trace.z) if known is None else known)
-    return Terms({name: v[:, start - 1 :] for name, v in values.items()})
+    return Terms({name: v[:, start - 1 :] for name, v in values.items()}, dict(weights or {}))
 
 
 def elbo(model: SequenceModel, video: Float[Tensor, "b t c h w"], trace: Trace, start: int = 1) -> Terms:
     """`temporal_elbo` of a model on a video that it has filtered to `trace`."""
     frame_terms = model.frame.terms(video, trace.z, trace.evidence, trace.context)
-    return temporal_elbo(trace, frame_terms, start)
+    return temporal_elbo(trace, frame_terms, start, getattr(model.frame, "beside", None))
 
 
 def iwae(log_weights: Float[Tensor, "s b"]) -> Float[Tensor, "b"]:
@@ -121,7 +123,8 @@ class LatentELBO:
             return terms, trace
         future = model.imagine(trace.carry, length - split, part(actions, slice(split, None)))
         seen = model.positions(evidence.mean)
-        order = assign(squared_distances(model.positions(trace.evidence.mean)[:, -1], seen[:, split - 1]))
+        cost = squared_distances(model.positions(trace.evidence.mean)[:, -1], seen[:, split - 1])
+        order = assign(cost, model.background_slots)
         seen = reorder(seen.transpose(1, 2), order).transpose(1, 2)[:, split:]
         log_density = self.rollout.log_density(seen, model.positions(future.z))
         values = {name: pad(value, (0, length - split)) for name, value in terms.values.items()}

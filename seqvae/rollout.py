@@ -29,7 +29,8 @@ class Rollout:
 
     z: latent states. positions, velocities, extents (half-widths and -heights of boxes): in half-widths,
     None for models without. frames in [0, 1] and masks: None unless decoded, masks also for models
-    without. Of several samples each is a Rollout of its own.
+    without. attention: masks that the encoder sees in the `context` frames, None for models whose encoder
+    makes none. Of several samples each is a Rollout of its own.
     """
 
     z: Float[np.ndarray, "n t k d"]
@@ -39,6 +40,7 @@ class Rollout:
     extents: Float[np.ndarray, "n t k 2"] | None = None
     frames: Float[np.ndarray, "n t h w c"] | None = None
     masks: Float[np.ndarray, "n t k h w"] | None = None
+    attention: Float[np.ndarray, "n context k h w"] | None = None
 
     @property
     def first_predicted(self) -> int:
@@ -199,9 +201,9 @@ def _then(past: Rollout, future: Rollout, change: Change | None) -> Rollout:
 
     whole = {
         name: None if x is None else np.concatenate([x, placed(name, getattr(future, name))], 1)
-        for name, x in _arrays(past).items()
+        for name, x in _arrays(past).items() if name != "attention"
     }
-    return Rollout(context=past.context, **whole)
+    return Rollout(context=past.context, attention=past.attention, **whole)
 
 
 def _rollout(model: SequenceModel, trace: Trace, context: int, decode: bool) -> Rollout:
@@ -214,8 +216,15 @@ def _rollout(model: SequenceModel, trace: Trace, context: int, decode: bool) -> 
         "extents": extents if extents is not None and extents.shape[-1] == 2 else None,
         "frames": frames,
         "masks": masks,
+        "attention": _attention(trace) if decode else None,
     }
     return Rollout(context=context, **{n: None if x is None else x.cpu().numpy() for n, x in tensors.items()})
+
+
+def _attention(trace: Trace) -> Tensor | None:
+    """The encoder's own masks of filtered frames, in the trace's order, where it makes some."""
+    features = trace.evidence.features if trace.evidence is not None else {}
+    return features["log_masks"].exp() if "log_masks" in features else None
 
 
 def _decoded(model: SequenceModel, trace: Trace) -> tuple[Tensor, Tensor | None]:

@@ -41,6 +41,7 @@ class SequenceModel(nn.Module):
         self.posterior = posterior
         self.dynamics = dynamics
         self.layout = dynamics.layout
+        self.background_slots = getattr(frame, "background_slots", 0)
 
     def init(self, batch: int, like: Tensor) -> Carry:
         """The carry before the first frame, on the device and in the dtype of `like`."""

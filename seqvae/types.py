@@ -145,7 +145,9 @@ class Terms:
 class FrameModel(Protocol):
     """p(x_t | z_t, h_t), and what a frame says about z_t.
 
-    unnormalised: names of the terms that are energies, not log-densities; with any there is no bound.
+    unnormalised: names of the terms that are energies, not log-densities; with any there is no bound. Where
+    the model has them: beside: term -> weight of those that are no part of the bound; background_slots: how
+    many slots, the first ones, are no objects and keep their place.
     """
 
     layout: StateLayout

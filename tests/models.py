@@ -41,8 +41,8 @@ def config(name: str) -> dict[str, Any]:
     return changed
 
 
-# the others have one slot, which stands for the whole frame
-OF_OBJECTS = [name for name in MODELS if config(name)["slots"] != 1]
+# the others have no positions
+OF_OBJECTS = [name for name in MODELS if config(name)["slots"] != 1 and name != "monet_paper"]
 
 
 def make(

@@ -158,11 +158,14 @@ def _latents(path: Path, config: dict[str, Any]) -> Lines:
         varied, names = latents.traversals(model, images, rows, columns)
         sheets |= {
             "reconstructions": latents.reconstructions(model, images[:columns]),
+            "slots": latents.slots(model, images[: max(rows, columns)]),
             "interpolations": latents.interpolations(model, images[: rows + 1], columns),
             "traversals": varied,
         }
         yield "traversed", ", ".join(names)
     for name, frames in sheets.items():
+        if frames is None:
+            continue
         sheet = file.with_name(f"{name}.png")
         write_png(sheet, contact_sheet(as_rgb(frames)))
         yield name, sheet

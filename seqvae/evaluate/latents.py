@@ -39,12 +39,32 @@ def reconstructions(model: SequenceModel, images: UInt8[np.ndarray, "n h w c"]) 
 
 
 @torch.no_grad()
+def slots(model: SequenceModel, images: UInt8[np.ndarray, "n h w c"]) -> Rows | None:
+    """A row an image: it, what the model makes of it, the encoder's masks if any, each slot's mask and part.
+
+    None for models without masks.
+    """
+    trace = _seen(model, images)
+    scene = model.decode(trace)
+    if scene.masks is None:
+        return None
+    masks = rearrange(scene.masks, "n 1 k h w -> n k 1 h w")
+    shown = [scene.frames, masks.expand(-1, -1, scene.frames.shape[2], -1, -1), masks * scene.frames]
+    if "log_masks" in trace.evidence.features:
+        seen = rearrange(trace.evidence.features["log_masks"].exp(), "n 1 k h w -> n k 1 h w")
+        shown.insert(1, seen.expand_as(shown[1]))
+    made = to_frames(torch.cat(shown, 1)).cpu().numpy()
+    return np.concatenate([_as_wide(images[:, None], made.shape[-1]), made], 1)
+
+
+@torch.no_grad()
 def interpolations(model: SequenceModel, images: UInt8[np.ndarray, "n h w c"], columns: int) -> Rows:
     """A row leads from one image to the next, in equal steps of z; each slot to the nearest of the next."""
     trace = _seen(model, images)
     start, end = trace.z[:-1, 0], trace.z[1:, 0]
     where = model.layout["position"] if "position" in model.layout else slice(None)
-    end = reorder(end, assign(squared_distances(start[..., where], end[..., where])))
+    order = assign(squared_distances(start[..., where], end[..., where]), model.background_slots)
+    end = reorder(end, order)
     share = torch.linspace(0, 1, columns, device=start.device, dtype=start.dtype)[:, None, None]
     return _pictures(model, _with(trace, start[:, None] + share * (end - start)[:, None]))
 
@@ -53,17 +73,18 @@ def interpolations(model: SequenceModel, images: UInt8[np.ndarray, "n h w c"], c
 def traversals(
     model: SequenceModel, images: UInt8[np.ndarray, "n h w c"], rows: int, columns: int
 ) -> tuple[Rows, list[str]]:
-    """A row varies one number of the first image's first slot; and the names of the rows ("code 7").
+    """A row varies one number of the first image's first object; and the names of the rows ("code 7").
 
     The numbers that differ most over the images, by 2.5 standard deviations to either side of their mean.
     """
     trace = _seen(model, images)
-    mean, std = trace.z[:, 0, 0].mean(0), trace.z[:, 0, 0].std(0, correction=0)
+    slot = model.background_slots
+    mean, std = trace.z[:, 0, slot].mean(0), trace.z[:, 0, slot].std(0, correction=0)
     chosen = std.argsort(descending=True)[:rows]
     share = torch.linspace(-REACH, REACH, columns, device=std.device, dtype=std.dtype)
     z = repeat(trace.z[0, 0], "k d -> r t k d", r=len(chosen), t=columns).clone()
     values = mean[chosen, None] + std[chosen, None] * share
-    z[torch.arange(len(chosen)), :, 0, chosen] = values
+    z[torch.arange(len(chosen)), :, slot, chosen] = values
     names = [name for field in model.layout.fields for name in _names(field.name, field.size)]
     return _pictures(model, _with(trace, z)), [names[i] for i in chosen.tolist()]
 

@@ -106,12 +106,20 @@ def _positions(rollout: Rollout) -> Float[np.ndarray, "n t k 2"] | None:
 
 
 def _segmentation(rollout: Rollout, masks: np.ndarray) -> dict[str, np.ndarray]:
-    """Per sequence, averaged over frames: reconstruction (frames 3-context) and predicted 1-10."""
-    labels = rollout.masks.argmax(2)
+    """Per sequence, averaged over frames: reconstruction (frames 3-context), predicted 1-10, and 10 alone.
+
+    attention: the encoder's own masks in the frames of the reconstruction, for models that have them.
+    """
+    labels, context = rollout.masks.argmax(2), rollout.context
+    seen = range(min(FIRST, context) - 1, context)
+    length = labels.shape[1]
     spans = {
-        "reconstruction": range(min(FIRST, rollout.context) - 1, rollout.context),
-        f"1_{SHORT}": range(rollout.context, min(rollout.context + SHORT, labels.shape[1])),
+        "reconstruction": (labels, seen),
+        f"1_{SHORT}": (labels, range(context, min(context + SHORT, length))),
+        f"at_{SHORT}": (labels, range(context + SHORT - 1, min(context + SHORT, length))),
     }
+    if rollout.attention is not None:
+        spans["attention"] = (rollout.attention.argmax(2), seen)
     functions = {
         "fg_ari": metrics.foreground_ari,
         "ari": metrics.adjusted_rand_index,
@@ -120,10 +128,11 @@ def _segmentation(rollout: Rollout, masks: np.ndarray) -> dict[str, np.ndarray]:
     return {
         f"{name}_{span}": np.array([
             _mean_where_defined([function(mask[t], label[t]) for t in times])
-            for mask, label in zip(masks, labels, strict=True)
+            for mask, label in zip(masks, found, strict=True)
         ])
         for name, function in functions.items()
-        for span, times in spans.items()
+        for span, (found, times) in spans.items()
+        if times
     }
 
 

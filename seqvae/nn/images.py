@@ -57,7 +57,7 @@ class ConvEncoder(nn.Module):
         widths = _stretched(features, len(sizes) - 1)
         layers: list[nn.Module] = []
         for before, after in zip([channels, *widths], widths, strict=False):
-            layers += [_loud(nn.Conv2d(before, after, 3, stride=2, padding=1), 9 * before), nn.ELU()]
+            layers += [loud(nn.Conv2d(before, after, 3, stride=2, padding=1), 9 * before), nn.ELU()]
         (h, w), last = sizes[-1], widths[-1] if widths else channels
         self.layers = nn.Sequential(*layers, nn.Flatten(), nn.Linear(last * h * w, size))
 
@@ -80,7 +80,7 @@ class ConvDecoder(nn.Module):
         h, w = self.sizes.pop()
         self.coarse = nn.Sequential(nn.Linear(size, widths[-1] * h * w), nn.Unflatten(1, (widths[-1], h, w)))
         self.layers = nn.ModuleList(
-            _loud(nn.ConvTranspose2d(widths[i + 1], widths[i], 4, stride=2, padding=1), 4 * widths[i + 1])
+            loud(nn.ConvTranspose2d(widths[i + 1], widths[i], 4, stride=2, padding=1), 4 * widths[i + 1])
             for i in reversed(range(len(self.sizes)))
         )
 
@@ -111,7 +111,7 @@ class BroadcastDecoder(nn.Module):
         self.from_place = nn.Conv2d(2, features, 1, bias=False)
         convolutions: list[nn.Module] = []
         for _ in range(layers):
-            convolutions += [nn.ELU(), _loud(nn.Conv2d(features, features, 3, padding=1), 9 * features)]
+            convolutions += [nn.ELU(), loud(nn.Conv2d(features, features, 3, padding=1), 9 * features)]
         enlarge = nn.Conv2d(features, channels * stride**2, 1)
         self.layers = nn.Sequential(*convolutions, nn.ELU(), enlarge, nn.PixelShuffle(stride))
 
@@ -122,7 +122,7 @@ class BroadcastDecoder(nn.Module):
         return self.layers(everywhere)[..., : self.height, : self.width]
 
 
-def _loud(layer: nn.Module, fan_in: int) -> nn.Module:
+def loud(layer: nn.Module, fan_in: float) -> nn.Module:
     """The layer with weights that keep the variance of what passes (LeCun et al. 1998).
 
     Those of PyTorch shrink it by 3, in a transposed layer of stride 2 by 12; so quiet a decoder first learns

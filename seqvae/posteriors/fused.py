@@ -32,12 +32,15 @@ class Fused(nn.Module):
     `difference_of` gets its evidence from two frames: the difference of the means, the sum of the
     variances. Fields of use "evidence" follow the frame alone, unless nothing was observed; with
     fuse=False so do all others that a frame shows, and the dynamics is left out of their estimates.
+    background_slots: how many slots, the first ones, keep their place.
 
     Raises:
         UserError: no frame shows the field to match by.
     """
 
-    def __init__(self, layout: StateLayout, match: str = "position", fuse: bool = True):
+    def __init__(
+        self, layout: StateLayout, match: str = "position", fuse: bool = True, background_slots: int = 0
+    ):
         super().__init__()
         shown = [f.name for f in layout.fields if f.use != "prior" and f.difference_of is None]
         if match not in shown:
@@ -45,7 +48,7 @@ class Fused(nn.Module):
                 f"model.posterior.match={match}: Fused matches slots by a field that each frame shows, here "
                 f"{', '.join(shown)}; name one, or use Amortised"
             )
-        self.layout, self.match = layout, match
+        self.layout, self.match, self.background_slots = layout, match, background_slots
         from_prior = torch.zeros(layout.dim)
         for field in layout.fields:
             from_prior[layout[field.name]] = float(fuse and field.use != "evidence")
@@ -70,7 +73,8 @@ class Fused(nn.Module):
         """The evidence in the order of the slots that were predicted."""
         where = self.layout[self.match]
         with torch.no_grad():
-            order = assign(squared_distances(prior.mean[..., where], evidence.mean[..., where]))
+            cost = squared_distances(prior.mean[..., where], evidence.mean[..., where])
+            order = assign(cost, self.background_slots)
         return evidence.map(lambda x: reorder(x, order))
 
     def _complete(self, evidence: Evidence, before: FusedCarry) -> Evidence:

@@ -117,6 +117,7 @@ class IAF(nn.Module):
             raise UserError("model.posterior.base: IAF bends a Gaussian, not another IAF; give more steps")
         self.context = getattr(self.base, "context", 0)
         self.frame_order = getattr(self.base, "frame_order", False)
+        self.background_slots = getattr(self.base, "background_slots", 0)
         self.flow = Flow(layout.dim, 2 * layout.dim, steps, hidden)
 
     def init(self, batch: int, like: Tensor) -> Any:

@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from seqvae.distributions import Normal, elementwise_kl
 from seqvae.layout import StateLayout
 from seqvae.types import Terms, Trace
 
@@ -26,6 +27,7 @@ class Limits:
     shared: float = 0.2
     near: float = 0.1
     kl: float = 1e3
+    mass: float = 0.95
     std: float = 1.0
 
 
@@ -39,7 +41,8 @@ def slot_numbers(
     size_k mean half-extent; at_limit_k share of boxes within 2 % of a limit; spread_k std of the position
     over sequences and frames; motion_k mean distance between frames; shared share of frames in which two
     slots are nearer than `limits.near`; nearest mean distance to the nearest other slot; std_NAME mean
-    posterior std; kl estimate of the KL, nats a slot and frame.
+    posterior std; mass_k share of the pixels that the encoder's mask takes; kl_k KL of a slot, kl an estimate
+    of its mean over slots, nats a slot and frame.
     """
     with torch.no_grad():
         z = trace.z.detach().float()
@@ -51,6 +54,12 @@ def slot_numbers(
         std = getattr(trace.posterior, "std", None)
         if isinstance(std, Tensor):
             numbers |= {f"std_{f.name}": std[..., layout[f.name]].mean() for f in layout.fields}
+        if trace.evidence is not None and "log_masks" in trace.evidence.features:
+            mass = trace.evidence.features["log_masks"].exp().mean((0, 1, 3, 4))
+            numbers |= {f"mass_{k}": share for k, share in enumerate(mass)}
+        if isinstance(trace.posterior, Normal) and isinstance(trace.prior, Normal):
+            kl = elementwise_kl(trace.posterior, trace.prior).sum(-1).mean((0, 1))
+            numbers |= {f"kl_{k}": share for k, share in enumerate(kl)}
         if {"log_prior", "neg_log_posterior"} <= terms.values.keys():
             gain = terms.values["log_prior"] + terms.values["neg_log_posterior"]
             numbers["kl"] = -gain.mean() / z.shape[2]
@@ -69,6 +78,8 @@ def signs(numbers: dict[str, float], limits: Limits = Limits()) -> dict[str, str
             found[name] = f"slot {what}: stays in one place (spread {value:.3f}), so it follows no object"
         elif name == "shared" and value > limits.shared:
             found[name] = f"two slots sit on one object in {value:.0%} of the frames"
+        elif kind == "mass" and value > limits.mass:
+            found[name] = f"slot {what}: takes {value:.0%} of all pixels, so the others hold nothing"
         elif name == "kl" and value > limits.kl:
             found[name] = f"KL of {value:.0f} nats a slot and frame: posterior and dynamics disagree"
         elif name in ("std_size", "std_position", "std_velocity") and value > limits.std:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from seqvae.data.clips import InMemoryClips
@@ -35,22 +35,28 @@ def tracked(model: SequenceModel, evidence: Evidence) -> Evidence:
     positions = model.positions(evidence.mean)
     if positions is None:
         return evidence
-    order = track(positions).flatten(0, 1)
+    order = track(positions, model.background_slots).flatten(0, 1)
     return evidence.map(lambda x: reorder(x.flatten(0, 1), order).unflatten(0, x.shape[:2]))
 
 
 def encoded(model: SequenceModel, clips: InMemoryClips | StreamedClips | OnlineClips) -> EvidenceClips:
-    """What a model's encoder, as it is now, says of every training frame, tracked.
+    """What a model's encoder, as it is now, says of every training frame, tracked; without features.
 
     A pure function of the weights and the data, so a resumed training finds the same evidence.
     """
     was_training = model.training
     model.eval()
     with torch.no_grad():
-        parts = [(tracked(model, model.frame.encode(video)), led) for video, led in clips.whole(AT_ONCE)]
+        parts = [(tracked(model, _gaussian(model, video)), led) for video, led in clips.whole(AT_ONCE)]
     model.train(was_training)
     evidence, actions = zip(*parts, strict=True)
     return EvidenceClips(concat_batch(list(evidence)), None if actions[0] is None else torch.cat(actions))
+
+
+def _gaussian(model: SequenceModel, video: Float[Tensor, "b t c h w"]) -> Evidence:
+    """The evidence alone: masks of all frames would fill the memory, and only pixels need them."""
+    evidence = model.frame.encode(video)
+    return Evidence(evidence.mean, evidence.precision)
 
 
 def true_states(model: SequenceModel, sequences: Sequences) -> Evidence:

@@ -23,7 +23,10 @@ from seqvae.train.options import Options
 from seqvae.train.update import Objective
 
 CRITERIA = ("position_error_1_10", "pixel_mse_1_10")  # the first that there is
-TOLD = ("objective", "position_error_reconstruction", "pixel_mse_reconstruction", *CRITERIA, "found")
+SEGMENTED = ("fg_ari_attention", "fg_ari_reconstruction", "fg_ari_at_10")
+TOLD = (
+    "objective", "position_error_reconstruction", "pixel_mse_reconstruction", *CRITERIA, "found", *SEGMENTED,
+)
 SHOWN = 4  # sequences in the picture
 COLUMNS = 12  # frames of each
 
@@ -76,7 +79,7 @@ class Validation:
                 batch = EvidenceBatch(evidence, batch.prev_actions)
             terms, _ = self.objective(model, batch, 1.0)
         objective = terms.total().mean().item()
-        decode = "position" not in model.layout
+        decode = "position" not in model.layout or self.sequences.masks is not None
         scores = score(model, self.sequences, self.context, self.horizon, decode).numbers()
         criterion = next((scores[name] for name in CRITERIA if name in scores), -objective)
         scores = {"objective": objective, "bound": terms.unweighted().mean().item()} | scores

@@ -38,12 +38,16 @@ FRAMES = {  # name -> slots, frame model
     "supair, still": (2, config("stove")["frame"] | {"velocity": False}),
     "spatial_vae": (2, config("spatial_vae")["frame"]),
     "spatial_vae, still": (2, config("spatial_vae")["frame"] | {"velocity": False}),
+    "monet": (2, config("monet")["frame"]),
+    "monet, moving": (2, config("monet_sequence")["frame"]),
+    "monet, whole": (2, config("monet_paper")["frame"]),
     "vae": (1, whole_frame()),
     "vae, sees h": (1, whole_frame(context=8)),
 }
 FUSED, AMORTISED = part("posteriors", "fused.Fused"), part("posteriors", "amortised.Amortised")
 POSTERIORS = {
     "fused": FUSED,
+    "fused, background": FUSED | {"background_slots": 1},
     "fused by code": FUSED | {"match": "code"},
     "amortised": AMORTISED,
     "amortised, sees h": AMORTISED | {"context": 8},
@@ -64,9 +68,11 @@ DYNAMICS = {
     "gru, reads frames": GRU | {"reads_frames": True},
 }
 
-MOVING = {"supair", "spatial_vae"}
-OBJECTS = MOVING | {"supair, still", "spatial_vae, still"}
-BY_POSITION = {"fused", "iaf, fused"}
+MOVING = {"supair", "spatial_vae", "monet, moving"}
+OBJECTS = MOVING | {"supair, still", "spatial_vae, still", "monet"}
+SEVERAL = OBJECTS | {"monet, whole"}
+BACKGROUND = {"monet", "monet, moving"}
+BY_POSITION = {"fused", "iaf, fused", "fused, background"}
 SEES_H = {"vae, sees h", "amortised, sees h"}
 
 # (what is refused, a word of why); the first that applies, in the order in which the parts are built
@@ -74,12 +80,13 @@ REFUSED: list[tuple[Callable[[str, str, str], bool], str]] = [
     (lambda f, q, p: p == "independent" and f in MOVING, "nothing has a velocity"),
     (lambda f, q, p: "linear" in p and f not in MOVING, "needs position and velocity"),
     (lambda f, q, p: p in ("graph", "stove", "double graph") and f not in OBJECTS, "needs position in"),
-    (lambda f, q, p: p == "gru, reads frames" and f in OBJECTS, "reads_frames"),
+    (lambda f, q, p: p == "gru, reads frames" and f in SEVERAL, "reads_frames"),
     (lambda f, q, p: q in BY_POSITION and f not in OBJECTS, "posterior.match=position"),
-    (lambda f, q, p: q == "fused by code" and f in OBJECTS, "posterior.match=code"),
+    (lambda f, q, p: q == "fused by code" and f in SEVERAL, "posterior.match=code"),
     (lambda f, q, p: "amortised" in q and f in MOVING, "shows no velocity"),
     (lambda f, q, p: not p.startswith("gru") and (f in SEES_H or q in SEES_H), "gives a context of 0"),
-    (lambda f, q, p: "amortised" in q and f in OBJECTS and p != "independent", "follows slots over time"),
+    (lambda f, q, p: "amortised" in q and f in SEVERAL and p != "independent", "follows slots over time"),
+    (lambda f, q, p: "fused" in q and (f in BACKGROUND) != ("background" in q), "that keep their place"),
 ]
 
 

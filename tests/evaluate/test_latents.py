@@ -82,3 +82,20 @@ def test_samples_of_the_prior_follow_an_action_where_the_model_wants_one():
     carry = model.filter(clip, actions).carry
     left, right = (model.imagine(carry, 2, torch.full((2, 2), a)).z for a in (1, 2))
     assert not torch.equal(left, right)
+
+
+@pytest.mark.parametrize(("name", "columns"), [("monet", 2 + 3 * 4), ("spatial_vae", 2 + 2 * 3)])
+def test_the_parts_of_slots_make_up_the_picture(name, columns):
+    model, data = make(name, channels=3), images()
+    rows = latents.slots(model, data)
+    assert rows.shape == (4, columns, 32, 32, 3) and np.array_equal(rows[:, 0], data)
+    made, k = rows[:, 1].astype(int), model.frame.slots
+    masks, parts = rows[:, -2 * k : -k].astype(int), rows[:, -k:].astype(int)
+    assert np.array_equal(made, latents.reconstructions(model, data)[1])
+    if name == "monet":  # a pixel is shared out in full; rounding adds up to half a step a slot
+        assert np.abs(masks.sum(1) - 255).max() <= k / 2 and np.abs(parts.sum(1) - made).max() <= k / 2 + 1
+        assert np.abs(rows[:, 2 : 2 + k].astype(int).sum(1) - 255).max() <= k / 2
+
+
+def test_a_model_without_masks_has_no_parts_of_slots():
+    assert latents.slots(make("vae", channels=3), images()) is None

@@ -11,8 +11,9 @@ from torch.testing import assert_close
 
 from seqvae.matching import reorder
 from seqvae.objectives import TemporalELBO
+from seqvae.sequence import SequenceModel
 from seqvae.types import map_record
-from tests.models import MODELS, OF_OBJECTS, make, video
+from tests.models import MODELS, OF_OBJECTS, config, make, video
 
 F64 = torch.float64
 every_model = pytest.mark.parametrize("name", MODELS)
@@ -81,22 +82,33 @@ def test_to_miss_frames_is_to_imagine_them(name):
     assert_same(*after)
 
 
+def objects_in_order(model: SequenceModel, order: list[int]) -> Tensor:
+    """An order of the slots that leaves a background where it is."""
+    first = model.background_slots
+    return torch.tensor([*range(first), *(first + i for i in order)])
+
+
 @every_model_of_objects
 def test_dynamics_do_not_care_how_slots_are_numbered(name):
     model, clip = make(name, dtype=F64), video(frames=3, dtype=F64)
     carry = model.filter(clip).carry.dynamics
-    permutation = torch.tensor([2, 0, 1])
+    permutation = objects_in_order(model, [2, 0, 1])
     renumbered = model.dynamics.predict(map_record(lambda x: x[:, permutation], carry), None)
     expected = map_record(lambda x: x[:, permutation], model.dynamics.predict(carry, None))
     assert_same(renumbered, expected)
 
 
-@every_model_of_objects
+# a posterior of single frames has the order of the frame
+MATCHED = [n for n in OF_OBJECTS if not config(n)["posterior"]["_target_"].endswith("Amortised")]
+
+
+@pytest.mark.parametrize("name", MATCHED)
 def test_the_posterior_does_not_care_in_which_order_a_frame_shows_its_objects(name):
     model, clip = make(name, dtype=F64), video(frames=4, dtype=F64)
     carry = model.filter(clip[:, :3]).carry
     evidence = model.frame.encode(clip).at(3)
-    shuffled = evidence.map(lambda x: reorder(x, torch.tensor([[1, 2, 0], [0, 2, 1]])))
+    order = torch.stack([objects_in_order(model, [1, 2, 0]), objects_in_order(model, [0, 2, 1])])
+    shuffled = evidence.map(lambda x: reorder(x, order))
     transition = model.dynamics.predict(carry.dynamics, None)
     (q, _, after), (q_shuffled, _, after_shuffled) = (
         model.posterior(e, transition, carry.posterior) for e in (evidence, shuffled)
