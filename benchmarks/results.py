@@ -1,7 +1,7 @@
-"""The table of docs/results.md, from data to numbers: python benchmarks/results.py [--only WORD ...]
+"""The tables of docs/results.md, from data to numbers: python benchmarks/results.py [--only WORD ...]
 
-Generates the data, trains every row with every seed, evaluates on the test split, and prints the table; it is
-kept as runs/results/table.md. What is complete is not done again, so a stopped run goes on where it was.
+Generates the data, trains every row with every seed, evaluates on the test split, and prints the tables; they
+are kept as runs/results/table.md. What is complete is not done again, so a stopped run goes on where it was.
 Each training gets one thread; --jobs of them run side by side.
 """
 
@@ -11,7 +11,7 @@ import argparse
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,17 +24,30 @@ COLUMNS = ("reconstruction", "predicted 1-10", "each seed", "pixel MSE 1-10", "f
 
 @dataclass(frozen=True)
 class Row:
-    """One model on one world: what is said to `train`, and beside that to `evaluate`."""
+    """One model on one world: what is said to `train`, and beside that to `evaluate`.
+
+    sim: the world, or the name of the folder in data/ where `make` says how it is made.
+    """
 
     name: str
     sim: str
     train: tuple[str, ...]
     seeds: int = 1
     evaluate: tuple[str, ...] = ("videos=1", "iwae=0")
+    make: tuple[str, ...] = ()
+
+    @property
+    def data(self) -> str:
+        return f"data/{self.sim}"
 
     def run(self, seed: int) -> Path:
-        slug = self.name.lower().replace(" ", "_").replace("'", "")
+        slug = "".join(c if c.isalnum() else "_" for c in self.name.lower())
         return ROOT / f"{self.sim}-{slug}-{seed}"
+
+    def results(self) -> list[dict[str, Any]]:
+        """What `evaluate` found, seed by seed."""
+        runs = [self.run(seed) for seed in range(self.seeds)]
+        return [json.loads((run / "evaluation" / "metrics.json").read_text()) for run in runs]
 
 
 FULL = ("videos=3", "sample=true", "samples=20")
@@ -56,28 +69,39 @@ ROWS = (
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    wanted = measured(__doc__, ROWS)
+    tell("table.md", ("\n".join(table(sim, wanted)) for sim in dict.fromkeys(row.sim for row in wanted)))
+
+
+def measured(about: str, rows: tuple[Row, ...]) -> list[Row]:
+    """The rows that the command line asks for, once they are trained and evaluated."""
+    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--only", nargs="+", default=[], help="rows whose world or name holds one of these")
     parser.add_argument("--jobs", type=int, default=1, help="trainings at a time")
     options = parser.parse_args()
-    wanted = [r for r in ROWS if not options.only or any(w in f"{r.sim} {r.name}" for w in options.only)]
-    for sim in dict.fromkeys(row.sim for row in wanted):
-        command("data_gen", f"sim={sim}")
+    wanted = [r for r in rows if not options.only or any(w in f"{r.sim} {r.name}" for w in options.only)]
+    for sim, make in dict.fromkeys((row.sim, row.make) for row in wanted):
+        command("data_gen", *(make or (f"sim={sim}",)), f"out=data/{sim}")
     jobs = [(row, seed) for row in wanted for seed in range(row.seeds)]
     with ThreadPoolExecutor(options.jobs) as pool:
         list(pool.map(lambda job: measure(*job), jobs))
-    text = "\n\n".join("\n".join(table(sim, wanted)) for sim in dict.fromkeys(row.sim for row in wanted))
-    (ROOT / "table.md").write_text(text + "\n", encoding="utf-8")
+    return wanted
+
+
+def tell(name: str, tables: Iterable[str]) -> None:
+    """Print the tables, and keep them in the folder of the runs."""
+    text = "\n\n".join(tables)
+    (ROOT / name).write_text(text + "\n", encoding="utf-8")
     print(text)
 
 
 def measure(row: Row, seed: int) -> None:
     """Train and evaluate one row with one seed, as far as that is not done."""
     run = row.run(seed)
-    command("seqvae", "train", *row.train, f"run={run}", f"seed={seed}", "threads=1", "resume=auto")
+    where = (f"data={row.data}", f"run={run}")
+    command("seqvae", "train", *row.train, *where, f"seed={seed}", "threads=1", "resume=auto")
     if not (run / "evaluation" / "metrics.json").is_file():
-        data = f"data=data/{row.sim}/test.h5"
-        command("seqvae", "evaluate", f"run={run}", data, "threads=1", *row.evaluate)
+        command("seqvae", "evaluate", f"run={run}", f"data={row.data}/test.h5", "threads=1", *row.evaluate)
 
 
 def command(module: str, *arguments: str) -> None:
@@ -93,10 +117,9 @@ def table(sim: str, rows: list[Row]) -> Iterator[str]:
     yield "|---" * (len(COLUMNS) + 1) + "|"
     found: dict[str, Any] = {}
     for row in (r for r in rows if r.sim == sim):
-        runs = [row.run(seed) for seed in range(row.seeds)]
-        results = [json.loads((run / "evaluation" / "metrics.json").read_text()) for run in runs]
+        results = row.results()
         found = found or results[0]
-        yield line(row.name, results, [minutes(run) for run in runs])
+        yield line(row.name, results, [minutes(row.run(seed)) for seed in range(row.seeds)])
     for name in ("static", "linear", "linear, from true states, to the wall", "another sequence"):
         if name in found.get("table", {}):
             yield line(name, [found | {"table": {"model": found["table"][name]}, "shares": {}}], [])

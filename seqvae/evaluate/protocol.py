@@ -8,7 +8,7 @@ from jaxtyping import Float
 from seqvae import metrics
 from seqvae.data.sources import Sequences
 from seqvae.evaluate.objects import Truth, object_curves, object_shares
-from seqvae.evaluate.pixels import PixelErrors
+from seqvae.evaluate.pixels import PixelErrors, linear_frames
 from seqvae.evaluate.scores import FIRST, SHORT, Curve, Scores
 from seqvae.metrics import Estimate, estimate
 from seqvae.rollout import Rollout, roll_out_blocks
@@ -41,6 +41,7 @@ def score(
     context, horizon = usable_lengths(sequences, context, horizon)
     length, seen = context + horizon, min(FIRST, context)
     truth = Truth.of(sequences, length) if horizon else None
+    clamp = CLAMPS.get(sequences.simulator or "", CLAMP)
     errors = PixelErrors(sequences.frames[:, :length], pixels, context, seen) if decode else None
 
     positions, velocities, pixel_rows, segmentations = [], [], [], []
@@ -51,7 +52,8 @@ def score(
         positions.append(_positions(rollout))
         velocities.append(rollout.velocities)
         if errors is not None:
-            pixel_rows.append(errors.block(rollout.frames, sequences.frames[where, :length]))
+            linear = linear_frames(model, rollout, clamp)
+            pixel_rows.append(errors.block(rollout.frames, sequences.frames[where, :length], linear))
         if rollout.masks is not None and sequences.masks is not None:
             segmentations.append(_segmentation(rollout, sequences.masks[where, :length]))
 
@@ -60,7 +62,6 @@ def score(
     if truth is not None and positions[0] is not None:
         where = np.concatenate(positions).astype(np.float64)
         speed = None if velocities[0] is None else np.concatenate(velocities).astype(np.float64)
-        clamp = CLAMPS.get(sequences.simulator or "", CLAMP)
         curves |= object_curves(where, speed, truth, context, clamp)
         shares |= object_shares(where, truth, context)
     for row in pixel_rows[0] if pixel_rows else ():

@@ -78,7 +78,7 @@ class PlacedComponent(nn.Module):
         ))
         self.look = mlp((channels + 1) * glimpse**2, hidden, hidden, 2 * code + 4, activation=nn.ReLU)
         self.colour = mlp(code, hidden, channels, activation=nn.ReLU)
-        self.shape = mlp(code, hidden, glimpse**2, activation=nn.ReLU)
+        self.shape = mlp(code, hidden, hidden, glimpse**2, activation=nn.ReLU)
         with torch.no_grad():  # a shape starts as a blob in the middle of its glimpse
             axis = pixel_centres(glimpse, self.shape[-1].bias)
             self.shape[-1].bias.add_((3 - 6 * (axis.square() + axis.square()[:, None])).flatten())

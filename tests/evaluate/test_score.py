@@ -142,6 +142,12 @@ def test_pictures_without_a_model(rng, flight):
             assert table[row]["pixel_mse_1_10"].mean == pytest.approx(expected, rel=1e-4)
 
 
+def test_straight_lines_are_drawn_as_the_model_draws(flight):
+    """The data goes straight, within the clamp: a model that sees exactly draws it as it is."""
+    table = score(spelled.model(), spelled.sequences(*flight), decode=True, pixels="rgb").table()
+    assert table["linear"]["pixel_mse_1_10"].mean < 1e-3 < table["black"]["pixel_mse_1_10"].mean
+
+
 def test_pixels_are_grey_on_black_by_default(flight):
     data = spelled.sequences(*flight)  # 4 of 64 pixels are not black
     auto, grey = (score(spelled.model(), data, decode=True, pixels=p).table() for p in ("auto", "grey"))
