@@ -19,7 +19,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from seqvae.sequence import SequenceModel
-from seqvae.types import UserError
+from seqvae.types import UserError, refuse_presence
 
 PACKAGE = "seqvae."
 SCALARS = (bool, int, float, str)
@@ -77,6 +77,7 @@ def build(config: Mapping[str, Any], spec: DataSpec) -> SequenceModel:
     for part, name in ((frame, "frame"), (posterior, "posterior")):
         _check_context(part, name, dynamics)
     _check_order(frame, posterior, dynamics)
+    _check_counts(posterior, dynamics)
     model = SequenceModel(frame, posterior, dynamics)
     model.spec, model.config = spec, dict(config)
     return model
@@ -97,6 +98,13 @@ def _check_order(frame: Any, posterior: Any, dynamics: Any) -> None:
             f"model.posterior: {type(posterior).__name__} leaves slots in the order in which each frame "
             f"shows them, but {type(dynamics).__name__} follows slots over time; use Fused, which matches"
         )
+
+
+def _check_counts(posterior: Any, dynamics: Any) -> None:
+    """Raise UserError where slots can be absent and a part does not say that it counts (`counts`)."""
+    for part, name, remedy in ((dynamics, "dynamics", "CountPrior"), (posterior, "posterior", "Counted")):
+        if not getattr(part, "counts", False):
+            refuse_presence(dynamics.layout, f"model.{name}: {type(part).__name__}", remedy)
 
 
 def instantiate(config: Mapping[str, Any], key: str, **given: Any) -> Any:

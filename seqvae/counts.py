@@ -71,6 +71,5 @@ def geometric(ratio: float, slots: int, like: Tensor) -> Float[Tensor, "n"]:
 def _present(numbers: Float[Tensor, "*b k e"], count: Tensor) -> Float[Tensor, "*b k d"]:
     """The numbers of the first slots behind a 1, zeros in the others."""
     slot = torch.arange(numbers.shape[-2], device=numbers.device)
-    presence = (slot < count[..., None]).to(numbers.dtype)[..., None]
-    presence = presence.expand(*numbers.shape[:-1], 1)
-    return torch.cat([presence, presence * numbers], -1)
+    present = (slot < count[..., None])[..., None].expand(*numbers.shape[:-1], 1)
+    return torch.cat([present.to(numbers.dtype), numbers.masked_fill(~present, 0)], -1)

@@ -196,6 +196,14 @@ def require_fields(layout: StateLayout, names: tuple[str, ...], part: str, remed
         raise UserError(f"{part} needs {' and '.join(names)} in the state, which has {has}; {remedy}")
 
 
+def refuse_presence(layout: StateLayout, part: str, remedy: str) -> None:
+    """Raise UserError where slots can be absent, of which `part` ("model.dynamics: X") knows nothing."""
+    if "presence" in layout:
+        raise UserError(
+            f"{part} takes every slot for an object, and in this frame model some are absent; use {remedy}"
+        )
+
+
 def require_names(layout: StateLayout, names: Iterable[str], key: str) -> None:
     """Raise UserError unless every name, given for the config's `key`, is that of a field."""
     for name in names:

@@ -16,29 +16,28 @@ from torch.nn.functional import pad
 from seqvae.distributions import gaussian_log_density
 from seqvae.layout import Field, StateLayout
 from seqvae.nn.encoders import STD_FLOOR
-from seqvae.nn.glimpse import box_cover, read, sample_points, write
+from seqvae.nn.glimpse import read, write
 from seqvae.nn.mlp import mlp
 from seqvae.nn.precision import in_full_precision
 from seqvae.types import Evidence, Scene
 
 SMALLEST, LARGEST = 0.05, 2.0  # half-extents of what is drawn, half-widths
-MARGIN = 1.3  # of the glimpse in which an object is looked for, in sizes of its box
 
 
 class AIR(nn.Module):
     """p(x_t | z_t) = N(x_t; sum_k presence_k write(glimpse(appearance_k), size_k, position_k), std^2).
 
-    encoder: proposes K boxes. A recurrent network then looks at one after the other, and at what the boxes
-    before it cover, and says whether there is an object more. appearance: numbers of its code. glimpse: edge
-    of the glimpses, samples. std: the pixels' standard deviation, in units of the full range; the start
-    value where it is learned. dark: the logit of a glimpse's light before anything is learned.
+    encoder: proposes K boxes. counter: a network of seqvae/nn/counting.py, which says of one after the other
+    whether it holds an object more. appearance: numbers of its code. glimpse: edge of the glimpses, samples.
+    std: the pixels' standard deviation, in units of the full range; the start value where it is learned.
+    dark: the logit of a glimpse's light before anything is learned.
     """
 
     unnormalised: frozenset[str] = frozenset()
 
     def __init__(
-        self, height: int, width: int, channels: int, slots: int, encoder: Any,
-        appearance: int = 16, glimpse: int = 16, hidden: int = 128, recurrent: int = 64, std: float = 0.3,
+        self, height: int, width: int, channels: int, slots: int, encoder: Any, counter: Any,
+        appearance: int = 16, glimpse: int = 16, hidden: int = 128, std: float = 0.3,
         learn_std: bool = False, dark: float = -2.0,
     ):
         super().__init__()
@@ -52,19 +51,17 @@ class AIR(nn.Module):
         ))
         self.encoder = encoder(height=height, width=width, slots=slots)
         self.size_limits = self.encoder.extent
+        self.counter = counter(height=height, width=width, slots=slots)
         self.look = mlp(channels * glimpse**2, hidden, 2 * appearance)
-        self.attend = nn.LSTM(2 * glimpse**2, recurrent, batch_first=True)
-        self.more = nn.Linear(recurrent, 1)
         self.draw = mlp(appearance, hidden, hidden, channels * glimpse**2)
         self.log_std = nn.Parameter(torch.tensor(std).log(), requires_grad=learn_std)
         with torch.no_grad():
-            self.more.bias.fill_(1)  # an object that is never present cannot learn what it looks like
             axis = torch.linspace(-1, 1, glimpse)
             blob = 1 - 2 * (axis.square() + axis.square()[:, None])
             self.draw[-1].bias.view(channels, glimpse, glimpse).add_(dark + blob)
 
     def encode(self, video: Float[Tensor, "b t c h w"]) -> Evidence:
-        """Boxes from the encoder, appearance from what is seen in them, presence from one after the other."""
+        """Boxes from the encoder, appearance from what is seen in them, presence from the counter."""
         image = rearrange(video, "b t c h w -> (b t) c h w")
         light = image.amax(1)
         box, box_std = self.encoder(light, torch.zeros_like(light[0]))
@@ -72,24 +69,10 @@ class AIR(nn.Module):
         seen = rearrange(read(image, position, size, self.glimpse), "n k c i j -> n k (c i j)")
         appearance, raw_std = self.look(seen).chunk(2, -1)
         look_std = STD_FLOOR + nn.functional.softplus(raw_std - 1)
-        logit = self.more(self.attend(self._searched(light, position, size))[0]).to(light.dtype)
+        logit = self.counter(light, position, size)[..., None]
         mean = torch.cat([logit, box, appearance], -1)
         precision = torch.cat([torch.ones_like(logit), box_std.pow(-2), look_std.pow(-2)], -1)
         return Evidence(mean, precision).map(lambda x: x.unflatten(0, video.shape[:2]))
-
-    def _searched(
-        self, light: Float[Tensor, "n h w"], position: Float[Tensor, "n k 2"], size: Float[Tensor, "n k 2"]
-    ) -> Float[Tensor, "n k f"]:
-        """A glimpse around each box, and how much the boxes before it cover of that."""
-        extent = MARGIN * size
-        glimpse = read(light[:, None], position, extent, self.glimpse)[:, :, 0]
-        at = sample_points(position, extent, self.glimpse)  # n k 2 g
-        step = 2 * extent[:, :, None] / self.glimpse
-        cover = box_cover(at[:, :, None], position[:, None], size[:, None], step[..., None])  # n k j 2 g
-        before = torch.ones(self.slots, self.slots, device=light.device, dtype=light.dtype).tril(-1)
-        across, down = (before[:, :, None] * cover[..., 0, :]), cover[..., 1, :]
-        earlier = torch.einsum("nkji,nkjl->nkil", down, across).clamp(max=1)
-        return torch.stack([glimpse, earlier], 2).flatten(2)
 
     @in_full_precision
     def terms(

@@ -38,6 +38,7 @@ FRAMES = {  # name -> slots, frame model
     "supair, still": (2, config("stove")["frame"] | {"velocity": False}),
     "spatial_vae": (2, config("spatial_vae")["frame"]),
     "spatial_vae, still": (2, config("spatial_vae")["frame"] | {"velocity": False}),
+    "air": (2, config("air")["frame"]),
     "vae": (1, whole_frame()),
     "vae, sees h": (1, whole_frame(context=8)),
 }
@@ -49,6 +50,7 @@ POSTERIORS = {
     "amortised, sees h": AMORTISED | {"context": 8},
     "iaf, fused": part("posteriors", "iaf.IAF", steps=1, base=factory(FUSED)),
     "iaf, amortised": part("posteriors", "iaf.IAF", steps=1, base=factory(AMORTISED)),
+    "counted": part("posteriors", "counted.Counted"),
 }
 LINEAR, GRAPH = part("dynamics", "linear.LinearDynamics"), part("dynamics", "graph.GraphDynamics", latent=3)
 GRU = part("dynamics", "gru.GRUDynamics", context=8, hidden=8)
@@ -62,24 +64,34 @@ DYNAMICS = {
     "double graph": part("dynamics", "double.DoubleDynamics", dynamics=factory(GRAPH)),
     "gru": GRU,
     "gru, reads frames": GRU | {"reads_frames": True},
+    "counts": part("dynamics", "count_prior.CountPrior"),
 }
 
 MOVING = {"supair", "spatial_vae"}
-OBJECTS = MOVING | {"supair, still", "spatial_vae, still"}
+OBJECTS = MOVING | {"supair, still", "spatial_vae, still", "air"}
 BY_POSITION = {"fused", "iaf, fused"}
 SEES_H = {"vae, sees h", "amortised, sees h"}
 
 # (what is refused, a word of why); the first that applies, in the order in which the parts are built
 REFUSED: list[tuple[Callable[[str, str, str], bool], str]] = [
     (lambda f, q, p: p == "independent" and f in MOVING, "nothing has a velocity"),
+    (lambda f, q, p: p == "counts" and f != "air", "CountPrior needs presence in"),
     (lambda f, q, p: "linear" in p and f not in MOVING, "needs position and velocity"),
     (lambda f, q, p: p in ("graph", "stove", "double graph") and f not in OBJECTS, "needs position in"),
+    (lambda f, q, p: p in ("graph", "stove", "double graph") and f == "air", "absent; use CountPrior"),
     (lambda f, q, p: p == "gru, reads frames" and f in OBJECTS, "reads_frames"),
     (lambda f, q, p: q in BY_POSITION and f not in OBJECTS, "posterior.match=position"),
     (lambda f, q, p: q == "fused by code" and f in OBJECTS, "posterior.match=code"),
+    (lambda f, q, p: q == "counted" and f != "air", "Counted needs presence in"),
     (lambda f, q, p: "amortised" in q and f in MOVING, "shows no velocity"),
     (lambda f, q, p: not p.startswith("gru") and (f in SEES_H or q in SEES_H), "gives a context of 0"),
-    (lambda f, q, p: "amortised" in q and f in OBJECTS and p != "independent", "follows slots over time"),
+    (
+        lambda f, q, p: ("amortised" in q or q == "counted") and f in OBJECTS
+        and p not in ("independent", "counts"),
+        "follows slots over time",
+    ),
+    (lambda f, q, p: f == "air" and p != "counts", "some are absent; use CountPrior"),
+    (lambda f, q, p: f == "air" and q != "counted", "some are absent; use Counted"),
 ]
 
 
@@ -128,6 +140,7 @@ def test_what_does_not_fit_is_refused_with_the_reason(names):
 
 
 IAF = part("posteriors", "iaf.IAF", base=factory(AMORTISED))
+COUNTED = part("posteriors", "counted.Counted")
 CONV = factory(part("nn", "images.ConvEncoder"))
 PURSUIT = factory(part("nn", "encoders.PursuitEncoder"))
 BAD = {
@@ -138,6 +151,9 @@ BAD = {
     ),
     "flow around a flow": (
         "vae_iaf", {"posterior": part("posteriors", "iaf.IAF", base=factory(IAF))}, "not another IAF",
+    ),
+    "flow around a count": (
+        "air", {"posterior": part("posteriors", "iaf.IAF", base=factory(COUNTED))}, "also draws a count",
     ),
     "flow around dynamics": (
         "vae_iaf", {"posterior": part("posteriors", "iaf.IAF", base=factory(GRAPH))},
