@@ -16,6 +16,8 @@ from seqvae.objectives import elbo
 from seqvae.sequence import SequenceModel
 from seqvae.types import Terms, Trace, UserError
 
+BASELINE_WEIGHT = 1e-2  # of squares of hundreds of nats, which else would use up the clipped gradient
+
 
 class EnumeratedELBO:
     """sum_n q(n | x_t) [ log p(x_t | z_n) + log p(z_n) - log q(z_n | x_t) ], n = 0 to K, exact in the count.
@@ -38,8 +40,8 @@ class EnumeratedELBO:
         _require_counts(model, "EnumeratedELBO")
         if not getattr(model.dynamics, "independent", False):
             raise UserError(
-                "objective: EnumeratedELBO goes through the counts of single frames, which here depend on each "
-                "other; use ScoreFunctionELBO"
+                "objective: EnumeratedELBO goes through the counts of single frames, which here depend on "
+                "each other; use ScoreFunctionELBO"
             )
         trace = model.filter(batch.video, batch.prev_actions)
         z, log_counts = trace.posterior.support()
@@ -92,9 +94,6 @@ class ScoreFunctionELBO:
         return Terms(values, weights), trace
 
 
-BASELINE_WEIGHT = 1e-2  # of a squared error of hundreds of nats, so that it does not use up the clipped gradient
-
-
 def _mean_of_others(x: Float[Tensor, "b t"]) -> Float[Tensor, "b t"]:
     """For each sequence the mean over the others, which its own draw has no part in; 0 for a single one."""
     return (x.sum(0) - x) / max(len(x) - 1, 1)
@@ -113,6 +112,6 @@ def _annealed(terms: Terms, count: Float[Tensor, "b t"], anneal: Any, progress: 
 def _require_counts(model: SequenceModel, name: str) -> None:
     if not getattr(model.posterior, "counts", False):
         raise UserError(
-            f"objective: {name} is for models that count, with a posterior like Counted; use temporal_elbo or "
-            "frame_elbo"
+            f"objective: {name} is for models that count, with a posterior like Counted; use temporal_elbo "
+            "or frame_elbo"
         )

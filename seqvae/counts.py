@@ -1,4 +1,4 @@
-"""Densities over a number of objects and over what each of them is like; the last two axes (k d) are the event."""
+"""Densities over a number of objects and what each is like; the last two axes (k d) are the event."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ class CountedNormal:
     def support(self) -> tuple[Float[Tensor, "n *b k d"], Float[Tensor, "n *b"]]:
         """z for every count from 0 to k, and the log-probability of each.
 
-        The slots are drawn once: those of a smaller count are the first ones of a larger. So the sum over
-        counts of q(n) f(z_n) estimates E_q[f] without noise from the count, and its gradient is the exact one.
+        The slots are drawn once: those of a smaller count are the first ones of a larger. So the sum of
+        q(n) f(z_n) over counts estimates E_q[f], and its gradient, without noise from the count.
         """
         log_counts = self.log_counts.movedim(-1, 0)
         count = torch.arange(len(log_counts), device=log_counts.device)

@@ -1,4 +1,4 @@
-"""A prior on how many objects a frame has and on what each is like; frames have nothing to do with each other.
+"""A prior on how many objects a frame has, and on what each is like; frames are independent.
 
 Eslami et al. 2016, arXiv 1603.08575.
 """
@@ -24,8 +24,7 @@ class CountPrior(nn.Module):
     sizes and positions in half-widths. A draw of a size below 0 is possible and drawn as the smallest box.
 
     Raises:
-        UserError: the frame model's slots have no presence, or a size comes before it; or ratio is not
-            positive; or mean or std names no field.
+        UserError: slots have no presence; or ratio is not positive; or mean or std names no field.
     """
 
     independent = True

@@ -8,7 +8,15 @@ from torch import Tensor, nn
 
 from seqvae.distributions import Normal
 from seqvae.layout import Field, StateLayout
-from seqvae.types import Evidence, LastState, Transition, UserError, refuse_presence, require_fields, require_names
+from seqvae.types import (
+    Evidence,
+    LastState,
+    Transition,
+    UserError,
+    refuse_presence,
+    require_fields,
+    require_names,
+)
 
 Stds = dict[str, float]
 
@@ -28,7 +36,8 @@ class MarkovDynamics(nn.Module):
     posterior, is learned and at most `proposal_std`; `first_std` is that of the first state.
 
     Raises:
-        UserError: the state has no position, or slots can be absent, or a std is given for no field, or none for one that walks.
+        UserError: the state has no position, or slots can be absent; or a std is given for no field, or none
+            for one that walks.
     """
 
     def __init__(

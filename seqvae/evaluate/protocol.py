@@ -78,7 +78,9 @@ def score(
         curves[row] = curves.get(row, {}) | {"pixel_mse": curve}
     for name in segmentations[0] if segmentations else ():
         values = np.concatenate([s[name] for s in segmentations])
-        shares[name] = estimate(values[~np.isnan(values)])  # undefined without objects
+        defined = values[~np.isnan(values)]  # it is not without objects, or without a frame
+        if len(defined):
+            shares[name] = estimate(defined)
     return Scores(len(sequences), context, horizon, curves, shares, table)
 
 

@@ -29,8 +29,8 @@ def uncertainty(
     """Position errors of sampled futures over predicted 1-10 and all, and the coverage of their intervals.
 
     Each draw has an object order of its own. Coverage is the share of true coordinates inside the central
-    interval; a calibrated model has 0.5 and 0.9. Empty for models or data without positions, and for models that
-    count, whose slots follow nothing.
+    interval; a calibrated model has 0.5 and 0.9. Empty for models or data without positions, and for
+    models that count, whose slots follow nothing.
 
     Raises:
         UserError: fewer than 19 samples, or what `score` raises.

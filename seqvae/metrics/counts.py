@@ -19,7 +19,9 @@ def count_accuracy(
     return (inferred == truth).mean(1)
 
 
-def confusion(inferred: Int[np.ndarray, "n t"], truth: Int[np.ndarray, "n t"]) -> Int[np.ndarray, "count count"]:
+def confusion(
+    inferred: Int[np.ndarray, "n t"], truth: Int[np.ndarray, "n t"]
+) -> Int[np.ndarray, "count count"]:
     """How many frames with this true number of objects (row) were given that one (column), from 0 on."""
     most = max(inferred.max(initial=0), truth.max(initial=0)) + 1
     table = np.zeros((most, most), int)

@@ -47,7 +47,10 @@ class GlimpseCounter(nn.Module):
 
 
 class ImageCounter(nn.Module):
-    """An LSTM that sees the whole image at every slot, as in the paper (Eslami et al. 2016, arXiv 1603.08575)."""
+    """An LSTM that sees the whole image at every slot, as in Eslami et al. 2016 (arXiv 1603.08575).
+
+    There it also hears what was drawn for the slots before; here it knows only that they are present.
+    """
 
     def __init__(self, height: int, width: int, slots: int, hidden: int = 256):
         super().__init__()

@@ -23,7 +23,8 @@ from seqvae.train.options import Options
 from seqvae.train.update import Objective
 
 CRITERIA = ("position_error_1_10", "pixel_mse_1_10")  # the first that there is
-TOLD = ("objective", "position_error_reconstruction", "pixel_mse_reconstruction", *CRITERIA, "found", "count_accuracy")
+RECONSTRUCTION = ("position_error_reconstruction", "pixel_mse_reconstruction")
+TOLD = ("objective", *RECONSTRUCTION, *CRITERIA, "found", "count_accuracy")
 SHOWN = 4  # sequences in the picture
 COLUMNS = 12  # frames of each
 

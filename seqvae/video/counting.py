@@ -31,7 +31,8 @@ def counting_sheet(
         known = None if truth is None else int(truth[i])
         boxed, drawn = (upscale(as_rgb(x[i]), zoom(x.shape[1], EDGE)) for x in (frames, model))
         boxed = draw_boxes(boxed, positions[i], None if extents is None else extents[i])
-        tiles.append(_captioned(np.concatenate([boxed, drawn]), int(counted[i]), known))
+        line = np.full_like(boxed[:GAP], PAPER[0])
+        tiles.append(_captioned(np.concatenate([boxed, line, drawn]), int(counted[i]), known))
     empty = [np.full_like(tiles[0], PAPER[0])] * (-len(tiles) % columns)
     return rearrange(np.stack(tiles + empty), "(row column) h w c -> (row h) (column w) c", column=columns)
 

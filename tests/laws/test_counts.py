@@ -53,7 +53,8 @@ def test_the_density_is_normalised():
     two = one[:, None].repeat(1, 401, 1, 1)
     two[..., 1, 0], two[..., 1, 1] = 1, grid
     step = grid[1] - grid[0]
-    masses = [q.log_prob(none).exp(), q.log_prob(one).exp().sum() * step, q.log_prob(two).exp().sum() * step**2]
+    densities = [q.log_prob(z).exp().sum() for z in (none, one, two)]
+    masses = [density * step**n for n, density in enumerate(densities)]
     assert_close(torch.stack(masses), q.log_counts.exp(), rtol=1e-6, atol=0)
 
 
@@ -118,7 +119,8 @@ def test_enumeration_equals_brute_force():
 def test_both_objectives_estimate_one_bound():
     model, clip = make("air", dtype=F64), _many(batch(frames=1, batch=1), 500)
     with torch.no_grad():
-        drawn = [objective(model, clip, 0.0)[0].unweighted() for objective in (EnumeratedELBO(), ScoreFunctionELBO())]
+        objectives = (EnumeratedELBO(), ScoreFunctionELBO())
+        drawn = [objective(model, clip, 0.0)[0].unweighted() for objective in objectives]
     error = sum(x.var() / x.numel() for x in drawn).sqrt()
     assert (drawn[0].mean() - drawn[1].mean()).abs() < 4 * error
 
@@ -234,9 +236,9 @@ def _changed(**changes: dict) -> dict:
 
 def _gradient(objective, model: SequenceModel, clip, repeats: int) -> tuple[Tensor, Tensor]:
     """The gradient with respect to the bias of all logits of presence, with its standard error."""
-    drawn = []
+    drawn, bias = [], model.frame.counter.more.bias
     for _ in range(repeats):
-        (gradient,) = torch.autograd.grad(objective(model, clip, 0.0)[0].total().mean(), model.frame.counter.more.bias)
+        (gradient,) = torch.autograd.grad(objective(model, clip, 0.0)[0].total().mean(), bias)
         drawn.append(gradient[0])
     drawn = torch.stack(drawn)
     return drawn.mean(), drawn.std() / repeats**0.5
