@@ -21,12 +21,12 @@ def counting_sheet(
     counted: Int[np.ndarray, "n"],
     truth: Int[np.ndarray, "n"] | None = None,
     columns: int = 12,
-) -> UInt8[np.ndarray, "h w 3"]:
+) -> UInt8[np.ndarray, "_ _ 3"]:
     """Each frame with its boxes, what the model draws below, and the count above: orange where it is wrong.
 
     Slots whose numbers are not finite are absent and not drawn.
     """
-    tiles = []
+    tiles, columns = [], min(columns, len(frames))
     for i in range(len(frames)):
         known = None if truth is None else int(truth[i])
         boxed, drawn = (upscale(as_rgb(x[i]), zoom(x.shape[1], EDGE)) for x in (frames, model))
