@@ -11,6 +11,8 @@ from torch import Tensor
 from torch.nn.functional import logsigmoid, pad
 
 from seqvae.distributions import Normal, gaussian_log_density
+from seqvae.layout import StateLayout
+from seqvae.types import UserError, require_fields
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,13 @@ class CountedNormal:
         count = count.reshape(-1, *[1] * (log_counts.dim() - 1))
         drawn = self.inner.rsample()
         return _present(drawn.expand(len(log_counts), *drawn.shape), count), log_counts
+
+
+def require_presence(layout: StateLayout, part: str, remedy: str) -> None:
+    """Raise UserError unless the first number of a slot is its presence, which `part` needs."""
+    require_fields(layout, ("presence",), part, remedy)
+    if layout["presence"] != slice(0, 1):
+        raise UserError(f"{part} needs presence as one number, the first of the state; put that field first")
 
 
 def stopping(logits: Float[Tensor, "*b k"]) -> Float[Tensor, "*b n"]:

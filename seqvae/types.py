@@ -146,6 +146,8 @@ class FrameModel(Protocol):
     """p(x_t | z_t, h_t), and what a frame says about z_t.
 
     unnormalised: names of the terms that are energies, not log-densities; with any there is no bound.
+    One whose slots can be absent has a field `presence`, the first of its layout, and a method
+    `terms_by_count`: as `terms`, but "n b t", of the first n = 0 to k slots of z alone.
     """
 
     layout: StateLayout
@@ -163,7 +165,10 @@ class FrameModel(Protocol):
 
 @runtime_checkable
 class Posterior(Protocol):
-    """q(z_t | x_<=t, z_<t)."""
+    """q(z_t | x_<=t, z_<t).
+
+    One that draws the presence of slots says so with `counts = True`, as such a dynamics does.
+    """
 
     def init(self, batch: int, like: Tensor) -> Any: ...
 

@@ -11,20 +11,21 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from seqvae.counts import CountedNormal, geometric
+from seqvae.counts import CountedNormal, geometric, require_presence
 from seqvae.distributions import Normal
 from seqvae.layout import StateLayout
-from seqvae.types import Evidence, Transition, UserError, require_fields, require_names
+from seqvae.types import Evidence, Transition, UserError, require_names
 
 
 class CountPrior(nn.Module):
     """p(z_t) = p(n) prod_{k <= n} N(z_k; mean, diag std^2), p(n) in proportion to ratio^n, n = 0 to K.
 
     ratio: what an object more costs: -log ratio nats. mean, std: field -> number, by default 0 and 1;
-    sizes and positions in half-widths. A draw of a size below 0 is possible and drawn as the smallest box.
+    sizes and positions in half-widths. The most probable frame is an empty one where ratio is below 1.
 
     Raises:
-        UserError: slots have no presence; or ratio is not positive; or mean or std names no field.
+        UserError: slots have no presence, or not as their first number; or ratio is not positive; or mean or
+            std names no field.
     """
 
     independent = True
@@ -36,7 +37,7 @@ class CountPrior(nn.Module):
     ):
         super().__init__()
         remedy = "use StandardNormal, or a frame model of a varying number of objects"
-        require_fields(frame_layout, ("presence",), "model.dynamics: CountPrior", remedy)
+        require_presence(frame_layout, "model.dynamics: CountPrior", remedy)
         if ratio <= 0:
             raise UserError(f"model.dynamics.ratio={ratio}: expected a number above 0")
         self.layout, self.slots, self.ratio = frame_layout, slots, ratio

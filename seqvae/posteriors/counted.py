@@ -9,11 +9,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from seqvae.counts import CountedNormal, stopping
+from seqvae.counts import CountedNormal, require_presence, stopping
 from seqvae.distributions import Normal
 from seqvae.layout import StateLayout
 from seqvae.nn.mlp import mlp
-from seqvae.types import Evidence, Transition, require_fields
+from seqvae.types import Evidence, Transition
 
 GUESS_UNIT = 100.0  # nats: an object explains hundreds of them, which the network's output need not grow to
 
@@ -27,7 +27,7 @@ class Counted(nn.Module):
     score function; 0 for none.
 
     Raises:
-        UserError: slots have no presence.
+        UserError: slots have no presence, or not as their first number.
     """
 
     frame_order = True
@@ -36,7 +36,7 @@ class Counted(nn.Module):
     def __init__(self, layout: StateLayout, baseline: int = 0):
         super().__init__()
         remedy = "use Fused or Amortised, or a frame model of a varying number of objects"
-        require_fields(layout, ("presence",), "model.posterior: Counted", remedy)
+        require_presence(layout, "model.posterior: Counted", remedy)
         self.guess = mlp(layout.dim, baseline, 1) if baseline else None
 
     def init(self, batch: int, like: Tensor) -> None:

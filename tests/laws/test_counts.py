@@ -15,6 +15,7 @@ from seqvae.counted_objectives import EnumeratedELBO, ScoreFunctionELBO
 from seqvae.counts import CountedNormal, geometric, stopping
 from seqvae.distributions import Normal
 from seqvae.dynamics.count_prior import CountPrior
+from seqvae.layout import Field, StateLayout
 from seqvae.objectives import elbo
 from seqvae.sequence import SequenceModel
 from seqvae.train.schedule import Ramp
@@ -254,3 +255,9 @@ def _inner(q: CountedNormal) -> tuple[Tensor, Tensor]:
 
 def _with(trace, z: Tensor):
     return replace(trace, z=z)
+
+
+def test_presence_comes_first():
+    layout = StateLayout((Field("size", 2, "evidence"), Field("presence", 1, "evidence")))
+    with pytest.raises(UserError, match="put that field first"):
+        CountPrior(layout, 2)
