@@ -44,6 +44,9 @@ def config(name: str) -> dict[str, Any]:
 # the others have one slot, which stands for the whole frame
 OF_OBJECTS = [name for name in MODELS if config(name)["slots"] != 1]
 
+# whose slots have a place of their own over time; models that count ask them in the order of each frame
+FOLLOWING = [name for name in OF_OBJECTS if "CountPrior" not in config(name)["dynamics"]["_target_"]]
+
 
 def make(
     name: str, slots: int = 3, height: int = 32, width: int = 32, channels: int = 1, seed: int = 0,
