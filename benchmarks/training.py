@@ -30,10 +30,12 @@ SIZES = {
     "channels": (1, "channels of a frame"),
     "objects": (3, "discs in a frame"),
 }
+COUNTED = {"batch": 64, "frames": 1, "size": 50, "channels": 3}
 IMAGES, VIDEOS = {"batch": 128, "frames": 1}, {"batch": 16, "frames": 18}
 RECIPES = {  # what differs
     **dict.fromkeys(["vae", "vae_broadcast", "vae_fc", "vae_iaf"], IMAGES),
     **dict.fromkeys(["gru_ssm", "vrnn"], VIDEOS),
+    **dict.fromkeys(["air", "air_paper"], COUNTED),
 }
 PARTS = ["encode", "loop over t", "frame terms", "backward", "optimiser"]
 

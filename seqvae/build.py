@@ -19,7 +19,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from seqvae.sequence import SequenceModel
-from seqvae.types import UserError
+from seqvae.types import UserError, refuse_presence
 
 PACKAGE = "seqvae."
 SCALARS = (bool, int, float, str)
@@ -77,6 +77,8 @@ def build(config: Mapping[str, Any], spec: DataSpec) -> SequenceModel:
     for part, name in ((frame, "frame"), (posterior, "posterior")):
         _check_context(part, name, dynamics)
     _check_order(frame, posterior, dynamics)
+    _check_counts(posterior, dynamics)
+    _check_background(frame, posterior)
     model = SequenceModel(frame, posterior, dynamics)
     model.spec, model.config = spec, dict(config)
     return model
@@ -91,19 +93,31 @@ def _check_context(part: Any, name: str, dynamics: Any) -> None:
 
 def _check_order(frame: Any, posterior: Any, dynamics: Any) -> None:
     """Raise UserError where slots in the order of each frame meet a dynamics that follows them over time."""
-    if not getattr(posterior, "frame_order", False):
-        ours, theirs = getattr(posterior, "background_slots", 0), getattr(frame, "background_slots", 0)
-        if ours != theirs:
-            raise UserError(
-                f"model.posterior.background_slots={ours}: {type(frame).__name__} has {theirs} slots of "
-                f"background that keep their place; give background_slots: {theirs}"
-            )
     follows = not getattr(dynamics, "independent", False)
     if frame.slots > 1 and follows and getattr(posterior, "frame_order", False):
         raise UserError(
             f"model.posterior: {type(posterior).__name__} leaves slots in the order in which each frame "
             f"shows them, but {type(dynamics).__name__} follows slots over time; use Fused, which matches"
         )
+
+
+def _check_background(frame: Any, posterior: Any) -> None:
+    """Raise UserError where a posterior that matches slots does not know which of them are background."""
+    if getattr(posterior, "frame_order", False):
+        return
+    ours, theirs = getattr(posterior, "background_slots", 0), getattr(frame, "background_slots", 0)
+    if ours != theirs:
+        raise UserError(
+            f"model.posterior.background_slots={ours}: {type(frame).__name__} has {theirs} slots of "
+            f"background that keep their place; give background_slots: {theirs}"
+        )
+
+
+def _check_counts(posterior: Any, dynamics: Any) -> None:
+    """Raise UserError where slots can be absent and a part does not say that it counts (`counts`)."""
+    for part, name, remedy in ((dynamics, "dynamics", "CountPrior"), (posterior, "posterior", "Counted")):
+        if not getattr(part, "counts", False):
+            refuse_presence(dynamics.layout, f"model.{name}: {type(part).__name__}", remedy)
 
 
 def instantiate(config: Mapping[str, Any], key: str, **given: Any) -> Any:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 import torch
 from einops import rearrange
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
 from seqvae.data.frames import prev_actions, to_frames, to_video
@@ -28,7 +28,8 @@ class Rollout:
     """What a model made of n sequences: `context` frames filtered, all later ones imagined.
 
     z: latent states. positions, velocities, extents (half-widths and -heights of boxes): in half-widths,
-    None for models without. frames in [0, 1] and masks: None unless decoded, masks also for models
+    None for models without; not a number in slots that are absent. presence: which slots are not, None for
+    models whose slots never are. frames in [0, 1] and masks: None unless decoded, masks also for models
     without. attention: masks that the encoder sees in the `context` frames, None for models whose encoder
     makes none. Of several samples each is a Rollout of its own.
     """
@@ -38,6 +39,7 @@ class Rollout:
     positions: Float[np.ndarray, "n t k 2"] | None = None
     velocities: Float[np.ndarray, "n t k 2"] | None = None
     extents: Float[np.ndarray, "n t k 2"] | None = None
+    presence: Bool[np.ndarray, "n t k"] | None = None
     frames: Float[np.ndarray, "n t h w c"] | None = None
     masks: Float[np.ndarray, "n t k h w"] | None = None
     attention: Float[np.ndarray, "n context k h w"] | None = None
@@ -194,7 +196,7 @@ def _then(past: Rollout, future: Rollout, change: Change | None) -> Rollout:
     def placed(name: str, x: np.ndarray) -> np.ndarray:
         if name == "frames" or x.shape[2] == slots:
             return x
-        fill = 0 if name == "masks" else np.nan
+        fill = 0 if name in ("masks", "presence") else np.nan
         full = np.full((*x.shape[:2], slots, *x.shape[3:]), fill, x.dtype)
         full[:, :, left] = x
         return full
@@ -209,11 +211,17 @@ def _then(past: Rollout, future: Rollout, change: Change | None) -> Rollout:
 def _rollout(model: SequenceModel, trace: Trace, context: int, decode: bool) -> Rollout:
     frames, masks = _decoded(model, trace) if decode else (None, None)
     extents = trace.z[..., model.layout["size"]] if "size" in model.layout else None
+    presence = model.presence(trace.z)
+
+    def of_present(x: Tensor | None) -> Tensor | None:
+        return x if x is None or presence is None else x.masked_fill(~presence[..., None], torch.nan)
+
     tensors = {
         "z": trace.z,
-        "positions": model.positions(trace.z),
-        "velocities": model.velocities(trace.z),
-        "extents": extents if extents is not None and extents.shape[-1] == 2 else None,
+        "positions": of_present(model.positions(trace.z)),
+        "velocities": of_present(model.velocities(trace.z)),
+        "extents": of_present(extents) if extents is not None and extents.shape[-1] == 2 else None,
+        "presence": presence,
         "frames": frames,
         "masks": masks,
         "attention": _attention(trace) if decode else None,

@@ -138,6 +138,10 @@ class SequenceModel(nn.Module):
         """Slot positions in half-widths (x right, y down), or None for models without positions."""
         return z[..., self.layout["position"]] if "position" in self.layout else None
 
+    def presence(self, z: Float[Tensor, "b t k d"]) -> Bool[Tensor, "b t k"] | None:
+        """Which slots stand for an object, or None for models whose slots always do."""
+        return z[..., self.layout["presence"]].squeeze(-1) > 0.5 if "presence" in self.layout else None
+
     def velocities(self, z: Float[Tensor, "b t k d"]) -> Float[Tensor, "b t k 2"] | None:
         """Slot velocities in half-widths per frame, or None for models without velocities."""
         return z[..., self.layout["velocity"]] if "velocity" in self.layout else None

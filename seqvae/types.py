@@ -147,7 +147,9 @@ class FrameModel(Protocol):
 
     unnormalised: names of the terms that are energies, not log-densities; with any there is no bound. Where
     the model has them: beside: term -> weight of those that are no part of the bound; background_slots: how
-    many slots, the first ones, are no objects and keep their place.
+    many slots, the first ones, are no objects and keep their place. One whose slots can be absent has a
+    field `presence`, the first of its layout, and a method `terms_by_count`: as `terms`, but "n b t", of the
+    first n = 0 to k slots of z alone.
     """
 
     layout: StateLayout
@@ -165,7 +167,10 @@ class FrameModel(Protocol):
 
 @runtime_checkable
 class Posterior(Protocol):
-    """q(z_t | x_<=t, z_<t)."""
+    """q(z_t | x_<=t, z_<t).
+
+    One that draws the presence of slots says so with `counts = True`, as such a dynamics does.
+    """
 
     def init(self, batch: int, like: Tensor) -> Any: ...
 
@@ -196,6 +201,14 @@ def require_fields(layout: StateLayout, names: tuple[str, ...], part: str, remed
     if not all(name in layout for name in names):
         has = ", ".join(field.name for field in layout.fields)
         raise UserError(f"{part} needs {' and '.join(names)} in the state, which has {has}; {remedy}")
+
+
+def refuse_presence(layout: StateLayout, part: str, remedy: str) -> None:
+    """Raise UserError where slots can be absent, of which `part` ("model.dynamics: X") knows nothing."""
+    if "presence" in layout:
+        raise UserError(
+            f"{part} takes every slot for an object, and in this frame model some are absent; use {remedy}"
+        )
 
 
 def require_names(layout: StateLayout, names: Iterable[str], key: str) -> None:

@@ -44,6 +44,12 @@ def config(name: str) -> dict[str, Any]:
 # the others have no positions
 OF_OBJECTS = [name for name in MODELS if config(name)["slots"] != 1 and name != "monet_paper"]
 
+# whose slots follow objects over time; those of the others are in the order of each frame
+FOLLOWING = [
+    name for name in OF_OBJECTS
+    if config(name)["dynamics"]["_target_"].rpartition(".")[2] not in ("CountPrior", "StandardNormal")
+]
+
 
 def make(
     name: str, slots: int = 3, height: int = 32, width: int = 32, channels: int = 1, seed: int = 0,

@@ -11,7 +11,9 @@ from seqvae.data.sources import Sequences
 from seqvae.evaluate import Report, bound, long_rollouts, score, uncertainty, usable_lengths, write_report
 from seqvae.rollout import compare, roll_out
 from seqvae.sequence import SequenceModel
-from seqvae.video import write_video
+from seqvae.video import counting_sheet, write_png, write_video
+
+SHOWN = 48  # frames in the picture of counts
 
 
 def main(overrides: list[str]) -> None:
@@ -26,6 +28,7 @@ def main(overrides: list[str]) -> None:
     report = evaluate(model, sequences, config)
     print(report.markdown())
     paths = write_report(report, out)
+    paths += _counting(model, sequences, out)
     paths += _videos(model, sequences, config, out)
     print("\n".join(str(path) for path in paths))
 
@@ -47,6 +50,21 @@ def evaluate(model: SequenceModel, sequences: Sequences, config: dict[str, Any])
         limit = bound(model, few, config["iwae"], context + horizon)
     about = {"config": config, "model": model.config}
     return Report(scores, about, limit, futures, long)
+
+
+def _counting(model: SequenceModel, sequences: Sequences, out: Path) -> list[Path]:
+    """For models that count, the first frame of some sequences with boxes and counts."""
+    if "presence" not in model.layout:
+        return []
+    few, visible = sequences.first(SHOWN), sequences.first(SHOWN).visible()
+    seen = roll_out(model, few.frames, few.actions, context=1, horizon=0, decode=True)
+    sheet = counting_sheet(
+        few.frames[:, 0], seen.pictures()[:, 0], seen.positions[:, 0],
+        None if seen.extents is None else seen.extents[:, 0], seen.presence[:, 0].sum(-1),
+        None if visible is None else visible[:, 0],
+    )
+    write_png(out / "counts.png", sheet)
+    return [out / "counts.png"]
 
 
 def _videos(model: SequenceModel, sequences: Sequences, config: dict[str, Any], out: Path) -> list[Path]:

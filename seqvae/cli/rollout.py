@@ -65,7 +65,7 @@ def _arrays(model: SequenceModel, rollout: Rollout, sequences: Sequences) -> dic
     arrays = _states(model, states, sequences)
     arrays |= {"frames": rollout.pictures(), "first_predicted": np.array(rollout.first_predicted)}
     truth = Truth.of(sequences, rollout.z.shape[1])
-    if truth is not None and rollout.positions is not None:
+    if truth is not None and rollout.positions is not None and rollout.presence is None:
         arrays["order"] = slot_order(rollout.positions.astype(np.float64), truth, rollout.context)
     return arrays
 

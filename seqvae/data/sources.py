@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float, Int, UInt8
 from data_gen.media.reading import VIDEOS, fit, read_npz, read_video
 from data_gen.schema import open_dataset, read_info
 from seqvae.data.errors import reading
+from seqvae.metrics.counts import visible
 from seqvae.types import UserError
 
 KEYS = {  # of a dataset -> field of Sequences
@@ -55,6 +56,14 @@ class Sequences:
         """The first n sequences, with all that is known of them."""
         arrays = {name: getattr(self, name) for name in KEYS.values()}
         return replace(self, **{name: x[:n] for name, x in arrays.items() if x is not None})
+
+    def visible(self) -> Int[np.ndarray, "n t"] | None:
+        """How many objects each frame shows, as far as that is known: by masks, presence, or states."""
+        if self.masks is not None:
+            return visible(self.masks)
+        if self.present is not None:
+            return self.present.sum(2)
+        return None if self.positions is None else np.full(self.frames.shape[:2], self.positions.shape[2])
 
     def untold(self) -> "Sequences":
         """The same without what only scores need: frames and actions."""

@@ -8,7 +8,15 @@ from torch import Tensor, nn
 
 from seqvae.distributions import Normal
 from seqvae.layout import Field, StateLayout
-from seqvae.types import Evidence, LastState, Transition, UserError, require_fields, require_names
+from seqvae.types import (
+    Evidence,
+    LastState,
+    Transition,
+    UserError,
+    refuse_presence,
+    require_fields,
+    require_names,
+)
 
 Stds = dict[str, float]
 
@@ -28,7 +36,8 @@ class MarkovDynamics(nn.Module):
     posterior, is learned and at most `proposal_std`; `first_std` is that of the first state.
 
     Raises:
-        UserError: the state has no position, or a std is given for no field, or none for one that walks.
+        UserError: the state has no position, or slots can be absent; or a std is given for no field, or none
+            for one that walks.
     """
 
     def __init__(
@@ -38,6 +47,7 @@ class MarkovDynamics(nn.Module):
         super().__init__()
         remedy = "GRUDynamics and StaticDynamics need none"
         require_fields(frame_layout, ("position",), f"model.dynamics: {type(self).__name__}", remedy)
+        refuse_presence(frame_layout, f"model.dynamics: {type(self).__name__}", "CountPrior")
         self.layout, self.slots = frame_layout.extend(Field("latent", latent, "prior")), slots
         stds = {"prior_std": prior_std, "proposal_std": proposal_std, "walk": walk, "first_std": first_std}
         for name, by_field in stds.items():

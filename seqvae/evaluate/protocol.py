@@ -32,6 +32,8 @@ def score(
 
     horizon: by default 92, or what the data has; single images are only reconstructed. Without decode only
     latents are computed: position and velocity errors, found, context_swap (100 sequences: about a second).
+    Of models that count, instead, how often they count right in the frames given: from frame to frame their
+    slots stand for whatever comes first.
     With decode also pixel errors (`pixels`: see PixelErrors), and for models of masks the errors of their
     centroids and, where the data has masks, segmentation scores.
 
@@ -44,13 +46,15 @@ def score(
     clamp = CLAMPS.get(sequences.simulator or "", CLAMP)
     errors = PixelErrors(sequences.frames[:, :length], pixels, context, seen) if decode else None
 
-    positions, velocities, pixel_rows, segmentations = [], [], [], []
+    positions, velocities, pixel_rows, segmentations, counts = [], [], [], [], []
     blocks = roll_out_blocks(
         model, sequences.frames, sequences.actions, context, horizon, decode=decode
     )
     for where, rollout in blocks:
         positions.append(_positions(rollout))
         velocities.append(rollout.velocities)
+        if rollout.presence is not None:
+            counts.append(rollout.presence[:, :context].sum(2))
         if errors is not None:
             linear = linear_frames(model, rollout, clamp)
             pixel_rows.append(errors.block(rollout.frames, sequences.frames[where, :length], linear))
@@ -64,14 +68,21 @@ def score(
         speed = None if velocities[0] is None else np.concatenate(velocities).astype(np.float64)
         curves |= object_curves(where, speed, truth, context, clamp)
         shares |= object_shares(where, truth, context)
+    visible, table = sequences.visible(), None
+    if counts and visible is not None:
+        inferred, visible = np.concatenate(counts), visible[:, :context]
+        shares["count_accuracy"] = estimate(metrics.count_accuracy(inferred, visible))
+        table = metrics.confusion(inferred, visible)
     for row in pixel_rows[0] if pixel_rows else ():
         first = seen if row == "model" else context + 1
         curve = Curve(np.concatenate([rows[row] for rows in pixel_rows]), first)
         curves[row] = curves.get(row, {}) | {"pixel_mse": curve}
     for name in segmentations[0] if segmentations else ():
         values = np.concatenate([s[name] for s in segmentations])
-        shares[name] = estimate(values[~np.isnan(values)])  # undefined without objects
-    return Scores(len(sequences), context, horizon, curves, shares)
+        defined = values[~np.isnan(values)]  # it is not without objects, or without a frame
+        if len(defined):
+            shares[name] = estimate(defined)
+    return Scores(len(sequences), context, horizon, curves, shares, table)
 
 
 def usable_lengths(sequences: Sequences, context: int, horizon: int | None) -> tuple[int, int]:
@@ -101,6 +112,8 @@ def usable_lengths(sequences: Sequences, context: int, horizon: int | None) -> t
 
 
 def _positions(rollout: Rollout) -> Float[np.ndarray, "n t k 2"] | None:
+    if rollout.presence is not None:
+        return None
     if rollout.positions is None and rollout.masks is not None:
         return metrics.mask_centroids(rollout.masks)
     return rollout.positions

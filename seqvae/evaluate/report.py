@@ -43,6 +43,7 @@ class Report:
             "horizon": self.scores.horizon,
             "table": _plain(self.scores.table()),
             "shares": _plain(self.scores.shares),
+            "counts": None if self.scores.counts is None else self.scores.counts.tolist(),
             "bound": self._bound(),
             "uncertainty": _plain(self.uncertainty),
             "long": _plain(self.long),
@@ -68,6 +69,10 @@ class Report:
             shares |= self._bound_values(self.bound)
         if shares:
             lines += [*_table({name: {"value": value} for name, value in shares.items()}), ""]
+        if scores.counts is not None:
+            frames = [[str(frames) for frames in row] for row in scores.counts]
+            rows = {f"{n}": {f"counted {m}": x for m, x in enumerate(row)} for n, row in enumerate(frames)}
+            lines += [*_table(rows, "objects in a frame"), ""]
         if self.long:
             by_frame = {f"predicted frame {frame:,}": _values(v) for frame, v in self.long.items()}
             lines += [*_table(by_frame), ""]

@@ -29,7 +29,8 @@ def uncertainty(
     """Position errors of sampled futures over predicted 1-10 and all, and the coverage of their intervals.
 
     Each draw has an object order of its own. Coverage is the share of true coordinates inside the central
-    interval; a calibrated model has 0.5 and 0.9. Empty for models or data without positions.
+    interval; a calibrated model has 0.5 and 0.9. Empty for models or data without positions, and for
+    models that count, whose slots follow nothing.
 
     Raises:
         UserError: fewer than 19 samples, or what `score` raises.
@@ -38,7 +39,7 @@ def uncertainty(
         raise UserError(f"samples={samples}: at least {ENOUGH}, as the 90 % interval needs them")
     context, horizon = usable_lengths(sequences, context, horizon)
     truth = Truth.of(sequences, context + horizon)
-    if truth is None or "position" not in model.layout:
+    if truth is None or "position" not in model.layout or "presence" in model.layout:
         return {}
     draws = np.stack([_draw(model, sequences, truth, context, horizon) for _ in range(samples)])
     future = truth.positions[:, context:]

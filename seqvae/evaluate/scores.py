@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from seqvae.metrics import Estimate, estimate, frames
 
@@ -45,7 +45,8 @@ class Scores:
     """What an evaluation found.
 
     curves: row (the model, a baseline) -> quantity (position_error, velocity_error, pixel_mse) -> curve.
-    shares: found, context_swap, and segmentation scores where there are masks.
+    shares: found, context_swap, segmentation scores where there are masks, and count_accuracy of models that
+    count. counts: of these, how many frames given with a true count (row) have an inferred one (column).
     """
 
     n: int
@@ -53,6 +54,7 @@ class Scores:
     horizon: int
     curves: dict[str, dict[str, Curve]]
     shares: dict[str, Estimate] = field(default_factory=dict)
+    counts: Int[np.ndarray, "count count"] | None = None
 
     def table(self) -> dict[str, dict[str, Estimate]]:
         """Row -> column -> value; a baseline that only predicts has no column for the reconstruction."""

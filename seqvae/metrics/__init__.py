@@ -5,6 +5,7 @@ return one number a sequence (and frame); `estimate` turns those into a mean wit
 """
 
 from seqvae.metrics.baselines import linear, static
+from seqvae.metrics.counts import confusion, count_accuracy, visible
 from seqvae.metrics.longrun import distinct_objects, in_box, kinetic_energy
 from seqvae.metrics.objects import (
     context_swap,
@@ -24,7 +25,9 @@ __all__ = [
     "Estimate",
     "adjusted_rand_index",
     "best_of",
+    "confusion",
     "context_swap",
+    "count_accuracy",
     "coverage",
     "distinct_objects",
     "estimate",
@@ -43,5 +46,6 @@ __all__ = [
     "pixel_mse",
     "reorder",
     "static",
+    "visible",
     "without_repeats",
 ]

@@ -107,7 +107,7 @@ class IAF(nn.Module):
     base's density.
 
     Raises:
-        UserError: the base is a flow itself.
+        UserError: the base is a flow itself, or counts objects.
     """
 
     def __init__(self, layout: StateLayout, base: Any, steps: int = 4, hidden: int = 64):
@@ -115,6 +115,11 @@ class IAF(nn.Module):
         self.base = base(layout=layout)
         if isinstance(self.base, IAF):
             raise UserError("model.posterior.base: IAF bends a Gaussian, not another IAF; give more steps")
+        if getattr(self.base, "counts", False):
+            raise UserError(
+                f"model.posterior.base: IAF bends a Gaussian, and {type(self.base).__name__} also draws a "
+                "count; use it without a flow"
+            )
         self.context = getattr(self.base, "context", 0)
         self.frame_order = getattr(self.base, "frame_order", False)
         self.background_slots = getattr(self.base, "background_slots", 0)

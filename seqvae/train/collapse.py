@@ -2,7 +2,8 @@
 
 Each sign has a cause one has seen: boxes at their limits explain background instead of objects, a slot that
 stays in one place holds no object, two slots on one object leave another without, an exploding KL or std
-means that posterior and dynamics have lost each other.
+means that posterior and dynamics have lost each other; a model that counts and always says none, or all,
+has stopped to look.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ class Limits:
     kl: float = 1e3
     mass: float = 0.95
     std: float = 1.0
+    count: float = 0.99
 
 
 def slot_numbers(
@@ -42,14 +44,18 @@ def slot_numbers(
     over sequences and frames; motion_k mean distance between frames; shared share of frames in which two
     slots are nearer than `limits.near`; nearest mean distance to the nearest other slot; std_NAME mean
     posterior std; mass_k share of the pixels that the encoder's mask takes; kl_k KL of a slot, kl an estimate
-    of its mean over slots, nats a slot and frame.
+    of its mean over slots, nats a slot and frame. Of models that count, whose slots follow nothing and are
+    often absent, there are only kl and count_n, the share of frames with n objects.
     """
     with torch.no_grad():
         z = trace.z.detach().float()
         numbers: dict[str, Tensor] = {}
-        if "size" in layout:
+        counting = "presence" in layout
+        if counting:
+            numbers |= _counts(z[..., layout["presence"]])
+        if "size" in layout and not counting:
             numbers |= _sizes(z[..., layout["size"]], size_limits)
-        if "position" in layout:
+        if "position" in layout and not counting:
             numbers |= _positions(z[..., layout["position"]], limits.near)
         std = getattr(trace.posterior, "std", None)
         if isinstance(std, Tensor):
@@ -80,11 +86,24 @@ def signs(numbers: dict[str, float], limits: Limits = Limits()) -> dict[str, str
             found[name] = f"two slots sit on one object in {value:.0%} of the frames"
         elif kind == "mass" and value > limits.mass:
             found[name] = f"slot {what}: takes {value:.0%} of all pixels, so the others hold nothing"
+        elif kind == "count" and value > limits.count and int(what) in (0, _slots(numbers)):
+            amount = "no object" if what == "0" else f"{what} objects, as many as there are slots,"
+            found[name] = f"{amount} in {value:.0%} of the frames: the count is stuck"
         elif name == "kl" and value > limits.kl:
             found[name] = f"KL of {value:.0f} nats a slot and frame: posterior and dynamics disagree"
         elif name in ("std_size", "std_position", "std_velocity") and value > limits.std:
             found[name] = f"posterior std of {what} is {value:.2g} half-widths: the frames say nothing of it"
     return found
+
+
+def _slots(numbers: dict[str, float]) -> int:
+    """The largest count."""
+    return sum(name.startswith("count_") for name in numbers) - 1
+
+
+def _counts(presence: Float[Tensor, "b t k 1"]) -> dict[str, Tensor]:
+    count = presence[..., 0].sum(-1).round()
+    return {f"count_{n}": (count == n).float().mean() for n in range(presence.shape[2] + 1)}
 
 
 def _sizes(size: Float[Tensor, "b t k s"], limits: tuple[float, float] | None) -> dict[str, Tensor]:

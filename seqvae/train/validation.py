@@ -24,9 +24,8 @@ from seqvae.train.update import Objective
 
 CRITERIA = ("position_error_1_10", "pixel_mse_1_10")  # the first that there is
 SEGMENTED = ("fg_ari_attention", "fg_ari_reconstruction", "fg_ari_at_10")
-TOLD = (
-    "objective", "position_error_reconstruction", "pixel_mse_reconstruction", *CRITERIA, "found", *SEGMENTED,
-)
+RECONSTRUCTION = ("position_error_reconstruction", "pixel_mse_reconstruction")
+TOLD = ("objective", *RECONSTRUCTION, *CRITERIA, "found", *SEGMENTED, "count_accuracy")
 SHOWN = 4  # sequences in the picture
 COLUMNS = 12  # frames of each
 

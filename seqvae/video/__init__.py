@@ -2,6 +2,7 @@
 
 from data_gen.media.drawing import contact_sheet, draw_trails, paint_masks, upscale, zoom
 from data_gen.media.writing import FPS, write_png, write_video
+from seqvae.video.counting import counting_sheet
 from seqvae.video.drawing import Comparison, Rows, as_rgb, draw_boxes
 
 __all__ = [
@@ -10,6 +11,7 @@ __all__ = [
     "Rows",
     "as_rgb",
     "contact_sheet",
+    "counting_sheet",
     "draw_boxes",
     "draw_trails",
     "paint_masks",

@@ -41,6 +41,7 @@ FRAMES = {  # name -> slots, frame model
     "monet": (2, config("monet")["frame"]),
     "monet, moving": (2, config("monet_sequence")["frame"]),
     "monet, whole": (2, config("monet_paper")["frame"]),
+    "air": (2, config("air")["frame"]),
     "vae": (1, whole_frame()),
     "vae, sees h": (1, whole_frame(context=8)),
 }
@@ -53,6 +54,7 @@ POSTERIORS = {
     "amortised, sees h": AMORTISED | {"context": 8},
     "iaf, fused": part("posteriors", "iaf.IAF", steps=1, base=factory(FUSED)),
     "iaf, amortised": part("posteriors", "iaf.IAF", steps=1, base=factory(AMORTISED)),
+    "counted": part("posteriors", "counted.Counted"),
 }
 LINEAR, GRAPH = part("dynamics", "linear.LinearDynamics"), part("dynamics", "graph.GraphDynamics", latent=3)
 GRU = part("dynamics", "gru.GRUDynamics", context=8, hidden=8)
@@ -66,10 +68,11 @@ DYNAMICS = {
     "double graph": part("dynamics", "double.DoubleDynamics", dynamics=factory(GRAPH)),
     "gru": GRU,
     "gru, reads frames": GRU | {"reads_frames": True},
+    "counts": part("dynamics", "count_prior.CountPrior"),
 }
 
 MOVING = {"supair", "spatial_vae", "monet, moving"}
-OBJECTS = MOVING | {"supair, still", "spatial_vae, still", "monet"}
+OBJECTS = MOVING | {"supair, still", "spatial_vae, still", "monet", "air"}
 SEVERAL = OBJECTS | {"monet, whole"}
 BACKGROUND = {"monet", "monet, moving"}
 BY_POSITION = {"fused", "iaf, fused", "fused, background"}
@@ -78,14 +81,23 @@ SEES_H = {"vae, sees h", "amortised, sees h"}
 # (what is refused, a word of why); the first that applies, in the order in which the parts are built
 REFUSED: list[tuple[Callable[[str, str, str], bool], str]] = [
     (lambda f, q, p: p == "independent" and f in MOVING, "nothing has a velocity"),
+    (lambda f, q, p: p == "counts" and f != "air", "CountPrior needs presence in"),
     (lambda f, q, p: "linear" in p and f not in MOVING, "needs position and velocity"),
     (lambda f, q, p: p in ("graph", "stove", "double graph") and f not in OBJECTS, "needs position in"),
+    (lambda f, q, p: p in ("graph", "stove", "double graph") and f == "air", "absent; use CountPrior"),
     (lambda f, q, p: p == "gru, reads frames" and f in SEVERAL, "reads_frames"),
     (lambda f, q, p: q in BY_POSITION and f not in OBJECTS, "posterior.match=position"),
     (lambda f, q, p: q == "fused by code" and f in SEVERAL, "posterior.match=code"),
+    (lambda f, q, p: q == "counted" and f != "air", "Counted needs presence in"),
     (lambda f, q, p: "amortised" in q and f in MOVING, "shows no velocity"),
     (lambda f, q, p: not p.startswith("gru") and (f in SEES_H or q in SEES_H), "gives a context of 0"),
-    (lambda f, q, p: "amortised" in q and f in SEVERAL and p != "independent", "follows slots over time"),
+    (
+        lambda f, q, p: ("amortised" in q or q == "counted") and f in SEVERAL
+        and p not in ("independent", "counts"),
+        "follows slots over time",
+    ),
+    (lambda f, q, p: f == "air" and p != "counts", "some are absent; use CountPrior"),
+    (lambda f, q, p: f == "air" and q != "counted", "some are absent; use Counted"),
     (lambda f, q, p: "fused" in q and (f in BACKGROUND) != ("background" in q), "that keep their place"),
 ]
 
@@ -135,6 +147,7 @@ def test_what_does_not_fit_is_refused_with_the_reason(names):
 
 
 IAF = part("posteriors", "iaf.IAF", base=factory(AMORTISED))
+COUNTED = part("posteriors", "counted.Counted")
 CONV = factory(part("nn", "images.ConvEncoder"))
 PURSUIT = factory(part("nn", "encoders.PursuitEncoder"))
 BAD = {
@@ -145,6 +158,9 @@ BAD = {
     ),
     "flow around a flow": (
         "vae_iaf", {"posterior": part("posteriors", "iaf.IAF", base=factory(IAF))}, "not another IAF",
+    ),
+    "flow around a count": (
+        "air", {"posterior": part("posteriors", "iaf.IAF", base=factory(COUNTED))}, "also draws a count",
     ),
     "flow around dynamics": (
         "vae_iaf", {"posterior": part("posteriors", "iaf.IAF", base=factory(GRAPH))},

@@ -207,3 +207,18 @@ def test_signs_are_sentences():
     texts = signs(slot_numbers(*trace(torch.zeros(2, 8, 2, 2)), LAYOUT)).values()
     assert "two slots sit on one object in 100% of the frames" in texts
     assert "slot 0: stays in one place (spread 0.000), so it follows no object" in texts
+
+
+def test_a_count_that_is_stuck_is_told():
+    layout = StateLayout((Field("presence", 1, "evidence"), *LAYOUT.fields))
+
+    def told(*counts: int) -> set[str]:
+        presence = (torch.arange(2) < torch.tensor(counts)[:, None]).float()[:, None, :, None]
+        z = torch.cat([presence, torch.zeros(len(counts), 1, 2, 4)], -1)
+        state = Trace(z, Normal(z, z), None, None, None, Carry(None, None))
+        numbers = slot_numbers(state, Terms({}), layout)
+        assert numbers == {f"count_{n}": pytest.approx(counts.count(n) / len(counts)) for n in range(3)}
+        return set(signs(numbers))
+
+    assert told(0, 0) == {"count_0"} and told(2, 2) == {"count_2"}
+    assert told(1, 1) == told(0, 2) == set()

@@ -1,0 +1,110 @@
+"""AIR: a varying number of objects, each a box with an appearance, added up on a black canvas.
+
+Eslami et al. 2016, arXiv 1603.08575.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from einops import rearrange
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn.functional import pad
+
+from seqvae.distributions import gaussian_log_density
+from seqvae.layout import Field, StateLayout
+from seqvae.nn.encoders import STD_FLOOR
+from seqvae.nn.glimpse import read, write
+from seqvae.nn.mlp import mlp
+from seqvae.nn.precision import in_full_precision
+from seqvae.types import Evidence, Scene
+
+SMALLEST, LARGEST = 0.05, 2.0  # half-extents of what is drawn, half-widths
+
+
+class AIR(nn.Module):
+    """p(x_t | z_t) = N(x_t; sum_k presence_k write(glimpse(appearance_k), size_k, position_k), std^2).
+
+    encoder: proposes K boxes. counter: a network of seqvae/nn/counting.py, which says of one after the other
+    whether it holds an object more. appearance: numbers of its code. glimpse: edge of the glimpses, samples.
+    std: the pixels' standard deviation, in units of the full range; the start value where it is learned.
+    dark: the logit of a glimpse's light before anything is learned.
+    """
+
+    unnormalised: frozenset[str] = frozenset()
+
+    def __init__(
+        self, height: int, width: int, channels: int, slots: int, encoder: Any, counter: Any,
+        appearance: int = 16, glimpse: int = 16, hidden: int = 128, std: float = 0.3,
+        learn_std: bool = False, dark: float = -2.0,
+    ):
+        super().__init__()
+        self.height, self.width, self.channels, self.slots = height, width, channels, slots
+        self.glimpse = glimpse
+        self.layout = StateLayout((
+            Field("presence", 1, "evidence"),
+            Field("size", 2, "evidence"),
+            Field("position", 2, "evidence"),
+            Field("appearance", appearance, "evidence"),
+        ))
+        self.encoder = encoder(height=height, width=width, slots=slots)
+        self.size_limits = self.encoder.extent
+        self.counter = counter(height=height, width=width, slots=slots)
+        self.look = mlp(channels * glimpse**2, hidden, 2 * appearance)
+        self.draw = mlp(appearance, hidden, hidden, channels * glimpse**2)
+        self.log_std = nn.Parameter(torch.tensor(std).log(), requires_grad=learn_std)
+        with torch.no_grad():
+            axis = torch.linspace(-1, 1, glimpse)
+            blob = 1 - 2 * (axis.square() + axis.square()[:, None])
+            self.draw[-1].bias.view(channels, glimpse, glimpse).add_(dark + blob)
+
+    def encode(self, video: Float[Tensor, "b t c h w"]) -> Evidence:
+        """Boxes from the encoder, appearance from what is seen in them, presence from the counter."""
+        image = rearrange(video, "b t c h w -> (b t) c h w")
+        light = image.amax(1)
+        box, box_std = self.encoder(light, torch.zeros_like(light[0]))
+        size, position = box[..., :2].detach(), box[..., 2:].detach()
+        seen = rearrange(read(image, position, size, self.glimpse), "n k c i j -> n k (c i j)")
+        appearance, raw_std = self.look(seen).chunk(2, -1)
+        look_std = STD_FLOOR + nn.functional.softplus(raw_std - 1)
+        logit = self.counter(light, position, size)[..., None]
+        mean = torch.cat([logit, box, appearance], -1)
+        precision = torch.cat([torch.ones_like(logit), box_std.pow(-2), look_std.pow(-2)], -1)
+        return Evidence(mean, precision).map(lambda x: x.unflatten(0, video.shape[:2]))
+
+    @in_full_precision
+    def terms(
+        self, video: Float[Tensor, "b t c h w"], z: Float[Tensor, "b t k d"], evidence: Any, context: Any
+    ) -> dict[str, Float[Tensor, "b t"]]:
+        """log p(x_t | z_t), nats a frame."""
+        return {"log_likelihood": self._log_likelihood(video, self._lights(z).sum(2))}
+
+    @in_full_precision
+    def terms_by_count(
+        self, video: Float[Tensor, "b t c h w"], z: Float[Tensor, "b t k d"], evidence: Any, context: Any
+    ) -> dict[str, Float[Tensor, "n b t"]]:
+        """`terms` of the first n slots of z alone, for n = 0 to K, with each slot decoded once."""
+        canvas = pad(self._lights(z).cumsum(2), (0, 0, 0, 0, 0, 0, 1, 0))
+        log_likelihood = self._log_likelihood(video[:, :, None], canvas)
+        return {"log_likelihood": rearrange(log_likelihood, "b t n -> n b t")}
+
+    def decode(self, z: Float[Tensor, "b t k d"], context: Any = None) -> Scene:
+        """The canvas, and the light that each slot adds to it."""
+        lights = self._lights(z)
+        return Scene(lights.sum(2).clamp(0, 1), lights.amax(3))
+
+    def _log_likelihood(
+        self, video: Float[Tensor, "*#b c h w"], canvas: Float[Tensor, "*b c h w"]
+    ) -> Float[Tensor, "*b"]:
+        return gaussian_log_density(video, canvas, self.log_std.exp() + STD_FLOOR).sum((-3, -2, -1))
+
+    def _lights(self, z: Float[Tensor, "b t k d"]) -> Float[Tensor, "b t k c h w"]:
+        """What each slot that is present adds to the canvas."""
+        part = self.layout.split(rearrange(z, "b t k d -> (b t) k d"))
+        drawn = self.draw(part["appearance"]).sigmoid() * part["presence"]
+        drawn = drawn.unflatten(-1, (self.channels, self.glimpse, self.glimpse))
+        size = part["size"].clamp(SMALLEST, LARGEST)
+        lights = write(drawn, part["position"], size, self.height, self.width)
+        return lights.unflatten(0, z.shape[:2])
