@@ -54,7 +54,9 @@ class MONet(nn.Module):
         """Gaussians over the slots' numbers; the attention's log masks go with them as a feature."""
         image = rearrange(video, "b t c h w -> (b t) c h w")
         log_masks = self.attention(image)
-        mean, std = self.component.encode(image, log_masks)
+        # masks in the likelihood learn there; drawn to what is decoded easily as well, they find less
+        read = log_masks.detach() if self.masks == "posterior" else log_masks
+        mean, std = self.component.encode(image, read)
         evidence = Evidence(mean, std.pow(-2), {"log_masks": log_masks})
         return evidence.map(lambda x: x.unflatten(0, video.shape[:2]))
 

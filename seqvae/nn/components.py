@@ -42,7 +42,7 @@ class WholeComponent(nn.Module):
         seen = torch.cat([again, log_masks.clamp_min(-10)[:, :, None]], 2)
         out = self.encoder(seen.flatten(0, 1)).unflatten(0, (n, k)).to(image.dtype)
         mean, raw_std = out.chunk(2, -1)
-        return mean, STD_FLOOR + softplus(raw_std - 1)
+        return mean, STD_FLOOR + softplus(raw_std - 2)  # starts near 0.1: a code that is heard
 
     def decode(
         self, z: Float[Tensor, "n k d"]
@@ -95,11 +95,11 @@ class PlacedComponent(nn.Module):
         seen = read(joined.flatten(0, 1), where, extent, self.glimpse)
         out = self.look(seen.flatten(1)).unflatten(0, (n, k)).to(image.dtype)
         code, raw_std, raw_where = out.split([*2 * [self.layout.field("appearance").size], 4], -1)
-        size_std, position_std = (STD_FLOOR + 0.05 * softplus(raw_where)).chunk(2, -1)
+        size_std, position_std = (STD_FLOOR + 0.05 * softplus(raw_where - 1)).chunk(2, -1)
         unknown = [torch.full_like(position, torch.inf)] if "velocity" in self.layout else []
         nothing = [torch.zeros_like(position)] if "velocity" in self.layout else []
         mean = torch.cat([size, position, *nothing, code], -1)
-        std = torch.cat([size_std, position_std, *unknown, STD_FLOOR + softplus(raw_std - 1)], -1)
+        std = torch.cat([size_std, position_std, *unknown, STD_FLOOR + softplus(raw_std - 2)], -1)
         return mean, std
 
     def moments(
