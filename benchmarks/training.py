@@ -32,10 +32,13 @@ SIZES = {
 }
 COUNTED = {"batch": 64, "frames": 1, "size": 50, "channels": 3}
 IMAGES, VIDEOS = {"batch": 128, "frames": 1}, {"batch": 16, "frames": 18}
+SPRITES, MOVING = {"batch": 32, "frames": 1, "channels": 3}, {"batch": 8, "frames": 6, "channels": 3}
 RECIPES = {  # what differs
     **dict.fromkeys(["vae", "vae_broadcast", "vae_fc", "vae_iaf"], IMAGES),
     **dict.fromkeys(["gru_ssm", "vrnn"], VIDEOS),
     **dict.fromkeys(["air", "air_paper"], COUNTED),
+    **dict.fromkeys(["monet", "monet_paper"], SPRITES),
+    "monet_sequence": MOVING,
 }
 PARTS = ["encode", "loop over t", "frame terms", "backward", "optimiser"]
 
