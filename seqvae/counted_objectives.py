@@ -23,7 +23,8 @@ class EnumeratedELBO:
     """sum_n q(n | x_t) [ log p(x_t | z_n) + log p(z_n) - log q(z_n | x_t) ], n = 0 to K, exact in the count.
 
     For models whose frames are independent, so that a count matters in its own frame alone.
-    anneal: a Schedule; objects are cheaper by so many nats each, beside the bound. None: never.
+    anneal: a Schedule of the training's progress: each object is worth so many nats more, or below 0 fewer,
+    beside the bound, which keeps the final prior. None: never.
     """
 
     start = 1

@@ -55,7 +55,7 @@ class AIR(nn.Module):
         self.look = mlp(channels * glimpse**2, hidden, 2 * appearance)
         self.draw = mlp(appearance, hidden, hidden, channels * glimpse**2)
         self.log_std = nn.Parameter(torch.tensor(std).log(), requires_grad=learn_std)
-        with torch.no_grad():
+        with torch.no_grad():  # light starts as a faint blob, so that a box has a centre
             axis = torch.linspace(-1, 1, glimpse)
             blob = 1 - 2 * (axis.square() + axis.square()[:, None])
             self.draw[-1].bias.view(channels, glimpse, glimpse).add_(dark + blob)
