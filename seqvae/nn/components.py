@@ -11,6 +11,7 @@ from seqvae.layout import Field, StateLayout
 from seqvae.nn.glimpse import pixel_centres, read, write
 from seqvae.nn.images import BroadcastDecoder, ConvEncoder
 from seqvae.nn.mlp import mlp
+from seqvae.types import UserError
 
 VIEW = 1.5  # half-extent of the glimpse of an object, in sizes
 OUTSIDE = -8.0  # logit of an object's mask outside its glimpse
@@ -21,6 +22,9 @@ class WholeComponent(nn.Module):
     """MONet's component VAE (Burgess et al. 2019, arXiv 1901.11390): one code, anything anywhere.
 
     Convolutions read (x, log m); a spatial broadcast decoder draws colours and the logit of the mask.
+
+    Raises:
+        UserError: a velocity is asked for.
     """
 
     def __init__(
@@ -28,7 +32,11 @@ class WholeComponent(nn.Module):
         layers: int = 3, stride: int = 1,
     ):
         super().__init__()
-        self.channels = channels
+        if velocity:
+            raise UserError(
+                "model.frame.velocity=true: WholeComponent has no place, so nothing has a velocity; use "
+                "PlacedComponent, or give false"
+            )
         self.layout = StateLayout((Field("appearance", code, "product"),))
         self.encoder = ConvEncoder(height, width, channels + 1, 2 * code)
         self.decoder = BroadcastDecoder(height, width, channels + 1, code, features, layers, stride)
@@ -56,9 +64,10 @@ class WholeComponent(nn.Module):
 class PlacedComponent(nn.Module):
     """An object with a place, a size, one colour and a shape; the background one colour everywhere.
 
-    Place and size are centre and spread of the mask. A network reads a glimpse of (x, m) there. The mask is
-    a function of the place in the object's own frame, u = (pixel - position) / size, and the code: what is
-    learned of a shape holds wherever it is. So little fits into a slot that two objects do not.
+    Place and size are centre and spread of the mask; the less of it there is, the less they are known. A
+    network reads a glimpse of (x, m) there, and one draws the logits of a glimpse of the mask, pasted at
+    place and size: what is learned of a shape holds wherever it is. So little fits into a slot that two
+    objects do not.
 
     z: size, position (half-widths), velocity if wanted, appearance. extent: the smallest and largest
     size. glimpse: its samples along an edge. hidden: width of the networks.
@@ -69,7 +78,7 @@ class PlacedComponent(nn.Module):
         extent: tuple[float, float] = (0.05, 1.5), glimpse: int = 16, hidden: int = 64,
     ):
         super().__init__()
-        self.height, self.width, self.channels = height, width, channels
+        self.height, self.width = height, width
         self.extent, self.glimpse = tuple(extent), glimpse
         moving = (Field("velocity", 2, "product", difference_of="position"),) if velocity else ()
         self.layout = StateLayout((
@@ -88,14 +97,15 @@ class PlacedComponent(nn.Module):
     ) -> tuple[Float[Tensor, "n k e"], Float[Tensor, "n k e"]]:
         """Mean and std of z; of the velocity, of which one frame says nothing, an std of infinity."""
         masks = log_masks.exp()
-        size, position = self.moments(masks)
+        size, position, mass = self.moments(masks)
         joined = torch.cat([image[:, None] * masks[:, :, None], masks[:, :, None]], 2)  # n k c h w
         n, k = masks.shape[:2]
         where, extent = (x.detach().flatten(0, 1)[:, None] for x in (position, VIEW * size))
         seen = read(joined.flatten(0, 1), where, extent, self.glimpse)
         out = self.look(seen.flatten(1)).unflatten(0, (n, k)).to(image.dtype)
         code, raw_std, raw_where = out.split([*2 * [self.layout.field("appearance").size], 4], -1)
-        size_std, position_std = (STD_FLOOR + 0.05 * softplus(raw_where - 1)).chunk(2, -1)
+        where_std = STD_FLOOR + 0.05 * softplus(raw_where - 1)  # starts near a quarter of a pixel of 32
+        size_std, position_std = (where_std * (1 + 1 / mass[..., None]).sqrt()).chunk(2, -1)
         unknown = [torch.full_like(position, torch.inf)] if "velocity" in self.layout else []
         nothing = [torch.zeros_like(position)] if "velocity" in self.layout else []
         mean = torch.cat([size, position, *nothing, code], -1)
@@ -104,8 +114,8 @@ class PlacedComponent(nn.Module):
 
     def moments(
         self, masks: Float[Tensor, "n k h w"]
-    ) -> tuple[Float[Tensor, "n k 2"], Float[Tensor, "n k 2"]]:
-        """Size (two standard deviations: the radius of a disc) and centre of masks, (x, y)."""
+    ) -> tuple[Float[Tensor, "n k 2"], Float[Tensor, "n k 2"], Float[Tensor, "n k"]]:
+        """Size (two standard deviations: the radius of a disc), centre (x, y) and pixels of masks."""
         y, x = (pixel_centres(size, masks) for size in masks.shape[-2:])
         mass = masks.sum((-2, -1)) + 1e-3
         found = []
@@ -114,7 +124,7 @@ class PlacedComponent(nn.Module):
             spread = (weight * (axis - centre[..., None]).square()).sum(-1) / mass
             found.append((2 * (spread + 1e-4).sqrt(), centre))
         (sx, cx), (sy, cy) = found
-        return torch.stack([sx, sy], -1).clamp(*self.extent), torch.stack([cx, cy], -1)
+        return torch.stack([sx, sy], -1).clamp(*self.extent), torch.stack([cx, cy], -1), mass
 
     def decode(
         self, z: Float[Tensor, "n k d"]

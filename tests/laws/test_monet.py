@@ -126,6 +126,25 @@ def test_a_posterior_that_would_move_the_background_is_refused():
         build(chosen, DataSpec(16, 16, 3, objects=2))
 
 
+def test_the_place_of_a_mask_is_its_centre_and_an_empty_one_is_nowhere():
+    component = monet("monet").frame.component
+    masks = torch.full((1, 2, 16, 16), 1e-9)
+    masks[0, 0, 2:6, 9:13] = 1  # rows 2-5, columns 9-12: centre at (11, 4) of 16, edges of 4 pixels
+    size, position, mass = component.moments(masks)
+    assert_close(position[0, 0], torch.tensor([11 / 8 - 1, 4 / 8 - 1]), atol=1e-3, rtol=0)
+    expected = torch.full((2,), 2 * 1.25**0.5 / 8)  # the variance of 4 pixels in a row is (4^2 - 1) / 12
+    assert_close(size[0, 0], expected, atol=1e-3, rtol=0)
+    mean, std = component.encode(torch.rand(1, 3, 16, 16), masks.log())
+    where = component.layout["position"]
+    assert_close(mean[0, 0, where], position[0, 0])
+    assert (std[0, 0, where] < 0.05).all() and (std[0, 1, where] > 0.4).all()
+
+
+def test_a_slot_without_a_place_has_no_velocity():
+    with pytest.raises(UserError, match="velocity=true: WholeComponent has no place"):
+        monet("monet_paper", velocity=True)
+
+
 def test_a_factor_on_a_term_that_is_not_there_is_refused():
     objective, clip = FrameELBO(factors={"masks": lambda *_: 1.0}), Clip(video())
     with pytest.raises(UserError, match="objective.factors.masks: .*decoder_masks, attention_masks"):
