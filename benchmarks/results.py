@@ -26,7 +26,8 @@ COLUMNS = ("reconstruction", "predicted 1-10", "each seed", "pixel MSE 1-10", "f
 class Row:
     """One model on one world: what is said to `train`, and beside that to `evaluate`.
 
-    sim: the world, or the name of the folder in data/ where `make` says how it is made.
+    sim: the world, or the name of the folder in data/ where `make` says how it is made. late: goes on from
+    another row, so it waits for all those that do not.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Row:
     seeds: int = 1
     evaluate: tuple[str, ...] = ("videos=1", "iwae=0")
     make: tuple[str, ...] = ()
+    late: bool = False
 
     @property
     def data(self) -> str:
@@ -82,9 +84,10 @@ def measured(about: str, rows: tuple[Row, ...]) -> list[Row]:
     wanted = [r for r in rows if not options.only or any(w in f"{r.sim} {r.name}" for w in options.only)]
     for sim, make in dict.fromkeys((row.sim, row.make) for row in wanted):
         command("data_gen", *(make or (f"sim={sim}",)), f"out=data/{sim}")
-    jobs = [(row, seed) for row in wanted for seed in range(row.seeds)]
-    with ThreadPoolExecutor(options.jobs) as pool:
-        list(pool.map(lambda job: measure(*job), jobs))
+    for late in (False, True):
+        jobs = [(row, seed) for row in wanted if row.late == late for seed in range(row.seeds)]
+        with ThreadPoolExecutor(options.jobs) as pool:
+            list(pool.map(lambda job: measure(*job), jobs))
     return wanted
 
 

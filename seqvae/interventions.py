@@ -27,8 +27,7 @@ def drop(model: SequenceModel, trace: Trace, *slots: int) -> Trace:
         UserError: there is no such slot, or none would be left; or the dynamics remembers more than a state.
     """
     _require_slots("drop", trace, slots)
-    if any(slot < model.background_slots for slot in slots):
-        raise UserError("drop: slot 0 is the background, without which nothing can be drawn; drop others")
+    _require_objects("drop", model, slots)
     left = remaining(trace.z.shape[2], slots)
     if not left:
         raise UserError("drop: no slot would be left; keep at least one")
@@ -60,6 +59,7 @@ def move(model: SequenceModel, trace: Trace, slot: int, by: tuple[float, float])
             state.
     """
     _require_slots("move", trace, (slot,))
+    _require_objects("move", model, (slot,))
     require_fields(model.layout, ("position",), "move", "swap or drop slots instead")
     z = trace.z.clone()
     z[:, :, slot, model.layout["position"]] += torch.tensor(by, device=z.device, dtype=z.dtype)
@@ -131,6 +131,11 @@ def _require_slots(name: str, trace: Trace, slots: Iterable[int]) -> None:
     for slot in slots:
         if not 0 <= slot < count:
             raise UserError(f"{name}: there is no slot {slot}; the model has {count}, counted from 0")
+
+
+def _require_objects(name: str, model: SequenceModel, slots: Iterable[int]) -> None:
+    if any(slot < model.background_slots for slot in slots):
+        raise UserError(f"{name}: slot 0 is the background and stays where it is; name an object's slot")
 
 
 def _continued(model: SequenceModel, trace: Trace, z: Float[Tensor, "b t k d"]) -> Trace:

@@ -16,7 +16,7 @@ from seqvae.distributions import gaussian_log_density
 from seqvae.layout import StateLayout
 from seqvae.matching import assign, reorder, squared_distances
 from seqvae.sequence import SequenceModel
-from seqvae.types import Terms, Trace
+from seqvae.types import Terms, Trace, UserError
 
 
 def temporal_elbo(
@@ -100,9 +100,9 @@ class LatentELBO:
     of the frames up to the rollout's context, and the frames after it are predicted: a frame imagined
     costs half of one inferred.
 
-    sharpen: a factor on the evidence's precision, in training alone. Images that say little of a box's exact
-    place make the encoder's stds several times its errors; with less noise in the context a rollout can
-    learn finer motion.
+    sharpen: a factor on the evidence's precision, in this objective alone. Images that say little of a box's
+    exact place make the encoder's stds several times its errors; with less noise in the context a rollout
+    can learn finer motion.
     """
 
     def __init__(self, start: int = 3, rollout: Rollout | None = None, sharpen: float = 1.0):
@@ -121,6 +121,8 @@ class LatentELBO:
         terms = temporal_elbo(trace, {"evidence": evidence_log_density(model.layout, trace)}, self.start)
         if self.rollout is None:
             return terms, trace
+        if "position" not in model.layout:
+            raise UserError("objective.rollout: compares positions, and the model has none; give null")
         future = model.imagine(trace.carry, length - split, part(actions, slice(split, None)))
         seen = model.positions(evidence.mean)
         cost = squared_distances(model.positions(trace.evidence.mean)[:, -1], seen[:, split - 1])

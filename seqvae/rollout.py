@@ -28,10 +28,10 @@ class Rollout:
     """What a model made of n sequences: `context` frames filtered, all later ones imagined.
 
     z: latent states. positions, velocities, extents (half-widths and -heights of boxes): in half-widths,
-    None for models without; not a number in slots that are absent. presence: which slots are not, None for
-    models whose slots never are. frames in [0, 1] and masks: None unless decoded, masks also for models
-    without. attention: masks that the encoder sees in the `context` frames, None for models whose encoder
-    makes none. Of several samples each is a Rollout of its own.
+    None for models without; not a number in slots that are absent or background. presence: which slots are
+    not absent, None for models whose slots never are. frames in [0, 1] and masks: None unless decoded,
+    masks also for models without. attention: masks that the encoder sees in the `context` frames, None for
+    models whose encoder makes none. Of several samples each is a Rollout of its own.
     """
 
     z: Float[np.ndarray, "n t k d"]
@@ -212,15 +212,17 @@ def _rollout(model: SequenceModel, trace: Trace, context: int, decode: bool) -> 
     frames, masks = _decoded(model, trace) if decode else (None, None)
     extents = trace.z[..., model.layout["size"]] if "size" in model.layout else None
     presence = model.presence(trace.z)
+    objects = torch.ones_like(trace.z[..., 0], dtype=torch.bool) if presence is None else presence.clone()
+    objects[:, :, : model.background_slots] = False
 
-    def of_present(x: Tensor | None) -> Tensor | None:
-        return x if x is None or presence is None else x.masked_fill(~presence[..., None], torch.nan)
+    def of_objects(x: Tensor | None) -> Tensor | None:
+        return x if x is None else x.masked_fill(~objects[..., None], torch.nan)
 
     tensors = {
         "z": trace.z,
-        "positions": of_present(model.positions(trace.z)),
-        "velocities": of_present(model.velocities(trace.z)),
-        "extents": of_present(extents) if extents is not None and extents.shape[-1] == 2 else None,
+        "positions": of_objects(model.positions(trace.z)),
+        "velocities": of_objects(model.velocities(trace.z)),
+        "extents": of_objects(extents) if extents is not None and extents.shape[-1] == 2 else None,
         "presence": presence,
         "frames": frames,
         "masks": masks,

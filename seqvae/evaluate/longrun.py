@@ -39,7 +39,7 @@ def long_rollouts(
         _states_at(model, sequences.frames[start : start + BLOCK], context, [0, *marks])
         for start in range(0, len(sequences), BLOCK)
     ]
-    states = np.concatenate(parts, axis=1).astype(np.float64)  # mark n k d
+    states = np.concatenate(parts, axis=1).astype(np.float64)[:, :, model.background_slots :]  # mark n k d
     positions, velocities = states[..., model.layout["position"]], states[..., model.layout["velocity"]]
     energy = metrics.kinetic_energy(velocities)
     return {

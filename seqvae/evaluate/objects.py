@@ -42,15 +42,20 @@ class Truth:
         return None if self.present is None else self.present[:, window]
 
 
+def require_slots(slots: int, truth: Truth) -> None:
+    """Raise UserError where there are fewer slots than objects."""
+    objects = truth.positions.shape[2]
+    if slots < objects:
+        raise UserError(f"the model has {slots} slots, too few for the {objects} objects of the data")
+
+
 def slot_order(positions: Float[np.ndarray, "n t s 2"], truth: Truth, context: int) -> Int[np.ndarray, "n k"]:
     """Which slot is which object, over frames 3-7 (or as many as there are).
 
     Raises:
         UserError: there are fewer slots than objects.
     """
-    slots, objects = positions.shape[2], truth.positions.shape[2]
-    if slots < objects:
-        raise UserError(f"the model has {slots} slots, too few for the {objects} objects of the data")
+    require_slots(positions.shape[2], truth)
     window = frames(min(FIRST, context), min(ORDER[1], context))
     return metrics.object_order(positions[:, window], truth.positions[:, window], truth.present_in(window))
 

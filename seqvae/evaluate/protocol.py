@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Integer
 
 from seqvae import metrics
 from seqvae.data.sources import Sequences
-from seqvae.evaluate.objects import Truth, object_curves, object_shares
+from seqvae.evaluate.objects import Truth, object_curves, object_shares, require_slots
 from seqvae.evaluate.pixels import PixelErrors, linear_frames
 from seqvae.evaluate.scores import FIRST, SHORT, Curve, Scores
 from seqvae.metrics import Estimate, estimate
@@ -34,8 +34,9 @@ def score(
     latents are computed: position and velocity errors, found, context_swap (100 sequences: about a second).
     Of models that count, instead, how often they count right in the frames given: from frame to frame their
     slots stand for whatever comes first.
-    With decode also pixel errors (`pixels`: see PixelErrors), and for models of masks the errors of their
-    centroids and, where the data has masks, segmentation scores.
+    With decode also pixel errors (`pixels`: see PixelErrors; linear: the model's own states of the last
+    context frame, going straight on), and for models of masks the errors of their centroids and, where the
+    data has masks, segmentation scores.
 
     Raises:
         UserError: sequences too short, fewer slots than objects, actions missing.
@@ -43,6 +44,8 @@ def score(
     context, horizon = usable_lengths(sequences, context, horizon)
     length, seen = context + horizon, min(FIRST, context)
     truth = Truth.of(sequences, length) if horizon else None
+    if truth is not None and "presence" not in model.layout:
+        require_slots(model.frame.slots - model.background_slots, truth)
     clamp = CLAMPS.get(sequences.simulator or "", CLAMP)
     errors = PixelErrors(sequences.frames[:, :length], pixels, context, seen) if decode else None
 
@@ -51,7 +54,7 @@ def score(
         model, sequences.frames, sequences.actions, context, horizon, decode=decode
     )
     for where, rollout in blocks:
-        positions.append(_positions(rollout))
+        positions.append(_positions(rollout, model.background_slots))
         velocities.append(rollout.velocities)
         if rollout.presence is not None:
             counts.append(rollout.presence[:, :context].sum(2))
@@ -111,11 +114,14 @@ def usable_lengths(sequences: Sequences, context: int, horizon: int | None) -> t
     return context, horizon
 
 
-def _positions(rollout: Rollout) -> Float[np.ndarray, "n t k 2"] | None:
+def _positions(rollout: Rollout, background: int) -> Float[np.ndarray, "n t k 2"] | None:
+    """Places, or centres of masks; those of the background are not a number."""
     if rollout.presence is not None:
         return None
     if rollout.positions is None and rollout.masks is not None:
-        return metrics.mask_centroids(rollout.masks)
+        centres = metrics.mask_centroids(rollout.masks)
+        centres[:, :, :background] = np.nan
+        return centres
     return rollout.positions
 
 
@@ -124,7 +130,7 @@ def _segmentation(rollout: Rollout, masks: np.ndarray) -> dict[str, np.ndarray]:
 
     attention: the encoder's own masks in the frames of the reconstruction, for models that have them.
     """
-    labels, context = rollout.masks.argmax(2), rollout.context
+    labels, context = _labels(rollout.masks), rollout.context
     seen = range(min(FIRST, context) - 1, context)
     length = labels.shape[1]
     spans = {
@@ -133,7 +139,7 @@ def _segmentation(rollout: Rollout, masks: np.ndarray) -> dict[str, np.ndarray]:
         f"at_{SHORT}": (labels, range(context + SHORT - 1, min(context + SHORT, length))),
     }
     if rollout.attention is not None:
-        spans["attention"] = (rollout.attention.argmax(2), seen)
+        spans["attention"] = (_labels(rollout.attention), seen)
     functions = {
         "fg_ari": metrics.foreground_ari,
         "ari": metrics.adjusted_rand_index,
@@ -148,6 +154,12 @@ def _segmentation(rollout: Rollout, masks: np.ndarray) -> dict[str, np.ndarray]:
         for span, (found, times) in spans.items()
         if times
     }
+
+
+def _labels(masks: Float[np.ndarray, "n t k h w"]) -> Integer[np.ndarray, "n t h w"]:
+    """The slot that shows most at each pixel; what none shows is a segment of its own."""
+    rest = 1 - masks.sum(2, keepdims=True)
+    return np.concatenate([masks, rest], 2).argmax(2)
 
 
 def _mean_where_defined(values: list[float]) -> float:

@@ -21,7 +21,8 @@ class MONet(nn.Module):
 
     masks: whose m_k are in the likelihood. "posterior": the attention's, as published; they know x, so that
     is no density. "decoder": softmax over the slots' decoded logits, which makes it one. Only these exist in
-    imagined frames. Beside the bound the two are drawn to each other by KL[attention's || decoder's], once
+    imagined frames; the encoder's learn in the likelihood alone where they stand in it, and not from being
+    read. Beside the bound the two are drawn to each other by KL[attention's || decoder's], once
     for the decoder's sake (weight decoder_masks) and once for the attention's (attention_masks).
     attention: a network of seqvae/nn/attention.py. component: one of seqvae/nn/components.py. std,
     background_std: of the pixels of objects and background. velocity: whether the state has one, where the

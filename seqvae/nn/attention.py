@@ -14,8 +14,9 @@ from torch.nn.functional import avg_pool2d, logsigmoid
 from seqvae.nn.glimpse import pixel_centres
 from seqvae.nn.precision import full_precision
 from seqvae.nn.unet import UNet
+from seqvae.types import UserError
 
-NEAREST = 1e-4  # squared distance to a seed in its own units: log(1 - alpha) stays finite there
+NEAREST = 1e-4  # half a squared distance to a seed, below which none is: log(1 - alpha) stays finite
 
 
 class RecurrentAttention(nn.Module):
@@ -29,7 +30,7 @@ class RecurrentAttention(nn.Module):
         super().__init__()
         self.objects = objects
         self.unet = UNet(channels + 1, 1, features)
-        with torch.no_grad():  # every slot starts with an equal share
+        with torch.no_grad():  # each slot starts with half of what is left
             self.unet.out.bias.zero_()
 
     def forward(self, image: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k h w"]:
@@ -52,7 +53,11 @@ class SeedAttention(nn.Module):
     is the middle of the largest scope; its embedding is drawn to the mean of those near to it; alpha =
     exp(-distance^2 / 2). What no object takes is the background. Nothing is drawn at random.
 
-    reach: how far from its seed an object extends at first, half-widths. embedding: its numbers.
+    reach: how far from its seed an object extends at first, half-widths. embedding: its numbers. shifts: how
+    often the seed is drawn to its surroundings.
+
+    Raises:
+        UserError: an embedding of less than 2 numbers.
     """
 
     def __init__(
@@ -60,6 +65,8 @@ class SeedAttention(nn.Module):
         reach: float = 0.3, shifts: int = 1,
     ):
         super().__init__()
+        if embedding < 2:
+            raise UserError(f"model.frame.attention.embedding={embedding}: at least 2, for the pixel's place")
         self.objects, self.reach, self.shifts = objects, reach, shifts
         self.unet = UNet(channels, 1 + embedding, features)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn.functional import softplus
+from torch.nn.functional import pad, softplus
 
 from seqvae.layout import Field, StateLayout
 from seqvae.nn.glimpse import pixel_centres, read, write
@@ -140,4 +140,4 @@ class PlacedComponent(nn.Module):
         shape = self.shape(code).to(size.dtype).unflatten(-1, (1, self.glimpse, self.glimpse))
         extent = VIEW * size
         drawn = write(shape - OUTSIDE, position, extent, self.height, self.width)[:, :, 0] + OUTSIDE
-        return torch.cat([torch.zeros_like(drawn[:, :1]), drawn], 1)
+        return pad(drawn, (0, 0, 0, 0, 1, 0))

@@ -29,13 +29,14 @@ class Limits:
     near: float = 0.1
     kl: float = 1e3
     mass: float = 0.95
+    background: float = 0.999  # the mass of slot 0
     std: float = 1.0
     count: float = 0.99
 
 
 def slot_numbers(
     trace: Trace, terms: Terms, layout: StateLayout, size_limits: tuple[float, float] | None = None,
-    limits: Limits = Limits(),
+    limits: Limits = Limits(), background: int = 0,
 ) -> dict[str, float]:
     """Numbers per slot k of one batch's trace; waits for the device.
 
@@ -43,9 +44,10 @@ def slot_numbers(
     size_k mean half-extent; at_limit_k share of boxes within 2 % of a limit; spread_k std of the position
     over sequences and frames; motion_k mean distance between frames; shared share of frames in which two
     slots are nearer than `limits.near`; nearest mean distance to the nearest other slot; std_NAME mean
-    posterior std; mass_k share of the pixels that the encoder's mask takes; kl_k KL of a slot, kl an estimate
-    of its mean over slots, nats a slot and frame. Of models that count, whose slots follow nothing and are
-    often absent, there are only kl and count_n, the share of frames with n objects.
+    posterior std; mass_k share of the pixels that the encoder's mask takes; kl_k KL of a slot over all
+    frames, kl an estimate of its mean over slots in those that the objective counts, nats a slot and frame.
+    Of models that count, whose slots follow nothing and are often absent, there are only kl and count_n, the
+    share of frames with n objects. background: how many slots, the first, are asked for mass and KL only.
     """
     with torch.no_grad():
         z = trace.z.detach().float()
@@ -54,9 +56,9 @@ def slot_numbers(
         if counting:
             numbers |= _counts(z[..., layout["presence"]])
         if "size" in layout and not counting:
-            numbers |= _sizes(z[..., layout["size"]], size_limits)
+            numbers |= _sizes(z[..., layout["size"]], size_limits, background)
         if "position" in layout and not counting:
-            numbers |= _positions(z[..., layout["position"]], limits.near)
+            numbers |= _positions(z[..., layout["position"]], limits.near, background)
         std = getattr(trace.posterior, "std", None)
         if isinstance(std, Tensor):
             numbers |= {f"std_{f.name}": std[..., layout[f.name]].mean() for f in layout.fields}
@@ -84,7 +86,7 @@ def signs(numbers: dict[str, float], limits: Limits = Limits()) -> dict[str, str
             found[name] = f"slot {what}: stays in one place (spread {value:.3f}), so it follows no object"
         elif name == "shared" and value > limits.shared:
             found[name] = f"two slots sit on one object in {value:.0%} of the frames"
-        elif kind == "mass" and value > limits.mass:
+        elif kind == "mass" and value > (limits.background if what == "0" else limits.mass):
             found[name] = f"slot {what}: takes {value:.0%} of all pixels, so the others hold nothing"
         elif kind == "count" and value > limits.count and int(what) in (0, _slots(numbers)):
             amount = "no object" if what == "0" else f"{what} objects, as many as there are slots,"
@@ -106,22 +108,26 @@ def _counts(presence: Float[Tensor, "b t k 1"]) -> dict[str, Tensor]:
     return {f"count_{n}": (count == n).float().mean() for n in range(presence.shape[2] + 1)}
 
 
-def _sizes(size: Float[Tensor, "b t k s"], limits: tuple[float, float] | None) -> dict[str, Tensor]:
-    numbers = {f"size_{k}": size[:, :, k].mean() for k in range(size.shape[2])}
+def _sizes(
+    size: Float[Tensor, "b t k s"], limits: tuple[float, float] | None, first: int
+) -> dict[str, Tensor]:
+    slots = range(first, size.shape[2])
+    numbers = {f"size_{k}": size[:, :, k].mean() for k in slots}
     if limits is not None:
         low, high = limits
         margin = 0.02 * (high - low)
         at_limit = ((size < low + margin) | (size > high - margin)).any(-1).float()
-        numbers |= {f"at_limit_{k}": at_limit[:, :, k].mean() for k in range(size.shape[2])}
+        numbers |= {f"at_limit_{k}": at_limit[:, :, k].mean() for k in slots}
     return numbers
 
 
-def _positions(x: Float[Tensor, "b t k xy"], near: float) -> dict[str, Tensor]:
-    slots = range(x.shape[2])
+def _positions(x: Float[Tensor, "b t k xy"], near: float, first: int) -> dict[str, Tensor]:
+    slots = range(first, x.shape[2])
     numbers = {f"spread_{k}": x[:, :, k].flatten(0, 1).std(0, correction=0).norm() for k in slots}
     if x.shape[1] > 1:
         moved = (x[:, 1:] - x[:, :-1]).norm(dim=-1)
         numbers |= {f"motion_{k}": moved[:, :, k].mean() for k in slots}
+    x = x[:, :, first:]
     if x.shape[2] > 1:
         apart = torch.cdist(x, x)
         apart = apart.masked_fill(torch.eye(x.shape[2], dtype=torch.bool, device=x.device), float("inf"))

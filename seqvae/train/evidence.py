@@ -71,6 +71,11 @@ def true_states(model: SequenceModel, sequences: Sequences) -> Evidence:
     truth = Truth.of(sequences, sequences.frames.shape[1])
     if truth is None or truth.radii is None:
         raise UserError(f"{sequences.name}: has no true states, so source=states cannot train on it")
+    slots, objects = model.frame.slots, truth.positions.shape[2]
+    if slots != objects:
+        raise UserError(
+            f"{sequences.name}: has {objects} objects, the model {slots} slots; source=states needs one each"
+        )
     like = next(model.parameters())
     mean = torch.zeros(*truth.positions.shape[:3], model.frame.layout.dim)
     mean[..., model.layout["size"]] = torch.as_tensor(truth.radii).float()[..., None]

@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import copy
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 from torch.testing import assert_close
 
 from seqvae.build import DataSpec, build
+from seqvae.data.frames import to_frames
 from seqvae.frame_objectives import FrameELBO
-from seqvae.interventions import drop
+from seqvae.interventions import drop, move
 from seqvae.matching import assign, track
 from seqvae.metrics import foreground_ari
 from seqvae.nn.attention import RecurrentAttention, SeedAttention
 from seqvae.nn.glimpse import pixel_centres
 from seqvae.objectives import elbo, iwae
+from seqvae.rollout import roll_out
 from seqvae.sequence import SequenceModel
 from seqvae.train.collapse import signs, slot_numbers
+from seqvae.train.evidence import true_states
 from seqvae.types import UserError
+from tests.evaluate import spelled
 from tests.models import config, make, video
 
 F64 = torch.float64
@@ -117,6 +122,37 @@ def test_the_background_keeps_its_place():
     assert (track(torch.rand(5, 7, 4, 2), kept=1)[:, :, 0] == 0).all()
     with pytest.raises(UserError, match="background"):
         drop(model, trace, 0)
+
+
+def test_without_objects_the_background_is_left():
+    model, clip = make("monet_sequence", slots=2, channels=3), video(channels=3)
+    trace = drop(model, model.filter(clip), 1, 2)
+    scene = model.decode(trace)
+    assert_close(scene.masks, torch.ones_like(scene.masks))
+    assert scene.masks.shape[2] == 1 and scene.frames.min() > 0.2  # its colour, near the middle at first
+    with pytest.raises(UserError, match="move: slot 0 is the background"):
+        move(model, trace, 0, (0.1, 0.0))
+
+
+def test_the_background_is_no_object_in_what_is_scored():
+    model, clip = make("monet_sequence", slots=2, channels=3), video(slots=2, frames=6, channels=3)
+    rollout = roll_out(model, to_frames(clip).numpy(), context=4, horizon=2)
+    for x in (rollout.positions, rollout.velocities, rollout.extents):
+        assert np.isnan(x[:, :, 0]).all() and np.isfinite(x[:, :, 1:]).all()
+    terms, trace = FrameELBO()(model, Clip(clip), 0.0)
+    numbers = slot_numbers(trace, terms, model.layout, background=model.background_slots)
+    assert {"spread_1", "spread_2", "mass_0"} <= numbers.keys() and "spread_0" not in numbers
+
+
+def test_true_states_need_a_slot_an_object():
+    data = spelled.sequences(*spelled.straight(np.random.default_rng(0)), radii=np.full((3, 20, 2), 1.0))
+    with pytest.raises(UserError, match="has 2 objects, the model 3 slots"):
+        true_states(make("monet_sequence", slots=2), data)
+
+
+def test_an_embedding_holds_a_place():
+    with pytest.raises(UserError, match="embedding=1: at least 2"):
+        SeedAttention(channels=3, objects=2, embedding=1)
 
 
 def test_a_posterior_that_would_move_the_background_is_refused():
