@@ -73,8 +73,7 @@ def _predicted(
 ) -> Float[Tensor, "b h"]:
     """The frame model's terms of frames that a rollout from `first` imagines."""
     future = model.imagine(first.carry, video.shape[1], actions)
-    terms = model.frame.terms(video, future.z, None, future.context)
-    return sum(terms.values())
+    return sum(model.frame.terms(video, future.z, None, future.context).values())
 
 
 def _known(weights: Mapping[str, float]) -> str:

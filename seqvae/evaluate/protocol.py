@@ -71,8 +71,8 @@ def score(
         speed = None if velocities[0] is None else np.concatenate(velocities).astype(np.float64)
         curves |= object_curves(where, speed, truth, context, clamp)
         shares |= object_shares(where, truth, context)
-    visible, table = sequences.visible(), None
-    if counts and visible is not None:
+    visible, table = sequences.visible() if counts else None, None
+    if visible is not None:
         inferred, visible = np.concatenate(counts), visible[:, :context]
         shares["count_accuracy"] = estimate(metrics.count_accuracy(inferred, visible))
         table = metrics.confusion(inferred, visible)
