@@ -57,8 +57,7 @@ class MONet(nn.Module):
         log_masks = self.attention(image)
         # masks in the likelihood learn there; drawn to what is decoded easily as well, they find less
         read = log_masks.detach() if self.masks == "posterior" else log_masks
-        mean, std = self.component.encode(image, read)
-        evidence = Evidence(mean, std.pow(-2), {"log_masks": log_masks})
+        evidence = Evidence(*self.component.encode(image, read), {"log_masks": log_masks})
         return evidence.map(lambda x: x.unflatten(0, video.shape[:2]))
 
     @in_full_precision

@@ -44,13 +44,14 @@ class WholeComponent(nn.Module):
     def encode(
         self, image: Float[Tensor, "n c h w"], log_masks: Float[Tensor, "n k h w"]
     ) -> tuple[Float[Tensor, "n k e"], Float[Tensor, "n k e"]]:
-        """Mean and std of z."""
+        """Mean and precision of z."""
         n, k = log_masks.shape[:2]
         again = image[:, None].expand(-1, k, -1, -1, -1)
         seen = torch.cat([again, log_masks.clamp_min(-10)[:, :, None]], 2)
         out = self.encoder(seen.flatten(0, 1)).unflatten(0, (n, k)).to(image.dtype)
         mean, raw_std = out.chunk(2, -1)
-        return mean, STD_FLOOR + softplus(raw_std - 2)  # starts near 0.1: a code that is heard
+        std = STD_FLOOR + softplus(raw_std - 2)  # starts near 0.1: a code that is heard
+        return mean, std.pow(-2)
 
     def decode(
         self, z: Float[Tensor, "n k d"]
@@ -95,7 +96,7 @@ class PlacedComponent(nn.Module):
     def encode(
         self, image: Float[Tensor, "n c h w"], log_masks: Float[Tensor, "n k h w"]
     ) -> tuple[Float[Tensor, "n k e"], Float[Tensor, "n k e"]]:
-        """Mean and std of z; of the velocity, of which one frame says nothing, an std of infinity."""
+        """Mean and precision of z; that of the velocity, of which one frame says nothing, is 0."""
         masks = log_masks.exp()
         size, position, mass = self.moments(masks)
         joined = torch.cat([image[:, None] * masks[:, :, None], masks[:, :, None]], 2)  # n k c h w
@@ -106,11 +107,11 @@ class PlacedComponent(nn.Module):
         code, raw_std, raw_where = out.split([*2 * [self.layout.field("appearance").size], 4], -1)
         where_std = STD_FLOOR + 0.05 * softplus(raw_where - 1)  # starts near a quarter of a pixel of 32
         size_std, position_std = (where_std * (1 + 1 / mass[..., None]).sqrt()).chunk(2, -1)
-        unknown = [torch.full_like(position, torch.inf)] if "velocity" in self.layout else []
+        code_std = STD_FLOOR + softplus(raw_std - 2)
         nothing = [torch.zeros_like(position)] if "velocity" in self.layout else []
         mean = torch.cat([size, position, *nothing, code], -1)
-        std = torch.cat([size_std, position_std, *unknown, STD_FLOOR + softplus(raw_std - 2)], -1)
-        return mean, std
+        known = (size_std.pow(-2), position_std.pow(-2), *nothing, code_std.pow(-2))
+        return mean, torch.cat(known, -1)
 
     def moments(
         self, masks: Float[Tensor, "n k h w"]

@@ -170,7 +170,8 @@ def test_the_place_of_a_mask_is_its_centre_and_an_empty_one_is_nowhere():
     assert_close(position[0, 0], torch.tensor([11 / 8 - 1, 4 / 8 - 1]), atol=1e-3, rtol=0)
     expected = torch.full((2,), 2 * 1.25**0.5 / 8)  # the variance of 4 pixels in a row is (4^2 - 1) / 12
     assert_close(size[0, 0], expected, atol=1e-3, rtol=0)
-    mean, std = component.encode(torch.rand(1, 3, 16, 16), masks.log())
+    mean, precision = component.encode(torch.rand(1, 3, 16, 16), masks.log())
+    std = precision.rsqrt()
     where = component.layout["position"]
     assert_close(mean[0, 0, where], position[0, 0])
     assert (std[0, 0, where] < 0.05).all() and (std[0, 1, where] > 0.4).all()
