@@ -12,7 +12,9 @@ from seqvae import checkpoint
 from seqvae.compiled import compile_parts
 from seqvae.data.sources import Sequences, read_sequences
 from seqvae.sequence import SequenceModel
+from seqvae.streams import Stream
 from seqvae.train.options import pick_device
+from seqvae.train.seed import seed_everything
 from seqvae.types import UserError
 
 KINDS = {int: "a whole number", bool: "true or false", str: "a text"}
@@ -25,7 +27,7 @@ def load_model(config: Mapping[str, Any]) -> SequenceModel:
         UserError: a key is missing, or there is no such model or device.
     """
     require(config, run=(str,), seed=(int,), compile=(bool,))
-    torch.manual_seed(config["seed"])
+    seed_everything(config["seed"], Stream.EVALUATION)
     if config["threads"] is not None:
         require_at_least(config, threads=1)
         torch.set_num_threads(config["threads"])

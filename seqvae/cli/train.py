@@ -22,6 +22,7 @@ from seqvae.data.sources import Sequences
 from seqvae.data.workers import is_death_of_worker
 from seqvae.disk import write_whole
 from seqvae.sequence import SequenceModel
+from seqvae.streams import Stream
 from seqvae.train.distributed import Ranks, join
 from seqvae.train.evidence import EvidenceClips, encoded, true_states
 from seqvae.train.loop import NotFinite, Outcome, Trainer
@@ -123,7 +124,7 @@ def _setting(todo: Plan, ranks: Ranks) -> Setting:
     all_stages = stages(config)
     needed = max(stage.options.validation_sequences for stage in all_stages)
     source = open_source(config, device, needed)
-    seed_everything(config["seed"])
+    seed_everything(config["seed"], Stream.WEIGHTS)
     jobs = [_job(stage, source.validation, device) for stage in all_stages]
     for job in jobs:
         _require_clips(job)
@@ -184,7 +185,7 @@ def _trainer(job: Job, start: Start, setting: Setting, todo: Plan, ranks: Ranks)
         actions = None if sequences.actions is None else prev_actions(sequences.actions).to(setting.device)
         clips = EvidenceClips(true_states(setting.model, sequences), actions)
     learner = Learner(setting.model, job.objective, job.optim, setting.precision, ranks, stage.parts)
-    seed_everything(config["seed"], ranks.rank, stage.index)
+    seed_everything(config["seed"], Stream.TRAINING, stage.index, ranks.rank)
     trainer = Trainer(
         learner, clips, job.validate, job.options, todo.run, config, config["seed"], setting.device, start
     )

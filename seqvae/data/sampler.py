@@ -5,9 +5,8 @@ from functools import lru_cache
 
 import numpy as np
 
+from seqvae.streams import Stream, seed_sequence
 from seqvae.types import UserError
-
-_ORDER, _STARTS, _FRESH = 0, 1, 2  # kinds of random numbers, each with its own seeds
 
 
 def clip_positions(
@@ -34,7 +33,7 @@ def clip_positions(
     for epoch in np.unique(epochs):
         here = epochs == epoch
         order[here] = _order(seed, int(epoch), sequences)[ranks_within[here]]
-    first = _rng(seed, _STARTS, step).integers(starts, size=batch_size)
+    first = _rng(Stream.STARTS, seed, step).integers(starts, size=batch_size)
     share = slice(rank, None, world_size)
     return order[share], first[share]
 
@@ -59,7 +58,7 @@ def fresh_positions(
     Each sequence is cut into as many clips as it holds, without overlap, from a first frame drawn for it.
     All sequences show one of their clips before any shows its next.
     """
-    rng = _rng(seed, _FRESH, number)
+    rng = _rng(Stream.ROUNDS, seed, number)
     clips = length // clip_length
     first = rng.integers(length - clips * clip_length + 1, size=sequences)
     clip = rng.permuted(np.tile(np.arange(clips), (sequences, 1)), axis=1)  # of a sequence, in a pass
@@ -77,8 +76,8 @@ def share_of(batch_size: int, world_size: int) -> int:
 
 @lru_cache(maxsize=4)
 def _order(seed: int, epoch: int, sequences: int) -> np.ndarray:
-    return _rng(seed, _ORDER, epoch).permutation(sequences)
+    return _rng(Stream.ORDER, seed, epoch).permutation(sequences)
 
 
-def _rng(seed: int, kind: int, number: int) -> np.random.Generator:
-    return np.random.default_rng(np.random.SeedSequence((seed, kind, number)))
+def _rng(stream: Stream, seed: int, number: int) -> np.random.Generator:
+    return np.random.default_rng(seed_sequence(stream, seed, number))

@@ -1,4 +1,4 @@
-"""Randomness of a training: seeded once at the root, stored in checkpoints, put back on resuming."""
+"""Randomness of torch: seeded for each purpose, stored in checkpoints, put back on resuming."""
 
 from __future__ import annotations
 
@@ -6,26 +6,25 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
+from seqvae.streams import Stream, seed_sequence
 from seqvae.types import UserError
 
 RNG = dict[str, Tensor]
 
 
-def seed_everything(seed: Any, rank: int = 0, stage: int = 0) -> None:
-    """Seed torch on every device; each rank and each stage of a training draws its own noise.
+def seed_everything(seed: Any, stream: Stream, *numbers: int) -> None:
+    """Let torch draw from one stream of `seed`, on every device. numbers: see the stream.
 
     Raises:
         UserError: the seed is no whole number from 0 to 2**31 - 1.
     """
     if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**31:
         raise UserError(f"seed={seed}: expected a whole number from 0 to {2**31 - 1}")
-    # mixed, not added: torch's generator on the CPU looks at the lower 32 bits of a seed only
-    mixed = np.random.SeedSequence((seed, stage, rank)).generate_state(1)
-    torch.manual_seed(int(mixed[0]))
+    # one word: torch's generator on the CPU looks at the lower 32 bits of a seed only
+    torch.manual_seed(int(seed_sequence(stream, seed, *numbers).generate_state(1)[0]))
 
 
 def rng_state(device: torch.device) -> RNG:
@@ -45,9 +44,9 @@ def restore_rng(state: RNG, device: torch.device) -> None:
 
 @contextmanager
 def own_randomness(seed: int, device: torch.device) -> Iterator[None]:
-    """Inside, torch draws from `seed`; afterwards the stream goes on as if nothing had been drawn."""
+    """Inside, torch draws from the validation's stream of `seed`; afterwards as if nothing had been drawn."""
     before = rng_state(device)
-    torch.manual_seed(seed)
+    seed_everything(seed, Stream.VALIDATION)
     try:
         yield
     finally:

@@ -18,6 +18,7 @@ from seqvae.evaluate import score
 from seqvae.evaluate.protocol import usable_lengths
 from seqvae.rollout import roll_out
 from seqvae.sequence import SequenceModel
+from seqvae.streams import Stream
 from seqvae.train.evidence import EvidenceBatch, tracked
 from seqvae.train.options import Options
 from seqvae.train.update import Objective
@@ -68,7 +69,7 @@ class Validation:
             arrays["actions"] = self.sequences.actions
         clips = InMemoryClips(arrays, device)
         clips.name = sequences.name
-        self.batch = clips.batch(0, len(self.sequences), options.clip_length, seed=0)
+        self.batch = clips.batch(0, len(self.sequences), options.clip_length, Stream.VALIDATION_CLIPS)
 
     def __call__(self, model: SequenceModel) -> Report:
         with torch.no_grad():

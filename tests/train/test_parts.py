@@ -9,6 +9,7 @@ import torch
 
 from seqvae.distributions import Normal
 from seqvae.layout import Field, StateLayout
+from seqvae.streams import Stream
 from seqvae.train.collapse import signs, slot_numbers
 from seqvae.train.logbook import FILE, Logbook, read_log
 from seqvae.train.meter import Meter
@@ -82,24 +83,24 @@ def test_the_log_needs_no_tensorboard(tmp_path, monkeypatch):
 
 
 def test_random_streams_are_restored_and_kept_apart():
-    seed_everything(3)
+    seed_everything(3, Stream.TRAINING, 0, 0)
     state = rng_state(CPU)
     with own_randomness(0, CPU):
         inside = torch.rand(4)
     expected = torch.rand(4)
     restore_rng(state, CPU)
     assert torch.equal(torch.rand(4), expected) and not torch.equal(inside, expected)
-    seed_everything(3)
+    seed_everything(3, Stream.TRAINING, 0, 0)
     assert torch.equal(torch.rand(4), expected)
-    for other in ({"rank": 1}, {"stage": 1}):
-        seed_everything(3, **other)
+    for other in ((0, 1), (1, 0)):  # of another rank, of another stage
+        seed_everything(3, Stream.TRAINING, *other)
         assert not torch.equal(torch.rand(4), expected)
 
 
 @pytest.mark.parametrize("seed", [-1, 2**31, "abc", True, 1.5])
 def test_a_seed_is_a_whole_number(seed):
     with pytest.raises(UserError, match="seed="):
-        seed_everything(seed)
+        seed_everything(seed, Stream.WEIGHTS)
 
 
 def test_the_average_follows_its_recursion_and_comes_and_goes():
