@@ -66,7 +66,8 @@ def _arrays(model: SequenceModel, rollout: Rollout, sequences: Sequences) -> dic
     arrays |= {"frames": rollout.pictures(), "first_predicted": np.array(rollout.first_predicted)}
     truth = Truth.of(sequences, rollout.z.shape[1])
     if truth is not None and rollout.positions is not None and rollout.presence is None:
-        arrays["order"] = slot_order(rollout.positions.astype(np.float64), truth, rollout.context)
+        places = rollout.positions.astype(np.float64)
+        arrays["order"] = slot_order(places, truth, rollout.context, model.background_slots)
     return arrays
 
 

@@ -49,13 +49,17 @@ def require_slots(slots: int, truth: Truth) -> None:
         raise UserError(f"the model has {slots} slots, too few for the {objects} objects of the data")
 
 
-def slot_order(positions: Float[np.ndarray, "n t s 2"], truth: Truth, context: int) -> Int[np.ndarray, "n k"]:
+def slot_order(
+    positions: Float[np.ndarray, "n t s 2"], truth: Truth, context: int, background: int = 0
+) -> Int[np.ndarray, "n k"]:
     """Which slot is which object, over frames 3-7 (or as many as there are).
+
+    background: how many of the slots stand for no object.
 
     Raises:
         UserError: there are fewer slots than objects.
     """
-    require_slots(positions.shape[2], truth)
+    require_slots(positions.shape[2] - background, truth)
     window = frames(min(FIRST, context), min(ORDER[1], context))
     return metrics.object_order(positions[:, window], truth.positions[:, window], truth.present_in(window))
 

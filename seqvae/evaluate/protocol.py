@@ -39,13 +39,11 @@ def score(
     data has masks, segmentation scores.
 
     Raises:
-        UserError: sequences too short, fewer slots than objects, actions missing.
+        UserError: sequences too short, actions missing, or fewer slots than objects in a model of objects.
     """
     context, horizon = usable_lengths(sequences, context, horizon)
     length, seen = context + horizon, min(FIRST, context)
     truth = Truth.of(sequences, length) if horizon else None
-    if truth is not None and "presence" not in model.layout:
-        require_slots(model.frame.slots - model.background_slots, truth)
     clamp = CLAMPS.get(sequences.simulator or "", CLAMP)
     errors = PixelErrors(sequences.frames[:, :length], pixels, context, seen) if decode else None
 
@@ -55,6 +53,8 @@ def score(
     )
     for where, rollout in blocks:
         positions.append(_positions(rollout, model.background_slots))
+        if truth is not None and positions[-1] is not None:
+            require_slots(model.frame.slots - model.background_slots, truth)
         velocities.append(rollout.velocities)
         if rollout.presence is not None:
             counts.append(rollout.presence[:, :context].sum(2))

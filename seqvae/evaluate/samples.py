@@ -62,4 +62,5 @@ def _draw(
 ) -> Float[np.ndarray, "n t k 2"]:
     rollout = roll_out(model, sequences.frames, sequences.actions, context, horizon, sample=True)
     positions = rollout.positions.astype(np.float64)
-    return metrics.reorder(positions, slot_order(positions, truth, context))[:, context:]
+    order = slot_order(positions, truth, context, model.background_slots)
+    return metrics.reorder(positions, order)[:, context:]
