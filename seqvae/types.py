@@ -138,7 +138,8 @@ class Terms:
 
     def unweighted(self) -> Float[Tensor, "b t"]:
         """The sum of all terms without a weight: the bound, or the energy that stands in for it."""
-        return sum(value for name, value in self.values.items() if name not in self.weights)
+        bound = [value for name, value in self.values.items() if name not in self.weights]
+        return sum(bound) if bound else torch.zeros_like(self.total())
 
 
 @runtime_checkable

@@ -14,7 +14,10 @@ ROOT = Path(__file__).parents[1]
 LAYERS = {
     0: ["types", "layout", "disk", "streams"],
     1: ["distributions", "counts", "matching", "nn"],
-    2: ["sequence", "objectives", "frame_objectives", "counted_objectives", "metrics", "video", "data"],
+    2: [
+        "sequence", "objectives", "frame_objectives", "counted_objectives", "calibration", "metrics",
+        "video", "data",
+    ],
     3: ["frames", "posteriors", "dynamics"],
     4: ["build", "checkpoint", "compiled", "interventions", "rollout", "weights"],
     5: ["evaluate", "train"],

@@ -13,6 +13,8 @@ from seqvae.cli.compose import compose
 from seqvae.cli.inputs import folder_of, make_folder, require
 from seqvae.disk import write_whole
 from seqvae.evaluate.report import git_commit
+from seqvae.train.options import CRITERIA, OLDER_CRITERION
+from seqvae.train.stages import stages
 from seqvae.weights import FILE
 
 CARD = "README.md"
@@ -51,6 +53,7 @@ def card(name: str, content: Checkpoint, measured: str | None, commit: str | Non
         "",
         f"- Trained with `{command(content.config)}`: {content.step:,} updates.",
         f"- Commit {commit or 'unknown'}.",
+        f"- Chosen on the validation set by {chosen_by(content.config)}.",
         f"- Use: `python -m seqvae rollout run={name} data=FILE out=DIR`, or `seqvae.load({name!r})`;",
         f"  as a start for a training: `init={name}`.",
         "",
@@ -67,6 +70,16 @@ def command(config: dict[str, Any]) -> str:
     what = f"experiment={choices['experiment']}" if choices.get("experiment") else f"model={choices['model']}"
     data = shlex.quote(f"data={config['data']}")
     return f"python -m seqvae train {what} {data} seed={config['seed']}"
+
+
+def chosen_by(config: dict[str, Any]) -> str:
+    """The criterion by which each stage of a training chose its checkpoint, and whether that is labels."""
+    trainer = {"criterion": OLDER_CRITERION} | config["trainer"]
+    told = [
+        f"{CRITERIA[stage.trainer['criterion']]}{f' ({stage.name})' if stage.name else ''}"
+        for stage in stages({**config, "trainer": trainer})
+    ]
+    return "; ".join(told)
 
 
 def _validation(scores: dict[str, float]) -> list[str]:

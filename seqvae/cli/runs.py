@@ -15,6 +15,7 @@ from seqvae.cli.compose import compose, flatten, groups, no_such_key, said
 from seqvae.cli.source import ONLINE
 from seqvae.disk import TEMPORARY
 from seqvae.train import logbook
+from seqvae.train.options import OLDER_CRITERION
 from seqvae.train.stages import Stage, Start, stages
 from seqvae.types import UserError
 
@@ -94,7 +95,9 @@ def plan(overrides: list[str]) -> Plan:
         wanted = {key: value for key, value in asked.items() if key not in OF_THE_COMMAND}
     # an older run says nothing of keys that are newer than it
     own = {key: value for key, value in _composed([]).items() if key not in checkpoint.config}
-    config = _merged(own | checkpoint.config, wanted, asked, run)
+    own |= checkpoint.config
+    own["trainer"] = {"criterion": OLDER_CRITERION} | own["trainer"]
+    config = _merged(own, wanted, asked, run)
     _require_heard(asked, config)
     return Plan(config, run, checkpoint)
 

@@ -84,9 +84,17 @@ def _run_stages(setting: Setting, todo: Plan, ranks: Ranks) -> int:
             return 1
         if outcome.signal is not None:
             break
-        start = Start(job.stage.index + 1, trainer.step, trainer.elapsed, trainer.best)
+        best = _comparable(trainer.best, job, setting.jobs)
+        start = Start(job.stage.index + 1, trainer.step, trainer.elapsed, best)
     _tell(ranks, _ending(outcome, trainer))
     return 0 if outcome.signal is None else 128 + outcome.signal
+
+
+def _comparable(best: float | None, job: Job, jobs: list[Job]) -> float | None:
+    """The best validation so far, where the next stage is judged by the same number; else None."""
+    following = jobs[job.stage.index + 1 :]
+    names = {j.options.criterion for j in (job, *following[:1])}
+    return best if len(names) == 1 and "objective" not in names else None
 
 
 @dataclass(frozen=True)
@@ -166,17 +174,23 @@ def _job(stage: Stage, validation: Sequences | None, device: torch.device) -> Jo
 def _require_clips(job: Job) -> None:
     """Raise UserError where clips end before the objective begins."""
     length, start = job.options.clip_length, getattr(job.objective, "start", 1)
-    key, rollout = job.stage.key("trainer.clip_length"), getattr(job.objective, "rollout", None)
+    key = job.stage.key("trainer.clip_length")
+    predicting = getattr(job.objective, "rollout", None) or job.objective
     if length < start:
         where = job.stage.key("objective.start")
         raise UserError(f"{key}={length}: {where}={start} needs clips of {start} frames or more")
-    if rollout is not None and length <= rollout.context:
-        raise UserError(f"{key}={length}: a rollout after {rollout.context} frames needs longer clips")
+    context = getattr(predicting, "context", 0)
+    if context and length <= context:
+        raise UserError(f"{key}={length}: a rollout after {context} frames needs longer clips")
 
 
 def _trainer(job: Job, start: Start, setting: Setting, todo: Plan, ranks: Ranks) -> Trainer:
     """The trainer of one stage, restored from the checkpoint where that was left in this stage."""
-    stage, config, clips = job.stage, todo.config, setting.source.clips
+    stage, config, clips, resumed = job.stage, todo.config, setting.source.clips, todo.checkpoint
+    resumed = resumed is not None and Start(**resumed.training["start"]).stage == stage.index
+    ranks.wait()  # until the first has written its best weights
+    if stage.begin == "best" and not resumed and (todo.run / BEST).is_file():
+        setting.model.load_state_dict(load(todo.run / BEST).model)
     if stage.source == "evidence":
         clips = encoded(setting.model, clips)
     elif stage.source == "states":
@@ -190,9 +204,8 @@ def _trainer(job: Job, start: Start, setting: Setting, todo: Plan, ranks: Ranks)
         learner, clips, job.validate, job.options, todo.run, config, config["seed"], setting.device, start
     )
     called = f" ({stage.name})" if stage.name else ""
-    resumed = todo.checkpoint
-    if resumed is not None and Start(**resumed.training["start"]).stage == stage.index:
-        trainer.restore(resumed)
+    if resumed:
+        trainer.restore(todo.checkpoint)
         _tell(ranks, f"resuming {todo.run} at step {trainer.step}{called}")
     else:
         _tell(ranks, f"training in {todo.run} on {setting.device}, {job.options.budget}{called}")

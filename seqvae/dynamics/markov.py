@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from seqvae.distributions import Normal
 from seqvae.layout import Field, StateLayout
+from seqvae.nn.spread import Spread
 from seqvae.types import (
     Evidence,
     LastState,
@@ -32,8 +33,9 @@ class MarkovDynamics(nn.Module):
 
     Position, velocity (if the frame layout has one) and `latent` further numbers are moved by `step`; all
     other fields (size, appearance) keep their value up to a random walk with std `walk[name]`. Stds by
-    field: `prior_std` is the generative transition's; the proposal's, which weighs the prediction in the
-    posterior, is learned and at most `proposal_std`; `first_std` is that of the first state.
+    field: `prior_std` is the generative transition's, times the learned factor of `spread`; the proposal's,
+    which weighs the prediction in the posterior, is learned and at most `proposal_std`; `first_std` is that
+    of the first state.
 
     Raises:
         UserError: the state has no position, or slots can be absent; or a std is given for no field, or none
@@ -64,6 +66,7 @@ class MarkovDynamics(nn.Module):
         self._register("first_mean", {"size": FIRST_SIZE}, default=0.0)
         self.moved = [name for name in ("position", "velocity", "latent") if name in self.layout]
         self.sizes = [self.layout.field(name).size for name in self.moved]
+        self.spread = Spread(self.layout, tuple(self.moved))
 
     def _register(self, name: str, by_field: Stds, default: float | None = None) -> None:
         values = torch.cat([
@@ -80,7 +83,7 @@ class MarkovDynamics(nn.Module):
             first = Normal(self.first_mean + carry.like, self.first_std + carry.like)
             return Transition(first, first)
         mean, share = self.step(carry.z, prev_action)
-        prior = Normal(mean, self.prior_std.expand_as(mean))
+        prior = Normal(mean, self.spread(self.prior_std).expand_as(mean))
         return Transition(prior, Normal(mean, 1e-3 + self.max_std * share))
 
     def update(self, carry: LastState, z: Float[Tensor, "b k d"], evidence: Evidence | None) -> LastState:

@@ -14,7 +14,10 @@ from torch import Tensor, nn
 from seqvae.distributions import Normal, product
 from seqvae.layout import StateLayout
 from seqvae.matching import assign, reorder, squared_distances
+from seqvae.nn.spread import Spread
 from seqvae.types import Evidence, Transition, UserError
+
+SPREAD = ("position", "velocity", "latent")  # fields whose std has a learned factor
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,8 @@ class Fused(nn.Module):
     Slots of the frame are matched to the predicted slots by `match` (a field of the layout). A field with
     `difference_of` gets its evidence from two frames: the difference of the means, the sum of the
     variances. Fields of use "evidence" follow the frame alone, unless nothing was observed; with
-    fuse=False so do all others that a frame shows, and the dynamics is left out of their estimates.
+    fuse=False so do all others that a frame shows, and the dynamics is left out of their estimates. Stds
+    have a learned factor (`spread`), 1 unless a training stage fits it.
     background_slots: how many slots, the first ones, keep their place.
 
     Raises:
@@ -53,6 +57,7 @@ class Fused(nn.Module):
         for field in layout.fields:
             from_prior[layout[field.name]] = float(fuse and field.use != "evidence")
         self.register_buffer("from_prior", from_prior, persistent=False)
+        self.spread = Spread(layout, SPREAD)
 
     def init(self, batch: int, like: Tensor) -> FusedCarry:
         nothing = like.new_zeros(batch, like.shape[-2], self.layout.dim)
@@ -67,7 +72,7 @@ class Fused(nn.Module):
         frame_alone = (self.from_prior == 0) & (precision > 0)
         mean = torch.where(frame_alone, evidence.mean, fused.mean)
         std = torch.where(frame_alone, precision.clamp_min(1e-12).rsqrt(), fused.std)
-        return Normal(mean, std), evidence, FusedCarry(evidence.mean, evidence.precision)
+        return Normal(mean, self.spread(std)), evidence, FusedCarry(evidence.mean, evidence.precision)
 
     def _matched(self, evidence: Evidence, prior: Normal) -> Evidence:
         """The evidence in the order of the slots that were predicted."""

@@ -12,6 +12,12 @@ from seqvae.types import UserError
 DEVICES = ("auto", "cpu", "cuda")
 COUNTS = ("batch_size", "clip_length", "log_every", "validate_every", "context", "validation_sequences")
 PRECISIONS = ("float32", "bf16")
+CRITERIA = {  # name -> in words
+    "pixels": "the pixel error of predicted frames 1-10, without labels",
+    "objective": "the objective, without labels",
+    "positions": "the error of predicted positions 1-10, by the true states",
+}
+OLDER_CRITERION = "positions"  # of runs from before there was a choice
 
 
 @dataclass(frozen=True)
@@ -22,7 +28,10 @@ class Options:
     together. clip_length: frames a sequence. log_every, validate_every: in steps. checkpoint_seconds: the
     most that a killed training loses. context, horizon: frames seen and predicted in validation; by default
     92 are predicted, or what the data has.
-    validation_sequences: how many of the validation set's first sequences are used.
+    validation_sequences: how many of the validation set's first sequences are used. criterion: what chooses
+    the best checkpoint: "pixels", the error of predicted frames 1-10; the "objective"; or "positions", the
+    error of predicted positions 1-10, which looks at the true states. Without positions "positions" is
+    "pixels", and without predicted frames, as with single images, that is the objective.
     """
 
     steps: int | None = None
@@ -35,6 +44,7 @@ class Options:
     context: int = 8
     horizon: int | None = None
     validation_sequences: int = 100
+    criterion: str = "pixels"
 
     def __post_init__(self):
         for name in COUNTS:
@@ -42,6 +52,8 @@ class Options:
                 raise UserError(f"trainer.{name}={getattr(self, name)}: expected a whole number from 1")
         if self.checkpoint_seconds < 0:
             raise UserError(f"trainer.checkpoint_seconds={self.checkpoint_seconds}: expected 0 or more")
+        if self.criterion not in CRITERIA:
+            raise UserError(f"trainer.criterion={self.criterion}: expected {', '.join(CRITERIA)}")
         self.budget  # noqa: B018  says at once if there is none
 
     @property

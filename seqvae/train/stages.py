@@ -12,7 +12,9 @@ from seqvae.types import UserError
 
 SOURCES = ("frames", "evidence", "states")
 PARTS = ("frame", "posterior", "dynamics")
-KEYS = ("source", "parts", "objective", "optim", "trainer")
+SPREAD = "spread"  # of posterior and dynamics: what scales their stds, trained only where it is named
+BEGINS = ("last", "best")
+KEYS = ("source", "parts", "begin", "objective", "optim", "trainer")
 
 
 @dataclass(frozen=True)
@@ -20,13 +22,15 @@ class Stage:
     """One stage's config. source: "frames"; "evidence", which is encoded once at the stage's begin; or the
     true "states" of the data, for dynamics trained with supervision.
 
-    parts: the parts of the model that are trained. objective, optim, trainer: as in the run's config.
+    parts: the parts of the model that are trained. begin: with the "last" weights of the stage before, or
+    the "best" that were validated so far. objective, optim, trainer: as in the run's config.
     """
 
     index: int
     name: str
     source: str
     parts: tuple[str, ...]
+    begin: str
     objective: dict[str, Any]
     optim: dict[str, Any]
     trainer: dict[str, Any]
@@ -75,12 +79,15 @@ def _stage(index: int, name: str, own: Mapping[str, Any], base: Mapping[str, Any
     source, parts = own.get("source", "frames"), tuple(own.get("parts", PARTS))
     if source not in SOURCES:
         raise UserError(f"stages.{name}.source={source}: expected {', '.join(SOURCES)}")
-    if not parts or not set(parts) <= set(PARTS):
-        raise UserError(f"stages.{name}.parts={list(parts)}: expected some of {', '.join(PARTS)}")
+    if not parts or not set(parts) <= {*PARTS, SPREAD}:
+        raise UserError(f"stages.{name}.parts={list(parts)}: expected some of {', '.join([*PARTS, SPREAD])}")
+    begin = own.get("begin", "last")
+    if begin not in BEGINS:
+        raise UserError(f"stages.{name}.begin={begin}: expected {' or '.join(BEGINS)}")
     if source != "frames" and "frame" in parts:
         raise UserError(f"stages.{name}.parts: without frames the frame model cannot be trained")
     return Stage(
-        index, name, source, parts,
+        index, name, source, parts, begin,
         objective=own.get("objective", base["objective"]),
         optim=base["optim"] | own.get("optim", {}),
         trainer=base["trainer"] | own.get("trainer", {}),

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from seqvae.nn.spread import Spread
 from seqvae.sequence import SequenceModel
 from seqvae.train.distributed import ONE, Ranks
 from seqvae.train.optim import Optim, WeightAverage
-from seqvae.train.stages import PARTS
-from seqvae.types import Terms, Trace
+from seqvae.train.stages import PARTS, SPREAD
+from seqvae.types import Terms, Trace, UserError
 
 # (model, batch of clips, progress in [0, 1]) -> terms, and the trace they come from
 Objective = Callable[[SequenceModel, Any, float], tuple[Terms, Trace]]
@@ -38,8 +39,7 @@ class Learner:
     ):
         self.model, self.objective, self.optim, self.ranks = model, objective, optim, ranks
         self.precision = precision
-        trained = [p for part in parts for p in getattr(model, part).parameters()]
-        self.parameters = [p for p in trained if p.requires_grad]
+        self.parameters = _trained(model, parts)
         self.optimiser = optim.optimiser(self.parameters)
         self.average = None if optim.ema is None else WeightAverage(model, optim.ema)
 
@@ -93,3 +93,20 @@ class Learner:
             self.average.values = [p.detach().clone() for p in self.model.parameters()]
             self.average.write(state["weights"])
         self.optimiser.load_state_dict(state["optimiser"])
+
+
+def _trained(model: SequenceModel, parts: tuple[str, ...]) -> list[nn.Parameter]:
+    """The parameters of the parts that ask for gradients; those of a Spread where `parts` names it.
+
+    Raises:
+        UserError: the parts have none.
+    """
+    for module in model.modules():
+        if isinstance(module, Spread):
+            module.requires_grad_(SPREAD in parts)
+    named = [p for part in parts if part != SPREAD for p in getattr(model, part).parameters()]
+    spread = [p for m in model.modules() if SPREAD in parts and isinstance(m, Spread) for p in m.parameters()]
+    trained = [p for p in dict.fromkeys([*named, *spread]) if p.requires_grad]
+    if not trained:
+        raise UserError(f"parts={list(parts)}: this model has nothing to train there; leave the stage out")
+    return trained

@@ -16,6 +16,7 @@ from seqvae.data.clips import InMemoryClips
 from seqvae.data.sources import Sequences
 from seqvae.evaluate import score
 from seqvae.evaluate.protocol import usable_lengths
+from seqvae.evaluate.scores import SHORT
 from seqvae.rollout import roll_out
 from seqvae.sequence import SequenceModel
 from seqvae.streams import Stream
@@ -23,32 +24,41 @@ from seqvae.train.evidence import EvidenceBatch, tracked
 from seqvae.train.options import Options
 from seqvae.train.update import Objective
 
-CRITERIA = ("position_error_1_10", "pixel_mse_1_10")  # the first that there is
+CRITERIA = {  # of each, the first quantity that there is; else the objective
+    "pixels": ("pixel_mse",),
+    "positions": ("position_error", "pixel_mse"),
+    "objective": (),
+}
 SEGMENTED = ("fg_ari_attention", "fg_ari_reconstruction", "fg_ari_at_10")
 RECONSTRUCTION = ("position_error_reconstruction", "pixel_mse_reconstruction")
-TOLD = ("objective", *RECONSTRUCTION, *CRITERIA, "found", *SEGMENTED, "count_accuracy")
+PREDICTION = ("position_error_1_10", "pixel_mse_1_10")
+TOLD = ("objective", *RECONSTRUCTION, *PREDICTION, "found", *SEGMENTED, "count_accuracy")
 SHOWN = 4  # sequences in the picture
 COLUMNS = 12  # frames of each
 
 
 @dataclass(frozen=True)
 class Report:
-    """What a validation found. criterion: the one number, lower is better, that picks the best checkpoint."""
+    """What a validation found.
+
+    criterion: the one number, lower is better, that picks the best checkpoint. chosen_by: its name.
+    """
 
     scores: Mapping[str, float]
     criterion: float
     images: Mapping[str, Float[Tensor, "c h w"]] = field(default_factory=dict)
+    chosen_by: str = "objective"
 
     def __str__(self) -> str:
-        return "  ".join(f"{name} {value:.4g}" for name, value in self.scores.items() if name in TOLD)
+        told = "  ".join(f"{name} {value:.4g}" for name, value in self.scores.items() if name in TOLD)
+        return f"{told}  (best by {self.chosen_by})"
 
 
 class Validation:
     """Scores a model on the first sequences of a validation set; the same ones every time.
 
-    The criterion is the error of predicted frames 1-10: of positions, or of pixels for a model without
-    positions. Where neither is known it is minus the objective (at progress 1, so with the final weights of
-    its terms).
+    The criterion is that of the options: by default the pixel error of predicted frames 1-10, which needs no
+    labels. Minus the objective is taken at progress 1, so with the final weights of its terms.
 
     source: what the objective reads: "frames", or else their evidence.
 
@@ -79,13 +89,15 @@ class Validation:
                 batch = EvidenceBatch(evidence, batch.prev_actions)
             terms, _ = self.objective(model, batch, 1.0)
         objective = terms.total().mean().item()
-        decode = "position" not in model.layout or self.sequences.masks is not None
-        scores = score(model, self.sequences, self.context, self.horizon, decode).numbers()
-        criterion = next((scores[name] for name in CRITERIA if name in scores), -objective)
+        scores = score(model, self.sequences, self.context, self.horizon, decode=True).numbers()
+        near = f"1_{min(SHORT, self.horizon)}"
+        columns = [f"{quantity}_{near}" for quantity in CRITERIA[self.options.criterion]]
+        chosen_by = next((name for name in columns if name in scores), "objective")
+        criterion = scores.get(chosen_by, -objective)
         scores = {"objective": objective, "bound": terms.unweighted().mean().item()} | scores
         # a model that predicts nothing finite is worse than any that does
         criterion = math.inf if math.isnan(criterion) else criterion
-        return Report(scores, criterion, {"truth above model": self._picture(model)})
+        return Report(scores, criterion, {"truth above model": self._picture(model)}, chosen_by)
 
     def _picture(self, model: SequenceModel) -> Float[Tensor, "3 h w"]:
         """For a few sequences a row of true frames above a row of the model's, context and future."""

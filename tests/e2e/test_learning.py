@@ -19,6 +19,7 @@ def test_stove_finds_the_balls_and_learns_how_they_move(tmp_path):
     budget = [
         "stages.objects.trainer.steps=120", "stages.objects.trainer.batch_size=24",
         "stages.motion.trainer.steps=500", "stages.motion.trainer.batch_size=24",
+        "stages.spread.trainer.steps=60",
         "model.dynamics.width=48",
     ]
     train = ["train", "experiment=stove_billiards", f"data={data}", f"run={run}", *budget]

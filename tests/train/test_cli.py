@@ -20,10 +20,10 @@ from seqvae import checkpoint
 from seqvae.cli.main import main
 from seqvae.train.logbook import read_log
 
-# two stages, tiny: the second trains on evidence
+# three stages, tiny: the second and third train on evidence
 SHORT = [
     "experiment=stove_billiards", "trainer.log_every=4", "trainer.context=4", "trainer.checkpoint_seconds=0",
-    *(f"stages.{stage}.trainer.{key}" for stage in ("objects", "motion") for key in (
+    *(f"stages.{stage}.trainer.{key}" for stage in ("objects", "motion", "spread") for key in (
         "steps=8", "batch_size=4", "clip_length=9", "validate_every=5"
     )),
 ]
@@ -62,13 +62,17 @@ def test_a_run_leaves_checkpoints_config_and_log(unbroken):
     assert {"best.pt", "last.pt", "config.yaml", "log.jsonl"} <= names
     assert not any(name.startswith(checkpoint.TEMPORARY) for name in names)
     log = read_log(unbroken)
-    assert [line["step"] for line in log if line["kind"] == "validation"] == [5, 8, 13, 16]
-    assert [line["step"] for line in log if line["kind"] == "train"] == [4, 8, 12, 16]
+    assert [line["step"] for line in log if line["kind"] == "validation"] == [5, 8, 13, 16, 21, 24]
+    assert [line["step"] for line in log if line["kind"] == "train"] == [4, 8, 12, 16, 20, 24]
     slots = [line for line in log if line["kind"] == "slots"]
-    assert len(slots) == 4 and all("at_limit_2" in line and "spread_0" in line for line in slots)
-    scores = [line["position_error_1_10"] for line in log if line["kind"] == "validation"]
+    assert len(slots) == 6 and all("at_limit_2" in line and "spread_0" in line for line in slots)
+    *mean_path, first_spread, _ = [line for line in log if line["kind"] == "validation"]
     best = checkpoint.load(unbroken / checkpoint.BEST)
-    assert best.scores["position_error_1_10"] == min(scores)
+    # the stage of the spread begins with the best weights so far, and its own objective chooses among its own
+    chosen = min(mean_path, key=lambda line: line["pixel_mse_1_10"])
+    for name in ("pixel_mse_1_10", "position_error_1_10"):
+        assert best.scores[name] == first_spread[name] == chosen[name]
+    assert best.model["dynamics.spread.log_factor"].abs().max() > 0.1
     assert checkpoint.load_model(unbroken).layout.dim == 18
 
 
@@ -83,7 +87,7 @@ def test_a_complete_run_is_left_alone(unbroken, capsys):
     before = (unbroken / checkpoint.LAST).stat().st_mtime_ns
     for resume in ("true", "auto"):
         assert main(["train", f"run={unbroken}", f"resume={resume}"]) == 0
-        assert "is complete (16 steps)" in told(capsys)
+        assert "is complete (24 steps)" in told(capsys)
     assert (unbroken / checkpoint.LAST).stat().st_mtime_ns == before
 
 
@@ -223,8 +227,8 @@ def test_more_steps_continue_a_complete_run(unbroken, tmp_path):
     run = tmp_path / "run"
     run.mkdir()
     (run / checkpoint.LAST).write_bytes((unbroken / checkpoint.LAST).read_bytes())
-    assert main(["train", f"run={run}", "resume=true", "stages.motion.trainer.steps=10"]) == 0
-    assert checkpoint.load(run / checkpoint.LAST).step == 18
+    assert main(["train", f"run={run}", "resume=true", "stages.spread.trainer.steps=10"]) == 0
+    assert checkpoint.load(run / checkpoint.LAST).step == 26
 
 
 def test_checkpoints_that_do_not_fit_are_refused(unbroken, tmp_path, capsys):
@@ -244,7 +248,7 @@ def test_data_of_another_size_is_refused(unbroken, tmp_path, capsys):
     small = ["train=2", "val=0", "test=0", "length=20", "image_size=16", "workers=1"]
     assert data_gen.generate.main(["sim=billiards", f"out={other}", *small]) == 0
     capsys.readouterr()
-    arguments = [f"run={run}", "resume=true", f"data={other}", "stages.motion.trainer.steps=10"]
+    arguments = [f"run={run}", "resume=true", f"data={other}", "stages.spread.trainer.steps=10"]
     assert main(["train", *arguments]) == 2
     assert "height is 16, but the model was trained with height 32" in told(capsys)
 

@@ -20,13 +20,13 @@ from seqvae.cli.runs import plan
 from seqvae.cli.source import open_source
 from seqvae.data.frames import to_video
 
-# two stages, tiny: the second trains on evidence
+# three stages, tiny: the second and third train on evidence
 SHORT = [
     "data=online", "sim=billiards", "sim.num_balls=2", "image_size=16", "online.length=30",
     "online.sequences=10", "workers=1",
     "experiment=stove_billiards", "model.dynamics.width=16", "trainer.log_every=2", "trainer.context=4",
     "trainer.validation_sequences=3", "trainer.checkpoint_seconds=0",
-    *(f"stages.{stage}.trainer.{key}" for stage in ("objects", "motion") for key in (
+    *(f"stages.{stage}.trainer.{key}" for stage in ("objects", "motion", "spread") for key in (
         "steps=4", "batch_size=4", "clip_length=9", "validate_every=4"
     )),
 ]
@@ -68,7 +68,7 @@ def gone(processes: list[Path], seconds: float) -> bool:
 
 def test_an_online_run_knows_its_simulator(unbroken):
     saved = checkpoint.load(unbroken / checkpoint.LAST)
-    assert saved.step == 8 and saved.spec.height == 16 and saved.spec.objects == 2
+    assert saved.step == 12 and saved.spec.height == 16 and saved.spec.objects == 2
     assert saved.config["sim"]["num_balls"] == 2
     assert "position_error_1_10" in saved.scores
 

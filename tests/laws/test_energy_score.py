@@ -1,0 +1,116 @@
+"""The energy score against numbers worked by hand and by integration, and what fitting the spread does."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch.testing import assert_close
+
+from seqvae.build import DataSpec, build
+from seqvae.calibration import EnergyScore, energy_score
+from seqvae.matching import reorder
+from seqvae.nn.spread import Spread
+from seqvae.train.evidence import EvidenceBatch, tracked
+from seqvae.train.optim import Optim
+from seqvae.train.update import Learner
+from seqvae.types import UserError
+from tests.models import config, make, video
+
+
+def test_by_hand():
+    samples = torch.tensor([[0.0, 0.0], [3.0, 4.0], [0.0, 2.0]])[:, None, None, None]
+    seen = torch.tensor([0.0, 1.0])[None, None, None]
+    error = (1 + math.hypot(3, 3) + 1) / 3
+    between = (5 + 2 + math.hypot(3, 2)) / 3
+    assert_close(energy_score(samples, seen), torch.tensor([[error - between / 2]]), rtol=0, atol=1e-3)
+
+
+def test_the_true_density_scores_best():
+    # for X, y ~ N(0, std^2) in the plane E|X - y| = std sqrt(pi), so the score is that half
+    torch.manual_seed(0)
+    seen = torch.randn(20_000, 1, 1, 2)
+    scores = {}
+    for std in (0.5, 0.8, 1.0, 1.25, 2.0):
+        values = energy_score(std * torch.randn(8, 20_000, 1, 1, 2), seen)
+        scores[std] = values.mean().item()
+        if std == 1.0:
+            error = values.std().item() / math.sqrt(20_000)
+            assert abs(scores[1.0] - math.sqrt(math.pi) / 2) < 4 * error
+    assert min(scores, key=scores.get) == 1.0
+
+
+@pytest.fixture
+def clips() -> tuple:
+    model, clip = make("stove"), video(frames=12, batch=16)
+    with torch.no_grad():
+        return model, EvidenceBatch(tracked(model, model.frame.encode(clip)), None)
+
+
+def test_the_order_of_the_evidence_does_not_matter(clips):
+    model, batch = clips
+    cycle = torch.tensor([1, 2, 0]).expand(16, -1)
+    turned = batch.evidence.map(
+        lambda x: torch.stack([reorder(x[:, t], cycle) for t in range(x.shape[1])], 1)
+    )
+    for module in model.modules():
+        if isinstance(module, Spread):  # without noise, which else would fall on other objects
+            module.log_factor.fill_(-30)
+    scores = [
+        EnergyScore()(model, EvidenceBatch(evidence, None), 1.0)[0].values["energy_score"]
+        for evidence in (batch.evidence, turned)
+    ]
+    assert_close(scores[0], scores[1], rtol=1e-3, atol=1e-5)
+    assert scores[0].mean() < -0.05  # these weights predict badly, so that a wrong order would show
+
+
+def test_fitting_the_spread_leaves_the_mean_path_as_it_is(clips):
+    model, batch = clips
+    clip = video(frames=12, batch=16)
+    before = model.filter(clip, sample=False)
+    path = model.imagine(before.carry, 4).z
+    learner = Learner(model, EnergyScore(), Optim(lr=0.1, clip=None), parts=("spread",))
+    spreads = [m for m in model.modules() if isinstance(m, Spread)]
+    assert {id(p) for p in learner.parameters} == {id(m.log_factor) for m in spreads} and len(spreads) == 2
+    first = learner.gradient(batch, 0.0).numbers["energy_score"]
+    for step in range(30):
+        learner.gradient(batch, 0.0)
+        learner.apply(step, 0.0)
+    assert learner.gradient(batch, 0.0).numbers["energy_score"] > first
+    after = model.filter(clip, sample=False)
+    assert torch.equal(before.z, after.z) and torch.equal(model.imagine(after.carry, 4).z, path)
+    assert all((m.log_factor != 0).all() for m in spreads)
+    # and no other stage moves it
+    Learner(model, EnergyScore(), Optim(), parts=("posterior", "dynamics"))
+    assert not any(m.log_factor.requires_grad for m in spreads)
+
+
+def test_weights_from_before_there_was_a_spread_load():
+    model = make("stove")
+    state = {name: x for name, x in model.state_dict().items() if "spread" not in name}
+    other = build(config("stove"), DataSpec(32, 32, 1, objects=3))
+    other.dynamics.spread.log_factor.data.fill_(1.0)
+    other.load_state_dict(state)
+    assert all((m.log_factor == 0).all() for m in other.modules() if isinstance(m, Spread))
+    assert "dynamics.spread.log_factor" not in state
+
+
+def test_a_spread_scales_the_fields_that_it_names():
+    layout = make("stove").layout
+    spread = Spread(layout, ("position", "latent"))
+    spread.log_factor.data = torch.tensor([2.0, 0.5]).log()
+    std = spread(torch.ones(layout.dim))
+    assert_close(std[layout["position"]], torch.full((2,), 2.0))
+    assert_close(std[layout["latent"]], torch.full((12,), 0.5))
+    assert_close(std[layout["velocity"]], torch.ones(2))
+
+
+def test_what_cannot_be_is_refused(clips):
+    _, batch = clips
+    with pytest.raises(UserError, match="samples=1: expected 2 or more"):
+        EnergyScore(samples=1)
+    with pytest.raises(UserError, match="the model has none"):
+        EnergyScore()(make("vae", slots=1), batch, 0.0)
+    with pytest.raises(UserError, match="nothing to train there"):
+        Learner(make("vae", slots=1), EnergyScore(), Optim(), parts=("spread",))
