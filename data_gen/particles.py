@@ -1,6 +1,6 @@
 """What worlds of particles under smooth forces share: a box with elastic walls, starts, integration."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,6 +32,11 @@ class ParticleWorld(DiscWorld):
         super().__post_init__()
         require_number("sim.speed", self.speed, minimum=0)
         self.require_small_moves("sim.speed", self.speed, self.speed)
+
+    @staticmethod
+    def reach(sizes: np.ndarray, shapes: np.ndarray, names: Sequence[str]) -> np.ndarray:
+        """Distance from a wall at which a particle bounces: its radius."""
+        return sizes
 
     def force(self, state: State) -> Callable[[np.ndarray], np.ndarray]:
         """The function from positions "2 k n" to forces "2 k n" in the sequences of `state`."""

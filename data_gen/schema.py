@@ -1,6 +1,6 @@
 """The dataset file: one HDF5 file a split, with the keys of the G-SWM balls data (Lin et al. 2020).
 
-    n sequence, t frame, k object, h w image
+    n sequence, t frame, k object, h w image, s source
 
 A file is written under a temporary name and renamed when it is whole, so a file that exists is complete.
 """
@@ -54,6 +54,7 @@ FIELDS = {
     "rewards": Field("n t", np.float32),  # received on arriving at frame t
     "dones": Field("n t", np.bool_),
     "collisions": Field("n t", np.int64),  # contacts within the frame
+    "sources": Field("n s", np.int64),  # which images or videos a sequence is made from; -1: none
 }
 
 # Root attributes, and how each is read.

@@ -66,7 +66,11 @@ class Trajectory:
 
 
 class Simulator(Protocol):
-    """A world of k objects, vectorised over n sequences."""
+    """A world of k objects, vectorised over n sequences.
+
+    A world in which objects bounce off the walls of [0, limit]^2 also has a static method
+    `reach(sizes, shapes, shape_names)`: the distance from a wall at which the centre of each object bounces.
+    """
 
     num_objects: int
     num_actions: int  # 0 where nobody acts

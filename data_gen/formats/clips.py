@@ -84,4 +84,8 @@ def _divided(places: list[_Place], length: int, options: Options) -> dict[str, l
 
 def _blocks(videos: list[Video], places: list[_Place], length: int) -> Iterator[dict[str, np.ndarray]]:
     for part in slices(len(places), length * videos[0].frames[0].nbytes):
-        yield {"imgs": np.stack([videos[p.video].frames[p.start : p.start + length] for p in places[part]])}
+        chosen = places[part]
+        yield {
+            "imgs": np.stack([videos[p.video].frames[p.start : p.start + length] for p in chosen]),
+            "sources": np.array([[p.video] for p in chosen]),
+        }

@@ -1,5 +1,6 @@
 """Balls that bounce elastically off the walls of a box and off each other."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,6 +44,11 @@ class Billiards(DiscWorld):
         self.require_small_moves("sim.speed", self.speed, fastest)
         if not isinstance(self.collide, bool):
             raise DataError(f"sim.collide={self.collide}: must be true or false")
+
+    @staticmethod
+    def reach(sizes: np.ndarray, shapes: np.ndarray, names: Sequence[str]) -> np.ndarray:
+        """Distance from a wall at which a ball bounces: its radius."""
+        return sizes
 
     def reset(self, n: int, rng: np.random.Generator) -> State:
         """Balls apart in the middle of the box, more than six anywhere in it, in random directions."""

@@ -71,16 +71,24 @@ class Digits(BouncingWorld):
         positions, velocities = reflect(state.positions, state.velocities, reach, 1 - reach)
         return peaceful_step(State(positions, velocities, state.extra))
 
+    @staticmethod
+    def reach(sizes: np.ndarray, shapes: np.ndarray, names: Sequence[str]) -> np.ndarray:
+        """Distance from a wall at which a digit bounces: half the edge of its square."""
+        return sizes
+
     def truth(self, states: State) -> dict[str, np.ndarray]:
-        """Sizes, labels and presence of the digits, by their key in the dataset."""
+        """Sizes, labels and presence of the digits, and the indices of their images, by their key in the
+        dataset."""
         sizes = states.extra["sizes"].astype(np.float32)
+        images, present = states.extra["images"], states.extra["present"]
         return {
             "sizes": sizes,
             "masses": np.ones_like(sizes),
             "colors": np.ones((*sizes.shape, 3), np.float32),
-            "present": states.extra["present"],
+            "present": present,
             "layers": np.zeros(sizes.shape, np.int64),
-            "shapes": digit_images.load()[1][states.extra["images"]],
+            "shapes": digit_images.load()[1][images],
+            "sources": np.where(present, images, -1)[:, 0],
         }
 
     def render(self, states: State, size: int) -> tuple[np.ndarray, np.ndarray]:

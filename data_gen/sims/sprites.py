@@ -96,6 +96,11 @@ class Sprites(BouncingWorld):
     def shape_names(self) -> tuple[str, ...]:
         return self.shapes
 
+    @staticmethod
+    def reach(sizes: np.ndarray, shapes: np.ndarray, names: Sequence[str]) -> np.ndarray:
+        """Distance from a wall at which an object bounces: the radius of the circle around it."""
+        return np.array([SHAPES[name].reach for name in names])[shapes] * sizes
+
     def reset(self, n: int, rng: np.random.Generator) -> State:
         """Objects anywhere between the walls, `apart`, moving in random directions."""
         exists = self.draw_counts(n, rng)
@@ -116,14 +121,14 @@ class Sprites(BouncingWorld):
             "clock": rng.integers(stay + away),
             **self._draw_background(n, rng),
         }
-        places = self.draw_places(self._reaches(kinds) * radii, exists, rng)
+        places = self.draw_places(self.reach(radii, kinds, self.shapes), exists, rng)
         return State(places, self.draw_velocities(n, rng), extra)
 
     def step(self, state: State, actions: np.ndarray | None = None) -> Step:
         """One frame; nobody acts and there is no reward."""
         old = state.extra
         radii, growth = reflect(old["radii"], old["growth"], *self.radius)
-        reach = (self._reaches(old["shapes"]) * radii)[..., None]
+        reach = self.reach(radii, old["shapes"], self.shapes)[..., None]
         positions, velocities = reflect(state.positions, state.velocities, reach, 1 - reach)
         turned = (old["angles"] + old["spins"]) % (2 * np.pi)
         moved = {"radii": radii, "growth": growth, "angles": turned, "clock": old["clock"] + 1}
@@ -158,10 +163,6 @@ class Sprites(BouncingWorld):
                 paint.hang_curtain(planes, masks[batch], self.curtain, 255 * np.array(CURTAIN))
             frames[batch] = paint.to_bytes(planes)
         return frames.reshape(*leading, *frames.shape[1:]), masks.reshape(*leading, *masks.shape[1:])
-
-    def _reaches(self, kinds: np.ndarray) -> np.ndarray:
-        """Of the farthest point of shapes with these indices, in radii."""
-        return np.array([SHAPES[name].reach for name in self.shapes])[kinds]
 
     def _pairs(self) -> tuple[tuple[str, str], ...]:
         """held_out as pairs of names that are known, checked."""

@@ -12,7 +12,7 @@ from seqvae.checkpoint import Checkpoint
 from seqvae.cli.compose import compose
 from seqvae.cli.inputs import folder_of, make_folder, require
 from seqvae.disk import write_whole
-from seqvae.evaluate.report import git_commit
+from seqvae.evaluate.commit import git_commit
 from seqvae.train.options import CRITERIA, OLDER_CRITERION
 from seqvae.train.stages import stages
 from seqvae.weights import FILE

@@ -1,5 +1,6 @@
 """Whole sequences for rollouts and scores: from datasets, NumPy files and videos."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import chain, islice
 from pathlib import Path
@@ -9,6 +10,7 @@ from jaxtyping import Bool, Float, Int, UInt8
 
 from data_gen.media.reading import VIDEOS, fit, read_npz, read_video
 from data_gen.schema import open_dataset, read_info
+from data_gen.walls import wall_rule
 from seqvae.data.errors import reading
 from seqvae.metrics.counts import visible
 from seqvae.types import UserError
@@ -20,9 +22,13 @@ KEYS = {  # of a dataset -> field of Sequences
     "sizes": "radii",
     "present": "present",
     "masks": "masks",
+    "layers": "layers",
     "actions": "actions",
     "rewards": "rewards",
+    "sources": "sources",
 }
+DIGITS = "data_gen.sims.digits.Digits"  # the simulator whose sequences share images
+UNTIMED = ("sources",)  # of KEYS, those that hold for a whole sequence
 
 
 @dataclass(frozen=True)
@@ -30,9 +36,12 @@ class Sequences:
     """Sequences of frames with whatever is known of them; positions in [0, coord_limit], x right, y down.
 
     velocities are per frame, radii in the units of positions; present: which objects exist, as the states
-    of others mean nothing; actions as on disk: [:, t] acts between frame t and t + 1. Each of them is None
-    where the source has none. notes: one line for each thing that was done to the frames, for the user to
-    read.
+    of others mean nothing; layers: the order of drawing, higher is nearer; actions as on disk: [:, t] acts
+    between frame t and t + 1. sources: the images or videos that a sequence is made from (-1: none);
+    sequences that share one are not independent samples. reach: the distance from a wall of the box
+    [0, coord_limit]^2 at which an object's centre bounces, None where no walls are known. Each of them is
+    None where the source has none. notes: one line for each thing that was done to the frames, for the user
+    to read.
     """
 
     name: str
@@ -42,8 +51,11 @@ class Sequences:
     radii: Float[np.ndarray, "n t k"] | None = None
     present: Bool[np.ndarray, "n t k"] | None = None
     masks: UInt8[np.ndarray, "n t h w"] | None = None
+    layers: Int[np.ndarray, "n t k"] | None = None
     actions: Int[np.ndarray, "n t"] | None = None
     rewards: Float[np.ndarray, "n t"] | None = None
+    sources: Int[np.ndarray, "n s"] | None = None
+    reach: Float[np.ndarray, "n t k"] | None = None
     coord_limit: float | None = None
     num_actions: int = 0
     simulator: str | None = None
@@ -54,7 +66,7 @@ class Sequences:
 
     def first(self, n: int) -> "Sequences":
         """The first n sequences, with all that is known of them."""
-        arrays = {name: getattr(self, name) for name in KEYS.values()}
+        arrays = {name: getattr(self, name) for name in (*KEYS.values(), "reach")}
         return replace(self, **{name: x[:n] for name, x in arrays.items() if x is not None})
 
     def visible(self) -> Int[np.ndarray, "n t"] | None:
@@ -66,8 +78,8 @@ class Sequences:
         return None if self.positions is None else np.full(self.frames.shape[:2], self.positions.shape[2])
 
     def untold(self) -> "Sequences":
-        """The same without what only scores need: frames and actions."""
-        told = set(KEYS.values()) - {"frames", "actions"}
+        """The same without the true states: frames, actions, and what standard errors need."""
+        told = {*KEYS.values(), "reach"} - {"frames", "actions", "sources"}
         return replace(self, **dict.fromkeys(told))
 
 
@@ -115,14 +127,32 @@ def _from_dataset(path: Path, index: int | None, time: slice) -> Sequences:
         info = read_info(path)
         chosen = _select(path, info.sequences, index)
         with open_dataset(path) as file:
-            arrays = {name: file[key][chosen, time] for key, name in KEYS.items() if key in file}
+            arrays = {
+                name: file[key][chosen] if name in UNTIMED else file[key][chosen, time]
+                for key, name in KEYS.items() if key in file
+            }
+            shapes = file["shapes"][chosen, time] if "shapes" in file else None
+    notes = ()
+    if "sources" not in arrays and info.config.get("simulator", {}).get("_target_") == DIGITS:
+        notes = (f"{path}: tells no sources, so its sequences count as independent; make it anew",)
     return Sequences(
         name=str(path),
+        notes=notes,
+        reach=reach_of(wall_rule(info), arrays.get("radii"), shapes, info.shape_names),
         coord_limit=info.coord_limit,
         num_actions=info.num_actions,
         simulator=info.simulator,
         **arrays,
     )
+
+
+def reach_of(
+    rule: Callable | None, radii: np.ndarray | None, shapes: np.ndarray | None, names: tuple[str, ...]
+) -> Float[np.ndarray, "n t k"] | None:
+    """The distance from a wall at which each object bounces, by the rule of its world (data_gen.walls)."""
+    if rule is None or radii is None:
+        return None
+    return rule(radii, shapes, names)
 
 
 def _from_npz(path: Path, index: int | None, time: slice) -> Sequences:

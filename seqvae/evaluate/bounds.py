@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from seqvae.data.frames import prev_actions, to_video
 from seqvae.data.sources import Sequences
@@ -26,7 +26,8 @@ class Bound:
 
     elbo: one draw of the posterior a sequence if samples is 1, else the mean over draws. iwae: with all of
     them. Of a model with terms that are no densities (`unnormalised`) neither exists; `objective` is then
-    what it maximises, comparable only with itself. by_sequence: IWAE, or that objective, of each sequence.
+    what it maximises, comparable only with itself. by_sequence: IWAE, or that objective, of each sequence;
+    sources: what the sequences were made from (metrics.statistics), None where they are independent.
     """
 
     first: int
@@ -37,6 +38,7 @@ class Bound:
     objective: Estimate | None
     unnormalised: tuple[str, ...]
     by_sequence: Float[np.ndarray, "n"]
+    sources: Int[np.ndarray, "n s"] | None = None
 
 
 def bound(
@@ -72,9 +74,10 @@ def bound(
     count = total - first + 1
 
     mean, best = (x.cpu().numpy() / count for x in (log_weights.mean(0), iwae(log_weights)))
+    average, sources = estimate(mean, sequences.sources), sequences.sources
     if unnormalised:
-        return Bound(first, total, draws, None, None, estimate(mean), unnormalised, mean)
-    return Bound(first, total, draws, estimate(mean), estimate(best), estimate(mean), (), best)
+        return Bound(first, total, draws, None, None, average, unnormalised, mean, sources)
+    return Bound(first, total, draws, average, estimate(best, sources), average, (), best, sources)
 
 
 @torch.no_grad()

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+from jaxtyping import Float
 
 from seqvae import metrics
 from seqvae.data.sources import Sequences
+from seqvae.evaluate.objects import Truth
 from seqvae.metrics import Estimate, estimate, estimate_ratio
 from seqvae.rollout import imagine_far
 from seqvae.sequence import SequenceModel
@@ -20,9 +22,10 @@ def long_rollouts(
 ) -> dict[int, dict[str, Estimate]]:
     """Predicted frame -> energy_ratio, in_box, distinct_objects; at 92, 1,000, ... and at the horizon.
 
-    energy_ratio: mean kinetic energy of slots of equal mass over its value at the end of the context.
-    in_box: share of slots inside the frame. distinct_objects: how many remain (see metrics). Only latents
-    are computed, and only the marked frames are kept.
+    energy_ratio: mean kinetic energy of slots of equal mass over its value at the end of the context, as the
+    filter has it. energy_over_truth: the same over the true value there, where the data has velocities.
+    in_box: share of slots inside the frame. distinct_objects: how many remain (see metrics). Only latents are
+    computed, and only the marked frames are kept.
 
     Raises:
         UserError: the model has no positions and velocities, or needs actions; the world has no walls.
@@ -41,15 +44,26 @@ def long_rollouts(
     ]
     states = np.concatenate(parts, axis=1).astype(np.float64)[:, :, model.background_slots :]  # mark n k d
     positions, velocities = states[..., model.layout["position"]], states[..., model.layout["velocity"]]
-    energy = metrics.kinetic_energy(velocities)
+    energy, sources = metrics.kinetic_energy(velocities), sequences.sources
+    starts = {"energy_ratio": energy[0]}
+    if sequences.velocities is not None:
+        starts["energy_over_truth"] = _true_energy(sequences, context)
     return {
         mark: {
-            "energy_ratio": estimate_ratio(energy[i], energy[0]),
-            "in_box": estimate(metrics.in_box(positions[i])),
-            "distinct_objects": estimate(metrics.distinct_objects(positions[i], radius)),
+            **{name: estimate_ratio(energy[i], start, sources) for name, start in starts.items()},
+            "in_box": estimate(metrics.in_box(positions[i]), sources),
+            "distinct_objects": estimate(metrics.distinct_objects(positions[i], radius), sources),
         }
         for i, mark in enumerate(marks, start=1)
     }
+
+
+def _true_energy(sequences: Sequences, context: int) -> Float[np.ndarray, "n"]:
+    """True kinetic energy in the last frame of the context, of objects of equal mass."""
+    truth = Truth.of(sequences, context)
+    present = truth.present_in(slice(context - 1, None))
+    masses = 1.0 if present is None else present[:, 0].astype(float)
+    return metrics.kinetic_energy(truth.velocities[:, context - 1], masses)
 
 
 def _states_at(model: SequenceModel, frames: np.ndarray, context: int, marks: list[int]) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -16,12 +16,17 @@ from seqvae.types import UserError
 
 @dataclass(frozen=True)
 class Truth:
-    """True states in half-widths; velocities and radii may be unknown. present: None where all always are."""
+    """True states in half-widths; velocities and radii may be unknown. present: None where all always are.
+
+    walls: where each object's centre bounces, at -wall and wall, None without walls. sources: see Sequences.
+    """
 
     positions: Float[np.ndarray, "n t k 2"]
     velocities: Float[np.ndarray, "n t k 2"] | None = None
     radii: Float[np.ndarray, "n t k"] | None = None
     present: Bool[np.ndarray, "n t k"] | None = None
+    walls: Float[np.ndarray, "n t k"] | None = None
+    sources: Int[np.ndarray, "n s"] | None = None
 
     @classmethod
     def of(cls, sequences: Sequences, length: int) -> Truth | None:
@@ -29,13 +34,20 @@ class Truth:
         if sequences.positions is None:
             return None
         unit = sequences.coord_limit / 2
-        velocities, radii = sequences.velocities, sequences.radii
+        velocities, radii, reach = sequences.velocities, sequences.radii, sequences.reach
         return cls(
             sequences.positions[:, :length] / unit - 1,
             None if velocities is None else velocities[:, :length] / unit,
             None if radii is None else radii[:, :length] / unit,
             None if sequences.present is None else sequences.present[:, :length],
+            None if reach is None else 1 - reach[:, :length] / unit,
+            sequences.sources,
         )
+
+    def part(self, where: slice) -> Truth:
+        """The truth of some sequences."""
+        known = {f.name: x for f in fields(self) if (x := getattr(self, f.name)) is not None}
+        return replace(self, **{name: x[where] for name, x in known.items()})
 
     def present_in(self, window: slice) -> Bool[np.ndarray, "n t k"] | None:
         """Which objects are present in these frames; None where all always are."""
@@ -70,12 +82,14 @@ def object_curves(
     truth: Truth,
     context: int,
     clamp: float,
+    baselines: bool = True,
 ) -> dict[str, dict[str, Curve]]:
-    """Rows of position and velocity errors: the model and the baselines.
+    """Rows of position and velocity errors: the model and, if asked for, the baselines.
 
-    static and linear start from the model's own state at the last context frame, so they tell what the
-    dynamics adds; "from true states" tells what would be gained by seeing perfectly. clamp: where linear
-    motion stops, in half-widths.
+    static, linear and bouncing start from the model's own state at the last context frame, so they tell what
+    the dynamics adds; "from true states" tells what would be gained by seeing perfectly. bouncing is there
+    where the walls are known, and reflects at the true ones. clamp: where linear motion stops, in
+    half-widths.
     """
     horizon = positions.shape[1] - context
     order = slot_order(positions, truth, context)
@@ -87,27 +101,39 @@ def object_curves(
     else:  # models of masks only: what the last two frames say
         velocity = positions[:, last] - positions[:, last - 1]
     rows = {"model": _errors(positions, velocities, truth, FIRST)}
-    if horizon == 0:
+    if horizon == 0 or not baselines:
         return rows
-
-    def predicted(path: np.ndarray, speed: np.ndarray | None) -> dict[str, Curve]:
-        later = None if speed is None else metrics.static(speed, horizon)
-        return _errors(path, later, truth, context + 1, offset=context)
-
-    still = np.zeros_like(velocity)
-    rows["static"] = predicted(metrics.static(positions[:, last], horizon), still)
-    rows["linear"] = predicted(metrics.linear(positions[:, last], velocity, horizon, clamp), velocity)
+    wall = None if truth.walls is None else truth.walls[:, last]
+    paths = straight_paths(positions[:, last], velocity, horizon, clamp, wall)
     start, speed = truth.positions[:, last], truth.velocities
-    rows["static, from true states"] = predicted(metrics.static(start, horizon), None)
-    if speed is not None:
-        speed = speed[:, last]
-        rows["linear, from true states"] = predicted(metrics.linear(start, speed, horizon, clamp), speed)
-        if truth.radii is not None:
-            path = metrics.linear(start, speed, horizon, 1 - truth.radii[:, last])
-            rows["linear, from true states, to the wall"] = predicted(path, None)
+    speed = None if speed is None else speed[:, last]
+    of_truth = straight_paths(start, speed, horizon, clamp, wall)
+    paths |= {f"{name}, from true states": path for name, path in of_truth.items()}
+    if speed is not None and wall is not None:
+        path = metrics.linear(start, speed, horizon, wall)
+        paths["linear, from true states, to the wall"] = path, metrics.static(speed, horizon)
     if len(positions) > 1:
-        rows["another sequence"] = predicted(np.roll(truth.positions, 1, axis=0)[:, context:], None)
-    return rows
+        paths["another sequence"] = np.roll(truth.positions, 1, axis=0)[:, context:], None
+    later = (_errors(path, speeds, truth, context + 1, offset=context) for path, speeds in paths.values())
+    return rows | dict(zip(paths, later, strict=True))
+
+
+def straight_paths(
+    start: Float[np.ndarray, "n k 2"],
+    velocity: Float[np.ndarray, "n k 2"] | None,
+    horizon: int,
+    clamp: float,
+    wall: Float[np.ndarray, "n k"] | None,
+) -> dict[str, tuple[Float[np.ndarray, "n t k 2"], Float[np.ndarray, "n t k 2"] | None]]:
+    """Name -> positions and velocities of objects left to themselves: static, linear, bouncing off walls."""
+    still = metrics.static(start, horizon)
+    paths = {"static": (still, np.zeros_like(still))}
+    if velocity is not None:
+        path = metrics.linear(start, velocity, horizon, clamp)
+        paths["linear"] = path, metrics.static(velocity, horizon)
+        if wall is not None:
+            paths["bouncing"] = metrics.bouncing(start, velocity, horizon, wall)
+    return paths
 
 
 def object_shares(
@@ -120,11 +146,11 @@ def object_shares(
         found = metrics.found(
             positions[:, seen], truth.positions[:, seen], truth.radii[:, seen], truth.present_in(seen)
         )
-        shares["found"] = estimate(found)
+        shares["found"] = estimate(found, truth.sources)
     if context >= 8:
         seen = frames(1, 8)
         swapped = metrics.context_swap(positions[:, seen], truth.positions[:, seen], truth.present_in(seen))
-        shares["context_swap"] = estimate(swapped)
+        shares["context_swap"] = estimate(swapped, truth.sources)
     return shares
 
 
@@ -140,4 +166,4 @@ def _errors(
         curves["velocity_error"] = metrics.euclidean_error(
             velocities[:, own], truth.velocities[:, span], present
         )
-    return {name: Curve(errors, first) for name, errors in curves.items()}
+    return {name: Curve(errors, first, truth.sources) for name, errors in curves.items()}

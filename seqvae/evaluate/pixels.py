@@ -2,30 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 import numpy as np
 import torch
 from einops import rearrange
 from jaxtyping import Float, UInt8
 
 from seqvae import metrics
+from seqvae.evaluate.objects import straight_paths
 from seqvae.rollout import DECODED, Rollout, device_of
 from seqvae.sequence import SequenceModel
 from seqvae.types import UserError
 
 
 @torch.no_grad()
-def linear_frames(
-    model: SequenceModel, rollout: Rollout, clamp: float
-) -> Float[np.ndarray, "n horizon h w c"] | None:
-    """Decoded states that go straight on from the last context frame, all else as it was there.
+def frames_left_alone(
+    model: SequenceModel, rollout: Rollout, clamp: float, wall: Float[np.ndarray, "n s"] | None
+) -> dict[str, Float[np.ndarray, "n horizon h w c"]]:
+    """Row -> decoded states of the last context frame, of which only the positions move: linear and bouncing.
 
-    None without a prediction or velocities. clamp: where the motion stops, in half-widths.
+    Empty without a prediction or velocities. clamp: where linear motion stops, in half-widths. wall: where
+    each slot bounces; None: there is no such row.
     """
     last, horizon = rollout.context - 1, rollout.z.shape[1] - rollout.context
     if rollout.velocities is None or horizon == 0:
-        return None
-    z = torch.as_tensor(rollout.z[:, last:][:, :1]).expand(-1, horizon, -1, -1).clone()
-    path = metrics.linear(rollout.positions[:, last], rollout.velocities[:, last], horizon, clamp)
+        return {}
+    paths = straight_paths(rollout.positions[:, last], rollout.velocities[:, last], horizon, clamp, wall)
+    return {name: _drawn(model, rollout, path) for name, (path, _) in paths.items() if name != "static"}
+
+
+def _drawn(
+    model: SequenceModel, rollout: Rollout, path: Float[np.ndarray, "n horizon s 2"]
+) -> Float[np.ndarray, "n horizon h w c"]:
+    """Frames of the last context state with the positions of `path`."""
+    z = torch.as_tensor(rollout.z[:, rollout.context - 1 :][:, :1]).expand(-1, path.shape[1], -1, -1).clone()
     z[..., model.layout["position"]] = torch.as_tensor(path).to(z)
     steps = z.to(device_of(model)).split(max(1, DECODED // len(z)), 1)
     frames = torch.cat([model.frame.decode(step).frames for step in steps], 1).cpu()
@@ -52,10 +64,10 @@ class PixelErrors:
 
     def block(
         self, predicted: Float[np.ndarray, "n t h w _"], frames: UInt8[np.ndarray, "n t h w c"],
-        linear: Float[np.ndarray, "n horizon h w _"] | None = None,
+        alone: Mapping[str, Float[np.ndarray, "n horizon h w _"]] = MappingProxyType({}),
     ) -> dict[str, Float[np.ndarray, "n _"]]:
-        """Row -> errors. predicted: what the model makes of the same frames, from frame 1 on. linear: what
-        it would, if everything went straight on after the context."""
+        """Row -> errors. predicted: what the model makes of the same frames, from frame 1 on. alone:
+        what it would, if everything were left to itself after the context."""
         truth, model = self.reduce(frames / np.float32(255)), self.reduce(predicted)
         truth, model = np.broadcast_arrays(truth, model)  # where only one of them is grey
         later = slice(self.context, None)
@@ -68,8 +80,8 @@ class PixelErrors:
                 "black": np.zeros_like(self.mean),
             }.items():
                 rows[row] = np.square(truth[:, later] - picture).mean((-3, -2, -1))
-            if linear is not None:
-                rows["linear"] = metrics.pixel_mse(*np.broadcast_arrays(self.reduce(linear), truth[:, later]))
+            for row, drawn in alone.items():
+                rows[row] = metrics.pixel_mse(*np.broadcast_arrays(self.reduce(drawn), truth[:, later]))
         return rows
 
     def reduce(self, frames: Float[np.ndarray, "n t h w c"]) -> Float[np.ndarray, "n t h w _"]:

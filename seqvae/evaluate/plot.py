@@ -13,7 +13,7 @@ AXES = {
     "velocity_error": "velocity error, half-widths a frame",
     "pixel_mse": "pixel MSE",
 }
-COLOURS = ("#d55e00", "#0072b2", "#009e73", "#56b4e9", "#8a6bbd", "#b8860b", "#999999")
+COLOURS = ("#d55e00", "#0072b2", "#009e73", "#56b4e9", "#8a6bbd", "#b8860b", "#999999", "#cc79a7", "#000000")
 
 
 def draw_errors(scores: Scores, file: BinaryIO) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Float, Integer
+from jaxtyping import Float
 
 from seqvae import metrics
 from seqvae.data.sources import Sequences
-from seqvae.evaluate.objects import Truth, object_curves, object_shares, require_slots
-from seqvae.evaluate.pixels import PixelErrors, linear_frames
-from seqvae.evaluate.scores import FIRST, SHORT, Curve, Scores
+from seqvae.evaluate.objects import Truth, object_curves, object_shares, require_slots, slot_order
+from seqvae.evaluate.pixels import PixelErrors, frames_left_alone
+from seqvae.evaluate.scores import FIRST, Curve, Scores
+from seqvae.evaluate.segmentation import segmentation, shape_baselines
 from seqvae.metrics import Estimate, estimate
 from seqvae.rollout import Rollout, roll_out_blocks
 from seqvae.sequence import SequenceModel
@@ -27,6 +28,7 @@ def score(
     horizon: int | None = None,
     decode: bool = False,
     pixels: str = "auto",
+    baselines: bool = True,
 ) -> Scores:
     """Filter the context, imagine the horizon from the posterior's mean, and compare.
 
@@ -34,9 +36,9 @@ def score(
     latents are computed: position and velocity errors, found, context_swap (100 sequences: about a second).
     Of models that count, instead, how often they count right in the frames given: from frame to frame their
     slots stand for whatever comes first.
-    With decode also pixel errors (`pixels`: see PixelErrors; linear: the model's own states of the last
-    context frame, going straight on), and for models of masks the errors of their centroids and, where the
-    data has masks, segmentation scores.
+    With decode also pixel errors (`pixels`: see PixelErrors; linear and bouncing: the model's own states of
+    the last context frame, left to themselves), and for models of masks the errors of their centroids and,
+    where the data has masks, segmentation scores. Without baselines there is no row but the model's.
 
     Raises:
         UserError: sequences too short, actions missing, or fewer slots than objects in a model of objects.
@@ -47,7 +49,7 @@ def score(
     clamp = CLAMPS.get(sequences.simulator or "", CLAMP)
     errors = PixelErrors(sequences.frames[:, :length], pixels, context, seen) if decode else None
 
-    positions, velocities, pixel_rows, segmentations, counts = [], [], [], [], []
+    positions, velocities, pixel_rows, mask_rows, counts = [], [], [], [], []
     blocks = roll_out_blocks(
         model, sequences.frames, sequences.actions, context, horizon, decode=decode
     )
@@ -59,33 +61,40 @@ def score(
         if rollout.presence is not None:
             counts.append(rollout.presence[:, :context].sum(2))
         if errors is not None:
-            linear = linear_frames(model, rollout, clamp)
-            pixel_rows.append(errors.block(rollout.frames, sequences.frames[where, :length], linear))
+            wall = None if truth is None else _slot_walls(rollout, truth.part(where))
+            alone = frames_left_alone(model, rollout, clamp, wall) if baselines else {}
+            pixel_rows.append(errors.block(rollout.frames, sequences.frames[where, :length], alone))
         if rollout.masks is not None and sequences.masks is not None:
-            segmentations.append(_segmentation(rollout, sequences.masks[where, :length]))
+            mask_rows.append(segmentation(rollout, sequences.masks[where, :length]))
 
     curves: dict[str, dict[str, Curve]] = {"model": {}}
     shares: dict[str, Estimate] = {}
+    masks: dict[str, dict[str, Estimate]] = {}
+    sources = sequences.sources
     if truth is not None and positions[0] is not None:
         where = np.concatenate(positions).astype(np.float64)
         speed = None if velocities[0] is None else np.concatenate(velocities).astype(np.float64)
-        curves |= object_curves(where, speed, truth, context, clamp)
+        curves |= object_curves(where, speed, truth, context, clamp, baselines)
         shares |= object_shares(where, truth, context)
     visible, table = sequences.visible() if counts else None, None
     if visible is not None:
         inferred, visible = np.concatenate(counts), visible[:, :context]
-        shares["count_accuracy"] = estimate(metrics.count_accuracy(inferred, visible))
+        shares["count_accuracy"] = estimate(metrics.count_accuracy(inferred, visible), sources)
         table = metrics.confusion(inferred, visible)
     for row in pixel_rows[0] if pixel_rows else ():
-        first = seen if row == "model" else context + 1
-        curve = Curve(np.concatenate([rows[row] for rows in pixel_rows]), first)
-        curves[row] = curves.get(row, {}) | {"pixel_mse": curve}
-    for name in segmentations[0] if segmentations else ():
-        values = np.concatenate([s[name] for s in segmentations])
-        defined = values[~np.isnan(values)]  # it is not without objects, or without a frame
-        if len(defined):
-            shares[name] = estimate(defined)
-    return Scores(len(sequences), context, horizon, curves, shares, table)
+        if row == "model" or baselines:
+            first = seen if row == "model" else context + 1
+            curve = Curve(np.concatenate([rows[row] for rows in pixel_rows]), first, sources)
+            curves[row] = curves.get(row, {}) | {"pixel_mse": curve}
+    if mask_rows:
+        names = mask_rows[0] if baselines else ("model",)
+        found = {row: _joined([rows[row] for rows in mask_rows]) for row in names}
+        if baselines and truth is not None:
+            found |= shape_baselines(sequences, truth, context, horizon, clamp)
+        masks = {row: _means(values, sources) for row, values in found.items()}
+        shares |= masks["model"]
+    count = None if sources is None else metrics.source_count(sources)
+    return Scores(len(sequences), context, horizon, curves, shares, table, masks, count)
 
 
 def usable_lengths(sequences: Sequences, context: int, horizon: int | None) -> tuple[int, int]:
@@ -125,43 +134,21 @@ def _positions(rollout: Rollout, background: int) -> Float[np.ndarray, "n t k 2"
     return rollout.positions
 
 
-def _segmentation(rollout: Rollout, masks: np.ndarray) -> dict[str, np.ndarray]:
-    """Per sequence, averaged over frames: reconstruction (frames 3-context), predicted 1-10, and 10 alone.
-
-    attention: the encoder's own masks in the frames of the reconstruction, for models that have them.
-    """
-    labels, context = _labels(rollout.masks), rollout.context
-    seen = range(min(FIRST, context) - 1, context)
-    length = labels.shape[1]
-    spans = {
-        "reconstruction": (labels, seen),
-        f"1_{SHORT}": (labels, range(context, min(context + SHORT, length))),
-        f"at_{SHORT}": (labels, range(context + SHORT - 1, min(context + SHORT, length))),
-    }
-    if rollout.attention is not None:
-        spans["attention"] = (_labels(rollout.attention), seen)
-    functions = {
-        "fg_ari": metrics.foreground_ari,
-        "ari": metrics.adjusted_rand_index,
-        "mean_iou": metrics.mean_iou,
-    }
-    return {
-        f"{name}_{span}": np.array([
-            _mean_where_defined([function(mask[t], label[t]) for t in times])
-            for mask, label in zip(masks, found, strict=True)
-        ])
-        for name, function in functions.items()
-        for span, (found, times) in spans.items()
-        if times
-    }
+def _slot_walls(rollout: Rollout, truth: Truth) -> Float[np.ndarray, "n s"] | None:
+    """Where each slot bounces: at the wall of its object; slots without one at the nearest wall of all."""
+    if truth.walls is None or rollout.positions is None or rollout.presence is not None:
+        return None
+    last, positions = truth.walls[:, rollout.context - 1], rollout.positions.astype(np.float64)
+    walls = np.full(positions.shape[::2], last.min())
+    np.put_along_axis(walls, slot_order(positions, truth, rollout.context), last, axis=1)
+    return walls
 
 
-def _labels(masks: Float[np.ndarray, "n t k h w"]) -> Integer[np.ndarray, "n t h w"]:
-    """The slot that shows most at each pixel; what none shows is a segment of its own."""
-    rest = 1 - masks.sum(2, keepdims=True)
-    return np.concatenate([masks, rest], 2).argmax(2)
+def _joined(parts: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-def _mean_where_defined(values: list[float]) -> float:
-    kept = [v for v in values if not np.isnan(v)]
-    return float(np.mean(kept)) if kept else float("nan")
+def _means(values: dict[str, np.ndarray], sources: np.ndarray | None) -> dict[str, Estimate]:
+    """Means over the sequences in which a score is defined; it is not without objects, or without a frame."""
+    kept = {name: metrics.defined(x, sources) for name, x in values.items()}
+    return {name: estimate(*found) for name, found in kept.items() if len(found[0])}

@@ -6,7 +6,6 @@ import csv
 import io
 import json
 import math
-import subprocess
 from dataclasses import asdict, dataclass, field, is_dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -14,8 +13,10 @@ from typing import Any
 
 from seqvae.disk import write_whole
 from seqvae.evaluate.bounds import NO_BOUND, Bound
+from seqvae.evaluate.commit import git_commit
+from seqvae.evaluate.markdown import column, number, span_of, table, values
 from seqvae.evaluate.plot import draw_errors
-from seqvae.evaluate.scores import Scores
+from seqvae.evaluate.scores import SHORT, Scores
 from seqvae.metrics import Estimate
 
 SCHEMA = 1  # raise when a key of metrics.json changes its meaning
@@ -39,10 +40,12 @@ class Report:
             "git_commit": git_commit(),
             **self.about,
             "sequences": self.scores.n,
+            "sources": self.scores.sources,
             "context": self.scores.context,
             "horizon": self.scores.horizon,
             "table": _plain(self.scores.table()),
             "shares": _plain(self.scores.shares),
+            "segmentation": _plain(self.scores.segmentation),
             "counts": None if self.scores.counts is None else self.scores.counts.tolist(),
             "bound": self._bound(),
             "uncertainty": _plain(self.uncertainty),
@@ -53,29 +56,37 @@ class Report:
         if self.bound is None:
             return None
         about = {} if self.bound.elbo else {"about": f"{NO_BOUND}: {', '.join(self.bound.unnormalised)}"}
-        return about | {key: x for key, x in _plain(self.bound).items() if key != "by_sequence"}
+        arrays = ("by_sequence", "sources")
+        return about | {key: x for key, x in _plain(self.bound).items() if key not in arrays}
 
     def markdown(self) -> str:
         """The table for people."""
         scores = self.scores
+        of = "" if scores.sources is None else f" made from {scores.sources} sources, which are the samples"
         lines = [
-            f"{scores.n} sequences, context of {scores.context} frames, horizon {scores.horizon}. "
+            f"{scores.n} sequences{of}, context of {scores.context} frames, horizon {scores.horizon}. "
             "Mean and standard error; positions and velocities in half-widths.\n"
         ]
         for quantity in dict.fromkeys(q for curves in scores.curves.values() for q in curves):
-            lines += [*_table(self._rows(quantity), quantity.replace("_", " ")), ""]
-        shares = _values(scores.shares) | _values(self.uncertainty)
+            lines += [*table(self._rows(quantity), quantity.replace("_", " ")), ""]
+            lines += self._strongest(quantity)
+        spans = (span_of(name) for of_row in scores.segmentation.values() for name in of_row)
+        for span in dict.fromkeys(spans):
+            lines += [*table(self._mask_rows(span), f"masks, {column(span)}"), ""]
+        masks = scores.segmentation.get("model", {})
+        shares = {name: x for name, x in scores.shares.items() if name not in masks}
+        shares = values(shares) | values(self.uncertainty)
         if self.bound is not None:
             shares |= self._bound_values(self.bound)
         if shares:
-            lines += [*_table({name: {"value": value} for name, value in shares.items()}), ""]
+            lines += [*table({name: {"value": value} for name, value in shares.items()}), ""]
         if scores.counts is not None:
             frames = [[str(frames) for frames in row] for row in scores.counts]
             rows = {f"{n}": {f"counted {m}": x for m, x in enumerate(row)} for n, row in enumerate(frames)}
-            lines += [*_table(rows, "objects in a frame"), ""]
+            lines += [*table(rows, "objects in a frame"), ""]
         if self.long:
-            by_frame = {f"predicted frame {frame:,}": _values(v) for frame, v in self.long.items()}
-            lines += [*_table(by_frame), ""]
+            by_frame = {f"predicted frame {frame:,}": values(v) for frame, v in self.long.items()}
+            lines += [*table(by_frame), ""]
         return "\n".join(lines)
 
     def _rows(self, quantity: str) -> dict[str, dict[str, str]]:
@@ -83,19 +94,36 @@ class Report:
         start = f"{quantity}_"
         rows = {}
         for row, columns in self.scores.table().items():
-            cells = {c.removeprefix(start): _number(v) for c, v in columns.items() if c.startswith(start)}
+            cells = {c.removeprefix(start): number(v) for c, v in columns.items() if c.startswith(start)}
             if cells:
-                rows[row] = {_column(name): value for name, value in cells.items()}
+                rows[row] = {column(name): value for name, value in cells.items()}
         return rows
+
+    def _strongest(self, quantity: str) -> list[str]:
+        """A line that names the baselines with the least error, over predicted 1-10 and over all."""
+        last = self.scores.horizon
+        spans = dict.fromkeys(f"1_{length}" for length in (min(SHORT, last), last))
+        found = {span: self.scores.strongest(f"{quantity}_{span}") for span in spans}
+        told = [f"{row} ({column(span)})" for span, row in found.items() if row]
+        return [f"Strongest baseline: {'; '.join(told)}.", ""] if told else []
+
+    def _mask_rows(self, span: str) -> dict[str, dict[str, str]]:
+        """Row -> cells of one span's scores of masks, under their short names."""
+        found = {
+            row: {name.removesuffix(f"_{span}").replace("_", " "): number(x) for name, x in scores.items()
+                  if span_of(name) == span}
+            for row, scores in self.scores.segmentation.items()
+        }  # fmt: skip
+        return {row: cells for row, cells in found.items() if cells}
 
     @staticmethod
     def _bound_values(bound: Bound) -> dict[str, str]:
         frames = f"frames {bound.first}-{bound.last}"
         if bound.elbo is None:
-            return {"ELBO": NO_BOUND, f"objective, nats a frame, {frames}": _number(bound.objective)}
+            return {"ELBO": NO_BOUND, f"objective, nats a frame, {frames}": number(bound.objective)}
         return {
-            f"ELBO, nats a frame, {frames}": _number(bound.elbo),
-            f"IWAE-{bound.samples}, nats a frame, {frames}": _number(bound.iwae),
+            f"ELBO, nats a frame, {frames}": number(bound.elbo),
+            f"IWAE-{bound.samples}, nats a frame, {frames}": number(bound.iwae),
         }
 
 
@@ -116,9 +144,13 @@ def write_report(report: Report, out: Path) -> list[Path]:
 
 
 def _bounds_csv(bound: Bound) -> str:
-    """Sequence by sequence, so that two models can be compared on the same ones."""
+    """Sequence by sequence, so that two models can be compared on the same ones; with their sources."""
     lines = [f"{i},{nats}" for i, nats in enumerate(bound.by_sequence)]
-    return "\n".join(["sequence,nats_a_frame", *lines, ""])
+    if bound.sources is None:
+        return "\n".join(["sequence,nats_a_frame", *lines, ""])
+    named = (" ".join(map(str, of)) for of in bound.sources)
+    rows = (f"{line},{of}" for line, of in zip(lines, named, strict=True))
+    return "\n".join(["sequence,nats_a_frame,sources", *rows, ""])
 
 
 def package_version() -> str:
@@ -127,22 +159,6 @@ def package_version() -> str:
         return version("seqvae")
     except PackageNotFoundError:
         return "unknown"
-
-
-def git_commit() -> str | None:
-    """The commit of the code's checkout, with "+changes" where tracked files differ; None outside of git."""
-    folder = Path(__file__).parent
-
-    def git(*command: str) -> str:
-        options = {"cwd": folder, "capture_output": True, "text": True, "timeout": 10, "check": True}
-        return subprocess.run(["git", *command], **options).stdout.strip()
-
-    try:
-        git("ls-files", "--error-unmatch", Path(__file__).name)  # installed inside a foreign repository
-        changed = git("status", "--porcelain", "--untracked-files=no", ".")
-        return git("rev-parse", "HEAD") + ("+changes" if changed else "")
-    except (OSError, subprocess.SubprocessError):
-        return None
 
 
 def _plain(value: Any) -> Any:
@@ -168,29 +184,3 @@ def _curves_csv(scores: Scores) -> str:
                 predicted = max(0, frame - scores.context)
                 writer.writerow([row, quantity, frame, predicted, value.mean, value.se, value.n])
     return text.getvalue()
-
-
-def _number(value: Estimate) -> str:
-    if math.isnan(value.se):
-        return f"{value.mean:.4g}"
-    return f"{value.mean:.4f} ± {value.se:.4f}"
-
-
-def _values(estimates: dict[str, Estimate]) -> dict[str, str]:
-    return {name: _number(value) for name, value in estimates.items()}
-
-
-def _column(name: str) -> str:
-    if name == "reconstruction":
-        return name
-    span = name.removesuffix("_sum").replace("_", "-")
-    return f"sum of {span}" if name.endswith("_sum") else f"predicted {span}"
-
-
-def _table(rows: dict[str, dict[str, str]], title: str = "") -> list[str]:
-    """Lines of a markdown table, padded so that it also reads as plain text; missing cells stay empty."""
-    columns = list(dict.fromkeys(name for cells in rows.values() for name in cells))
-    lines = [[title, *columns], *([row, *(cells.get(c, "") for c in columns)] for row, cells in rows.items())]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    lines.insert(1, ["-" * width for width in widths])
-    return ["| " + " | ".join(map(str.ljust, line, widths)) + " |" for line in lines]

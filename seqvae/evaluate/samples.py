@@ -48,12 +48,12 @@ def uncertainty(
     result = {}
     for length in sorted({min(SHORT, horizon), horizon}):
         near, name = errors[:, :, :length], f"1_{length}"
-        result[f"best_of_{samples}_{name}"] = estimate(metrics.best_of(near))
-        result[f"mean_of_{samples}_{name}"] = estimate(near.mean(0))
+        result[f"best_of_{samples}_{name}"] = estimate(metrics.best_of(near), truth.sources)
+        result[f"mean_of_{samples}_{name}"] = estimate(near.mean(0), truth.sources)
         for level in LEVELS:
             there = None if present is None else present[:, :length]
             share = metrics.coverage(draws[:, :, :length], future[:, :length], level, there)
-            result[f"coverage_{level:.0%}_{name}".replace("%", "")] = estimate(share)
+            result[f"coverage_{level:.0%}_{name}".replace("%", "")] = estimate(share, truth.sources)
     return result
 
 

@@ -16,14 +16,19 @@ from seqvae.metrics import Estimate, estimate, frames
 FIRST = 3  # the first frame with a full state: a velocity takes two frames to see
 ORDER = (3, 7)  # the frames that decide which slot is which object
 SHORT = 10  # the paper's horizon
+MIDDLE = 50  # predicted frames, between the paper's horizon and the end
 
 
 @dataclass(frozen=True)
 class Curve:
-    """One error, sequence by sequence and frame by frame; `first` is the number of its first frame."""
+    """One error, sequence by sequence and frame by frame; `first` is the number of its first frame.
+
+    sources: what the sequences were made from (metrics.statistics), None where they are independent.
+    """
 
     errors: Float[np.ndarray, "n t"]
     first: int
+    sources: Int[np.ndarray, "n s"] | None = None
 
     @property
     def last(self) -> int:
@@ -33,11 +38,12 @@ class Curve:
         """Mean over the frames first to last, None where the curve does not cover them."""
         if last < first or first < self.first or last > self.last:
             return None
-        return estimate(self.errors[:, frames(first - self.first + 1, last - self.first + 1)])
+        part = self.errors[:, frames(first - self.first + 1, last - self.first + 1)]
+        return estimate(part, self.sources)
 
     def by_frame(self) -> dict[int, Estimate]:
         """Frame number -> mean over sequences."""
-        return {self.first + i: estimate(column) for i, column in enumerate(self.errors.T)}
+        return {self.first + i: estimate(column, self.sources) for i, column in enumerate(self.errors.T)}
 
 
 @dataclass(frozen=True)
@@ -47,6 +53,8 @@ class Scores:
     curves: row (the model, a baseline) -> quantity (position_error, velocity_error, pixel_mse) -> curve.
     shares: found, context_swap, segmentation scores where there are masks, and count_accuracy of models that
     count. counts: of these, how many frames given with a true count (row) have an inferred one (column).
+    segmentation: row (the model, true shapes left to themselves) -> scores of its masks. sources: how many
+    images or videos the n sequences were made from, None where they are independent.
     """
 
     n: int
@@ -55,6 +63,8 @@ class Scores:
     curves: dict[str, dict[str, Curve]]
     shares: dict[str, Estimate] = field(default_factory=dict)
     counts: Int[np.ndarray, "count count"] | None = None
+    segmentation: dict[str, dict[str, Estimate]] = field(default_factory=dict)
+    sources: int | None = None
 
     def table(self) -> dict[str, dict[str, Estimate]]:
         """Row -> column -> value; a baseline that only predicts has no column for the reconstruction."""
@@ -71,13 +81,22 @@ class Scores:
         """The model's own row and shares, as plain numbers."""
         return {name: value.mean for name, value in (self.table().get("model", {}) | self.shares).items()}
 
+    def strongest(self, column: str) -> str | None:
+        """The baseline with the least error in a column of the table; None without one."""
+        errors = {row: x[column].mean for row, x in self.table().items() if row != "model" and column in x}
+        return min(errors, key=errors.__getitem__, default=None)
+
     def _columns(self, quantity: str, curve: Curve) -> dict[str, Estimate]:
         begin = self.context + 1
-        short = curve.over(begin, self.context + SHORT) if self.horizon >= SHORT else None
+        short, middle = (
+            curve.over(begin, self.context + length) if self.horizon >= length else None
+            for length in (SHORT, MIDDLE)
+        )
         columns = {
             f"{quantity}_reconstruction": curve.over(min(FIRST, self.context), self.context),
             f"{quantity}_1_{SHORT}": short,
             f"{quantity}_1_{SHORT}_sum": None if short is None else short * SHORT,
+            f"{quantity}_1_{MIDDLE}": middle,
             f"{quantity}_1_{self.horizon}": curve.over(begin, self.context + self.horizon),
         }
         return {name: value for name, value in columns.items() if value is not None}

@@ -1,16 +1,19 @@
-"""Means with their standard errors; sequences are the independent units."""
+"""Means with their standard errors; sequences, or the sources that they share, are the independent units."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Num, Shaped
+from jaxtyping import Float, Int, Num, Shaped
+from scipy.sparse import csr_matrix
+
+Sources = Int[np.ndarray, "n s"] | None
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean over n sequences and its standard error (NaN when n is 1)."""
+    """A mean over n sequences and its standard error (NaN for a single independent unit)."""
 
     mean: float
     se: float
@@ -20,25 +23,76 @@ class Estimate:
         return Estimate(self.mean * factor, self.se * abs(factor), self.n)
 
 
-def estimate(values: Shaped[np.ndarray, "n *rest"]) -> Estimate:
+def estimate(values: Shaped[np.ndarray, "n *rest"], sources: Sources = None) -> Estimate:
     """Mean of values, and its standard error over sequences.
 
     Values of one sequence depend on each other, so they are averaged first and count as one. A NaN is
-    passed on: a model whose states are not finite must not look better for it.
+    passed on: a model whose states are not finite must not look better for it. sources: see
+    `standard_error`.
     """
     per_sequence = values.reshape(len(values), -1).mean(1, dtype=np.float64)
-    n = len(per_sequence)
-    return Estimate(float(per_sequence.mean()), _standard_error(per_sequence), n)
+    mean = float(per_sequence.mean())
+    return Estimate(mean, standard_error(per_sequence - mean, sources), len(per_sequence))
 
 
-def estimate_ratio(numerator: Num[np.ndarray, "n"], denominator: Num[np.ndarray, "n"]) -> Estimate:
+def estimate_ratio(
+    numerator: Num[np.ndarray, "n"], denominator: Num[np.ndarray, "n"], sources: Sources = None
+) -> Estimate:
     """mean(numerator) / mean(denominator), with the standard error to first order (delta method)."""
     scale = denominator.mean(dtype=np.float64)
     ratio = numerator.mean(dtype=np.float64) / scale
     residual = (numerator - ratio * denominator) / scale
-    return Estimate(float(ratio), _standard_error(residual), len(numerator))
+    return Estimate(float(ratio), standard_error(residual, sources), len(numerator))
 
 
-def _standard_error(values: Num[np.ndarray, "n"]) -> float:
-    n = len(values)
-    return float(values.std(ddof=1) / np.sqrt(n)) if n > 1 else float("nan")
+def standard_error(residuals: Num[np.ndarray, "n"], sources: Sources = None) -> float:
+    """Standard error of a mean, from the deviations of its n values; they sum to 0.
+
+    sources: "n s", what each value was made from, -1 for nothing. Two values that share a source depend on
+    each other. The variance of the mean is then (cluster-robust, with G sources; Cameron, Gelbach & Miller
+    2011, "Robust inference with multiway clustering")
+
+        G / (G - 1)  sum over i, j that share a source of  r_i r_j / n^2
+
+    and without sources, where each i only shares with itself, the usual s^2 / n. A value with several sources
+    joins overlapping clusters, for which the sum may fall below that of independent values; then the larger
+    of the two is taken.
+    """
+    residuals = np.asarray(residuals, dtype=np.float64)
+    n = len(residuals)
+    squares = residuals @ residuals
+    total, units = squares, n
+    if sources is not None:
+        shared, units = _sharing(sources)
+        total = residuals @ (shared @ residuals)
+        if sources.shape[1] > 1:
+            total = max(total, squares) if np.isfinite(total) else total
+    if units < 2:
+        return float("nan")
+    return float(np.sqrt(max(total, 0.0) * units / (units - 1)) / n) if np.isfinite(total) else float("nan")
+
+
+def source_count(sources: Int[np.ndarray, "n s"]) -> int:
+    """The number of different sources; a value that has none counts as one by itself."""
+    return len(np.unique(sources[sources >= 0])) + int((sources < 0).all(1).sum())
+
+
+def _sharing(sources: Int[np.ndarray, "n s"]) -> tuple[csr_matrix, int]:
+    """Which pairs of values share a source, as a sparse matrix of 0 and 1, and how many sources there are."""
+    n = len(sources)
+    alone = np.where((sources < 0).all(1), sources.max(initial=-1) + 1 + np.arange(n), -1)
+    used = np.concatenate([sources, alone[:, None]], 1)
+    value, _ = np.nonzero(used >= 0)
+    names, column = np.unique(used[used >= 0], return_inverse=True)
+    member = csr_matrix((np.ones(len(value)), (value, column)), (n, len(names)))
+    shared = member @ member.T
+    shared.data[:] = 1.0
+    return shared, len(names)
+
+
+def defined(
+    values: Float[np.ndarray, "n"], sources: Sources = None
+) -> tuple[Float[np.ndarray, "m"], Int[np.ndarray, "m s"] | None]:
+    """The values that are not NaN, with their sources."""
+    kept = ~np.isnan(values)
+    return values[kept], None if sources is None else sources[kept]

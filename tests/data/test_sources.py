@@ -1,8 +1,12 @@
 """Sequences from datasets, NumPy files and videos, and everything that can be wrong with them."""
 
+import h5py
 import numpy as np
 import pytest
 
+from data_gen.convert import ExportOptions, export_data, import_data
+from data_gen.formats.options import Options
+from data_gen.generate import main as generate
 from seqvae.data.sources import read_sequences
 from seqvae.types import UserError
 from seqvae.video import write_video
@@ -16,6 +20,44 @@ def test_a_dataset_comes_with_its_truth(dataset, arrays):
     ).items():
         np.testing.assert_array_equal(getattr(found, name), arrays[key])
     assert (found.coord_limit, found.num_actions, found.simulator, len(found)) == (10.0, 9, "test", 7)
+
+
+@pytest.mark.parametrize(
+    ("sim", "walls"),
+    [("billiards", True), ("billiards6", True), ("avoidance", True), ("springs", True), ("charged", True),
+     ("sprites", True), ("sprites_curtain", True), ("gravity", False)],
+)  # fmt: skip
+def test_objects_bounce_where_their_world_has_walls(tmp_path, sim, walls):
+    """At their radius; sprites at the radius of the circle around them, which is larger."""
+    sizes = ["train=0", "val=0", "test=2", "length=3", "image_size=16", "workers=1"]
+    assert generate([f"sim={sim}", f"out={tmp_path}", *sizes]) == 0
+    found = read_sequences(tmp_path / "test.h5", index=1)
+    assert (found.reach is not None) == walls
+    if walls:
+        assert found.reach.shape == found.radii.shape
+        relative = found.reach / found.radii
+        assert (relative > 1.2).all() if sim.startswith("sprites") else (relative == 1).all()
+
+
+def test_imported_billiards_have_walls_and_other_imports_none(tmp_path):
+    sizes = ["train=0", "val=0", "test=2", "length=3", "image_size=16", "workers=1"]
+    assert generate(["sim=billiards", f"out={tmp_path}", *sizes]) == 0
+    export_data(ExportOptions("stove", str(tmp_path), str(tmp_path / "out")))
+    for name, walls in (("billiards", True), ("billiards_official", True), ("gravity", False), (None, False)):
+        import_data(Options("stove", str(tmp_path / "out"), str(tmp_path / f"{name}"), name=name))
+        assert (read_sequences(tmp_path / f"{name}" / "test.h5").reach is not None) == walls
+
+
+def test_digits_tell_their_sources_and_older_files_that_they_do_not(tmp_path):
+    pytest.importorskip("sklearn.datasets")
+    sizes = ["train=0", "val=0", "test=5", "length=3", "image_size=16", "workers=1"]
+    assert generate(["sim=digits", f"out={tmp_path}", *sizes]) == 0
+    found = read_sequences(tmp_path / "test.h5", max_frames=1)
+    assert found.sources.shape == (5, 2) and found.first(2).untold().sources.shape == (2, 2)
+    assert not found.notes and (found.reach == found.radii).all()
+    with h5py.File(tmp_path / "test.h5", "r+") as file:
+        del file["sources"]
+    assert "make it anew" in read_sequences(tmp_path / "test.h5").notes[0]
 
 
 def test_one_sequence_and_its_beginning(dataset, arrays):

@@ -33,6 +33,7 @@ def test_arrays_are_sequences_as_they_are(tmp_path, rng):
     np.savez(tmp_path / "a.npz", frames=frames)
     bring_in("npz", tmp_path / "a.npz", tmp_path)
     np.testing.assert_array_equal(contents(tmp_path / "train.h5")["imgs"], frames)
+    assert contents(tmp_path / "train.h5")["sources"].tolist() == [[0], [1], [2]]
     info = read_info(tmp_path / "train.h5")
     assert (info.num_objects, info.num_actions, info.coord_limit, info.simulator) == (None, 0, 8.0, "npz")
 
@@ -46,6 +47,7 @@ def test_a_video_is_cut_into_sequences(tmp_path, length, stride, starts):
     bring_in("npz", tmp_path / "a.npz", tmp_path, length=length, stride=stride)
     expected = [list(range(start, start + (length or 10))) for start in starts]
     assert numbers(tmp_path / "train.h5") == expected
+    assert contents(tmp_path / "train.h5")["sources"].tolist() == [[0]] * len(starts)
 
 
 def test_no_frame_is_in_two_splits(tmp_path):

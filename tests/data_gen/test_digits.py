@@ -106,6 +106,10 @@ def test_truth_tells_digit_presence_and_place():
         BLOCK, np.random.default_rng(np.random.SeedSequence((0, 1, 0)))
     )
     np.testing.assert_array_equal(arrays["shapes"][:BLOCK, 0], labels[start.extra["images"]])
+    images, there = arrays["sources"], arrays["present"][:, 0]
+    assert images.shape == (2 * BLOCK, 2) and ((images >= 0) == there).all()
+    np.testing.assert_array_equal(labels[images[there]], arrays["shapes"][:, 0][there])
+    np.testing.assert_array_equal(images[:BLOCK][there[:BLOCK]], start.extra["images"][there[:BLOCK]])
     n, _, y, x = np.nonzero(arrays["masks"] == 1)
     far = np.abs((np.stack([x, y], axis=1) + 0.5) / 50 - arrays["positions"][n, 0, 0])
     assert n.size and (far <= arrays["sizes"][n, 0, 0][:, None]).all()

@@ -63,7 +63,7 @@ def test_shapes_and_types(simulator, run, settings):
     assert frames.dtype == np.uint8 and peopled.any() and frames[peopled].any(axis=(1, 2, 3)).all()
     assert masks is None or (masks.shape == frames.shape[:-1] and masks.max() <= k)
     for key, array in truth.items():
-        sizes = {"n": 6, "t": LENGTH, "k": k, "2": 2, "3": 3}
+        sizes = {"n": 6, "t": LENGTH, "k": k, "s": k, "2": 2, "3": 3}
         assert array.shape == tuple(sizes[axis] for axis in FIELDS[key].axes.split())
         assert array.dtype == FIELDS[key].dtype
 

@@ -68,6 +68,19 @@ def test_energy_is_compared_with_the_end_of_the_context():
     assert found[20]["energy_ratio"].mean == pytest.approx(0.99**40, rel=1e-4)
 
 
+def test_energy_is_compared_with_the_true_one_as_well():
+    """The filter reads the velocity 0.02 from the frames; the data says 0.04, of an object that is there."""
+    positions, velocities = straight_out()
+    present = np.tile([True, False, True], (1, 10, 1))
+    velocities[:, :, 1] = 9.0  # of an absent object, so it means nothing
+    data = spelled.sequences(positions, 2 * velocities, present=present)
+    found = long_rollouts(spelled.model(slots=3), data, horizon=20)[20]
+    assert found["energy_ratio"].mean == pytest.approx(1, rel=1e-4)
+    assert found["energy_over_truth"].mean == pytest.approx(1 / 4, rel=0.02)  # frames spell to 1.2e-4
+    bare = long_rollouts(spelled.model(slots=3), spelled.sequences(positions), horizon=20)[20]
+    assert "energy_over_truth" not in bare and "energy_ratio" in bare
+
+
 @pytest.mark.parametrize(
     ("model", "fields", "message"),
     [

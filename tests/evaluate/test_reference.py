@@ -15,6 +15,7 @@ MEASURED = {
     "linear, from true states, to the wall": 0.109,
     "another sequence": 0.818,
 }
+BOUNCING = 0.0503  # on the 300 test sequences of `python -m data_gen sim=billiards`
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +24,8 @@ def rows():
     states = simulate(simulator, simulator.reset(300, np.random.default_rng(5)), 18).states
     unit = simulator.limit / 2
     positions, velocities = states.positions / unit - 1, states.velocities / unit
-    truth = Truth(positions, velocities, np.full(positions.shape[:3], simulator.radius / unit))
+    walls = np.full(positions.shape[:3], 1 - simulator.radius / unit)
+    truth = Truth(positions, velocities, 1 - walls, walls=walls)
     return object_curves(positions, velocities, truth, context=8, clamp=0.8)
 
 
@@ -32,6 +34,13 @@ def test_baselines_are_those_of_the_reference(rows, row):
     """Both are means over 300 sequences, so their difference has sqrt 2 times the standard error."""
     value = rows[row]["position_error"].over(9, 18)
     assert abs(value.mean - MEASURED[row]) < 3 * np.sqrt(2) * value.se
+
+
+def test_the_strongest_baseline_bounces_off_the_walls(rows):
+    value = rows["bouncing, from true states"]["position_error"].over(9, 18)
+    assert abs(value.mean - BOUNCING) < 3 * np.sqrt(2) * value.se
+    for row in MEASURED:
+        assert value.mean + 6 * value.se < rows[row]["position_error"].over(9, 18).mean
 
 
 def test_a_model_that_is_told_the_truth_has_no_error(rows):

@@ -2,13 +2,16 @@
 
 import csv
 import json
+import shutil
+import subprocess
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from seqvae.evaluate import Bound, Report, long_rollouts, score, uncertainty, write_report
-from seqvae.evaluate.report import git_commit
+from seqvae.evaluate.commit import git_commit
 from seqvae.metrics import Estimate
 from tests.evaluate import spelled
 
@@ -82,6 +85,66 @@ def test_without_truth_the_report_has_pixels_only(data, tmp_path):
     report = Report(score(spelled.model(), bare, decode=True), {})
     assert "position" not in report.markdown().split("\n", 1)[1]
     assert write_report(report, tmp_path)[-1].is_file()
+
+
+def test_sources_come_with_the_bounds_and_the_table(data, tmp_path):
+    sources = np.array([[4, -1], [4, 7], [9, -1]])
+    scores = score(spelled.model(), type(data)(**vars(data) | {"sources": sources}), decode=True)
+    bound = Bound(3, 20, 1, None, None, Estimate(-3.0, 0.5, 3), (), np.array([-2.5, -4.0, 1.0]), sources)
+    paths = write_report(Report(scores, {}, bound), tmp_path)
+    bounds = next(path for path in paths if path.name == "bounds.csv").read_text().splitlines()
+    assert bounds == ["sequence,nats_a_frame,sources", "0,-2.5,4 -1", "1,-4.0,4 7", "2,1.0,9 -1"]
+    assert json.loads(paths[0].read_text())["sources"] == 3
+    assert "3 sequences made from 3 sources" in (tmp_path / "table.md").read_text()
+
+
+def test_the_strongest_baseline_is_named(data):
+    """The data goes straight, so a straight line is; of pictures, what is drawn along it."""
+    report = Report(score(spelled.model(damping=0.9), data, decode=True, pixels="rgb"), {})
+    lines = [line for line in report.markdown().splitlines() if line.startswith("Strongest baseline")]
+    assert len(lines) == 3 and "linear, from true states (predicted 1-10)" in lines[0]
+    assert "Strongest baseline: linear (predicted 1-10)" in lines[2]
+
+
+def test_masks_have_tables_of_their_own(data):
+    value = {row: Estimate(share, 0.1, 3) for row, share in (("model", 0.5), ("true shapes, copied", 0.25))}
+    masks = {row: {"fg_ari_at_10": x, "mean_iou_1_10": x} for row, x in value.items()}
+    masks["model"]["fg_ari_attention"] = Estimate(0.75, 0.1, 3)
+    shares = masks["model"] | {"found": value["model"]}
+    scores = replace(score(spelled.model(), data), segmentation=masks, shares=shares)
+    report = Report(scores, {})
+    lines = report.markdown().splitlines()
+    heads = [line.split("|")[1].strip() for line in lines if line.startswith("| masks")]
+    assert heads == ["masks, predicted 10", "masks, predicted 1-10", "masks, attention"]
+    first = lines.index(next(line for line in lines if line.startswith("| masks, predicted 10 ")))
+    assert [c.strip() for c in lines[first + 3].split("|")[1:3]] == ["true shapes, copied", "0.2500 ± 0.1000"]
+    assert "fg_ari" not in report.markdown() and "| found" in report.markdown()
+    assert report.as_dict()["segmentation"]["true shapes, copied"]["fg_ari_at_10"]["mean"] == 0.25
+
+
+def git(folder, *command):
+    subprocess.run(["git", "-c", "user.name=a", "-c", "user.email=a@b", *command], cwd=folder, check=True)
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="no git")
+def test_changes_anywhere_in_the_code_are_told(tmp_path):
+    for name in ("seqvae/__init__.py", "seqvae/frames/vae.py", "configs/train.yaml", "docs/log.md"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("first")
+    git(tmp_path, "init", "-q")
+    assert git_commit(tmp_path) is None
+    git(tmp_path, "add", ".")
+    git(tmp_path, "commit", "-q", "-m", "all")
+    commit = git_commit(tmp_path)
+    assert len(commit) == 40
+    (tmp_path / "docs/log.md").write_text("second")
+    assert git_commit(tmp_path) == commit
+    (tmp_path / "configs/new.yaml").write_text("second")
+    assert git_commit(tmp_path) == f"{commit}+changes"
+    (tmp_path / "configs/new.yaml").unlink()
+    (tmp_path / "seqvae/frames/vae.py").write_text("second")
+    assert git_commit(tmp_path) == f"{commit}+changes"
+    assert git_commit(tmp_path / "seqvae") is None
 
 
 def test_the_commit_is_that_of_the_code(tmp_path, monkeypatch):

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from seqvae import metrics
 from seqvae.evaluate import Curve, score
 from seqvae.evaluate.pixels import PixelErrors
 from seqvae.types import UserError
@@ -53,18 +54,73 @@ def test_standard_errors_are_over_sequences(flight):
     assert value.n == 3 and value.se == pytest.approx(per_sequence.std(ddof=1) / np.sqrt(3), rel=1e-6)
 
 
-@pytest.mark.parametrize(("simulator", "clamp"), [("billiards", 0.8), ("gravity", 0.9), (None, 0.8)])
-def test_linear_motion_is_clamped(simulator, clamp):
+@pytest.mark.parametrize(
+    ("simulator", "clamp", "wall"), [("billiards", 0.8, 0.75), ("gravity", 0.9, None), (None, 0.8, None)]
+)
+def test_linear_motion_is_clamped_and_bounces_where_there_are_walls(simulator, clamp, wall):
     """One object at x = 0.7 with 0.05 a frame at frame 8; the truth goes on unhindered."""
     x = 0.35 + 0.05 * np.arange(18)
     positions = np.stack([x, np.zeros(18)], -1)[None, :, None]
     velocities = np.broadcast_to([0.05, 0.0], positions.shape).copy()
-    data = spelled.sequences(positions, velocities, simulator=simulator, radii=np.full((1, 18, 1), 1.25))
-    curves = score(spelled.model(slots=1), data).curves
+    reach = None if wall is None else np.full((1, 18, 1), (1 - wall) * 5)  # simulator units
+    radii = np.full((1, 18, 1), 1.0)
+    data = spelled.sequences(positions, velocities, simulator=simulator, radii=radii, reach=reach)
+    curves = score(spelled.model(slots=1), data, decode=True, pixels="rgb").curves
     ahead = x[8:]
-    for row, wall in (("linear, from true states", clamp), ("linear, from true states, to the wall", 0.75)):
-        errors = curves[row]["position_error"].errors[0]
-        np.testing.assert_allclose(errors, ahead - np.minimum(ahead, wall), atol=1e-9)
+    expected = {"linear, from true states": ahead - np.minimum(ahead, clamp)}
+    walled = {"linear, from true states, to the wall", "bouncing, from true states", "bouncing"}
+    if wall is None:
+        assert not walled & set(curves)
+    else:
+        assert walled <= set(curves)
+        expected["linear, from true states, to the wall"] = ahead - np.minimum(ahead, wall)
+        expected["bouncing, from true states"] = 2 * (ahead - np.minimum(ahead, wall))
+        own = curves["bouncing"]["position_error"].errors[0]
+        np.testing.assert_allclose(own, expected["bouncing, from true states"], atol=3e-3)  # as spelled
+        assert {"linear", "bouncing"} <= {row for row, found in curves.items() if "pixel_mse" in found}
+    for row, errors in expected.items():
+        np.testing.assert_allclose(curves[row]["position_error"].errors[0], errors, atol=1e-9)
+
+
+def test_slots_bounce_at_the_walls_of_their_objects(flight):
+    """The slots are the objects in reverse; each is drawn bouncing at its own wall, as the truth does."""
+    start = np.array([[0.3, 0.0], [0.1, 0.5]])
+    velocities = np.tile([[0.05, 0.0], [0.06, 0.0]], (1, 20, 1, 1))
+    walls = np.array([0.72, 0.66])
+    bounced, _ = metrics.bouncing(start[None], velocities[:, 0], 19, walls[None])
+    positions = np.concatenate([start[None, None], bounced], 1)
+    data = spelled.sequences(positions, velocities, reach=np.tile((1 - walls) * 5, (1, 20, 1)))
+    data = type(data)(**vars(data) | {"frames": spelled.spell(positions[:, :, ::-1])})
+    curves = score(spelled.model(), data, decode=True, pixels="rgb").curves
+    assert np.abs(positions[:, 7]).max() < 0.66  # no wall before the end of the context
+    assert curves["bouncing"]["pixel_mse"].errors.mean() < 1e-3 < curves["linear"]["pixel_mse"].errors.mean()
+    assert curves["bouncing"]["position_error"].errors.max() < TINY
+
+
+def test_scores_without_baselines_are_those_of_the_model(flight):
+    data = spelled.sequences(*flight, radii=np.full((3, 20, 2), 1.0), reach=np.full((3, 20, 2), 1.0))
+    whole = score(spelled.model(), data, decode=True)
+    bare = score(spelled.model(), data, decode=True, baselines=False)
+    assert list(bare.curves) == ["model"] and bare.numbers() == whole.numbers()
+
+
+def test_standard_errors_are_over_sources(flight):
+    """Each sequence twice, told by its source: means and errors are those of the sequences alone."""
+    positions, velocities = flight
+    fields = {"radii": np.full((3, 20, 2), 1.0), "reach": np.full((3, 20, 2), 1.0)}
+    once = score(spelled.model(damping=0.9), spelled.sequences(positions, velocities, **fields), decode=True)
+    twice = {name: x.repeat(2, 0) for name, x in fields.items()}
+    data = spelled.sequences(
+        positions.repeat(2, 0), velocities.repeat(2, 0), sources=np.arange(3).repeat(2)[:, None], **twice
+    )
+    again = score(spelled.model(damping=0.9), data, decode=True)
+    assert (again.n, again.sources, once.sources) == (6, 3, None)
+    for row, columns in once.table().items():
+        if row != "another sequence":
+            for name, value in columns.items():
+                found = again.table()[row][name]
+                assert (found.mean, found.se) == pytest.approx((value.mean, value.se), rel=1e-5, abs=1e-12)
+    assert again.shares["found"].se == pytest.approx(once.shares["found"].se)
 
 
 def test_slots_come_in_any_order_and_more_of_them(rng, flight):

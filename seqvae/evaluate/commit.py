@@ -1,0 +1,28 @@
+"""The commit of the code that runs."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+CODE = ("seqvae", "data_gen", "configs")  # folders that decide what a training or an evaluation does
+CHANGES = "+changes"
+
+
+def git_commit(root: Path = ROOT) -> str | None:
+    """The commit of the checkout `root`, with "+changes" where its code differs; None outside of git.
+
+    The code differs where a file in CODE is changed, added or deleted, also one that git does not track.
+    """
+
+    def git(*command: str) -> str:
+        options = {"cwd": root, "capture_output": True, "text": True, "timeout": 10, "check": True}
+        return subprocess.run(["git", *command], **options).stdout.strip()
+
+    try:
+        git("ls-files", "--error-unmatch", f"{CODE[0]}/__init__.py")  # else in a foreign checkout
+        changed = git("status", "--porcelain", "--untracked-files=normal", "--", *CODE)
+        return git("rev-parse", "HEAD") + (CHANGES if changed else "")
+    except (OSError, subprocess.SubprocessError):
+        return None
