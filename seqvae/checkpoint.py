@@ -22,6 +22,7 @@ from seqvae.types import UserError
 
 FORMAT = "seqvae.checkpoint"
 VERSION = 1  # raise with every change of the layout, and keep reading the older ones
+LATER = {"commit": None}  # fields that came later in this version, as older files mean them
 BEST, LAST = "best.pt", "last.pt"
 
 
@@ -32,7 +33,8 @@ class Checkpoint:
     step: number of updates behind it. model: the state dict (averaged weights, where an average is kept).
     config: the whole run's config, of which `config["model"]` builds the model for data of `spec`. scores:
     what the last validation found. training: optimiser, RNG states and so on; None in files that are only
-    to be used, not continued.
+    to be used, not continued. commit: that of the code at the training's start, "+changes" where the code
+    differed from it, and those it was resumed with; None where it is not known, as in older files.
     """
 
     step: int
@@ -41,6 +43,7 @@ class Checkpoint:
     model: dict[str, Tensor]
     scores: dict[str, float] = field(default_factory=dict)
     training: dict[str, Any] | None = None
+    commit: str | None = None
 
     def build(self, name: str | Path = "checkpoint") -> SequenceModel:
         """The model with its weights, on the CPU, in evaluation mode.
@@ -91,6 +94,7 @@ def load(path: Path, device: str | torch.device = "cpu") -> Checkpoint:
 
 def _checkpoint(path: Path, content: dict[str, Any]) -> Checkpoint:
     try:
+        content = LATER | content
         known = {f.name: content[f.name] for f in fields(Checkpoint)}
         return Checkpoint(**known | {"spec": DataSpec(**content["spec"])})
     except (KeyError, TypeError):

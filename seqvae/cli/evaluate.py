@@ -5,10 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from seqvae import checkpoint
 from seqvae.cli.compose import compose
+from seqvae.cli.export import chosen_by
 from seqvae.cli.inputs import folder_of, load_data, load_model, make_folder, require, require_at_least
 from seqvae.data.sources import Sequences
 from seqvae.evaluate import Report, bound, long_rollouts, score, uncertainty, usable_lengths, write_report
+from seqvae.evaluate.commit import UNKNOWN
 from seqvae.rollout import compare, roll_out
 from seqvae.sequence import SequenceModel
 from seqvae.video import counting_sheet, write_png, write_video
@@ -48,8 +51,15 @@ def evaluate(model: SequenceModel, sequences: Sequences, config: dict[str, Any])
     if config["iwae"]:
         few = sequences.first(config["bound_sequences"]).untold()
         limit = bound(model, few, config["iwae"], context + horizon)
-    about = {"config": config, "model": model.config}
+    about = origin(config) | {"config": config, "model": model.config}
     return Report(scores, about, limit, futures, long)
+
+
+def origin(config: dict[str, Any]) -> dict[str, Any]:
+    """The training behind the checkpoint that `run` and `checkpoint` name, as far as the file tells."""
+    content = checkpoint.load(checkpoint.find(config["run"], config["checkpoint"]))
+    criterion = chosen_by(content.config) if "trainer" in content.config else UNKNOWN
+    return {"training_commit": content.commit or UNKNOWN, "updates": content.step, "chosen_by": criterion}
 
 
 def _counting(model: SequenceModel, sequences: Sequences, out: Path) -> list[Path]:

@@ -12,7 +12,7 @@ from seqvae.checkpoint import Checkpoint
 from seqvae.cli.compose import compose
 from seqvae.cli.inputs import folder_of, make_folder, require
 from seqvae.disk import write_whole
-from seqvae.evaluate.commit import git_commit
+from seqvae.evaluate.commit import UNKNOWN
 from seqvae.train.options import CRITERIA, OLDER_CRITERION
 from seqvae.train.stages import stages
 from seqvae.weights import FILE
@@ -27,7 +27,7 @@ def main(overrides: list[str]) -> None:
     content = checkpoint.load(checkpoint.find(config["run"], config["checkpoint"]))
     out = make_folder(config["out"])
     evaluation = folder_of(config["run"]) / "evaluation"
-    measured, commit = None, git_commit()
+    measured, commit = None, None
     if (evaluation / "table.md").is_file():
         measured = (evaluation / "table.md").read_text(encoding="utf-8")
         commit = json.loads((evaluation / "metrics.json").read_text(encoding="utf-8"))["git_commit"]
@@ -52,7 +52,8 @@ def card(name: str, content: Checkpoint, measured: str | None, commit: str | Non
         f" with {spec.objects} objects{actions}.",
         "",
         f"- Trained with `{command(content.config)}`: {content.step:,} updates.",
-        f"- Commit {commit or 'unknown'}.",
+        f"- Trained at commit {content.commit or UNKNOWN}.",
+        *([] if measured is None else [f"- Evaluated at commit {commit or UNKNOWN}."]),
         f"- Chosen on the validation set by {chosen_by(content.config)}.",
         f"- Use: `python -m seqvae rollout run={name} data=FILE out=DIR`, or `seqvae.load({name!r})`;",
         f"  as a start for a training: `init={name}`.",

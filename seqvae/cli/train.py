@@ -21,6 +21,7 @@ from seqvae.data.frames import prev_actions
 from seqvae.data.sources import Sequences
 from seqvae.data.workers import is_death_of_worker
 from seqvae.disk import write_whole
+from seqvae.evaluate.commit import UNKNOWN, commits, git_commit
 from seqvae.sequence import SequenceModel
 from seqvae.streams import Stream
 from seqvae.train.distributed import Ranks, join
@@ -117,6 +118,7 @@ class Setting:
     source: Source
     device: torch.device
     precision: str
+    commit: str
 
 
 def _setting(todo: Plan, ranks: Ranks) -> Setting:
@@ -150,7 +152,10 @@ def _setting(todo: Plan, ranks: Ranks) -> Setting:
     require(config, compile=(bool,))
     if config["compile"]:
         compile_parts(model)
-    return Setting(jobs, model, source, device, precision)
+    commit = git_commit() or UNKNOWN
+    if todo.checkpoint is not None:
+        commit = commits(todo.checkpoint.commit, commit)
+    return Setting(jobs, model, source, device, precision, commit)
 
 
 def _take_weights(model: SequenceModel, init: str) -> None:
@@ -201,7 +206,8 @@ def _trainer(job: Job, start: Start, setting: Setting, todo: Plan, ranks: Ranks)
     learner = Learner(setting.model, job.objective, job.optim, setting.precision, ranks, stage.parts)
     seed_everything(config["seed"], Stream.TRAINING, stage.index, ranks.rank)
     trainer = Trainer(
-        learner, clips, job.validate, job.options, todo.run, config, config["seed"], setting.device, start
+        learner, clips, job.validate, job.options, todo.run, config, config["seed"], setting.device, start,
+        setting.commit
     )
     called = f" ({stage.name})" if stage.name else ""
     if resumed:

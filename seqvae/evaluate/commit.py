@@ -8,6 +8,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 CODE = ("seqvae", "data_gen", "configs")  # folders that decide what a training or an evaluation does
 CHANGES = "+changes"
+UNKNOWN, THEN = "unknown", ", then "
 
 
 def git_commit(root: Path = ROOT) -> str | None:
@@ -26,3 +27,9 @@ def git_commit(root: Path = ROOT) -> str | None:
         return git("rev-parse", "HEAD") + (CHANGES if changed else "")
     except (OSError, subprocess.SubprocessError):
         return None
+
+
+def commits(before: str | None, now: str | None) -> str:
+    """The commits of a training that was done at `before`, which may be several, and goes on at `now`."""
+    before, now = before or UNKNOWN, now or UNKNOWN
+    return before if before.split(THEN)[-1] == now else f"{before}{THEN}{now}"

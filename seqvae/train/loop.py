@@ -55,19 +55,21 @@ class Trainer:
     """Trains one model in one run folder.
 
     validate: model -> Report, or None; it runs on a random stream of its own. config: the run's whole config
-    as plain data, kept in the checkpoints. start: where this stage of the training begins; steps and seconds
-    count on from there. Of several ranks only the first validates, logs and saves.
+    as plain data, kept in the checkpoints, as is the commit of the code. start: where this stage of the
+    training begins; steps and seconds count on from there. Of several ranks only the first validates, logs
+    and saves.
     """
 
     def __init__(
         self, learner: Learner, clips: Clips, validate: Callable[[SequenceModel], Report] | None,
         options: Options, run: Path, config: dict[str, Any], seed: int, device: torch.device,
         start: Start = Start(),  # noqa: B008  frozen
+        commit: str | None = None,
     ):
         self.learner, self.clips, self.validate, self.options = learner, clips, validate, options
         self.run, self.config, self.seed, self.device = run, config, seed, device
         self.model, self.ranks, self.budget = learner.model, learner.ranks, options.budget
-        self.start, self.step = start, start.step
+        self.start, self.step, self.commit = start, start.step, commit
         self.validated = start.step  # the step of the last validation
         self.best = start.best
         self.scores: dict[str, float] = {}
@@ -214,5 +216,6 @@ class Trainer:
 
     def _write(self, name: str, training: dict[str, Any] | None = None) -> None:
         state = self.learner.model_state()
-        content = Checkpoint(self.step, self.config, self.model.spec, state, self.scores, training)
+        spec = self.model.spec
+        content = Checkpoint(self.step, self.config, spec, state, self.scores, training, self.commit)
         files.save(self.run / name, content)

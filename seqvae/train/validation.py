@@ -89,7 +89,8 @@ class Validation:
                 batch = EvidenceBatch(evidence, batch.prev_actions)
             terms, _ = self.objective(model, batch, 1.0)
         objective = terms.total().mean().item()
-        scores = score(model, self.sequences, self.context, self.horizon, decode=True).numbers()
+        found = score(model, self.sequences, self.context, self.horizon, decode=True, baselines=False)
+        scores = found.numbers()
         near = f"1_{min(SHORT, self.horizon)}"
         columns = [f"{quantity}_{near}" for quantity in CRITERIA[self.options.criterion]]
         chosen_by = next((name for name in columns if name in scores), "objective")

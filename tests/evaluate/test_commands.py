@@ -127,6 +127,9 @@ def test_evaluate_writes_everything(folder, tmp_path, capsys):
     assert found["config"]["long"] == 100 and found["model"]["frame"]["_target_"].endswith("SuPAIR")
     assert found["table"]["model"]["position_error_reconstruction"]["mean"] < 0.24
     assert found["shares"]["found"]["mean"] == 1
+    assert (found["training_commit"], found["updates"], found["chosen_by"]) == ("unknown", 7, "unknown")
+    assert {"bouncing", "bouncing, from true states"} <= set(found["table"])
+    assert {"energy_ratio", "energy_over_truth"} <= set(found["long"]["100"])
     assert {"static", "linear", "linear, from true states", "black"} <= set(found["table"])
     assert found["bound"]["about"].startswith("no normalised bound") and found["long"]["100"]
     assert found["uncertainty"]["coverage_90_1_10"]["n"] == 3

@@ -13,6 +13,7 @@ from seqvae import checkpoint
 from seqvae.build import DataSpec, build
 from seqvae.checkpoint import BEST, LAST, Checkpoint
 from seqvae.cli.compose import compose
+from seqvae.evaluate.commit import commits
 from seqvae.types import UserError
 
 SPEC = DataSpec(height=16, width=16, channels=3, actions=0, objects=2, coord_limit=10.0)
@@ -39,6 +40,18 @@ def test_a_model_comes_back_with_its_weights_config_and_data(tmp_path, trained):
     assert all(torch.equal(model.state_dict()[name], value) for name, value in trained.model.items())
     again = checkpoint.load(tmp_path / BEST)
     assert (again.step, again.scores, again.training) == (7, {"loss": 1.5}, None)
+
+
+def test_the_commit_of_the_training_is_kept_and_older_files_have_none(tmp_path, trained):
+    checkpoint.save(tmp_path / LAST, replace(trained, commit="abc+changes"))
+    assert checkpoint.load(tmp_path / LAST).commit == "abc+changes"
+    content = torch.load(tmp_path / LAST, weights_only=True)
+    assert content["version"] == 1
+    del content["commit"]
+    torch.save(content, tmp_path / LAST)
+    assert checkpoint.load(tmp_path / LAST).commit is None
+    assert commits(None, "b") == "unknown, then b" and commits("a", "a") == "a"
+    assert commits("a, then b", "b") == "a, then b" and commits("a", None) == "a, then unknown"
 
 
 def test_best_falls_back_to_last_and_last_never_to_best(tmp_path, trained):

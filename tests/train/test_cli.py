@@ -18,6 +18,7 @@ import torch
 import data_gen.generate
 from seqvae import checkpoint
 from seqvae.cli.main import main
+from seqvae.evaluate.commit import git_commit
 from seqvae.train.logbook import read_log
 
 # three stages, tiny: the second and third train on evidence
@@ -72,6 +73,7 @@ def test_a_run_leaves_checkpoints_config_and_log(unbroken):
     chosen = min(mean_path, key=lambda line: line["pixel_mse_1_10"])
     for name in ("pixel_mse_1_10", "position_error_1_10"):
         assert best.scores[name] == first_spread[name] == chosen[name]
+    assert best.commit == checkpoint.load(unbroken / checkpoint.LAST).commit == (git_commit() or "unknown")
     assert best.model["dynamics.spread.log_factor"].abs().max() > 0
     assert checkpoint.load_model(unbroken).layout.dim == 18
 

@@ -25,7 +25,7 @@ SPEC = DataSpec(height=16, width=16, channels=3, actions=0, objects=2, coord_lim
 def trained() -> Checkpoint:
     config = compose("train", ["experiment=stove_billiards"])
     model = dict(build(config["model"], SPEC).state_dict())
-    return Checkpoint(600, config, SPEC, model, {"found": 1.0}, {"rng": []})
+    return Checkpoint(600, config, SPEC, model, {"found": 1.0}, {"rng": []}, "def+changes")
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def test_a_folder_of_weights_is_loaded_like_a_run(trained, given):
     assert all(torch.equal(model.state_dict()[name], value) for name, value in trained.model.items())
     again = checkpoint.load(given / weights.FILE)
     assert (again.step, again.scores, again.training) == (600, {"found": 1.0}, None)
-    assert again.config == trained.config
+    assert again.config == trained.config and again.commit == "def+changes"
     assert checkpoint.find(given, "last") == checkpoint.find(given, "best") == given / weights.FILE
 
 
@@ -74,7 +74,9 @@ def test_export_and_what_can_be_done_with_it(trained, tmp_path, capsys):
     assert str(out / weights.FILE) in capsys.readouterr().out
     card = (out / "README.md").read_text()
     assert "train experiment=stove_billiards data=data/billiards seed=0`: 600 updates." in card
-    assert "| position error | 0.02 |" in card and "- found: 1" in card and "- Commit abc." in card
+    assert "| position error | 0.02 |" in card and "- found: 1" in card
+    assert "- Evaluated at commit abc." in card
+    assert "- Trained at commit def+changes." in card
 
     np.savez(tmp_path / "clip.npz", frames=np.zeros((1, 9, 16, 16, 3), np.uint8))
     arguments = [f"run={out}", f"data={tmp_path / 'clip.npz'}", "horizon=2"]
