@@ -14,7 +14,7 @@ from data_gen.blocks import BLOCK, Split, make_sequences
 from data_gen.errors import DataError
 from seqvae.data.clips import Batch, InMemoryClips, PrevActions, Video, clip_starts, join
 from seqvae.data.sampler import fresh_positions, share_of
-from seqvae.data.sources import KEYS, Sequences
+from seqvae.data.sources import Sequences, fields_of
 from seqvae.data.workers import ReadAhead
 from seqvae.types import UserError
 
@@ -144,5 +144,5 @@ def simulated(split: Split, simulator: str) -> Sequences:
         coord_limit=world.limit,
         num_actions=world.num_actions,
         simulator=simulator,
-        **{name: arrays[key] for key, name in KEYS.items() if key in arrays},
+        **fields_of(arrays),
     )

@@ -1,8 +1,10 @@
 """Whole sequences for rollouts and scores: from datasets, NumPy files and videos."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import chain, islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
@@ -10,6 +12,7 @@ from jaxtyping import Bool, Float, Int, UInt8
 from data_gen.media.reading import VIDEOS, fit, read_npz, read_video
 from data_gen.schema import open_dataset, read_info
 from seqvae.data.errors import reading
+from seqvae.data.frames import prev_actions
 from seqvae.metrics.counts import visible
 from seqvae.types import UserError
 
@@ -20,9 +23,9 @@ KEYS = {  # of a dataset -> field of Sequences
     "sizes": "radii",
     "present": "present",
     "masks": "masks",
-    "actions": "actions",
     "rewards": "rewards",
 }
+ARRAYS = (*KEYS.values(), "prev_actions")  # fields of Sequences
 
 
 @dataclass(frozen=True)
@@ -30,9 +33,9 @@ class Sequences:
     """Sequences of frames with whatever is known of them; positions in [0, coord_limit], x right, y down.
 
     velocities are per frame, radii in the units of positions; present: which objects exist, as the states
-    of others mean nothing; actions as on disk: [:, t] acts between frame t and t + 1. Each of them is None
-    where the source has none. notes: one line for each thing that was done to the frames, for the user to
-    read.
+    of others mean nothing; prev_actions[:, t] is the action that led to frame t, as a model takes it. Each of
+    them is None where the source has none. notes: one line for each thing that was done to the frames, for
+    the user to read.
     """
 
     name: str
@@ -42,7 +45,7 @@ class Sequences:
     radii: Float[np.ndarray, "n t k"] | None = None
     present: Bool[np.ndarray, "n t k"] | None = None
     masks: UInt8[np.ndarray, "n t h w"] | None = None
-    actions: Int[np.ndarray, "n t"] | None = None
+    prev_actions: Int[np.ndarray, "n t"] | None = None
     rewards: Float[np.ndarray, "n t"] | None = None
     coord_limit: float | None = None
     num_actions: int = 0
@@ -54,7 +57,7 @@ class Sequences:
 
     def first(self, n: int) -> "Sequences":
         """The first n sequences, with all that is known of them."""
-        arrays = {name: getattr(self, name) for name in KEYS.values()}
+        arrays = {name: getattr(self, name) for name in ARRAYS}
         return replace(self, **{name: x[:n] for name, x in arrays.items() if x is not None})
 
     def visible(self) -> Int[np.ndarray, "n t"] | None:
@@ -67,7 +70,7 @@ class Sequences:
 
     def untold(self) -> "Sequences":
         """The same without what only scores need: frames and actions."""
-        told = set(KEYS.values()) - {"frames", "actions"}
+        told = set(ARRAYS) - {"frames", "prev_actions"}
         return replace(self, **dict.fromkeys(told))
 
 
@@ -110,12 +113,25 @@ def read_sequences(
     return found
 
 
+def fields_of(
+    arrays: Mapping[str, Any], chosen: slice = slice(None), time: slice = slice(None)
+) -> dict[str, np.ndarray]:
+    """The arrays of a dataset as fields of Sequences: of the chosen sequences, the frames in `time`.
+
+    Actions are converted before they are cut, since the last one on disk led to frame 0.
+    """
+    fields = {name: arrays[key][chosen, time] for key, name in KEYS.items() if key in arrays}
+    if "actions" in arrays:
+        fields["prev_actions"] = prev_actions(arrays["actions"][chosen])[:, time].numpy()
+    return fields
+
+
 def _from_dataset(path: Path, index: int | None, time: slice) -> Sequences:
     with reading(path):
         info = read_info(path)
         chosen = _select(path, info.sequences, index)
         with open_dataset(path) as file:
-            arrays = {name: file[key][chosen, time] for key, name in KEYS.items() if key in file}
+            arrays = fields_of(file, chosen, time)
     return Sequences(
         name=str(path),
         coord_limit=info.coord_limit,
