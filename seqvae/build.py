@@ -79,7 +79,7 @@ def build(config: Mapping[str, Any], spec: DataSpec) -> SequenceModel:
     _check_order(frame, posterior, dynamics)
     _check_counts(posterior, dynamics)
     _check_background(frame, posterior)
-    model = SequenceModel(frame, posterior, dynamics)
+    model = SequenceModel(frame, posterior, dynamics, spec.actions)
     model.spec, model.config = spec, dict(config)
     return model
 

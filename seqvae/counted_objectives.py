@@ -44,7 +44,7 @@ class EnumeratedELBO:
                 "objective: EnumeratedELBO goes through the counts of single frames, which here depend on "
                 "each other; use ScoreFunctionELBO"
             )
-        trace = model.filter(batch.video, batch.prev_actions)
+        trace = model.filter(batch.video, batch.prev_actions, sample=True)
         z, log_counts = trace.posterior.support()
         terms = dict(model.frame.terms_by_count(batch.video, z[-1], trace.evidence, trace.context))
         terms["log_prior"] = trace.prior.log_prob(z)
@@ -78,7 +78,7 @@ class ScoreFunctionELBO:
             UserError: the model does not count.
         """
         _require_counts(model, "ScoreFunctionELBO")
-        trace = model.filter(batch.video, batch.prev_actions)
+        trace = model.filter(batch.video, batch.prev_actions, sample=True)
         terms = elbo(model, batch.video, trace)
         terms = _annealed(terms, trace.z[..., 0].sum(-1), self.anneal, progress)
         gain = terms.total().detach()

@@ -46,12 +46,12 @@ class FrameELBO:
         """Terms of batch.video, nats a frame; the trace that they come from."""
         video, actions = batch.video, batch.prev_actions
         if self.rollout is None:
-            trace = model.filter(video, actions)
+            trace = model.filter(video, actions, sample=True)
         else:
             split = self.rollout.context
-            first = model.filter(video[:, :split], part(actions, slice(split)))
+            first = model.filter(video[:, :split], part(actions, slice(split)), sample=True)
             rest = slice(split, None)
-            trace = first.then(model.filter(video[:, rest], part(actions, rest), first.carry))
+            trace = first.then(model.filter(video[:, rest], part(actions, rest), first.carry, sample=True))
         terms = elbo(model, video, trace, self.start)
         values, weights = dict(terms.values), dict(terms.weights)
         for name, factor in self.factors.items():

@@ -89,7 +89,7 @@ class TemporalELBO:
 
     def __call__(self, model: SequenceModel, batch: Any, progress: float) -> tuple[Terms, Trace]:
         """Terms of batch.video, nats a frame; the trace that they come from."""
-        trace = model.filter(batch.video, batch.prev_actions)
+        trace = model.filter(batch.video, batch.prev_actions, sample=True)
         return elbo(model, batch.video, trace, self.start), trace
 
 
@@ -117,7 +117,8 @@ class LatentELBO:
         evidence = replace(evidence, precision=self.sharpen * evidence.precision)
         length = evidence.mean.shape[1]
         split = length if self.rollout is None else self.rollout.context
-        trace = model.infer(evidence.map(lambda x: x[:, :split]), part(actions, slice(split)))
+        given = evidence.map(lambda x: x[:, :split])
+        trace = model.infer(given, part(actions, slice(split)), sample=True)
         terms = temporal_elbo(trace, {"evidence": evidence_log_density(model.layout, trace)}, self.start)
         if self.rollout is None:
             return terms, trace

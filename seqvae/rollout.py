@@ -11,9 +11,10 @@ from einops import rearrange
 from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
-from seqvae.data.frames import prev_actions, to_frames, to_video
+from seqvae.data.frames import to_frames, to_video
 from seqvae.interventions import Change, remaining
 from seqvae.metrics import without_repeats
+from seqvae.objectives import part
 from seqvae.sequence import SequenceModel
 from seqvae.types import Trace, UserError
 from seqvae.video import Comparison
@@ -69,7 +70,7 @@ def compare(
 def roll_out(
     model: SequenceModel,
     frames: UInt8[np.ndarray, "n t h w c"],
-    actions: Int[np.ndarray, "n t"] | None = None,
+    prev_actions: Int[np.ndarray, "n _"] | None = None,
     context: int = 8,
     horizon: int = 92,
     sample: bool = False,
@@ -78,23 +79,24 @@ def roll_out(
 ) -> Rollout:
     """Filter frames 1 to `context` and imagine `horizon` more, for all sequences.
 
-    frames and actions as on disk; of frames only the context is looked at. By default everything is
-    deterministic: the posterior's and the transition's point estimates. With sample=True both are drawn
-    from, so that draws differ by the noise of the future and by what is not known of the present.
-    change: what is done to the slots after the context, before the future is imagined. The numbers of a
-    dropped slot are from then on not a number, its masks 0.
+    frames as on disk, of which only the context is looked at. prev_actions[:, t] led to frame t, seen or
+    imagined; models that follow no actions take no notice of them. By default everything is deterministic:
+    the posterior's and the transition's point estimates. With sample=True both are drawn from, so that
+    draws differ by the noise of the future and by what is not known of the present. change: what is done to
+    the slots after the context, before the future is imagined. The numbers of a dropped slot are from then
+    on not a number, its masks 0.
 
     Raises:
         UserError: too few frames, or actions missing or too few; or the change cannot be made.
     """
-    blocks = roll_out_blocks(model, frames, actions, context, horizon, sample, decode, change)
+    blocks = roll_out_blocks(model, frames, prev_actions, context, horizon, sample, decode, change)
     return _joined([rollout for _, rollout in blocks])
 
 
 def roll_out_blocks(
     model: SequenceModel,
     frames: UInt8[np.ndarray, "n t h w c"],
-    actions: Int[np.ndarray, "n t"] | None = None,
+    prev_actions: Int[np.ndarray, "n _"] | None = None,
     context: int = 8,
     horizon: int = 92,
     sample: bool = False,
@@ -102,20 +104,19 @@ def roll_out_blocks(
     change: Change | None = None,
 ) -> Iterator[tuple[slice, Rollout]]:
     """`roll_out` of some sequences at a time, with their place in n, where all would not fit in memory."""
-    actions = check_lengths(model, frames, actions, context, horizon)
+    prev_actions = check_lengths(model, frames, prev_actions, context, horizon)
     size = SEQUENCES
     if decode:
         size = max(1, min(size, NUMBERS // ((context + horizon) * frames[0, 0].size)))
     for where in _blocks(len(frames), size):
-        acts = None if actions is None else actions[where]
+        led = None if prev_actions is None else _tensor(prev_actions[where], model)
+        before, ahead = (part(led, time) for time in (slice(context), slice(context, context + horizon)))
         with torch.no_grad():
-            trace = _filter(model, frames[where, :context], acts, sample)
+            trace = _filter(model, frames[where, :context], before, sample)
             rollout = _rollout(model, trace, context, decode)
             if horizon > 0:
-                # actions[:, t] leads from frame t to t + 1: the first is that of the last context frame
-                ahead = None if acts is None else acts[:, context - 1 : context - 1 + horizon]
                 begin = change(model, trace) if change else trace
-                future = model.imagine(begin.carry, horizon, _tensor(ahead, model), sample)
+                future = model.imagine(begin.carry, horizon, ahead, sample)
                 rollout = _then(rollout, _rollout(model, future, context, decode), change)
             yield where, rollout
 
@@ -132,8 +133,13 @@ def imagine_far(
     Nothing is kept, so any horizon fits in memory.
 
     Raises:
-        UserError: the model needs actions, of which no data holds enough.
+        UserError: too few frames; or the model follows actions, of which no data holds enough.
     """
+    if model.actions:
+        raise UserError(
+            f"the model follows {model.actions} actions, and no data has those of {horizon} frames; give a "
+            "model that follows none"
+        )
     check_lengths(model, frames, None, context, horizon)
     with torch.no_grad():
         trace = _filter(model, frames[:, :context], None, sample=False)
@@ -144,9 +150,9 @@ def imagine_far(
 
 
 def check_lengths(
-    model: SequenceModel, frames: np.ndarray, actions: np.ndarray | None, context: int, horizon: int
+    model: SequenceModel, frames: np.ndarray, prev_actions: np.ndarray | None, context: int, horizon: int
 ) -> np.ndarray | None:
-    """The actions that the model follows (None if it takes none), when frames and actions are enough.
+    """The actions that the model follows (None if it follows none), when frames and actions are enough.
 
     Raises:
         UserError: fewer frames than the context, or actions missing or too few.
@@ -155,15 +161,16 @@ def check_lengths(
         raise UserError(f"context={context} horizon={horizon}: expected at least 1 and 0")
     if frames.shape[1] < context:
         raise UserError(f"context={context}: the sequences have only {frames.shape[1]} frames")
-    spec = getattr(model, "spec", None)
-    if spec is None or not spec.actions:
+    if not model.actions:
         return None
-    if actions is None:
-        raise UserError(f"the model follows one of {spec.actions} actions a frame, and the data has none")
-    known = actions.shape[1] - context + 1
-    if horizon > known:
-        raise UserError(f"horizon={horizon}: the data has actions for {known} frames after the context")
-    return actions
+    if prev_actions is None:
+        raise UserError(f"the model follows one of {model.actions} actions a frame, and the data has none")
+    known = max(prev_actions.shape[1] - context, 0)
+    if context + horizon > prev_actions.shape[1]:
+        raise UserError(
+            f"horizon={horizon}: the data has the actions that lead to {known} frames after context={context}"
+        )
+    return prev_actions
 
 
 def device_of(model: SequenceModel) -> torch.device:
@@ -173,14 +180,12 @@ def device_of(model: SequenceModel) -> torch.device:
     return torch.device("cpu") if some is None else some.device
 
 
-def _filter(model: SequenceModel, frames: np.ndarray, actions: np.ndarray | None, sample: bool) -> Trace:
-    video = to_video(_tensor(frames, model))
-    before = None if actions is None else _tensor(prev_actions(actions)[:, : frames.shape[1]], model)
-    return model.filter(video, before, sample=sample)
+def _filter(model: SequenceModel, frames: np.ndarray, before: Tensor | None, sample: bool) -> Trace:
+    return model.filter(to_video(_tensor(frames, model)), before, sample=sample)
 
 
-def _tensor(x: np.ndarray | Tensor | None, model: SequenceModel) -> Tensor | None:
-    return None if x is None else torch.as_tensor(x, device=device_of(model))
+def _tensor(x: np.ndarray, model: SequenceModel) -> Tensor:
+    return torch.as_tensor(x, device=device_of(model))
 
 
 def _blocks(n: int, size: int) -> Iterator[slice]:

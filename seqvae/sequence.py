@@ -18,6 +18,7 @@ from seqvae.types import (
     Posterior,
     Scene,
     Trace,
+    UserError,
     stack_frames,
 )
 
@@ -33,10 +34,17 @@ class _Step:
 
 
 class SequenceModel(nn.Module):
-    """p(x_1:T, z_1:T) = prod_t p(z_t | z_<t, a_<t) p(x_t | z_t), with a filtering posterior."""
+    """p(x_1:T, z_1:T) = prod_t p(z_t | z_<t, a_<t) p(x_t | z_t), with a filtering posterior.
 
-    def __init__(self, frame: FrameModel, posterior: Posterior, dynamics: Dynamics):
+    actions: the number of discrete actions that the dynamics was made for. As the attribute `actions` it is
+    the number that the model follows: 0 for a dynamics that ignores them. A model that follows actions must
+    be given one a frame; one made without any refuses them; one that ignores them takes either.
+    """
+
+    def __init__(self, frame: FrameModel, posterior: Posterior, dynamics: Dynamics, actions: int = 0):
         super().__init__()
+        self.ignores_actions = getattr(dynamics, "ignores_actions", False)
+        self.actions = 0 if self.ignores_actions else actions
         self.frame = frame
         self.posterior = posterior
         self.dynamics = dynamics
@@ -53,13 +61,17 @@ class SequenceModel(nn.Module):
         prev_actions: Tensor | None = None,
         carry: Carry | None = None,
         observed: Bool[Tensor, "b t"] | None = None,
-        sample: bool = True,
+        sample: bool = False,
     ) -> Trace:
         """Infer z_1:T, frame by frame; frame t sees x_1:t only.
 
         prev_actions[:, t] led to frame t. observed[:, t] False marks a missing frame (its pixels are
-        ignored). With `carry` from an earlier trace, goes on where that one ended. With sample=False
-        every state is the posterior's point estimate.
+        ignored). With `carry` from an earlier trace, goes on where that one ended. By default every state is
+        the posterior's point estimate, with sample=True a draw from it, as objectives need it.
+
+        Raises:
+            UserError: the model follows actions and was given none, or the other way round, or not one a
+                frame.
         """
         evidence = self.frame.encode(video)
         if observed is not None:
@@ -71,7 +83,7 @@ class SequenceModel(nn.Module):
         evidence: Evidence,
         prev_actions: Tensor | None = None,
         carry: Carry | None = None,
-        sample: bool = True,
+        sample: bool = False,
         observed: Bool[Tensor, "b t"] | None = None,
     ) -> Trace:
         """The part of `filter` after encoding: from evidence "b t ..." to a trace.
@@ -79,6 +91,7 @@ class SequenceModel(nn.Module):
         observed: as in `filter`, which has already taken what was not seen out of the evidence.
         """
         batch, length = evidence.mean.shape[:2]
+        self._check_actions("prev_actions", prev_actions, length)
         carry = carry or self.init(batch, evidence.mean)
         steps = []
         for t in range(length):
@@ -89,7 +102,8 @@ class SequenceModel(nn.Module):
             read = evidence_t
             if observed is not None:
                 read = self._with_imagined(evidence_t, observed[:, t], z, transition.context)
-            carry = Carry(self.dynamics.update(carry.dynamics, z, read), posterior_carry)
+            state = self.dynamics.update(transition.carried(carry.dynamics), z, read)
+            carry = Carry(state, posterior_carry)
             steps.append(_Step(z, transition.prior, q, evidence_t, transition.context, log_q))
         return _trace(steps, carry)
 
@@ -99,16 +113,31 @@ class SequenceModel(nn.Module):
         """Roll the dynamics out for `horizon` frames; actions[:, 0] leads to the first imagined frame.
 
         With sample=False each state is the transition's mean, with sample=True a draw from p(z_t | z_<t).
+
+        Raises:
+            UserError: as in `filter`, of `actions`.
         """
+        self._check_actions("actions", actions, horizon)
         choose = draw if sample else point
         state, steps = carry.dynamics, []
         for t in range(horizon):
             transition = self.dynamics.predict(state, None if actions is None else actions[:, t])
             z = choose(transition.prior)
-            state = self.dynamics.update(state, z, self._imagined(z, transition.context))
+            read = self._imagined(z, transition.context)
+            state = self.dynamics.update(transition.carried(state), z, read)
             steps.append(_Step(z, transition.prior, None, None, transition.context))
         # the frame before the next one has not been seen
         return _trace(steps, Carry(state, self.posterior.init(z.shape[0], z)))
+
+    def _check_actions(self, name: str, given: Tensor | None, frames: int) -> None:
+        """Raise UserError unless a model that follows actions has one a frame, and any other none."""
+        if given is None:
+            if self.actions:
+                raise UserError(f"{name}: the model follows {self.actions} actions; give one a frame, 'b t'")
+        elif not self.actions and not self.ignores_actions:
+            raise UserError(f"{name}: the model was made for data without actions; leave them out")
+        elif given.shape[1] != frames:
+            raise UserError(f"{name}: there are {given.shape[1]} for {frames} frames; give one a frame")
 
     def _imagined(self, z: Tensor, context: Tensor | None) -> Evidence | None:
         """What the frame model sees of its own frame of a state, for dynamics that read frames."""

@@ -62,12 +62,18 @@ class Transition:
     """What the dynamics says of the next state before its frame is seen.
 
     prior: p(z_t | z_<t), the generative density. proposal: the dynamics' part of the posterior, the
-    same or with its own std. context: h_t "b h" that conditions frame model and posterior, or None.
+    same or with its own std. context: h_t "b h" that conditions frame model and posterior, or None. carry:
+    the carry with the action taken in, from which `update` goes on; None where it is the one given.
     """
 
     prior: Distribution
     proposal: Distribution
     context: Tensor | None = None
+    carry: Any = None
+
+    def carried(self, given: Any) -> Any:
+        """What `update` goes on from, after a prediction from the carry `given`."""
+        return given if self.carry is None else self.carry
 
 
 @dataclass(frozen=True)
@@ -184,8 +190,10 @@ class Posterior(Protocol):
 class Dynamics(Protocol):
     """p(z_t | z_<t, a_<t).
 
-    One whose `update` needs the evidence of every frame says so with `reads_frames = True`: in imagination
-    it then gets what the frame model sees of its own frames.
+    `update` goes on from the carry that `predict` was given, or from the one in its Transition, where the
+    action must be remembered. One whose `update` needs the evidence of every frame says so with
+    `reads_frames = True`: in imagination it then gets what the frame model sees of its own frames. One that
+    takes no notice of actions says so with `ignores_actions = True`.
     """
 
     layout: StateLayout

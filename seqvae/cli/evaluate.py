@@ -67,7 +67,7 @@ def _counting(model: SequenceModel, sequences: Sequences, out: Path) -> list[Pat
     if "presence" not in model.layout:
         return []
     few, visible = sequences.first(SHOWN), sequences.first(SHOWN).visible()
-    seen = roll_out(model, few.frames, few.actions, context=1, horizon=0, decode=True)
+    seen = roll_out(model, few.frames, few.prev_actions, context=1, horizon=0, decode=True)
     sheet = counting_sheet(
         few.frames[:, 0], seen.pictures()[:, 0], seen.positions[:, 0],
         None if seen.extents is None else seen.extents[:, 0], seen.presence[:, 0].sum(-1),
@@ -82,7 +82,7 @@ def _videos(model: SequenceModel, sequences: Sequences, config: dict[str, Any], 
     if not len(few):
         return []
     context, horizon = usable_lengths(sequences, config["context"], config["horizon"])
-    rollout = roll_out(model, few.frames, few.actions, context, horizon, decode=True)
+    rollout = roll_out(model, few.frames, few.prev_actions, context, horizon, decode=True)
     paths = []
     for i in range(len(few)):
         paths.append(out / f"comparison_{i}.mp4")

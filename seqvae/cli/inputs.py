@@ -49,12 +49,22 @@ def load_data(
     require(config, data=(str,))
     spec = model.spec
     sequences = read_sequences(config["data"], index, (spec.height, spec.width), frames)
-    if spec.actions and sequences.num_actions != spec.actions:
+    if model.actions and sequences.num_actions != model.actions:
         has = sequences.num_actions or "none"
-        raise UserError(f"{config['data']}: the model follows {spec.actions} actions, the data has {has}")
-    for note in sequences.notes:
+        raise UserError(f"{config['data']}: the model follows {model.actions} actions, the data has {has}")
+    for note in (*sequences.notes, *ignored_actions(model, sequences.num_actions)):
         print(note)
     return sequences
+
+
+def ignored_actions(model: SequenceModel, actions: int) -> list[str]:
+    """A line that says so where data with actions meet a model that follows none."""
+    if model.actions or not actions:
+        return []
+    name = type(model.dynamics).__name__
+    if not model.ignores_actions:
+        name += ", made for data without actions,"
+    return [f"the data has {actions} actions, and {name} takes no notice of them"]
 
 
 def require(config: Mapping[str, Any], **types: tuple[type, ...]) -> None:

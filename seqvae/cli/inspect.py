@@ -121,8 +121,10 @@ def _checkpoint(path: Path) -> Lines:
     yield "after", f"{content.step} updates" + ("" if content.training else "; to be used, not continued")
     for part in ("frame", "posterior", "dynamics"):
         yield part, model[part]["_target_"]
-    yield "parameters", f"{sum(p.numel() for p in content.build(path).parameters()):,}"
+    built = content.build(path)
+    yield "parameters", f"{sum(p.numel() for p in built.parameters()):,}"
     actions = f", {spec.actions} actions" if spec.actions else ""
+    actions += " that the dynamics ignores" if spec.actions and built.ignores_actions else ""
     objects = f", {spec.objects} objects" if spec.objects else ""
     yield "data", f"{content.config.get('data')}: {spec.width}x{spec.height}{objects}{actions}"
     for name, value in content.scores.items():
@@ -140,7 +142,7 @@ def _futures(file: Path, config: dict[str, Any]) -> np.ndarray | None:
         truth = read_sequences(data, i)
         length = truth.frames.shape[1]
         context = min(8, length)
-        rollout = roll_out(model, truth.frames, truth.actions, context, length - context, decode=True)
+        rollout = roll_out(model, truth.frames, truth.prev_actions, context, length - context, decode=True)
         rows += [truth.frames, as_rgb(rollout.pictures())]
     return _spread(np.concatenate(rows), config["frames"])
 

@@ -33,7 +33,7 @@ def main(overrides: list[str]) -> None:
     out = make_folder(config["out"] or folder_of(config["run"]) / "rollout")
 
     rollout = roll_out(
-        model, sequences.frames, sequences.actions, context, horizon, decode=True, change=change
+        model, sequences.frames, sequences.prev_actions, context, horizon, decode=True, change=change
     )
     arrays = _arrays(model, rollout, sequences)
     clouds = None
@@ -75,9 +75,9 @@ def _draws(
     model: SequenceModel, sequences: Sequences, context: int, horizon: int, samples: int, change: Change
 ) -> dict[str, np.ndarray | None]:
     """Stochastic futures: z, positions, velocities with the axes "n s t k ..."."""
-    frames, actions = sequences.frames, sequences.actions
+    frames, led = sequences.frames, sequences.prev_actions
     draws = [
-        roll_out(model, frames, actions, context, horizon, sample=True, change=change) for _ in range(samples)
+        roll_out(model, frames, led, context, horizon, sample=True, change=change) for _ in range(samples)
     ]
     names = [name for name in ("z", "positions", "velocities") if getattr(draws[0], name) is not None]
     return {"positions": None} | {n: np.stack([getattr(d, n) for d in draws], axis=1) for n in names}

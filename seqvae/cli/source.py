@@ -54,6 +54,8 @@ def open_source(config: Mapping[str, Any], device: torch.device, validation_sequ
     train, val = _files(config["data"], config["val"])
     with reading(train):
         info = read_info(train)
+    if "actions" in info.keys and not info.num_actions:
+        raise UserError(f"{train}: holds actions, but its attribute num_actions is 0; set it to their number")
     spec = DataSpec(
         height=info.height, width=info.width, channels=3, actions=info.num_actions,
         objects=info.num_objects, coord_limit=info.coord_limit,
@@ -100,4 +102,10 @@ def _files(data: Any, val: Any) -> tuple[Path, Path | None]:
 
 
 def _read(val: Path, spec: DataSpec) -> Sequences:
-    return read_sequences(val, image_size=(spec.height, spec.width))
+    found = read_sequences(val, image_size=(spec.height, spec.width))
+    if found.num_actions != spec.actions:
+        theirs, ours = (actions or "none" for actions in (found.num_actions, spec.actions))
+        raise UserError(
+            f"{val}: has {theirs} actions, the training data {ours}; validate on data of the same world"
+        )
+    return found

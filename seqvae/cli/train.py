@@ -13,11 +13,10 @@ from omegaconf import OmegaConf
 
 from seqvae.build import build, instantiate, make
 from seqvae.checkpoint import BEST, LAST, find, load, remove_temporaries
-from seqvae.cli.inputs import require
+from seqvae.cli.inputs import ignored_actions, require
 from seqvae.cli.runs import CONFIG, Plan, how_to_resume, plan
 from seqvae.cli.source import Source, open_source
 from seqvae.compiled import compile_parts
-from seqvae.data.frames import prev_actions
 from seqvae.data.sources import Sequences
 from seqvae.data.workers import is_death_of_worker
 from seqvae.disk import write_whole
@@ -148,6 +147,8 @@ def _setting(todo: Plan, ranks: Ranks) -> Setting:
     else:
         todo.checkpoint.spec.require_same_input(source.spec, source.name)
         model = todo.checkpoint.build(todo.run / LAST)
+    for note in ignored_actions(model, source.spec.actions):
+        _tell(ranks, note)
     model = model.to(device)
     require(config, compile=(bool,))
     if config["compile"]:
@@ -201,8 +202,9 @@ def _trainer(job: Job, start: Start, setting: Setting, todo: Plan, ranks: Ranks)
     elif stage.source == "states":
         clips.close()
         sequences = setting.source.sequences()
-        actions = None if sequences.actions is None else prev_actions(sequences.actions).to(setting.device)
-        clips = EvidenceClips(true_states(setting.model, sequences), actions)
+        led = sequences.prev_actions
+        led = None if led is None else torch.as_tensor(led, device=setting.device)
+        clips = EvidenceClips(true_states(setting.model, sequences), led)
     learner = Learner(setting.model, job.objective, job.optim, setting.precision, ranks, stage.parts)
     seed_everything(config["seed"], Stream.TRAINING, stage.index, ranks.rank)
     trainer = Trainer(

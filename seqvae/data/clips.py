@@ -47,16 +47,18 @@ class InMemoryClips:
     def __init__(
         self, source: str | Path | Mapping[str, np.ndarray], device: torch.device | str = "cpu"
     ) -> None:
-        """source: a dataset file, or arrays `imgs` "n t h w c" uint8 and optionally `actions` "n t" by name.
+        """source: a dataset file, or arrays by name: `imgs` "n t h w c" uint8, and optionally `actions` "n t"
+        as on disk, or `prev_actions` "n t", which led to each frame.
 
         Raises UserError for a file that cannot be read.
         """
         self.name = "arrays" if isinstance(source, Mapping) else str(source)
         arrays = source if isinstance(source, Mapping) else _read(source)
         self.frames: UInt8[Tensor, "n t h w c"] = torch.as_tensor(arrays["imgs"]).to(device)
+        led = prev_actions(arrays["actions"]) if "actions" in arrays else arrays.get("prev_actions")
         self.prev_actions: Int[Tensor, "n t"] | None = None
-        if "actions" in arrays:
-            self.prev_actions = prev_actions(arrays["actions"]).to(device)
+        if led is not None:
+            self.prev_actions = torch.as_tensor(led).to(device)
 
     def require_clips(self, clip_length: int) -> None:
         """Raise UserError when the sequences are shorter than a clip."""

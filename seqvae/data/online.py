@@ -14,7 +14,7 @@ from data_gen.blocks import BLOCK, Split, make_sequences
 from data_gen.errors import DataError
 from seqvae.data.clips import Batch, InMemoryClips, PrevActions, Video, clip_starts, join
 from seqvae.data.sampler import fresh_positions, share_of
-from seqvae.data.sources import KEYS, Sequences, reach_of
+from seqvae.data.sources import Sequences, fields_of, reach_of
 from seqvae.data.workers import ReadAhead
 from seqvae.types import UserError
 
@@ -147,5 +147,5 @@ def simulated(split: Split, simulator: str) -> Sequences:
         reach=reach_of(
             getattr(type(world), "reach", None), arrays.get("sizes"), arrays.get("shapes"), world.shape_names
         ),
-        **{name: arrays[key] for key, name in KEYS.items() if key in arrays},
+        **fields_of(arrays),
     )

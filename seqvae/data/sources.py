@@ -1,9 +1,10 @@
 """Whole sequences for rollouts and scores: from datasets, NumPy files and videos."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from itertools import chain, islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
@@ -12,6 +13,7 @@ from data_gen.media.reading import VIDEOS, fit, read_npz, read_video
 from data_gen.schema import open_dataset, read_info
 from data_gen.walls import wall_rule
 from seqvae.data.errors import reading
+from seqvae.data.frames import prev_actions
 from seqvae.metrics.counts import visible
 from seqvae.types import UserError
 
@@ -23,12 +25,12 @@ KEYS = {  # of a dataset -> field of Sequences
     "present": "present",
     "masks": "masks",
     "layers": "layers",
-    "actions": "actions",
     "rewards": "rewards",
     "sources": "sources",
 }
 DIGITS = "data_gen.sims.digits.Digits"  # the simulator whose sequences share images
 UNTIMED = ("sources",)  # of KEYS, those that hold for a whole sequence
+ARRAYS = (*KEYS.values(), "prev_actions", "reach")  # fields of Sequences
 
 
 @dataclass(frozen=True)
@@ -36,9 +38,9 @@ class Sequences:
     """Sequences of frames with whatever is known of them; positions in [0, coord_limit], x right, y down.
 
     velocities are per frame, radii in the units of positions; present: which objects exist, as the states
-    of others mean nothing; layers: the order of drawing, higher is nearer; actions as on disk: [:, t] acts
-    between frame t and t + 1. sources: the images or videos that a sequence is made from (-1: none);
-    sequences that share one are not independent samples. reach: the distance from a wall of the box
+    of others mean nothing; layers: the order of drawing, higher is nearer; prev_actions[:, t] is the action
+    that led to frame t, as a model takes it. sources: the images or videos that a sequence is made from (-1:
+    none); sequences that share one are not independent samples. reach: the distance from a wall of the box
     [0, coord_limit]^2 at which an object's centre bounces, None where no walls are known. Each of them is
     None where the source has none. notes: one line for each thing that was done to the frames, for the user
     to read.
@@ -52,7 +54,7 @@ class Sequences:
     present: Bool[np.ndarray, "n t k"] | None = None
     masks: UInt8[np.ndarray, "n t h w"] | None = None
     layers: Int[np.ndarray, "n t k"] | None = None
-    actions: Int[np.ndarray, "n t"] | None = None
+    prev_actions: Int[np.ndarray, "n t"] | None = None
     rewards: Float[np.ndarray, "n t"] | None = None
     sources: Int[np.ndarray, "n s"] | None = None
     reach: Float[np.ndarray, "n t k"] | None = None
@@ -66,7 +68,7 @@ class Sequences:
 
     def first(self, n: int) -> "Sequences":
         """The first n sequences, with all that is known of them."""
-        arrays = {name: getattr(self, name) for name in (*KEYS.values(), "reach")}
+        arrays = {name: getattr(self, name) for name in ARRAYS}
         return replace(self, **{name: x[:n] for name, x in arrays.items() if x is not None})
 
     def visible(self) -> Int[np.ndarray, "n t"] | None:
@@ -79,7 +81,7 @@ class Sequences:
 
     def untold(self) -> "Sequences":
         """The same without the true states: frames, actions, and what standard errors need."""
-        told = {*KEYS.values(), "reach"} - {"frames", "actions", "sources"}
+        told = set(ARRAYS) - {"frames", "prev_actions", "sources"}
         return replace(self, **dict.fromkeys(told))
 
 
@@ -122,15 +124,28 @@ def read_sequences(
     return found
 
 
+def fields_of(
+    arrays: Mapping[str, Any], chosen: slice = slice(None), time: slice = slice(None)
+) -> dict[str, np.ndarray]:
+    """The arrays of a dataset as fields of Sequences: of the chosen sequences, the frames in `time`.
+
+    Actions are converted before they are cut, since the last one on disk led to frame 0.
+    """
+    fields = {
+        name: arrays[key][chosen] if name in UNTIMED else arrays[key][chosen, time]
+        for key, name in KEYS.items() if key in arrays
+    }
+    if "actions" in arrays:
+        fields["prev_actions"] = prev_actions(arrays["actions"][chosen])[:, time].numpy()
+    return fields
+
+
 def _from_dataset(path: Path, index: int | None, time: slice) -> Sequences:
     with reading(path):
         info = read_info(path)
         chosen = _select(path, info.sequences, index)
         with open_dataset(path) as file:
-            arrays = {
-                name: file[key][chosen] if name in UNTIMED else file[key][chosen, time]
-                for key, name in KEYS.items() if key in file
-            }
+            arrays = fields_of(file, chosen, time)
             shapes = file["shapes"][chosen, time] if "shapes" in file else None
     notes = ()
     if "sources" not in arrays and info.config.get("simulator", {}).get("_target_") == DIGITS:

@@ -29,6 +29,7 @@ class CountPrior(nn.Module):
     """
 
     independent = True
+    ignores_actions = True
     counts = True
 
     def __init__(

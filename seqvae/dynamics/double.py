@@ -33,6 +33,7 @@ class DoubleDynamics(nn.Module):
                 "which is all that the two share; use GraphDynamics, StoveDynamics or LinearDynamics"
             )
         self.layout = self.generative.layout
+        self.ignores_actions = getattr(self.generative, "ignores_actions", False)
 
     def init(self, batch: int, like: Tensor) -> LastState:
         return self.generative.init(batch, like)

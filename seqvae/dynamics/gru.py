@@ -22,7 +22,8 @@ STD_FLOOR = 1e-2  # a prior sharper than this makes rollouts no better, and its 
 class GRUDynamics(nn.Module):
     """p(z_t | h_t), h_t = GRU(z_t-1, x_t-1; h_t-1), slots taken together in their order.
 
-    The discrete action that leads to frame t, one-hot, shifts h_t, which is also the context.
+    The discrete action that leads to frame t, one-hot, shifts h_t, which is also the context and is what the
+    GRU goes on from.
     reads_frames: the GRU sees the frame's evidence beside z; where there is no frame, the model's own.
 
     Raises:
@@ -56,7 +57,7 @@ class GRUDynamics(nn.Module):
         out = rearrange(self.prior(h).to(h.dtype), "b (k d) -> b k d", k=self.slots)
         mean, raw_std = out.chunk(2, -1)
         prior = Normal(mean, STD_FLOOR + nn.functional.softplus(raw_std))
-        return Transition(prior, prior, h)
+        return Transition(prior, prior, h, carry=h)
 
     def update(
         self, carry: Float[Tensor, "b h"], z: Float[Tensor, "b k d"], evidence: Evidence | None

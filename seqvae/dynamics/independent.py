@@ -19,6 +19,7 @@ class StandardNormal(nn.Module):
     """
 
     independent = True
+    ignores_actions = True
 
     def __init__(self, frame_layout: StateLayout, slots: int, actions: int = 0):
         super().__init__()

@@ -15,13 +15,14 @@ class LinearDynamics(nn.Module):
     """p(z_t | z_t-1) = N(x + v, v, rest unchanged; std^2), with learned stds: a constant-velocity filter.
 
     moving: with False the position stays too (the static baseline). std: the initial std by field,
-    0.05 for fields not named.
+    0.05 for fields not named. Actions have no effect.
 
     Raises:
         UserError: the state has no position or velocity to move by, or none of the fields of `std`.
     """
 
     moving = True
+    ignores_actions = True
 
     def __init__(
         self, frame_layout: StateLayout, slots: int, actions: int = 0,

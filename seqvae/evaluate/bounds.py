@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 
-from seqvae.data.frames import prev_actions, to_video
+from seqvae.data.frames import to_video
 from seqvae.data.sources import Sequences
 from seqvae.evaluate.scores import FIRST
 from seqvae.metrics import Estimate, estimate
@@ -60,8 +60,8 @@ def bound(
     frames = sequences.frames[:, :length]
     total = frames.shape[1]
     first = min(first, total)
-    actions = check_lengths(model, frames, sequences.actions, 1, 0)
-    before = None if actions is None else prev_actions(actions)[:, :total].to(device_of(model))
+    led = check_lengths(model, frames, sequences.prev_actions, 1, total - 1)
+    before = None if led is None else torch.as_tensor(led[:, :total], device=device_of(model))
     unnormalised = tuple(sorted(model.frame.unnormalised))
     draws = 1 if unnormalised else samples
     size = max(1, FRAMES // total)

@@ -97,7 +97,7 @@ def _seen(model: SequenceModel, images: UInt8[np.ndarray, "n h w c"]) -> Trace:
 
 def _no_actions(model: SequenceModel, like: Float[Tensor, "b t *_"]) -> Int[Tensor, "b t"] | None:
     """Action 0 at every frame, for models that follow actions."""
-    return torch.zeros_like(like.flatten(2)[..., 0], dtype=torch.long) if model.spec.actions else None
+    return torch.zeros_like(like.flatten(2)[..., 0], dtype=torch.long) if model.actions else None
 
 
 def _with(trace: Trace, z: Float[Tensor, "r t k d"]) -> Trace:

@@ -51,7 +51,7 @@ def score(
 
     positions, velocities, pixel_rows, mask_rows, counts = [], [], [], [], []
     blocks = roll_out_blocks(
-        model, sequences.frames, sequences.actions, context, horizon, decode=decode
+        model, sequences.frames, sequences.prev_actions, context, horizon, decode=decode
     )
     for where, rollout in blocks:
         positions.append(_positions(rollout, model.background_slots))

@@ -60,7 +60,7 @@ def uncertainty(
 def _draw(
     model: SequenceModel, sequences: Sequences, truth: Truth, context: int, horizon: int
 ) -> Float[np.ndarray, "n t k 2"]:
-    rollout = roll_out(model, sequences.frames, sequences.actions, context, horizon, sample=True)
+    rollout = roll_out(model, sequences.frames, sequences.prev_actions, context, horizon, sample=True)
     positions = rollout.positions.astype(np.float64)
     order = slot_order(positions, truth, context, model.background_slots)
     return metrics.reorder(positions, order)[:, context:]

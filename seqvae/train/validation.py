@@ -75,8 +75,8 @@ class Validation:
         self.sequences = sequences.first(options.validation_sequences)
         self.context, self.horizon = usable_lengths(self.sequences, options.context, options.horizon)
         arrays = {"imgs": self.sequences.frames}
-        if self.sequences.actions is not None:
-            arrays["actions"] = self.sequences.actions
+        if self.sequences.prev_actions is not None:
+            arrays["prev_actions"] = self.sequences.prev_actions
         clips = InMemoryClips(arrays, device)
         clips.name = sequences.name
         self.batch = clips.batch(0, len(self.sequences), options.clip_length, Stream.VALIDATION_CLIPS)
@@ -103,7 +103,7 @@ class Validation:
     def _picture(self, model: SequenceModel) -> Float[Tensor, "3 h w"]:
         """For a few sequences a row of true frames above a row of the model's, context and future."""
         shown, context = self.sequences.first(SHOWN), self.context
-        rollout = roll_out(model, shown.frames, shown.actions, context, self.horizon, decode=True)
+        rollout = roll_out(model, shown.frames, shown.prev_actions, context, self.horizon, decode=True)
         times = np.unique(np.linspace(0, context + self.horizon - 1, COLUMNS).astype(int))
         rows = torch.stack([
             torch.as_tensor(shown.frames[:, times]).float() / 255, torch.as_tensor(rollout.frames[:, times])

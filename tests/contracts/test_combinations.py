@@ -131,7 +131,8 @@ def test_what_fits_trains_filters_imagines_and_decodes(names):
     optimiser.step()
 
     with torch.no_grad():
-        trace = model.filter(clip, observed=torch.tensor([[True, True, True], [True, False, True]]))
+        observed = torch.tensor([[True, True, True], [True, False, True]])
+        trace = model.filter(clip, observed=observed, sample=True)
         future = model.imagine(trace.carry, 2, sample=True)
         frames = model.decode(future).frames
     for z, t in ((trace.z, 3), (future.z, 2)):

@@ -46,7 +46,7 @@ def test_parts_have_the_protocols(name):
 def test_shapes_and_dtypes(name, k, h, w, c, dtype):
     model = make(name, k, h, w, c, dtype=dtype)
     clip, d, k = video(k, 4, 2, h, w, c, dtype), model.layout.dim, model.frame.slots
-    trace = model.filter(clip)
+    trace = model.filter(clip, sample=True)
     densities = [trace.prior.log_prob(trace.z), trace.posterior.log_prob(trace.z)]
     terms = model.frame.terms(clip, trace.z, trace.evidence, trace.context)
     for x, shape in [(trace.z, (2, 4, k, d)), *((x, (2, 4)) for x in (*densities, *terms.values()))]:
@@ -66,7 +66,7 @@ def test_shapes_and_dtypes(name, k, h, w, c, dtype):
 @every_model
 def test_one_sequence_and_one_frame_will_do(name):
     model, clip = make(name), video(frames=1, batch=1)
-    trace = model.filter(clip)
+    trace = model.filter(clip, sample=True)
     assert elbo(model, clip, trace).total().shape == (1, 1)
     assert model.imagine(trace.carry, 1).z.shape[:2] == (1, 1)
 
@@ -84,7 +84,7 @@ def test_the_same_seed_gives_the_same_model_and_the_same_numbers(name):
     clip, results = video(), []
     for _ in range(2):
         model = make(name, seed=5)
-        trace = model.filter(clip)
+        trace = model.filter(clip, sample=True)
         future = model.imagine(trace.carry, 2, sample=True)
         results.append([*model.state_dict().values(), trace.z, future.z, elbo(model, clip, trace).total()])
     assert all(torch.equal(*pair) for pair in zip(*results, strict=True))
@@ -93,7 +93,7 @@ def test_the_same_seed_gives_the_same_model_and_the_same_numbers(name):
 @every_model
 def test_samples_differ_and_point_estimates_do_not(name):
     model, clip = make(name), video()
-    assert not torch.equal(model.filter(clip).z, model.filter(clip).z)
+    assert not torch.equal(model.filter(clip, sample=True).z, model.filter(clip, sample=True).z)
     carries = [model.filter(clip, sample=False).carry for _ in range(2)]
     a, b = (model.imagine(carry, 8) for carry in carries)
     assert torch.equal(a.z, b.z)
@@ -138,7 +138,7 @@ def test_no_tensor_is_left_behind_on_the_cpu(name):
     observed = torch.ones(2, 5, dtype=torch.bool, device="meta")
     with OneDevice("meta"):
         terms, trace = TemporalELBO(start=1)(model, Clip(clip), 0.0)
-        model.filter(clip, carry=trace.carry, observed=observed)
+        model.filter(clip, carry=trace.carry, observed=observed, sample=True)
         model.decode(model.imagine(trace.carry, 2, sample=True))
     terms.total().mean().backward()
 
@@ -146,7 +146,7 @@ def test_no_tensor_is_left_behind_on_the_cpu(name):
 @every_model
 def test_frame_terms_keep_their_precision_under_autocast(name):
     model, clip = make(name), video(batch=4)
-    trace = model.filter(clip)
+    trace = model.filter(clip, sample=True)
     exact = model.frame.terms(clip, trace.z, trace.evidence, trace.context)
     with torch.autocast("cpu", torch.bfloat16):
         terms = model.frame.terms(clip, trace.z, trace.evidence, trace.context)

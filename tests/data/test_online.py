@@ -118,8 +118,14 @@ def test_rounds_that_need_too_much_memory_are_smaller(monkeypatch):
 def test_validation_sequences_are_whole_and_others_than_those_trained_on(finite):
     found = simulated(split(sequences=5, name="val"), "avoidance")
     assert found.frames.shape == (5, LENGTH, SIZE, SIZE, 3) and found.positions.shape == (5, LENGTH, 3, 2)
-    assert found.coord_limit == 10.0 and found.num_actions == 9 and found.actions.shape == (5, LENGTH)
+    assert found.coord_limit == 10.0 and found.num_actions == 9 and found.prev_actions.shape == (5, LENGTH)
     assert not (finite.frames.numpy()[:5] == found.frames).all()
+
+
+def test_validation_sequences_tell_what_led_to_each_frame(finite):
+    found = simulated(split(sequences=5), "avoidance")
+    assert torch.equal(torch.as_tensor(found.frames), finite.frames[:5])
+    assert torch.equal(torch.as_tensor(found.prev_actions), finite.prev_actions[:5])
 
 
 @pytest.mark.parametrize("workers", [0, 1])

@@ -15,10 +15,9 @@ from seqvae.video import write_video
 def test_a_dataset_comes_with_its_truth(dataset, arrays):
     found = read_sequences(dataset, image_size=(8, 8))
     np.testing.assert_array_equal(found.frames, arrays["imgs"])
-    for name, key in dict(
-        positions="positions", velocities="velocities", radii="sizes", actions="actions"
-    ).items():
+    for name, key in dict(positions="positions", velocities="velocities", radii="sizes").items():
         np.testing.assert_array_equal(getattr(found, name), arrays[key])
+    np.testing.assert_array_equal(found.prev_actions, np.roll(arrays["actions"], 1, axis=1))
     assert (found.coord_limit, found.num_actions, found.simulator, len(found)) == (10.0, 9, "test", 7)
 
 
@@ -64,6 +63,10 @@ def test_one_sequence_and_its_beginning(dataset, arrays):
     found = read_sequences(dataset, index=3, max_frames=6)
     np.testing.assert_array_equal(found.frames, arrays["imgs"][3:4, :6])
     np.testing.assert_array_equal(found.positions, arrays["positions"][3:4, :6])
+    # the last action in the file led to frame 0, however few frames are read
+    actions = arrays["actions"][3]
+    assert found.prev_actions.tolist() == [[actions[-1], *actions[:5]]]
+    assert found.first(1).prev_actions is not None and found.untold().prev_actions is not None
 
 
 def test_numpy_frames_with_and_without_a_sequence_axis(tmp_path, arrays):
@@ -74,7 +77,7 @@ def test_numpy_frames_with_and_without_a_sequence_axis(tmp_path, arrays):
     np.testing.assert_array_equal(read_sequences(tmp_path / "many.npz", index=2).frames, frames[2:3])
     one = read_sequences(tmp_path / "one.npz", max_frames=4)
     np.testing.assert_array_equal(one.frames, frames[2:3, :4])
-    assert one.positions is None and one.coord_limit is None and one.actions is None
+    assert one.positions is None and one.coord_limit is None and one.prev_actions is None
 
 
 @pytest.mark.parametrize("suffix", ["mp4", "gif"])

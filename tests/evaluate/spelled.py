@@ -113,7 +113,7 @@ def model(slots: int = 2, velocity: bool = True, actions: int = 0, **motion) -> 
     """A model that reads exactly and predicts by `Motion`."""
     frame = Reader(slots, velocity)
     dynamics = Motion(frame.layout, **motion)
-    built = SequenceModel(frame, Fused(dynamics.layout), dynamics)
+    built = SequenceModel(frame, Fused(dynamics.layout), dynamics, actions)
     built.spec, built.config = DataSpec(SIZE, SIZE, 3, actions, slots, LIMIT), {}
     return built.eval()
 

@@ -240,7 +240,7 @@ def broken(folder, tmp_path_factory):
     (tmp / "text.txt").write_text("no data")
     (tmp / "empty").mkdir()
     save(tmp / "mixed.pt", "stove", weights={"frame.foreign": torch.zeros(3)})
-    save(tmp / "acts.pt", "linear", actions=9)
+    save(tmp / "acts.pt", "stove", actions=9)
     return tmp
 
 

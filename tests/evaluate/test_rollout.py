@@ -51,10 +51,10 @@ PUSH = np.array([[0.0, 0.0], [0.05, 0.0], [0.0, -0.03]])
 
 
 def pushed(rng, n=4, t=16):
-    """Objects that move by PUSH[action] alone, with actions as on disk: [:, t] leads from t to t + 1."""
-    actions = rng.integers(0, 3, (n, t))
-    steps = np.concatenate([np.zeros((n, 1, 2)), PUSH[actions[:, :-1]].cumsum(1)], axis=1)
-    return rng.uniform(-0.3, 0.3, (n, 1, 2, 2)) + steps[:, :, None], actions
+    """Objects that move by PUSH[action] alone, and the actions that led to each frame."""
+    prev_actions = rng.integers(0, 3, (n, t))
+    steps = PUSH[prev_actions].cumsum(1)
+    return rng.uniform(-0.3, 0.3, (n, 1, 2, 2)) + steps[:, :, None], prev_actions
 
 
 def test_every_action_leads_to_its_frame(rng):
@@ -81,10 +81,12 @@ def test_missing_and_short_actions(rng):
     frames = spelled.spell(positions)
     with pytest.raises(UserError, match="the data has none"):
         roll_out(model, frames, None, horizon=4)
-    # 12 actions: the one at index 7 leads to predicted frame 1, the one at 11 to predicted frame 5
-    assert roll_out(model, frames, actions, horizon=5).z.shape[1] == 13
-    with pytest.raises(UserError, match="horizon=6: the data has actions for 5 frames"):
-        roll_out(model, frames, actions, horizon=6)
+    # 12 actions: the one at index 8 leads to predicted frame 1, the last one to predicted frame 4
+    assert roll_out(model, frames, actions, horizon=4).z.shape[1] == 12
+    with pytest.raises(UserError, match="horizon=5: the data has the actions that lead to 4 frames"):
+        roll_out(model, frames, actions, horizon=5)
+    with pytest.raises(UserError, match="horizon=0: the data has the actions that lead to 0 frames"):
+        roll_out(model, frames, actions[:, :7], horizon=0)
 
 
 def test_actions_are_ignored_by_a_model_without(rng):

@@ -84,7 +84,7 @@ def test_absent_slots_cost_nothing():
 
 def test_a_frame_without_objects_costs_its_count_alone():
     model, clip = make("air", dtype=F64), batch()
-    trace = model.filter(clip.video)
+    trace = model.filter(clip.video, sample=True)
     z = torch.zeros_like(trace.z)
     terms = elbo(model, clip.video, _with(trace, z))
     gain = terms.values["log_prior"] + terms.values["neg_log_posterior"]
@@ -95,7 +95,7 @@ def test_a_frame_without_objects_costs_its_count_alone():
 
 def test_what_was_not_observed_follows_the_prior():
     model, clip = make("air", dtype=F64), batch()
-    trace = model.filter(clip.video, observed=torch.zeros(2, 2, dtype=torch.bool))
+    trace = model.filter(clip.video, observed=torch.zeros(2, 2, dtype=torch.bool), sample=True)
     assert_close(trace.posterior.log_prob(trace.z), trace.prior.log_prob(trace.z))
 
 
@@ -104,7 +104,7 @@ def test_enumeration_equals_brute_force():
     torch.manual_seed(3)
     terms, trace = EnumeratedELBO()(model, clip, 0.0)
     torch.manual_seed(3)
-    q = model.filter(clip.video).posterior  # takes the same random numbers as the objective has
+    q = model.filter(clip.video, sample=True).posterior  # takes the same random numbers as the objective has
     z, log_counts = q.support()
     expected = {name: 0 for name in terms.values}
     for n in range(4):
@@ -161,7 +161,7 @@ def test_the_score_function_credits_a_count_with_what_follows_in_later_frames():
 
     def brute_force(model: SequenceModel, clip, progress: float):
         """The sum over the counts of both frames, of one draw of what the slots are like."""
-        trace = model.filter(clip.video)
+        trace = model.filter(clip.video, sample=True)
         z, log_counts = trace.posterior.support()
         total = 0
         for first in range(3):

@@ -58,7 +58,7 @@ def test_attention_shares_out_every_pixel(attention, objects):
 @pytest.mark.parametrize("name", MONETS)
 def test_decoded_masks_share_out_every_pixel(name):
     model, clip = make(name), video()
-    masks = model.decode(model.filter(clip)).masks
+    masks = model.decode(model.filter(clip, sample=True)).masks
     assert_close(masks.sum(2), torch.ones_like(masks[:, :, 0]))
 
 
@@ -69,7 +69,7 @@ def test_the_bound_with_decoded_masks_lies_below_the_importance_weighted_one(nam
     with torch.no_grad():
         evidence = model.frame.encode(clip)
         draws = torch.stack([
-            elbo(model, clip, model.infer(evidence)).unweighted().sum(1) for _ in range(80)
+            elbo(model, clip, model.infer(evidence, sample=True)).unweighted().sum(1) for _ in range(80)
         ])
     one, many = draws[:40].mean(0), iwae(draws[40:])
     error = draws[:40].std(0) / 40**0.5
@@ -78,7 +78,7 @@ def test_the_bound_with_decoded_masks_lies_below_the_importance_weighted_one(nam
 
 def test_masks_of_the_encoder_make_no_bound():
     model, clip = monet("monet"), video(height=16, width=16, channels=3)
-    terms = elbo(model, clip, model.filter(clip))
+    terms = elbo(model, clip, model.filter(clip, sample=True))
     assert model.frame.unnormalised == {"log_likelihood"}
     assert terms.weights == {"decoder_masks": 0.5, "attention_masks": 0.5}
     bound = {"log_likelihood", "log_prior", "neg_log_posterior"}
@@ -91,7 +91,7 @@ def test_each_term_of_the_masks_teaches_its_own_side(name):
     reached = {}
     for term in ("decoder_masks", "attention_masks"):
         model.zero_grad()
-        trace = model.filter(clip)
+        trace = model.filter(clip, sample=True)
         model.frame.terms(clip, trace.z.detach(), trace.evidence, None)[term].mean().backward()
         reached[term] = {n for n, p in model.named_parameters() if p.grad is not None and p.grad.any()}
     assert reached["attention_masks"] == {
@@ -102,7 +102,7 @@ def test_each_term_of_the_masks_teaches_its_own_side(name):
 
 def test_an_imagined_frame_has_the_masks_of_the_decoder_only():
     model, clip = monet("monet"), video(height=16, width=16, channels=3)
-    trace = model.filter(clip)
+    trace = model.filter(clip, sample=True)
     terms = model.frame.terms(clip, trace.z, None, None)
     decoder = monet("monet", masks="decoder")
     decoder.load_state_dict(model.state_dict())
@@ -126,7 +126,7 @@ def test_the_background_keeps_its_place():
 
 def test_without_objects_the_background_is_left():
     model, clip = make("monet_sequence", slots=2, channels=3), video(channels=3)
-    trace = drop(model, model.filter(clip), 1, 2)
+    trace = drop(model, model.filter(clip, sample=True), 1, 2)
     scene = model.decode(trace)
     assert_close(scene.masks, torch.ones_like(scene.masks))
     assert scene.masks.shape[2] == 1 and scene.frames.min() > 0.2  # its colour, near the middle at first

@@ -96,7 +96,7 @@ def tiny_model(noise: bool = True) -> SequenceModel:
 
 
 def objective(model, batch, progress):
-    trace = model.filter(batch.video, batch.prev_actions)
+    trace = model.filter(batch.video, batch.prev_actions, sample=True)
     return elbo(model, batch.video, trace), trace
 
 

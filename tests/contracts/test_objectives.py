@@ -1,0 +1,40 @@
+"""What every objective of configs/objective does, whatever it is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from seqvae.build import instantiate
+from seqvae.cli.compose import compose
+from tests.models import make, video
+
+SHIPPED = sorted(path.stem for path in (Path(__file__).parents[2] / "configs/objective").glob("*.yaml"))
+MODELS = {"frame_elbo": "vae", "enumerated_elbo": "air", "score_function_elbo": "air_paper"}  # others: stove
+CHANGES = {  # what may be given beside what a yaml says
+    "frame_elbo, rollout": (
+        "frame_elbo", {"rollout": {"_target_": "seqvae.frame_objectives.FrameRollout", "context": 3}}
+    ),
+    "latent_elbo, no rollout": ("latent_elbo", {"rollout": None}),
+    "latent_elbo": (
+        "latent_elbo", {"rollout": {"_target_": "seqvae.objectives.Rollout", "context": 3}}
+    ),
+}
+
+
+@pytest.mark.parametrize("name", sorted({*SHIPPED, *CHANGES}))
+def test_the_states_of_an_objective_are_drawn(name):
+    """Its terms are those of a sample of the posterior: with point estimates the entropy would be gone."""
+    shipped, changes = CHANGES.get(name, (name, {}))
+    config = compose("train", [f"objective={shipped}"])["objective"] | changes
+    objective, model = instantiate(config, "objective"), make(MODELS.get(shipped, "stove"))
+    clip = video(frames=6)
+    batch = SimpleNamespace(video=clip, prev_actions=None, evidence=model.frame.encode(clip))
+    (terms, trace), (others, _) = (objective(model, batch, 0.5) for _ in range(2))
+    points = trace.posterior.point()
+    for t in range(trace.z.shape[1]):
+        assert not torch.equal(trace.z[:, t], points[:, t])
+    assert not torch.equal(terms.total(), others.total())
