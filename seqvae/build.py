@@ -79,6 +79,7 @@ def build(config: Mapping[str, Any], spec: DataSpec) -> SequenceModel:
     _check_order(frame, posterior, dynamics)
     _check_counts(posterior, dynamics)
     _check_background(frame, posterior)
+    _check_held(frame, dynamics)
     model = SequenceModel(frame, posterior, dynamics, spec.actions)
     model.spec, model.config = spec, dict(config)
     return model
@@ -118,6 +119,15 @@ def _check_counts(posterior: Any, dynamics: Any) -> None:
     for part, name, remedy in ((dynamics, "dynamics", "CountPrior"), (posterior, "posterior", "Counted")):
         if not getattr(part, "counts", False):
             refuse_presence(dynamics.layout, f"model.{name}: {type(part).__name__}", remedy)
+
+
+def _check_held(frame: Any, dynamics: Any) -> None:
+    """Raise UserError where fields without a density over time would spoil a bound."""
+    if getattr(dynamics, "held", ()) and not frame.unnormalised:
+        raise UserError(
+            f"model.dynamics.held: {type(frame).__name__} is a density of frames, and with fields that have "
+            "none over time there would be no bound; leave it out"
+        )
 
 
 def instantiate(config: Mapping[str, Any], key: str, **given: Any) -> Any:

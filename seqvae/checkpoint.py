@@ -56,6 +56,8 @@ class Checkpoint:
             model.load_state_dict(self.model)
         except RuntimeError as error:
             raise UserError(f"{name}: holds the weights of another model: {_first_problem(error)}") from None
+        except UserError as error:  # a part knows these weights, and that they no longer fit
+            raise UserError(f"{name}: {error}") from None
         return model.eval()
 
 

@@ -18,9 +18,11 @@ from torch.nn.functional import pad
 
 from seqvae.layout import Field, StateLayout
 from seqvae.nn.glimpse import beside, box_cover, pixel_centres, read, sample_points, write
-from seqvae.nn.precision import in_full_precision
+from seqvae.nn.precision import full_precision, in_full_precision
 from seqvae.nn.spn import RatSPN
 from seqvae.types import Evidence, Scene
+
+COLOUR_STD = 0.01  # of the colour as evidence, far below what tells two objects apart
 
 
 class SuPAIR(nn.Module):
@@ -34,7 +36,13 @@ class SuPAIR(nn.Module):
     No normalised density over frames: glimpses overlap and resample, marginalisation is fractional, and
     each object term counts its box's area in pixels (`area`: "pixels"), or in the paper's units
     (`area`: "image", s_x s_y). overlap_rate: the rate of the exponential prior on a glimpse's hidden share.
-    velocity: whether the state has one.
+    velocity: whether the state has one. colour: whether it has the mean colour of each box's glimpse, for
+    dynamics to tell objects apart by; no likelihood depends on it.
+
+    Two options for what the authors' implementation does. to_edge: the outermost samples of a glimpse lie on
+    the box's edge, not half a sample inside. plain_spns: all parameters of the SPNs start from N(0, 0.1^2)
+    cut at two stds, and the parameters of a mixture are its logits; else object and background start bright
+    and dark, and a mixture's weights learn ten times faster.
     """
 
     unnormalised = frozenset({"objects", "background", "overlap"})
@@ -44,6 +52,7 @@ class SuPAIR(nn.Module):
         glimpse: int = 10, overlap_rate: float = 10.0, area: str = "pixels",
         object_variance: tuple[float, float] = (0.12, 0.35),
         background_variance: tuple[float, float] = (0.002, 0.16), velocity: bool = True,
+        colour: bool = False, to_edge: bool = False, plain_spns: bool = False,
     ):
         super().__init__()
         self.height, self.width, self.channels, self.slots = height, width, channels, slots
@@ -52,18 +61,43 @@ class SuPAIR(nn.Module):
         self.layout = StateLayout((Field("size", 2, "evidence"), Field("position", 2, "product")))
         if velocity:
             self.layout = self.layout.extend(Field("velocity", 2, "product", difference_of="position"))
+        if colour:
+            self.layout = self.layout.extend(Field("colour", channels, "evidence"))
         self.encoder = encoder(height=height, width=width, slots=slots)
         self.size_limits = self.encoder.extent
+        self.reach = glimpse / (glimpse - 1) if to_edge else 1.0  # of a glimpse, in half-extents of its box
         self.objects = RatSPN(glimpse**2, 6, 2, 10, 10, object_variance, mean=0.5, mean_std=0.03)
         self.background = RatSPN(height * width, 3, 1, 6, 1, background_variance, mean=0.0, mean_std=0.05)
+        if plain_spns:
+            _make_plain(self.objects)
+            _make_plain(self.background)
 
     def encode(self, video: Float[Tensor, "b t c h w"]) -> Evidence:
         """Box evidence; the velocity's precision is 0, since one frame says nothing of it."""
         backdrop = self.background.expectation().detach().unflatten(0, (self.height, self.width))
         mean, std = self.encoder(rearrange(grey(video), "b t h w -> (b t) h w"), backdrop)
-        not_shown = self.layout.dim - mean.shape[-1]
-        evidence = Evidence(mean, std.square().reciprocal()).map(lambda x: pad(x, (0, not_shown)))
+        evidence = Evidence(mean, std.square().reciprocal())
+        if "velocity" in self.layout:
+            evidence = evidence.map(lambda x: pad(x, (0, 2)))
+        if "colour" in self.layout:
+            colour = self._colour(video.flatten(0, 1), mean.detach())
+            precision = torch.full_like(colour, COLOUR_STD**-2)
+            evidence = Evidence(
+                torch.cat([evidence.mean, colour], -1), torch.cat([evidence.precision, precision], -1)
+            )
         return evidence.map(lambda x: x.unflatten(0, video.shape[:2]))
+
+    def _colour(self, frames: Float[Tensor, "n c h w"], box: Float[Tensor, "n k 4"]) -> Tensor:
+        """The mean colour of the glimpse of each box, "n k c"."""
+        with full_precision(frames.device):
+            return self._read(frames, box[..., 2:], box[..., :2]).mean((-2, -1))
+
+    def _read(self, image: Float[Tensor, "n c h w"], position: Tensor, size: Tensor) -> Tensor:
+        return read(image, position, self._extent(size), self.glimpse)
+
+    def _extent(self, size: Tensor) -> Tensor:
+        """The half-extent of a box's glimpse, n samples that stand for a nth of it each."""
+        return size if self.reach == 1 else self.reach * size
 
     @in_full_precision
     def terms(
@@ -74,7 +108,7 @@ class SuPAIR(nn.Module):
         image = rearrange(grey(video), "b t h w -> (b t) h w")
         size, position = self._box(rearrange(z, "b t k d -> (b t) k d"))
         visible = self._visible(size, position)  # n k g g
-        glimpses = read(image[:, None], position, size, self.glimpse)[:, :, 0]
+        glimpses = self._read(image[:, None], position, size)[:, :, 0]
         log_object = self.objects(glimpses.flatten(0, 1).flatten(1), visible.flatten(0, 1).flatten(1))
         area = self.area * size[..., 0] * size[..., 1]
         hidden = 1 - visible.mean((-2, -1))
@@ -91,7 +125,7 @@ class SuPAIR(nn.Module):
         size, position = self._box(rearrange(z, "b t k d -> (b t) k d"))
         look = self.objects.expectation().unflatten(0, (1, 1, 1, self.glimpse, self.glimpse))
         look = look.expand(*size.shape[:2], -1, -1, -1)
-        pasted = write(look, position, size, self.height, self.width)[:, :, 0]
+        pasted = write(look, position, self._extent(size), self.height, self.width)[:, :, 0]
         rows, columns = self._cover(size, position)
         cover = rows[..., :, None] * columns[..., None, :]
         # a pixel that several boxes cover shows the brightest: the corners of a box are mostly background
@@ -107,7 +141,8 @@ class SuPAIR(nn.Module):
     def _visible(self, size: Tensor, position: Tensor) -> Float[Tensor, "n k g g"]:
         """The share of each glimpse pixel that lies in the image and under no earlier slot."""
         (sx, sy), (px, py) = size.unbind(-1), position.unbind(-1)
-        at_x, at_y = sample_points(px, sx, self.glimpse), sample_points(py, sy, self.glimpse)  # n i g
+        at_x = sample_points(px, self._extent(sx), self.glimpse)  # n i g
+        at_y = sample_points(py, self._extent(sy), self.glimpse)
         pixel_x, pixel_y = 2 / self.width, 2 / self.height
         inside_x = (0.5 + (1 - at_x.abs()) / pixel_x).clamp(0, 1)
         inside_y = (0.5 + (1 - at_y.abs()) / pixel_y).clamp(0, 1)
@@ -129,6 +164,12 @@ class SuPAIR(nn.Module):
 
     def _uncovered(self, size: Tensor, position: Tensor) -> Float[Tensor, "n h w"]:
         return reduce(torch.mul, beside(*self._cover(size, position)).unbind(1))
+
+
+def _make_plain(spn: RatSPN) -> None:
+    spn.logit_scale = 1.0
+    for parameter in spn.parameters():
+        nn.init.trunc_normal_(parameter, std=0.1, a=-0.2, b=0.2)
 
 
 def grey(video: Float[Tensor, "b t c h w"]) -> Float[Tensor, "b t h w"]:

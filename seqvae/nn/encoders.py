@@ -16,18 +16,22 @@ STD_FLOOR = 1e-3  # half-widths, 0.016 pixels at 32 x 32: without a floor the li
 class LSTMEncoder(nn.Module):
     """The encoder of SuPAIR and STOVE (Kossen et al. 2020, arXiv 1910.02425, appendix).
 
-    The flattened image goes K times into an LSTM, whose outputs pass through a small sigmoid layer.
+    The flattened image goes K times into an LSTM, whose outputs pass through a small sigmoid layer. xavier:
+    the layers behind the LSTM start as published, with Xavier-uniform weights and biases of 0.1.
     """
 
     def __init__(
         self, height: int, width: int, slots: int, extent: tuple[float, float] = (0.1, 0.8),
         aspect: tuple[float, float] = (0.75, 1.25), reach: float = 0.9, max_std: float = 0.3,
-        hidden: int = 256, bottleneck: int = 50,
+        hidden: int = 256, bottleneck: int = 50, xavier: bool = False,
     ):
         super().__init__()
         self.slots, self.extent, self.aspect, self.reach, self.max_std = slots, extent, aspect, reach, max_std
         self.lstm = nn.LSTM(height * width, hidden, batch_first=True)
         self.out = nn.Sequential(nn.Linear(hidden, bottleneck), nn.Sigmoid(), nn.Linear(bottleneck, 8))
+        for layer in (self.out[0], self.out[2]) if xavier else ():
+            nn.init.xavier_uniform_(layer.weight)
+            nn.init.constant_(layer.bias, 0.1)
 
     def forward(
         self, image: Float[Tensor, "n h w"], background: Tensor

@@ -22,7 +22,7 @@ class RatSPN(nn.Module):
 
     replicas, depth: the random region graphs. leaves: Gaussians per leaf region. sums: mixtures per
     inner region. variance: the range of the leaf variances. mean: the initial leaf means are
-    Normal(mean, mean_std).
+    Normal(mean, mean_std). logit_scale: the logits of mixture weights a unit of parameter; it may be set.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class RatSPN(nn.Module):
     ):
         super().__init__()
         regions = 2**depth
-        self.depth, self.variance = depth, tuple(variance)
+        self.depth, self.variance, self.logit_scale = depth, tuple(variance), WEIGHT_SCALE
         order = torch.stack([torch.randperm(size) for _ in range(replicas)])
         region = (torch.arange(size) * regions // size).expand(replicas, -1)
         of_pixel = torch.empty_like(order).scatter_(1, order, region)
@@ -73,36 +73,36 @@ class RatSPN(nn.Module):
         """log p of the pixels with weight 1, the others marginalised; nats."""
         level = self._leaves(x, weight)
         for mixture in self.mixtures:
-            level = _mix(level, mixture)
-        of_replica = _mix(level, self.root[:, None, None])[:, 0, 0]  # r n
-        log_share = (WEIGHT_SCALE * self.root).flatten(1).logsumexp(1).log_softmax(0)
+            level = _mix(level, self.logit_scale * mixture)
+        of_replica = _mix(level, self.logit_scale * self.root[:, None, None])[:, 0, 0]  # r n
+        log_share = (self.logit_scale * self.root).flatten(1).logsumexp(1).log_softmax(0)
         return (of_replica + log_share[:, None]).logsumexp(0)
 
     def expectation(self) -> Float[Tensor, "p"]:
         """E[x] under the network, pixel by pixel."""
-        weights = (WEIGHT_SCALE * self.root).flatten().softmax(0).unflatten(0, self.root.shape)  # r g g
+        weights = (self.logit_scale * self.root).flatten().softmax(0).unflatten(0, self.root.shape)  # r g g
         replica = weights.sum((1, 2))
         left, right = weights.sum(2) / replica[:, None], weights.sum(1) / replica[:, None]
         level = torch.stack([left, right], 1)  # r l g: responsibility of each mixture, given the replica
         for mixture in reversed(self.mixtures):
-            joint = (level[..., None, None] * _shares(mixture)).sum(2)  # r l g g
+            joint = (level[..., None, None] * _shares(self.logit_scale * mixture)).sum(2)  # r l g g
             level = torch.stack([joint.sum(3), joint.sum(2)], 2).flatten(1, 2)
         in_region = (level[..., None] * self.member * self.mean).sum((1, 2))  # r p
         return (replica[:, None] * in_region).sum(0)
 
 
-def _shares(mixture: Float[Tensor, "r l s g g"]) -> Float[Tensor, "r l s g g"]:
+def _shares(logits: Float[Tensor, "r l s g g"]) -> Float[Tensor, "r l s g g"]:
     """Weights that sum to 1 over the pairs of components."""
-    return (WEIGHT_SCALE * mixture).flatten(3).softmax(-1).unflatten(-1, mixture.shape[-2:])
+    return logits.flatten(3).softmax(-1).unflatten(-1, logits.shape[-2:])
 
 
-def _mix(level: Float[Tensor, "r _ g n"], mixture: Float[Tensor, "r l s g g"]) -> Float[Tensor, "r l s n"]:
+def _mix(level: Float[Tensor, "r _ g n"], logits: Float[Tensor, "r l s g g"]) -> Float[Tensor, "r l s n"]:
     """log sum_gh w_sgh exp(left_g + right_h) of neighbouring regions: the next level.
 
     Shifted by the maxima, so that nothing overflows.
     """
     left, right = level[:, 0::2], level[:, 1::2]
-    share = _shares(mixture)
+    share = _shares(logits)
     left_max, right_max = left.amax(2, keepdim=True).detach(), right.amax(2, keepdim=True).detach()
     a, b = (left - left_max).exp(), (right - right_max).exp()
     given_left = (share.flatten(2, 3) @ b).unflatten(2, share.shape[2:4])  # r l s g n

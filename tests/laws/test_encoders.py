@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from seqvae.matching import assign, reorder, squared_distances
-from seqvae.nn.encoders import PursuitEncoder
+from seqvae.nn.encoders import LSTMEncoder, PursuitEncoder
 from tests.models import discs
 
 PIXEL, RADIUS = 2 / 32, 0.2
@@ -95,3 +95,16 @@ def test_without_training_a_box_has_the_typical_size_and_the_proposed_place():
     assert_close(mean[..., :2], torch.full_like(mean[..., :2], RADIUS))
     assert torch.equal(mean[..., 2:], network.propose(image))
     assert_close(std, torch.full_like(std, 0.051))  # the initial std and the floor
+
+
+def test_the_layers_behind_the_lstm_start_as_published_where_that_is_asked_for():
+    torch.manual_seed(0)
+    plain = LSTMEncoder(8, 8, 2)
+    torch.manual_seed(0)
+    network = LSTMEncoder(8, 8, 2, xavier=True)
+    pairs = zip(plain.lstm.parameters(), network.lstm.parameters(), strict=True)
+    assert all(torch.equal(*pair) for pair in pairs)
+    for layer in (network.out[0], network.out[2]):
+        bound = (6 / (layer.in_features + layer.out_features)) ** 0.5
+        assert 0.98 * bound < layer.weight.abs().max() <= bound
+        assert_close(layer.bias, torch.full_like(layer.bias, 0.1))

@@ -8,6 +8,7 @@ from functools import partial
 import pytest
 import torch
 from torch import Tensor
+from torch.nn.functional import grid_sample
 from torch.testing import assert_close
 
 from seqvae.frames.supair import SuPAIR
@@ -75,6 +76,47 @@ def test_terms_agree_with_a_direct_evaluation(area, per_area):
     expected = {"objects": objects, "background": background, "overlap": overlap}
     for name, value in expected.items():
         assert_close(terms[name][0, 0], value, rtol=1e-10, atol=1e-10)
+
+
+def test_the_outermost_samples_lie_on_the_edge_of_the_box_where_that_is_asked_for():
+    supair, z = model(to_edge=True), overlapping_boxes()
+    supair.slots = 1
+    sx, sy, px, py = z[0, :4]  # wholly inside the picture
+    image, steps = torch.rand(1, 1, HEIGHT, WIDTH, dtype=F64), torch.linspace(-1, 1, 5, dtype=F64)
+    grid = torch.stack(torch.broadcast_tensors(px + sx * steps, (py + sy * steps)[:, None]), -1)[None]
+    seen = grid_sample(image, grid, align_corners=False).flatten(1)
+    expected = HEIGHT * WIDTH / 25 * sx * sy * supair.objects(seen, torch.ones_like(seen))[0]
+    assert_close(supair.terms(image[None], z[None, None, :1], None, None)["objects"][0, 0], expected)
+
+    look = supair.objects.expectation().reshape(1, 1, 5, 5)
+    x, y = torch.tensor(centres(WIDTH), dtype=F64), torch.tensor(centres(HEIGHT), dtype=F64)[:, None]
+    across, down = (x - px) / sx, (y - py) / sy
+    grid = torch.stack(torch.broadcast_tensors(across, down), -1)[None]
+    pasted = grid_sample(look, grid, align_corners=True)
+    inside = ((x - px).abs() < sx - 1 / WIDTH) & ((y - py).abs() < sy - 1 / HEIGHT)
+    shown = supair.decode(z[None, None, :1]).frames[0, 0, 0]
+    assert inside.sum() > 10
+    assert_close(shown[inside], pasted[0, 0][inside].clamp(0, 1))
+
+
+def test_plain_networks_start_small_and_their_parameters_are_logits():
+    torch.manual_seed(0)
+    supair = SuPAIR(HEIGHT, WIDTH, 1, SLOTS, partial(PursuitEncoder), plain_spns=True).double()
+    for spn in (supair.objects, supair.background):
+        numbers = torch.cat([p.flatten() for p in spn.parameters()])
+        assert numbers.abs().max() <= 0.2
+        # N(0, 0.1^2) cut at two stds has a std of 0.08796; four standard errors of n numbers
+        assert numbers.std().item() == pytest.approx(0.08796, rel=4 / math.sqrt(2 * len(numbers)))
+    spn = supair.background
+    share = spn.root.flatten().softmax(0).reshape_as(spn.root)
+    expected = torch.zeros(HEIGHT * WIDTH, dtype=F64)
+    for r, of_replica in enumerate(share):
+        for of_leaf, pixels, mean in zip(
+            (of_replica.sum(1), of_replica.sum(0)), spn.member[r, :, 0], spn.mean[r].expand(2, -1, -1),
+            strict=True,
+        ):
+            expected = expected + of_leaf @ (mean * pixels)
+    assert_close(spn.expectation(), expected)
 
 
 def test_beside_is_one_minus_the_product_of_covers():
