@@ -66,7 +66,6 @@ ROWS = (
     Row("frame by frame", "billiards", (OURS, "model.posterior.fuse=false")),
     Row("spatial_vae", "billiards", (OURS, "model=spatial_vae")),
     Row("VRNN", "billiards", ("experiment=vrnn_billiards", *QUARTER)),
-    Row("as published", "billiards", ("experiment=stove_billiards_paper", *QUARTER)),
 )
 
 

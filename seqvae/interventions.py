@@ -142,7 +142,7 @@ def _continued(model: SequenceModel, trace: Trace, z: Float[Tensor, "b t k d"]) 
     """The trace with other states, and the carry from which imagination goes on."""
     last = z[:, -1]
     if isinstance(trace.carry.dynamics, LastState):
-        dynamics = LastState(last, torch.zeros_like(last))
+        dynamics = replace(trace.carry.dynamics, z=last, like=torch.zeros_like(last))
     elif getattr(model.dynamics, "independent", False):
         dynamics = torch.zeros_like(last)
     else:
