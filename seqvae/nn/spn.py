@@ -13,6 +13,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from seqvae.nn.mixing import mix
+
 LOG_2PI = math.log(2 * math.pi)
 WEIGHT_SCALE = 10.0  # logits a unit of parameter: at the leaves' learning rate weights would hardly move
 
@@ -73,38 +75,20 @@ class RatSPN(nn.Module):
         """log p of the pixels with weight 1, the others marginalised; nats."""
         level = self._leaves(x, weight)
         for mixture in self.mixtures:
-            level = _mix(level, self.logit_scale * mixture)
-        of_replica = _mix(level, self.logit_scale * self.root[:, None, None])[:, 0, 0]  # r n
+            level = mix(level, self.logit_scale * mixture)
+        of_replica = mix(level, self.logit_scale * self.root[:, None, None])[:, 0, 0]  # r n
         log_share = (self.logit_scale * self.root).flatten(1).logsumexp(1).log_softmax(0)
         return (of_replica + log_share[:, None]).logsumexp(0)
 
     def expectation(self) -> Float[Tensor, "p"]:
         """E[x] under the network, pixel by pixel."""
-        weights = (self.logit_scale * self.root).flatten().softmax(0).unflatten(0, self.root.shape)  # r g g
-        replica = weights.sum((1, 2))
-        left, right = weights.sum(2) / replica[:, None], weights.sum(1) / replica[:, None]
-        level = torch.stack([left, right], 1)  # r l g: responsibility of each mixture, given the replica
+        root = (self.logit_scale * self.root).flatten(1)
+        replica = root.logsumexp(1).softmax(0)
+        joint = root.softmax(1).view_as(self.root)  # r g g: of the pairs, given the replica
+        level = torch.stack([joint.sum(2), joint.sum(1)], 1)  # r l g: of each mixture, given the replica
         for mixture in reversed(self.mixtures):
-            joint = (level[..., None, None] * _shares(self.logit_scale * mixture)).sum(2)  # r l g g
+            share = (self.logit_scale * mixture).flatten(3).softmax(-1).view_as(mixture)
+            joint = (level[..., None, None] * share).sum(2)  # r l g g
             level = torch.stack([joint.sum(3), joint.sum(2)], 2).flatten(1, 2)
         in_region = (level[..., None] * self.member * self.mean).sum((1, 2))  # r p
         return (replica[:, None] * in_region).sum(0)
-
-
-def _shares(logits: Float[Tensor, "r l s g g"]) -> Float[Tensor, "r l s g g"]:
-    """Weights that sum to 1 over the pairs of components."""
-    return logits.flatten(3).softmax(-1).unflatten(-1, logits.shape[-2:])
-
-
-def _mix(level: Float[Tensor, "r _ g n"], logits: Float[Tensor, "r l s g g"]) -> Float[Tensor, "r l s n"]:
-    """log sum_gh w_sgh exp(left_g + right_h) of neighbouring regions: the next level.
-
-    Shifted by the maxima, so that nothing overflows.
-    """
-    left, right = level[:, 0::2], level[:, 1::2]
-    share = _shares(logits)
-    left_max, right_max = left.amax(2, keepdim=True).detach(), right.amax(2, keepdim=True).detach()
-    a, b = (left - left_max).exp(), (right - right_max).exp()
-    given_left = (share.flatten(2, 3) @ b).unflatten(2, share.shape[2:4])  # r l s g n
-    mixed = (given_left * a[:, :, None]).sum(3)
-    return mixed.clamp_min(1e-37).log() + left_max + right_max
