@@ -1,6 +1,6 @@
 # make demo    generate billiards, train STOVE, roll out, evaluate
 # make test    everything CI runs
-# make results the tables of docs/results.md: an afternoon on two cores
+# make results the tables of docs/results.md and README.md: a night on two cores
 # Both need git, make and Python 3.11 to 3.13, and make .venv from requirements.lock when it is missing.
 #
 #   make test PYTHON=python3.12            another interpreter
@@ -52,6 +52,7 @@ demo: $(READY)
 results: $(READY)
 	$(PY) benchmarks/results.py --jobs 2
 	$(PY) benchmarks/family.py --jobs 2
+	$(PY) benchmarks/readme.py
 
 # Resolves pyproject.toml anew for Python 3.11 to 3.13. torch stays where it is until its version here is changed:
 # a new torch is a decision. Its CUDA packages are left out of the lock: torch itself asks for exact versions of them.

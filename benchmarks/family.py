@@ -1,16 +1,18 @@
 """The other models of the family in numbers: python benchmarks/family.py [--only WORD ...] [--jobs N]
 
 As benchmarks/results.py, whose folder it shares: data, trainings with every seed, evaluations on the test
-split, and a table of the numbers that each model is judged by, kept as runs/results/family.md.
+split, and a table of the numbers that each model is judged by, kept as runs/results/family.md. Below each
+model stand the strongest baselines of its world.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from statistics import mean
+from collections.abc import Iterator, Sequence
+from statistics import mean, stdev
 from typing import Any
 
-from results import Row, measured, minutes, tell
+from results import measured
+from tables import QUANTITIES, SPANS, Result, Row, chosen_by, markdown, minutes, strongest
 
 DIGITS = ("sim=digits_still", "image_size=28", "sim.counts=[1]", "sim.digit_size=[0.7,0.75]")
 SPRITES = ("sim=sprites", "image_size=32")
@@ -21,54 +23,72 @@ BOUNDED = (  # goes on from the first row's seed 0
     "trainer.steps=2000", "optim.lr=1e-3", "objective.factors=null",
 )
 ROWS = (
-    Row("MONet", "sprites_still", ("experiment=monet_sprites",), seeds=3, evaluate=IMAGES),
+    Row("MONet", "sprites_still", ("experiment=monet_sprites",), evaluate=IMAGES),
     Row("sequential MONet", "sprites32", ("experiment=monet_sequence",), make=SPRITES),
-    Row("AIR", "digits_still", ("experiment=air_digits",), seeds=2, evaluate=IMAGES),
+    Row("AIR", "digits_still", ("experiment=air_digits",), evaluate=IMAGES),
     Row("VAE, Gaussian", "digits28", ("experiment=vae_digits",), evaluate=BOUNDS, make=DIGITS),
     Row("VAE, flow", "digits28", ("experiment=vae_iaf_digits",), evaluate=BOUNDS, make=DIGITS),
-    Row("MONet, a true bound", "sprites_still", BOUNDED, evaluate=("videos=0", "iwae=100"), late=True),
+    Row("MONet, a true bound", "sprites_still", BOUNDED, 1, evaluate=("videos=0", "iwae=100"), late=True),
 )
+MASKS = ("fg_ari_at_10", "fg_ari_1_10", "mean_iou_at_10")
+WORDS = {"fg_ari": "FG-ARI", "mean_iou": "mean IoU", "at_10": "predicted frame 10", "1_10": "predicted 1-10"}
 # of each number: its place in metrics.json, what it is called, digits
 NUMBERS = (
     (("shares", "count_accuracy"), "count accuracy", 4),
     (("shares", "fg_ari_attention"), "FG-ARI, encoder's masks", 3),
     (("shares", "fg_ari_reconstruction"), "FG-ARI, decoder's masks", 3),
-    (("shares", "fg_ari_at_10"), "FG-ARI, predicted frame 10", 3),
-    (("table", "model", "pixel_mse_1_10"), "pixel MSE, predicted 1-10", 4),
-    (("table", "copy of the last frame", "pixel_mse_1_10"), "pixel MSE, copy of the last frame", 4),
-    (("table", "linear", "pixel_mse_1_10"), "pixel MSE, its states going straight on", 4),
-    (("table", "model", "position_error_1_10"), "position error, predicted 1-10", 4),
-    (("table", "linear", "position_error_1_10"), "position error, its states going straight on", 4),
     (("bound", "elbo"), "ELBO, nats", 2),
     (("bound", "iwae"), "IWAE, nats", 2),
 )
 
 
 def main() -> None:
-    tell("family.md", ["\n".join(table(measured(__doc__, ROWS)))])
+    measured(__doc__, ROWS, "family.md", report)
 
 
-def table(rows: list[Row]) -> Iterator[str]:
-    """Markdown lines: one number of one model a line, its mean over seeds, each seed, its standard error."""
-    yield "| model | number | mean | each seed | se of seed 0 | minutes |"
-    yield "|---|---|---|---|---|---|"
-    for row in rows:
-        results = row.results()
-        took = " ".join(f"{minutes(row.run(seed)):.1f}" for seed in range(row.seeds))
-        for path, name, digits in NUMBERS:
-            found = [value for value in (at(result, path) for result in results) if value]
-            if found:
-                each = [f"{value['mean']:.{digits}f}" for value in found]
-                average = f"{mean(value['mean'] for value in found):.{digits}f}"
-                error = f"{found[0]['se']:.{digits}f}" if found[0]["se"] is not None else ""
-                yield f"| {row.name} | {name} | {average} | {' '.join(each)} | {error} | {took} |"
+def report(rows: Sequence[Row]) -> Iterator[str]:
+    """One table: a number of a model a line; its mean, each seed, spread over seeds, error over the data."""
+    head = ["model", "number", "mean", "each seed", "spread", "se of seed 0", "minutes", "checkpoint by"]
+    yield "\n".join(markdown(head, [line for row in rows for line in _lines(row)]))
 
 
-def at(result: dict[str, Any], path: tuple[str, ...]) -> dict[str, float] | None:
+def _lines(row: Row) -> Iterator[list[str]]:
+    results = row.results()
+    if not results:
+        return
+    took, by = " ".join(f"{minutes(row.run(seed)):.1f}" for seed in row.done()), chosen_by(results)
+    for path, name, digits in numbers(results[0]):
+        found = [value for value in (at(result, path) for result in results) if value]
+        if found:
+            each = [value["mean"] for value in found]
+            error = f"{found[0]['se']:.{digits}f}" if found[0]["se"] is not None else ""
+            spread = f"{stdev(each):.{digits}f}" if len(each) > 1 else ""
+            shown = " ".join(f"{x:.{digits}f}" for x in each) if len(each) > 1 else ""
+            yield [row.name, name, f"{mean(each):.{digits}f}", shown, spread, error, took, by]
+
+
+def numbers(result: Result) -> Iterator[tuple[tuple[str, ...], str, int]]:
+    """NUMBERS, and predictions: of masks beside every baseline, of the rest beside the strongest."""
+    yield from NUMBERS
+    for key in MASKS:
+        name = ", ".join(WORDS[part] for part in WORDS if part in key)
+        for row in result.get("segmentation") or {}:
+            yield ("segmentation", row, key), name if row == "model" else f"{name}: {row}", 3
+    for quantity, words in QUANTITIES.items():
+        for span in SPANS:
+            name = f"{words}, {SPANS[span] if span == '1_10' else f'predicted {SPANS[span]}'}"
+            yield ("table", "model", f"{quantity}_{span}"), name, 4
+            for row in dict.fromkeys(["linear", "bouncing", strongest(result, quantity, span)]):
+                if row:
+                    least = " (strongest)" if row == strongest(result, quantity, span) else ""
+                    yield ("table", row, f"{quantity}_{span}"), f"{name}: {row}{least}", 4
+
+
+def at(result: Result, path: tuple[str, ...]) -> Any:
     """What stands there in a metrics.json, if anything."""
     for key in path:
         result = (result or {}).get(key)
-    return result
+    return result if result and result.get("mean") is not None else None
 
 
 if __name__ == "__main__":

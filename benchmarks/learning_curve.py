@@ -39,7 +39,7 @@ def main() -> None:
         panel.set(xlabel=what, yscale="log")
         panel.grid(alpha=0.3, which="both")
         if data in PAPER:
-            panel.axhline(PAPER[data], color="grey", linestyle="--", label="paper, at the end")
+            panel.axhline(PAPER[data], color="grey", linestyle="--", label="paper (recalled), at the end")
     panels[1].set_xscale("log")
     panels[0].set_ylabel("position error, predicted 1-10")
     panels[0].legend(frameon=False)

@@ -1,4 +1,7 @@
-"""A sequence model: frame model, posterior and dynamics, joined by the only loop over time."""
+"""A sequence model: frame model, posterior and dynamics, joined by two loops over time.
+
+One filters, one imagines.
+"""
 
 from __future__ import annotations
 
