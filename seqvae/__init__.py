@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from seqvae.checkpoint import load_model as load
+    from seqvae.data.sources import read_sequences as read
 
 __version__ = "0.1.0"
-__all__ = ["load", "__version__"]
+__all__ = ["load", "read", "__version__"]
 
 
 def __getattr__(name: str) -> Any:
@@ -17,4 +18,8 @@ def __getattr__(name: str) -> Any:
         from seqvae.checkpoint import load_model
 
         return load_model
+    if name == "read":
+        from seqvae.data.sources import read_sequences
+
+        return read_sequences
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -138,13 +138,14 @@ def load_model(
 ) -> SequenceModel:
     """A trained model in evaluation mode, with its `.config` and `.spec`.
 
-    run_or_file: a run's folder or a checkpoint file. which: "best" by validation, or "last".
+    run_or_file: a run's folder or a checkpoint file. which: "best" by validation, or "last". Its weights take
+    no gradient, so that filtering and imagining keep no graph; `model.requires_grad_()` before training on.
 
     Raises:
         UserError: there is no such file, or it is none that this version can read.
     """
     path = find(run_or_file, which)
-    return load(path).build(path).to(device)
+    return load(path).build(path).requires_grad_(False).to(device)
 
 
 def remove_temporaries(folder: Path) -> None:

@@ -12,6 +12,7 @@ from torch.nn.functional import logsigmoid, pad
 
 from seqvae.distributions import Normal, gaussian_log_density
 from seqvae.layout import StateLayout
+from seqvae.records import short_repr
 from seqvae.types import UserError, require_fields
 
 
@@ -23,6 +24,8 @@ class CountedNormal:
     their numbers, have no density, and so add nothing to a log-ratio of two such distributions.
     log_counts: log q(n) of n = 0 to k, normalised. inner: of the numbers behind the presence.
     """
+
+    __repr__ = short_repr
 
     log_counts: Float[Tensor, "*b n"]
     inner: Normal

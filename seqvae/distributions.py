@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from seqvae.records import short_repr
 from seqvae.types import Distribution
 
 LOG_2PI = math.log(2 * math.pi)
@@ -22,6 +23,8 @@ def gaussian_log_density(x: Tensor, mean: Tensor, std: Tensor) -> Tensor:
 @dataclass(frozen=True)
 class Normal:
     """N(z; mean, diag std^2) over (k d)."""
+
+    __repr__ = short_repr
 
     mean: Float[Tensor, "*b k d"]
     std: Float[Tensor, "*b k d"]

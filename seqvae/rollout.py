@@ -15,6 +15,7 @@ from seqvae.data.frames import to_frames, to_video
 from seqvae.interventions import Change, remaining
 from seqvae.metrics import without_repeats
 from seqvae.objectives import part
+from seqvae.records import short_repr
 from seqvae.sequence import SequenceModel
 from seqvae.types import Trace, UserError
 from seqvae.video import Comparison
@@ -34,6 +35,8 @@ class Rollout:
     masks also for models without. attention: masks that the encoder sees in the `context` frames, None for
     models whose encoder makes none. Of several samples each is a Rollout of its own.
     """
+
+    __repr__ = short_repr
 
     z: Float[np.ndarray, "n t k d"]
     context: int

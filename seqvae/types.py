@@ -15,6 +15,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from seqvae.layout import StateLayout
+from seqvae.records import short_repr
 
 
 class UserError(ValueError):
@@ -39,6 +40,8 @@ class Evidence:
     mean, precision: (b, [t,] k, e). Precision 0 means "not observed": fusion then returns the prior.
     features: further tensors (b, [t,] k, ...) that belong to a slot and follow its order.
     """
+
+    __repr__ = short_repr
 
     mean: Float[Tensor, "b *t k e"]
     precision: Float[Tensor, "b *t k e"]
@@ -66,6 +69,8 @@ class Transition:
     the carry with the action taken in, from which `update` goes on; None where it is the one given.
     """
 
+    __repr__ = short_repr
+
     prior: Distribution
     proposal: Distribution
     context: Tensor | None = None
@@ -83,6 +88,8 @@ class LastState:
     like: zeros of a state's shape, on its device.
     """
 
+    __repr__ = short_repr
+
     z: Float[Tensor, "b k d"] | None
     like: Float[Tensor, "b k d"]
 
@@ -91,6 +98,8 @@ class LastState:
 class Carry:
     """Everything that crosses a time step of a SequenceModel."""
 
+    __repr__ = short_repr
+
     dynamics: Any
     posterior: Any
 
@@ -98,6 +107,8 @@ class Carry:
 @dataclass(frozen=True)
 class Scene:
     """Rendered frames in [0, 1], and the weight with which each slot shows at each pixel, if defined."""
+
+    __repr__ = short_repr
 
     frames: Float[Tensor, "b t c h w"]
     masks: Float[Tensor, "b t k h w"] | None = None
@@ -112,6 +123,8 @@ class Trace:
     after the last frame, from which filtering or imagination goes on. log_posterior: log q(z_t | ...), nats,
     where drawing z gave it and the posterior could tell it only at a price (a flow); else None.
     """
+
+    __repr__ = short_repr
 
     z: Float[Tensor, "b t k d"]
     prior: Distribution
@@ -134,6 +147,8 @@ class Terms:
 
     weights: name -> weight of a term that is trained beside the bound, as no part of it.
     """
+
+    __repr__ = short_repr
 
     values: dict[str, Float[Tensor, "b t"]]
     weights: dict[str, float] = field(default_factory=dict)

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 
 # A file of seqvae imports its own layer and those below it. A name is a file, or a folder with all its files.
 LAYERS = {
-    0: ["types", "layout", "disk", "streams"],
+    0: ["types", "layout", "disk", "streams", "records"],
     1: ["distributions", "counts", "matching", "nn"],
     2: [
         "sequence", "objectives", "frame_objectives", "counted_objectives", "calibration", "metrics",

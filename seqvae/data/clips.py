@@ -14,6 +14,7 @@ from data_gen.schema import open_dataset
 from seqvae.data.errors import reading
 from seqvae.data.frames import prev_actions, to_video
 from seqvae.data.sampler import clip_positions
+from seqvae.records import short_repr
 from seqvae.types import UserError
 
 Video = Float[Tensor, "b t c h w"]
@@ -26,6 +27,8 @@ class Batch:
 
     sequences, starts: where the clips come from in the dataset.
     """
+
+    __repr__ = short_repr
 
     video: Float[Tensor, "b t c h w"]
     prev_actions: Int[Tensor, "b t"] | None

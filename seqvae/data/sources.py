@@ -8,13 +8,15 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
+from torch import Tensor
 
 from data_gen.media.reading import VIDEOS, fit, read_npz, read_video
 from data_gen.schema import open_dataset, read_info
 from data_gen.walls import wall_rule
 from seqvae.data.errors import reading
-from seqvae.data.frames import prev_actions
+from seqvae.data.frames import prev_actions, to_video
 from seqvae.metrics.counts import visible
+from seqvae.records import short_repr
 from seqvae.types import UserError
 
 KEYS = {  # of a dataset -> field of Sequences
@@ -46,6 +48,8 @@ class Sequences:
     to read.
     """
 
+    __repr__ = short_repr
+
     name: str
     frames: UInt8[np.ndarray, "n t h w c"]
     positions: Float[np.ndarray, "n t k 2"] | None = None
@@ -65,6 +69,10 @@ class Sequences:
 
     def __len__(self) -> int:
         return len(self.frames)
+
+    def video(self) -> Float[Tensor, "n t c h w"]:
+        """The frames as a model takes them: float32 in [0, 1], of four times the memory."""
+        return to_video(self.frames)
 
     def first(self, n: int) -> "Sequences":
         """The first n sequences, with all that is known of them."""

@@ -15,6 +15,7 @@ from seqvae.distributions import Normal, product
 from seqvae.layout import StateLayout
 from seqvae.matching import assign, reorder, squared_distances
 from seqvae.nn.spread import Spread
+from seqvae.records import short_repr
 from seqvae.types import Evidence, Transition, UserError
 
 SPREAD = ("position", "velocity", "latent")  # fields whose std has a learned factor
@@ -23,6 +24,8 @@ SPREAD = ("position", "velocity", "latent")  # fields whose std has a learned fa
 @dataclass(frozen=True)
 class FusedCarry:
     """The evidence of the frame before, in the trace's slot order; precision 0 before the first frame."""
+
+    __repr__ = short_repr
 
     mean: Float[Tensor, "b k d"]
     precision: Float[Tensor, "b k d"]

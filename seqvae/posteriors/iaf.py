@@ -14,6 +14,7 @@ from seqvae.distributions import Normal
 from seqvae.layout import StateLayout
 from seqvae.nn.made import MADE
 from seqvae.nn.precision import full_precision
+from seqvae.records import short_repr
 from seqvae.types import Evidence, Transition, UserError
 
 OPEN = 2.0  # shift of the gates' logits: they start near 0.9, so that the flow starts near the identity
@@ -67,6 +68,8 @@ class Transformed:
     with, however sharp the posterior. Drawing is one pass, and gives the sample's log-density; that of any
     other point takes d passes a step.
     """
+
+    __repr__ = short_repr
 
     base: Normal
     context: Float[Tensor, "*b k e"]

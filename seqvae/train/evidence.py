@@ -15,6 +15,7 @@ from seqvae.data.sampler import clip_positions
 from seqvae.data.sources import Sequences
 from seqvae.evaluate import Truth
 from seqvae.matching import reorder, track
+from seqvae.records import short_repr
 from seqvae.sequence import SequenceModel
 from seqvae.types import Evidence, UserError, concat_batch
 
@@ -25,6 +26,8 @@ TRUE_STD = 1e-3  # half-widths, of true states
 @dataclass(frozen=True)
 class EvidenceBatch:
     """Clips of evidence "b t ..."; prev_actions[:, t] led to frame t (None without actions)."""
+
+    __repr__ = short_repr
 
     evidence: Evidence
     prev_actions: Int[Tensor, "b t"] | None
