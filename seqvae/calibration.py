@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from seqvae.matching import assign, reorder, squared_distances
-from seqvae.objectives import part
+from seqvae.objectives import at_last_seen, followed, observed_of, part
 from seqvae.sequence import SequenceModel
 from seqvae.types import Terms, Trace, UserError
 
@@ -59,20 +59,30 @@ class EnergyScore:
         if "position" not in model.layout:
             raise UserError("objective: EnergyScore compares positions, and the model has none")
         copies = self.samples
-        evidence = batch.evidence.map(lambda x: x.repeat(copies, *[1] * (x.dim() - 1)))
-        actions = None if batch.prev_actions is None else batch.prev_actions.repeat(copies, 1)
-        split, length = self.context, evidence.mean.shape[1]
-        trace = model.infer(
-            evidence.map(lambda x: x[:, :split]), part(actions, slice(split)), sample=True
+        actions, observed = (
+            None if x is None else x.repeat(copies, 1) for x in (batch.prev_actions, observed_of(batch))
         )
+        evidence = batch.evidence.map(lambda x: x.repeat(copies, *[1] * (x.dim() - 1)))
+        if observed is not None:
+            evidence = evidence.observed(observed)
+        split, length = self.context, evidence.mean.shape[1]
+        context, known = evidence.map(lambda x: x[:, :split]), part(observed, slice(split))
+        trace = model.infer(context, part(actions, slice(split)), sample=True, observed=known)
         future = model.imagine(trace.carry, length - split, part(actions, slice(split, None)), sample=True)
         seen = model.positions(evidence.mean)
-        cost = squared_distances(seen[:, split - 1], model.positions(trace.evidence.mean)[:, -1])
+        cost = squared_distances(
+            at_last_seen(seen[:, :split], known), at_last_seen(model.positions(trace.evidence.mean), known)
+        )
         order = assign(cost, model.background_slots)  # of the trace's slots, as the evidence has them
         drawn = reorder(model.positions(future.z).transpose(1, 2), order).transpose(1, 2)
         objects = slice(model.background_slots, None)
         drawn, seen = (x[:, :, objects].unflatten(0, (copies, -1)) for x in (drawn, seen[:, split:]))
-        return Terms({"energy_score": -energy_score(drawn, seen[0])}, {"energy_score": 1.0}), trace
+        value, there = -energy_score(drawn, seen[0]), followed(observed, split)
+        if there is None:
+            return Terms({"energy_score": value}, {"energy_score": 1.0}), trace
+        there = there[: len(value)]
+        value = value.masked_fill(~there, 0)
+        return Terms({"energy_score": value}, {"energy_score": 1.0}, {"energy_score": there}), trace
 
 
 def _distance(a: Tensor, b: Tensor) -> Tensor:

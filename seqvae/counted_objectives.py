@@ -7,13 +7,14 @@ log-probability, times what came of it.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from jaxtyping import Float
 from torch import Tensor
 
-from seqvae.objectives import elbo
-from seqvae.sequence import SequenceModel
+from seqvae.objectives import elbo, masked, observed_of
+from seqvae.sequence import SequenceModel, blanked
 from seqvae.types import Terms, Trace, UserError
 
 BASELINE_WEIGHT = 1e-2  # of squares of hundreds of nats, which else would use up the clipped gradient
@@ -44,15 +45,18 @@ class EnumeratedELBO:
                 "objective: EnumeratedELBO goes through the counts of single frames, which here depend on "
                 "each other; use ScoreFunctionELBO"
             )
-        trace = model.filter(batch.video, batch.prev_actions, sample=True)
+        observed = observed_of(batch)
+        trace = model.filter(batch.video, batch.prev_actions, observed=observed, sample=True)
         z, log_counts = trace.posterior.support()
-        terms = dict(model.frame.terms_by_count(batch.video, z[-1], trace.evidence, trace.context))
+        video = blanked(batch.video, observed)
+        frame_terms = model.frame.terms_by_count(video, z[-1], trace.evidence, trace.context)
+        terms, defined = masked(frame_terms, observed)
         terms["log_prior"] = trace.prior.log_prob(z)
         terms["neg_log_posterior"] = -trace.posterior.log_prob(z)
         share = log_counts.exp()
         values = {name: (share * value).sum(0) for name, value in terms.items()}
         expected = (share * z[..., 0].sum(-1)).sum(0)
-        return _annealed(Terms(values), expected, self.anneal, progress), trace
+        return _annealed(Terms(values, defined=defined), expected, self.anneal, progress), trace
 
 
 class ScoreFunctionELBO:
@@ -78,8 +82,9 @@ class ScoreFunctionELBO:
             UserError: the model does not count.
         """
         _require_counts(model, "ScoreFunctionELBO")
-        trace = model.filter(batch.video, batch.prev_actions, sample=True)
-        terms = elbo(model, batch.video, trace)
+        observed = observed_of(batch)
+        trace = model.filter(batch.video, batch.prev_actions, observed=observed, sample=True)
+        terms = elbo(model, batch.video, trace, observed=observed)
         terms = _annealed(terms, trace.z[..., 0].sum(-1), self.anneal, progress)
         gain = terms.total().detach()
         if not getattr(model.dynamics, "independent", False):
@@ -92,7 +97,7 @@ class ScoreFunctionELBO:
             gain = gain - guess.detach()
         log_count = trace.posterior.log_count(trace.z)
         values["score"], weights["score"] = gain * (log_count - log_count.detach()), 1.0
-        return Terms(values, weights), trace
+        return replace(terms, values=values, weights=weights), trace
 
 
 def _mean_of_others(x: Float[Tensor, "b t"]) -> Float[Tensor, "b t"]:
@@ -107,7 +112,8 @@ def _annealed(terms: Terms, count: Float[Tensor, "b t"], anneal: Any, progress: 
     """
     if anneal is None:
         return terms
-    return Terms(terms.values | {"count": count}, terms.weights | {"count": anneal(0, progress)})
+    values, weights = terms.values | {"count": count}, terms.weights | {"count": anneal(0, progress)}
+    return replace(terms, values=values, weights=weights)
 
 
 def _require_counts(model: SequenceModel, name: str) -> None:

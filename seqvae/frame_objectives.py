@@ -8,11 +8,10 @@ from typing import Any
 
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn.functional import pad
 
-from seqvae.objectives import elbo, part
-from seqvae.sequence import SequenceModel
-from seqvae.types import Terms, Trace, UserError
+from seqvae.objectives import elbo, observed_of, part, with_rollout
+from seqvae.sequence import SequenceModel, blanked
+from seqvae.types import Carry, Terms, Trace, UserError
 
 
 @dataclass(frozen=True)
@@ -44,15 +43,20 @@ class FrameELBO:
 
     def __call__(self, model: SequenceModel, batch: Any, progress: float) -> tuple[Terms, Trace]:
         """Terms of batch.video, nats a frame; the trace that they come from."""
-        video, actions = batch.video, batch.prev_actions
+        video, actions, observed = batch.video, batch.prev_actions, observed_of(batch)
+
+        def infer(frames: slice, carry: Carry | None = None) -> Trace:
+            led, known = part(actions, frames), part(observed, frames)
+            return model.filter(video[:, frames], led, carry, observed=known, sample=True)
+
         if self.rollout is None:
-            trace = model.filter(video, actions, sample=True)
+            trace = infer(slice(None))
         else:
             split = self.rollout.context
-            first = model.filter(video[:, :split], part(actions, slice(split)), sample=True)
             rest = slice(split, None)
-            trace = first.then(model.filter(video[:, rest], part(actions, rest), first.carry, sample=True))
-        terms = elbo(model, video, trace, self.start)
+            first = infer(slice(split))
+            trace = first.then(infer(rest, first.carry))
+        terms = elbo(model, video, trace, self.start, observed)
         values, weights = dict(terms.values), dict(terms.weights)
         for name, factor in self.factors.items():
             if name not in weights:
@@ -61,11 +65,12 @@ class FrameELBO:
         if self.beta != 1:
             values["kl_beside"] = values["log_prior"] + values["neg_log_posterior"]
             weights["kl_beside"] = self.beta - 1
+        terms = Terms(values, weights, terms.defined)
         if self.rollout is not None:
-            predicted = _predicted(model, video[:, rest], first, part(actions, rest))
-            values["rollout"] = pad(predicted, (split - self.start + 1, 0))
-            weights["rollout"] = self.rollout.weight
-        return Terms(values, weights), trace
+            known = part(observed, rest)
+            predicted = _predicted(model, blanked(video[:, rest], known), first, part(actions, rest))
+            terms = with_rollout(terms, predicted, split - self.start + 1, self.rollout.weight, known)
+        return terms, trace
 
 
 def _predicted(

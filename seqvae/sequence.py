@@ -69,14 +69,14 @@ class SequenceModel(nn.Module):
         """Infer z_1:T, frame by frame; frame t sees x_1:t only.
 
         prev_actions[:, t] led to frame t. observed[:, t] False marks a missing frame (its pixels are
-        ignored). With `carry` from an earlier trace, goes on where that one ended. By default every state is
-        the posterior's point estimate, with sample=True a draw from it, as objectives need it.
+        ignored, and may be NaN). With `carry` from an earlier trace, goes on where that one ended. By default
+        every state is the posterior's point estimate, with sample=True a draw from it, as objectives need it.
 
         Raises:
             UserError: the model follows actions and was given none, or the other way round, or not one a
                 frame.
         """
-        evidence = self.frame.encode(video)
+        evidence = self.frame.encode(blanked(video, observed))
         if observed is not None:
             evidence = evidence.observed(observed)
         return self.infer(evidence, prev_actions, carry, sample, observed)
@@ -177,6 +177,16 @@ class SequenceModel(nn.Module):
     def velocities(self, z: Float[Tensor, "b t k d"]) -> Float[Tensor, "b t k 2"] | None:
         """Slot velocities in half-widths per frame, or None for models without velocities."""
         return z[..., self.layout["velocity"]] if "velocity" in self.layout else None
+
+
+def blanked(
+    video: Float[Tensor, "b t c h w"], observed: Bool[Tensor, "b t"] | None
+) -> Float[Tensor, "b t c h w"]:
+    """Replace missing frames by black ones, so that no pixel of theirs reaches a number or a gradient.
+
+    Masking results alone is not enough: the gradient of a masked NaN is 0 times NaN.
+    """
+    return video if observed is None else video.masked_fill(~observed[..., None, None, None], 0)
 
 
 def _trace(steps: list[_Step], carry: Carry) -> Trace:

@@ -145,22 +145,46 @@ class Trace:
 class Terms:
     """Terms of an objective in nats, per sequence and frame: name -> "b t".
 
-    weights: name -> weight of a term that is trained beside the bound, as no part of it.
+    weights: name -> weight of a term that is trained beside the bound, as no part of it. defined: name -> the
+    frames on which a term is defined, if these are not all; on the other frames its value is 0.
+
+    The mean of `total` is what an optimiser maximises: it counts the zeros. Numbers that are reported come
+    from `per_frame` and `bound`, which do not.
     """
 
     __repr__ = short_repr
 
     values: dict[str, Float[Tensor, "b t"]]
     weights: dict[str, float] = field(default_factory=dict)
+    defined: dict[str, Bool[Tensor, "b t"]] = field(default_factory=dict)
 
     def total(self) -> Float[Tensor, "b t"]:
-        """What is trained: the bound and the weighted terms beside it, nats per frame."""
+        """Return what is trained: the bound and the weighted terms beside it, nats per frame."""
         return sum(self.weights.get(name, 1.0) * value for name, value in self.values.items())
 
     def unweighted(self) -> Float[Tensor, "b t"]:
         """The sum of all terms without a weight: the bound, or the energy that stands in for it."""
         bound = [value for name, value in self.values.items() if name not in self.weights]
         return sum(bound) if bound else torch.zeros_like(self.total())
+
+    def per_frame(self, *names: str) -> Float[Tensor, ""]:
+        """Return the sum of the named terms over the batch, divided by the frames on which all are defined.
+
+        The result is NaN if there is no such frame.
+        """
+        total = sum(self.values[name] for name in names)
+        defined = [self.defined[name] for name in names if name in self.defined]
+        if not defined:
+            return total.mean()
+        return total.sum() / torch.stack(defined).all(0).sum()
+
+    def bound(self) -> Float[Tensor, ""]:
+        """Return `per_frame` of all terms without a weight: a bound only if each is a log-density.
+
+        The result is NaN if every term has a weight.
+        """
+        names = [name for name in self.values if name not in self.weights]
+        return self.per_frame(*names) if names else self.total().new_full((), torch.nan)
 
 
 @runtime_checkable

@@ -10,7 +10,16 @@ from seqvae.cli.compose import compose
 from seqvae.cli.export import chosen_by
 from seqvae.cli.inputs import folder_of, load_data, load_model, make_folder, require, require_at_least
 from seqvae.data.sources import Sequences
-from seqvae.evaluate import Report, bound, long_rollouts, score, uncertainty, usable_lengths, write_report
+from seqvae.evaluate import (
+    Report,
+    bounds,
+    long_rollouts,
+    reported,
+    score,
+    uncertainty,
+    usable_lengths,
+    write_report,
+)
 from seqvae.evaluate.commit import UNKNOWN
 from seqvae.rollout import compare, roll_out
 from seqvae.sequence import SequenceModel
@@ -40,7 +49,7 @@ def evaluate(model: SequenceModel, sequences: Sequences, config: dict[str, Any])
     """Everything that configs/evaluate.yaml asks for, in one report."""
     context, horizon = usable_lengths(sequences, config["context"], config["horizon"])
     # first what may be impossible for this model or data, so that nothing is computed in vain
-    long, futures, limit = {}, {}, None
+    long, futures, found = {}, {}, []
     if config["long"]:
         long = long_rollouts(model, sequences, config["long"], context)
     if config["sample"]:
@@ -50,9 +59,10 @@ def evaluate(model: SequenceModel, sequences: Sequences, config: dict[str, Any])
     scores = score(model, sequences, context, horizon, decode=True, pixels=config["pixels"])
     if config["iwae"]:
         few = sequences.first(config["bound_sequences"]).untold()
-        limit = bound(model, few, config["iwae"], context + horizon)
+        found = bounds(model, few, config["iwae"], context + horizon, reported(model))
     about = origin(config) | {"config": config, "model": model.config}
-    return Report(scores, about, limit, futures, long)
+    whole, later = (*found, None, None)[:2]
+    return Report(scores, about, whole, futures, long, later)
 
 
 def origin(config: dict[str, Any]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shlex
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from seqvae.train.stages import stages
 from seqvae.weights import FILE
 
 CARD = "README.md"
+NAMES = {"bound": "unweighted terms, nats a frame"}  # some may be energies, or leave out frames
 
 
 def main(overrides: list[str]) -> None:
@@ -83,8 +85,13 @@ def chosen_by(config: dict[str, Any]) -> str:
     return "; ".join(told)
 
 
+def told(scores: dict[str, float]) -> dict[str, float]:
+    """Return the scores of a validation that are defined, under names for people."""
+    return {NAMES.get(name, name): value for name, value in scores.items() if not math.isnan(value)}
+
+
 def _validation(scores: dict[str, float]) -> list[str]:
     if not scores:
         return []
-    lines = [f"- {name}: {value:.4g}" for name, value in scores.items()]
+    lines = [f"- {name}: {value:.4g}" for name, value in told(scores).items()]
     return ["## On the validation set, during training", *lines, ""]

@@ -12,6 +12,7 @@ from data_gen.media.reading import VIDEOS
 from data_gen.schema import read_info
 from seqvae import checkpoint, weights
 from seqvae.cli.compose import PATHS, compose, flatten
+from seqvae.cli.export import told
 from seqvae.cli.inputs import make_folder, require, require_at_least
 from seqvae.data.sources import Sequences, read_sequences
 from seqvae.evaluate import latents
@@ -127,7 +128,7 @@ def _checkpoint(path: Path) -> Lines:
     actions += " that the dynamics ignores" if spec.actions and built.ignores_actions else ""
     objects = f", {spec.objects} objects" if spec.objects else ""
     yield "data", f"{content.config.get('data')}: {spec.width}x{spec.height}{objects}{actions}"
-    for name, value in content.scores.items():
+    for name, value in told(content.scores).items():
         yield name, f"{value:.4g}"
 
 

@@ -1,6 +1,6 @@
 """The evaluation protocol: numbers, with their standard errors, and the files that hold them."""
 
-from seqvae.evaluate.bounds import Bound, bound
+from seqvae.evaluate.bounds import Bound, bound, bounds, reported
 from seqvae.evaluate.longrun import long_rollouts
 from seqvae.evaluate.objects import Truth, slot_order
 from seqvae.evaluate.protocol import score, usable_lengths
@@ -15,7 +15,9 @@ __all__ = [
     "Scores",
     "Truth",
     "bound",
+    "bounds",
     "long_rollouts",
+    "reported",
     "score",
     "slot_order",
     "uncertainty",

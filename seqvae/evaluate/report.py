@@ -19,7 +19,7 @@ from seqvae.evaluate.plot import draw_errors
 from seqvae.evaluate.scores import SHORT, Scores
 from seqvae.metrics import Estimate
 
-SCHEMA = 1  # raise when a key of metrics.json changes its meaning
+SCHEMA = 2  # raise when a key of metrics.json changes its meaning
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,7 @@ class Report:
     bound: Bound | None = None
     uncertainty: dict[str, Estimate] = field(default_factory=dict)
     long: dict[int, dict[str, Estimate]] = field(default_factory=dict)
+    under_encoder: Bound | None = None  # of later frames, given the encoder's states of the first ones
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data for JSON: every number with its standard error and n."""
@@ -47,17 +48,23 @@ class Report:
             "shares": _plain(self.scores.shares),
             "segmentation": _plain(self.scores.segmentation),
             "counts": None if self.scores.counts is None else self.scores.counts.tolist(),
-            "bound": self._bound(),
+            "bound": self._bound(self.bound),
+            "under_encoder": self._bound(self.under_encoder),
             "uncertainty": _plain(self.uncertainty),
             "long": _plain(self.long),
         }
 
-    def _bound(self) -> dict[str, Any] | None:
-        if self.bound is None:
+    @staticmethod
+    def _bound(bound: Bound | None) -> dict[str, Any] | None:
+        if bound is None:
             return None
-        about = {} if self.bound.elbo else {"about": f"{NO_BOUND}: {', '.join(self.bound.unnormalised)}"}
+        about = {}
+        if bound.elbo is None:
+            about = {"about": f"{NO_BOUND}: {', '.join(bound.unnormalised)}"}
+        elif not bound.whole:
+            about = {"about": _under_encoder(bound)}
         arrays = ("by_sequence", "sources")
-        return about | {key: x for key, x in _plain(self.bound).items() if key not in arrays}
+        return about | {key: x for key, x in _plain(bound).items() if key not in arrays}
 
     def markdown(self) -> str:
         """The table for people."""
@@ -76,10 +83,12 @@ class Report:
         masks = scores.segmentation.get("model", {})
         shares = {name: x for name, x in scores.shares.items() if name not in masks}
         shares = values(shares) | values(self.uncertainty)
-        if self.bound is not None:
-            shares |= self._bound_values(self.bound)
+        bounds = [bound for bound in (self.bound, self.under_encoder) if bound is not None]
+        for bound in bounds:
+            shares |= self._bound_values(bound)
         if shares:
             lines += [*table({name: {"value": value} for name, value in shares.items()}), ""]
+        lines += [f"{_under_encoder(x)}.\n" for x in bounds if x.elbo is not None and not x.whole]
         if scores.counts is not None:
             frames = [[str(frames) for frames in row] for row in scores.counts]
             rows = {f"{n}": {f"counted {m}": x for m, x in enumerate(row)} for n, row in enumerate(frames)}
@@ -118,12 +127,13 @@ class Report:
 
     @staticmethod
     def _bound_values(bound: Bound) -> dict[str, str]:
-        frames = f"frames {bound.first}-{bound.last}"
+        frames = f"nats a frame, frames {bound.first}-{bound.last}"
         if bound.elbo is None:
-            return {"ELBO": NO_BOUND, f"objective, nats a frame, {frames}": number(bound.objective)}
+            return {"ELBO": NO_BOUND, f"objective, {frames}": number(bound.objective)}
+        given = "" if bound.whole else f" under q(z_{_span(1, bound.first - 1)} | x)"
         return {
-            f"ELBO, nats a frame, {frames}": number(bound.elbo),
-            f"IWAE-{bound.samples}, nats a frame, {frames}": number(bound.iwae),
+            f"ELBO, {frames}{given}": number(bound.elbo),
+            f"IWAE-{bound.samples}, {frames}{given}": number(bound.iwae),
         }
 
 
@@ -141,6 +151,19 @@ def write_report(report: Report, out: Path) -> list[Path]:
         write_whole(out / name, lambda file, content=content: file.write(content.encode()))
     write_whole(out / "errors.png", lambda file: draw_errors(report.scores, file))
     return [out / name for name in (*text, "errors.png")]
+
+
+def _under_encoder(bound: Bound) -> str:
+    """What the numbers of later frames bound, and what not."""
+    before, after = _span(1, bound.first - 1), _span(bound.first, bound.last)
+    return (
+        f"The numbers of frames {bound.first}-{bound.last} bound log E[p(x_{after} | z_{before})] under the "
+        f"encoder's q(z_{before} | x_{before}), which can exceed log p(x_{after} | x_{before}) by any amount"
+    )
+
+
+def _span(first: int, last: int) -> str:
+    return f"{first}" if first == last else f"{first}:{last}"
 
 
 def _bounds_csv(bound: Bound) -> str:

@@ -69,8 +69,7 @@ def slot_numbers(
             kl = elementwise_kl(trace.posterior, trace.prior).sum(-1).mean((0, 1))
             numbers |= {f"kl_{k}": share for k, share in enumerate(kl)}
         if {"log_prior", "neg_log_posterior"} <= terms.values.keys():
-            gain = terms.values["log_prior"] + terms.values["neg_log_posterior"]
-            numbers["kl"] = -gain.mean() / z.shape[2]
+            numbers["kl"] = -terms.per_frame("log_prior", "neg_log_posterior") / z.shape[2]
         values = torch.stack([value.float() for value in numbers.values()]).tolist() if numbers else []
     return dict(zip(numbers, values, strict=True))
 

@@ -46,7 +46,9 @@ class Learner:
     def gradient(self, batch: Any, progress: float) -> Update:
         """Leave the (clipped) gradient of the mean loss in the parameters; no weight changes yet.
 
-        The loss is minus the objective in nats a frame, averaged over sequences and frames (and ranks).
+        The loss is minus the objective in nats a frame, averaged over sequences and all frames (and ranks).
+        Its terms, and `bound`, the sum of those without a weight, are means over the frames on which they are
+        defined, so the loss is no weighted sum of them where these frames differ.
         """
         self.model.train()
         self.model.zero_grad()
@@ -57,8 +59,8 @@ class Learner:
         loss.backward()
         loss = self.ranks.average_gradients(self.parameters, loss)
         norm = self.optim.clip_gradient(self.parameters)
-        numbers = {"loss": loss, "gradient": norm, "bound": terms.unweighted().mean()}
-        numbers |= {name: value.mean() for name, value in terms.values.items()}
+        numbers = {"loss": loss, "gradient": norm, "bound": terms.bound()}
+        numbers |= {name: terms.per_frame(name) for name in terms.values}
         return Update({name: value.detach() for name, value in numbers.items()}, terms, trace)
 
     def apply(self, step: int, progress: float) -> None:

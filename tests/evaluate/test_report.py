@@ -37,7 +37,7 @@ def test_files_and_their_numbers(report, tmp_path):
     assert sorted(f.name for f in (tmp_path / "new").iterdir()) == sorted(path.name for path in paths)
 
     found = json.loads(paths[0].read_text())
-    assert found["schema_version"] == 1 and found["config"] == {"data": "x.h5"}
+    assert found["schema_version"] == 2 and found["config"] == {"data": "x.h5"}
     assert (found["sequences"], found["context"], found["horizon"]) == (3, 8, 12)
     value = report.scores.table()["model"]["position_error_1_10"]
     assert found["table"]["model"]["position_error_1_10"] == {"mean": value.mean, "se": value.se, "n": 3}
