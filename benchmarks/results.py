@@ -19,6 +19,8 @@ from dataclasses import replace
 import tables
 from tables import QUANTITIES, Row
 
+from seqvae.evaluate.report import SCHEMA
+
 FULL = ("videos=3", "sample=true", "samples=20")
 QUARTER = ("trainer.steps=null", "trainer.minutes=15", "trainer.validate_every=200")
 NIGHT = ("trainer.steps=null", "trainer.minutes=480")
@@ -97,9 +99,10 @@ def measure(row: Row, seed: int) -> None:
 
 
 def up_to_date(row: Row, seed: int) -> bool:
-    """Whether the evaluation is there, and by a version that says what chose the checkpoint."""
+    """Whether the evaluation is there, by a version whose keys mean the same, with its criterion."""
     path = row.metrics(seed)
-    return path.is_file() and "chosen_by" in json.loads(path.read_text(encoding="utf-8"))
+    found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return found.get("schema_version") == SCHEMA and "chosen_by" in found
 
 
 def command(module: str, *arguments: str) -> None:

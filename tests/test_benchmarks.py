@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from seqvae.evaluate.report import SCHEMA
+
 FOLDER = Path(__file__).parents[1] / "benchmarks"
 NAMES = ("tables", "results", "family", "paired", "readme")
 
@@ -48,7 +50,7 @@ def evaluated(row, seed, near=0.02, far=0.5, **more):
         },
         "shares": {"found": value(1.0)}, "segmentation": {}, "uncertainty": {}, "bound": None,
         "long": {"92": {"energy_ratio": value(1.1), "energy_over_truth": value(1.08)}},
-        "chosen_by": "the pixels",
+        "chosen_by": "the pixels", "schema_version": SCHEMA,
     } | more  # fmt: skip
     row.metrics(seed).write_text(json.dumps(found))
 
@@ -85,6 +87,20 @@ def test_a_part_does_not_overwrite_the_kept_tables(scripts, tmp_path, monkeypatc
     ]  # fmt: skip
     told = capsys.readouterr().out
     assert "billiards" not in told and told.splitlines()[0] in kept
+
+
+def test_evaluations_of_older_versions_are_done_again(scripts):
+    results = scripts["results"]
+    row = results.ROWS[0]
+    assert not results.up_to_date(row, 0)
+    evaluated(row, 0)
+    assert results.up_to_date(row, 0)
+    found = json.loads(row.metrics(0).read_text())
+    for lacking in ("schema_version", "chosen_by"):
+        row.metrics(0).write_text(json.dumps({key: x for key, x in found.items() if key != lacking}))
+        assert not results.up_to_date(row, 0)
+    row.metrics(0).write_text(json.dumps(found | {"schema_version": SCHEMA - 1}))
+    assert not results.up_to_date(row, 0)
 
 
 def test_a_line_has_the_mean_each_seed_the_spread_and_what_chose_the_checkpoint(scripts):
