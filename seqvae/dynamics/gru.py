@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from seqvae.distributions import Normal
 from seqvae.layout import StateLayout
 from seqvae.nn.mlp import mlp
+from seqvae.nn.precision import full_precision
 from seqvae.types import Evidence, Transition, UserError
 
 STD_FLOOR = 1e-2  # a prior sharper than this makes rollouts no better, and its gradients large
@@ -54,7 +55,8 @@ class GRUDynamics(nn.Module):
         h = carry
         if self.act is not None and prev_action is not None:
             h = h + self.act(prev_action)
-        out = rearrange(self.prior(h).to(h.dtype), "b (k d) -> b k d", k=self.slots)
+        with full_precision(h.device):
+            out = rearrange(self.prior(h), "b (k d) -> b k d", k=self.slots)
         mean, raw_std = out.chunk(2, -1)
         prior = Normal(mean, STD_FLOOR + nn.functional.softplus(raw_std))
         return Transition(prior, prior, h, carry=h)

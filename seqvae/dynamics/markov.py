@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from seqvae.distributions import Normal
 from seqvae.layout import Field, StateLayout
+from seqvae.nn.precision import full_precision
 from seqvae.nn.spread import Spread
 from seqvae.types import (
     Evidence,
@@ -82,7 +83,8 @@ class MarkovDynamics(nn.Module):
         if carry.z is None:
             first = Normal(self.first_mean + carry.like, self.first_std + carry.like)
             return Transition(first, first)
-        mean, share = self.step(carry.z, prev_action)
+        with full_precision(carry.z.device):  # in bfloat16 a mean is off by a tenth of a typical speed
+            mean, share = self.step(carry.z, prev_action)
         prior = Normal(mean, self.spread(self.prior_std).expand_as(mean))
         return Transition(prior, Normal(mean, 1e-3 + self.max_std * share))
 

@@ -30,7 +30,7 @@ class Spread(nn.Module):
         self.log_factor = nn.Parameter(torch.zeros(len(names)), requires_grad=False)
 
     def forward(self, std: Float[Tensor, "*b d"]) -> Float[Tensor, "*b d"]:
-        return std * (self.log_factor @ self.member).exp()
+        return std * (self.log_factor[:, None] * self.member).sum(0).exp()  # no product that autocast rounds
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *rest: Any) -> None:
         """Load the factors; weights saved before there were any have the factor 1."""

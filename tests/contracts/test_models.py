@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from torch.utils._pytree import tree_leaves
 from seqvae import checkpoint
 from seqvae.checkpoint import Checkpoint
 from seqvae.objectives import TemporalELBO, elbo
-from seqvae.types import Dynamics, FrameModel, Posterior
+from seqvae.types import Dynamics, Evidence, FrameModel, Posterior
 from tests.models import MODELS, OF_OBJECTS, SHIPPED, config, make, video
 
 F32, F64 = torch.float32, torch.float64
@@ -175,6 +176,30 @@ def test_objects_are_seen_as_sharply_under_autocast(name):
     assert rough.dtype == F32
     # numbers up to 1, of which bfloat16 keeps eight digits: a tenth of a pixel
     assert_close(rough, exact, rtol=0, atol=2**-8)
+
+
+def numbers(record: Any) -> list[Tensor]:
+    """The tensors of a record of records."""
+    if isinstance(record, Tensor):
+        return [record]
+    return [x for f in fields(record) for x in numbers(getattr(record, f.name))]
+
+
+@every_model
+def test_a_transition_keeps_its_precision_under_autocast(name):
+    model = make(name)
+    like = torch.zeros(16, model.frame.slots, model.layout.dim)
+    z = 0.3 * torch.randn_like(like)
+    evidence = Evidence(z, torch.ones_like(z))  # for dynamics that read frames
+    carry = model.dynamics.init(16, like)
+    for _ in range(2):  # the published STOVE needs two states before its network speaks
+        carry = model.dynamics.update(carry, z, evidence)
+    exact = numbers(model.dynamics.predict(carry, None).prior)
+    with torch.autocast("cpu", torch.bfloat16):
+        prior = numbers(model.dynamics.predict(carry, None).prior)
+    for x, y in zip(prior, exact, strict=True):
+        assert x.dtype == F32
+        assert_close(x, y, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", SHIPPED)
