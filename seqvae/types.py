@@ -178,13 +178,18 @@ class Terms:
             return total.mean()
         return total.sum() / torch.stack(defined).all(0).sum()
 
+    @property
+    def bounded(self) -> bool:
+        """Whether any term has no weight, and so is part of a bound."""
+        return any(name not in self.weights for name in self.values)
+
     def bound(self) -> Float[Tensor, ""]:
         """Return `per_frame` of all terms without a weight: a bound only if each is a log-density.
 
         The result is NaN if every term has a weight.
         """
         names = [name for name in self.values if name not in self.weights]
-        return self.per_frame(*names) if names else self.total().new_full((), torch.nan)
+        return self.per_frame(*names) if self.bounded else self.total().new_full((), torch.nan)
 
 
 @runtime_checkable

@@ -59,7 +59,7 @@ class Learner:
         loss.backward()
         loss = self.ranks.average_gradients(self.parameters, loss)
         norm = self.optim.clip_gradient(self.parameters)
-        numbers = {"loss": loss, "gradient": norm, "bound": terms.bound()}
+        numbers = {"loss": loss, "gradient": norm} | ({"bound": terms.bound()} if terms.bounded else {})
         numbers |= {name: terms.per_frame(name) for name in terms.values}
         return Update({name: value.detach() for name, value in numbers.items()}, terms, trace)
 

@@ -95,7 +95,8 @@ class Validation:
         columns = [f"{quantity}_{near}" for quantity in CRITERIA[self.options.criterion]]
         chosen_by = next((name for name in columns if name in scores), "objective")
         criterion = scores.get(chosen_by, -objective)
-        scores = {"objective": objective, "bound": terms.bound().item()} | scores
+        bound = {"bound": terms.bound().item()} if terms.bounded else {}
+        scores = {"objective": objective} | bound | scores
         # a model that predicts nothing finite is worse than any that does
         criterion = math.inf if math.isnan(criterion) else criterion
         return Report(scores, criterion, {"truth above model": self._picture(model)}, chosen_by)
