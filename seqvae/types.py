@@ -176,7 +176,8 @@ class Terms:
         defined = [self.defined[name] for name in names if name in self.defined]
         if not defined:
             return total.mean()
-        return total.sum() / torch.stack(defined).all(0).sum()
+        frames = torch.stack(defined).all(0).sum()
+        return torch.where(frames > 0, total.sum() / frames, torch.nan)
 
     @property
     def bounded(self) -> bool:

@@ -7,11 +7,11 @@ from torch import nn
 
 from seqvae.data.sources import Sequences
 from seqvae.distributions import Normal
-from seqvae.evaluate import bound
+from seqvae.evaluate import bound, bounds, reported
 from seqvae.layout import Field, StateLayout
 from seqvae.posteriors.fused import Fused
 from seqvae.sequence import SequenceModel
-from seqvae.types import Evidence, Scene, Transition
+from seqvae.types import Evidence, Scene, Transition, UserError
 
 NOISE = 0.5
 
@@ -107,5 +107,50 @@ def test_an_energy_has_no_bound(data):
 
 def test_only_the_first_frames_count_when_asked(data):
     short = Sequences("short", data.frames[:, :4])
-    a = bound(model(1 / NOISE**2), data, samples=1, length=4).elbo
+    a = bound(model(1 / NOISE**2), data, samples=1, length=4).elbo  # of whole sequences by default
     assert a.mean == pytest.approx(bound(model(1 / NOISE**2), short, samples=1).elbo.mean, abs=1e-6)
+
+
+def test_the_default_is_the_whole_sequence(data):
+    found = bound(model(1 / NOISE**2), data, samples=1)
+    assert found.first == 1 and found.whole
+    assert found.elbo.mean == pytest.approx(exact(data, 1).mean(), abs=1e-6)
+
+
+def test_an_evaluation_reports_whole_sequences_and_later_frames_from_the_same_draws(data):
+    drawn = model(0.5)
+    assert reported(drawn) == (1, 3)
+    torch.manual_seed(1)
+    whole, later = bounds(drawn, data, samples=4, firsts=reported(drawn))
+    assert (whole.first, later.first, whole.whole, later.whole) == (1, 3, True, False)
+    torch.manual_seed(1)
+    assert bound(drawn, data, samples=4, first=3).iwae == later.iwae
+    images = Sequences("images", data.frames[:, :1])
+    assert [x.first for x in bounds(drawn, images, samples=1)] == [1]
+
+
+def test_an_energy_is_reported_from_the_frame_on_where_the_objective_begins(data):
+    energy = model(0.5, unnormalised=frozenset({"log_likelihood"}))
+    (found,) = bounds(energy, data, firsts=reported(energy))
+    assert found.first == 3 and found.elbo is None
+
+
+@pytest.mark.parametrize("first", [1, 3])
+def test_missing_frames_leave_the_likelihood_of_the_others(data, rng, first):
+    """Frames are independent here, so that of the others is a sum over them."""
+    observed = rng.random((40, 5)) < 0.6
+    observed[:, 4] = True
+    x, variance = data.frames.reshape(40, 5) / 255, 1 + NOISE**2
+    by_frame = -0.5 * (x**2 / variance + np.log(2 * np.pi * variance))
+    kept = observed[:, first - 1 :]
+    truth = (by_frame[:, first - 1 :] * kept).sum(1) / kept.sum(1)
+    found = bound(model(1 / NOISE**2), data, samples=3, first=first, observed=observed)
+    np.testing.assert_allclose(found.by_sequence, truth, atol=1e-5)
+    assert found.elbo.mean == pytest.approx(truth.mean(), abs=1e-5)
+
+
+def test_a_sequence_of_which_nothing_was_observed_is_refused(data):
+    observed = np.ones((40, 5), dtype=bool)
+    observed[7, 2:] = False
+    with pytest.raises(UserError, match="pixels: no frame from 3 on was observed in sequence 7"):
+        bound(model(0.5), data, first=3, observed=observed)

@@ -152,3 +152,23 @@ def test_the_commit_is_that_of_the_code(tmp_path, monkeypatch):
     assert commit is None or len(commit.removesuffix("+changes")) == 40
     monkeypatch.setenv("PATH", str(tmp_path))  # no git
     assert git_commit() is None
+
+
+def test_later_frames_are_called_no_bound_of_their_density(report, tmp_path):
+    numbers = (Estimate(-3.0, 0.5, 3), Estimate(-2.5, 0.5, 3), Estimate(-3.0, 0.5, 3), ())
+    whole, later = (Bound(first, 20, 7, *numbers, np.zeros(2)) for first in (1, 3))
+    made = Report(report.scores, {}, whole, under_encoder=later)
+    text = made.markdown()
+    assert "| ELBO, nats a frame, frames 1-20 " in text and "| IWAE-7, nats a frame, frames 1-20 " in text
+    assert "| ELBO, nats a frame, frames 3-20 under q(z_1:2 | x) " in text
+    told = (
+        "The numbers of frames 3-20 bound log E[p(x_3:20 | z_1:2)] under the encoder's q(z_1:2 | x_1:2), "
+        "which can exceed log p(x_3:20 | x_1:2) by any amount"
+    )
+    assert f"{told}.\n" in text
+    found = json.loads(write_report(made, tmp_path)[0].read_text())
+    assert found["bound"]["first"] == 1 and "about" not in found["bound"]
+    assert found["under_encoder"]["first"] == 3 and found["under_encoder"]["about"] == told
+    assert found["under_encoder"]["iwae"]["mean"] == -2.5
+    without = Report(report.scores, {}, whole)
+    assert "under the encoder" not in without.markdown() and without.as_dict()["under_encoder"] is None

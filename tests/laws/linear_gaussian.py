@@ -26,18 +26,29 @@ class System:
     C: Tensor
     noise: Tensor
 
-    def log_likelihood(self, x: Tensor) -> Tensor:
-        """log p(x_1:T) of x (t, p) by the Kalman filter."""
+    def log_likelihood(
+        self, x: Tensor, observed: Tensor | None = None, start: tuple[Tensor, Tensor] | None = None
+    ) -> Tensor:
+        """log p(x_1:T) of x (t, p) by the Kalman filter; with `observed` (t,), of those frames alone.
+
+        start: mean and covariance of the state before the first frame, instead of the prior of z_1.
+        """
         mean, cov, total = torch.zeros_like(self.first), self.first.square().diag(), 0.0
-        for x_t in x:
+        if start is not None:
+            mean, cov = self._predicted(*start)
+        for t, x_t in enumerate(x):
             seen = torch.distributions.MultivariateNormal(
                 self.C @ mean, self.C @ cov @ self.C.T + self.noise.square().diag()
             )
-            total = total + seen.log_prob(x_t)
-            gain = cov @ self.C.T @ seen.precision_matrix
-            mean, cov = mean + gain @ (x_t - seen.mean), cov - gain @ self.C @ cov
-            mean, cov = self.A @ mean, self.A @ cov @ self.A.T + self.std.square().diag()
+            if observed is None or observed[t]:
+                total = total + seen.log_prob(x_t)
+                gain = cov @ self.C.T @ seen.precision_matrix
+                mean, cov = mean + gain @ (x_t - seen.mean), cov - gain @ self.C @ cov
+            mean, cov = self._predicted(mean, cov)
         return total
+
+    def _predicted(self, mean: Tensor, cov: Tensor) -> tuple[Tensor, Tensor]:
+        return self.A @ mean, self.A @ cov @ self.A.T + self.std.square().diag()
 
     def sample(self, length: int) -> Tensor:
         """A video (t, p)."""
@@ -65,20 +76,23 @@ class LinearFrame(nn.Module):
     smoothing: with True the evidence of frame t holds log p(x_t:T | z_t), a quadratic in z_t, computed
     backwards over the video. Then p(z_t | z_t-1) exp(evidence) is the exact posterior. With False it
     holds log p(x_t | z_t), and the same product is the best posterior that sees no future.
+    observed: "t", which frames say anything; None for all.
     """
 
     unnormalised = frozenset()
 
-    def __init__(self, system: System, smoothing: bool):
+    def __init__(self, system: System, smoothing: bool, observed: Tensor | None = None):
         super().__init__()
-        self.slots, self.system, self.smoothing = 1, system, smoothing
+        self.slots, self.system, self.smoothing, self.observed = 1, system, smoothing, observed
         self.layout = StateLayout((Field("state", 2, "product"),))
 
     def encode(self, video: Tensor) -> Evidence:
         s, x = self.system, rearrange(video, "b t 1 1 p -> t b p")
         weighted = s.C.T / s.noise.square()
         quadratic, linear = weighted @ s.C, einsum(weighted, x, "d p, t b p -> t b d")
-        info, vector = [quadratic.expand(x.shape[1], -1, -1)] * len(x), list(linear)
+        share = torch.ones(len(x), dtype=F64) if self.observed is None else self.observed.to(F64)
+        info = [quadratic.expand(x.shape[1], -1, -1) * share_t for share_t in share]
+        vector = list(linear * share[:, None, None])
         if self.smoothing:
             precision = s.std.square().reciprocal().diag()
             for t in reversed(range(len(x) - 1)):
@@ -151,6 +165,6 @@ class Product(nn.Module):
         return Correlated(mean, torch.linalg.cholesky(cov)), evidence, carry
 
 
-def linear_gaussian(system: System, smoothing: bool) -> SequenceModel:
-    frame = LinearFrame(system, smoothing)
+def linear_gaussian(system: System, smoothing: bool, observed: Tensor | None = None) -> SequenceModel:
+    frame = LinearFrame(system, smoothing, observed)
     return SequenceModel(frame, Product(), LinearMotion(system, frame.layout))
