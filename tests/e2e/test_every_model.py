@@ -64,6 +64,8 @@ def test_a_model_is_trained_evaluated_rolled_out_and_inspected(name, data, tmp_p
     columns = set(found["table"]["model"])
     assert "pixel_mse_1_3" in columns and finite(found["table"]) and finite(found["bound"])
     model = seqvae.load(run)
+    energy = bool(model.frame.unnormalised)
+    assert found["bound"]["first"] == (3 if energy else 1) and (found["under_encoder"] is None) == energy
     whole, counts = model.frame.slots == 1, "presence" in model.layout
     assert ("position_error_1_3" in columns) != (whole or counts)
     assert finite(found["shares"]) != whole
