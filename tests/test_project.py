@@ -77,6 +77,15 @@ def test_readme_shows_what_make_demo_runs():
         assert f"    {command}\n" in readme
 
 
+def test_a_test_that_hangs_fails_and_the_others_still_run(tmp_path):
+    tests = "import time\ndef test_hangs():\n    time.sleep(60)\ndef test_after_it():\n    pass\n"
+    (tmp_path / "test_two.py").write_text(tests)
+    options = ["-c", ROOT / "pyproject.toml", "-o", "timeout=1", "-p", "no:cacheprovider"]
+    command = [sys.executable, "-m", "pytest", *options, tmp_path / "test_two.py"]
+    printed = subprocess.run(command, capture_output=True, text=True).stdout
+    assert "1 failed, 1 passed" in printed and "Timeout" in printed, printed
+
+
 @pytest.mark.slow
 def test_wheel_carries_code_and_finds_its_configs(tmp_path):
     pytest.importorskip("setuptools")
