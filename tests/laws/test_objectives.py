@@ -82,7 +82,7 @@ def test_a_decoded_rollout_is_scored_on_the_frames_after_its_context(start):
     objective = FrameELBO(start=start, rollout=FrameRollout(context=4, weight=0.3))
     terms, trace = evaluated(objective, model, clip)
     torch.manual_seed(1)
-    first = model.filter(clip.video[:, :4])
+    first = model.filter(clip.video[:, :4], sample=True)
     future = model.imagine(first.carry, 2)
     expected = model.frame.terms(clip.video[:, 4:], future.z, None, future.context)["log_likelihood"]
     assert torch.equal(trace.z[:, :4], first.z) and trace.z.shape[1] == 6
@@ -131,7 +131,7 @@ def test_a_latent_rollout_is_scored_on_the_frames_after_its_context(start):
     clip = SimpleNamespace(evidence=evidence, prev_actions=None)
     terms, trace = evaluated(LatentELBO(start, rollout), model, clip)
     torch.manual_seed(1)
-    first = model.infer(evidence.map(lambda x: x[:, :4]))
+    first = model.infer(evidence.map(lambda x: x[:, :4]), sample=True)
     future = model.imagine(first.carry, 3)
     assert torch.equal(trace.z, first.z), "only the context is inferred"
     expected = rollout.log_density(position[:, 4:], model.positions(future.z))
@@ -192,7 +192,7 @@ def test_a_rollout_is_driven_by_the_actions_of_its_own_frames(objective):
     kind = {"latent": LatentELBO, "frame": FrameELBO}[objective]
     terms, trace = evaluated(kind(1, rollout=rollout), model, clip)
     torch.manual_seed(1)
-    context = model.infer(clip.evidence.map(lambda x: x[:, :4]), actions[:, :4])
+    context = model.infer(clip.evidence.map(lambda x: x[:, :4]), actions[:, :4], sample=True)
     assert_close(trace.z[:, :4], context.z)
     future = model.imagine(context.carry, 2, actions[:, 4:])
     if objective == "frame":
@@ -211,7 +211,7 @@ def test_the_enumerated_elbo_is_the_expectation_over_counts():
     model, clip = make("air", dtype=F64), batch(frames=2)
     terms, trace = evaluated(EnumeratedELBO(), model, clip)
     torch.manual_seed(1)
-    q = model.filter(clip.video).posterior
+    q = model.filter(clip.video, sample=True).posterior
     z, log_counts = q.support()
     expected = 0
     for n in range(4):
