@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from seqvae.distributions import draw, draw_scored, point
+from seqvae.records import stack_frames
 from seqvae.types import (
     Carry,
     Distribution,
@@ -22,7 +23,6 @@ from seqvae.types import (
     Scene,
     Trace,
     UserError,
-    stack_frames,
 )
 
 

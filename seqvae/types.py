@@ -7,7 +7,7 @@ good. Records are frozen and hold unreduced tensors; an explicit carry crosses a
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from seqvae.layout import StateLayout
-from seqvae.records import short_repr
+from seqvae.records import concat_frames, short_repr
 
 
 class UserError(ValueError):
@@ -271,46 +271,3 @@ def require_names(layout: StateLayout, names: Iterable[str], key: str) -> None:
         if name not in layout:
             has = ", ".join(field.name for field in layout.fields)
             raise UserError(f"{key}.{name}: the state has no such field; it has {has}")
-
-
-def map_record(fn: Callable[[Tensor], Tensor], record: Any) -> Any:
-    """Apply fn to every tensor of a record (dataclasses, dicts, tensors; anything else stays as it is)."""
-    if isinstance(record, Tensor):
-        return fn(record)
-    if isinstance(record, dict):
-        return {key: map_record(fn, value) for key, value in record.items()}
-    if is_dataclass(record):
-        return type(record)(**{f.name: map_record(fn, getattr(record, f.name)) for f in fields(record)})
-    return record
-
-
-def join_records(join: Callable[[list[Tensor]], Tensor], records: list[Any]) -> Any:
-    """One record from several equal ones (dataclasses, dicts, tensors), tensor by tensor.
-
-    Anything else (None, a network) they have in common.
-    """
-    first = records[0]
-    if isinstance(first, Tensor):
-        return join(records)
-    if isinstance(first, dict):
-        return {key: join_records(join, [r[key] for r in records]) for key in first}
-    if not is_dataclass(first):
-        return first
-    return type(first)(
-        **{f.name: join_records(join, [getattr(r, f.name) for r in records]) for f in fields(first)}
-    )
-
-
-def stack_frames(steps: list[Any]) -> Any:
-    """Records of single frames "b ..." as one record "b t ..."."""
-    return join_records(lambda tensors: torch.stack(tensors, 1), steps)
-
-
-def concat_batch(parts: list[Any]) -> Any:
-    """Records "b ..." of several batches as one."""
-    return join_records(lambda tensors: torch.cat(tensors, 0), parts)
-
-
-def concat_frames(parts: list[Any]) -> Any:
-    """Records "b t ..." one after the other in time."""
-    return join_records(lambda tensors: torch.cat(tensors, 1), parts)

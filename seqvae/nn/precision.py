@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from seqvae.types import map_record
+from seqvae.records import map_record
 
 
 def full_precision(device: torch.device) -> AbstractContextManager:

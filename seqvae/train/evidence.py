@@ -15,9 +15,9 @@ from seqvae.data.sampler import clip_positions
 from seqvae.data.sources import Sequences
 from seqvae.evaluate import Truth
 from seqvae.matching import reorder, track
-from seqvae.records import short_repr
+from seqvae.records import concat_batch, short_repr
 from seqvae.sequence import SequenceModel
-from seqvae.types import Evidence, UserError, concat_batch
+from seqvae.types import Evidence, UserError
 
 AT_ONCE = 16  # sequences encoded together
 TRUE_STD = 1e-3  # half-widths, of true states
