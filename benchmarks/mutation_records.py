@@ -1,0 +1,147 @@
+"""What mutation.py keeps between runs: which tests execute which lines, and what became of each mutant."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import coverage
+from _pytest.runner import runtestprotocol
+from mutants import Mutant
+
+ROOT = Path(__file__).parents[1]
+KILLED, TIMEOUT, SURVIVED = "killed", "timeout", "survived"
+
+
+def digest(*texts: str) -> str:
+    return hashlib.sha256("\0".join(texts).encode()).hexdigest()[:16]
+
+
+def file_of(nodeid: str) -> str:
+    return nodeid.partition("::")[0]
+
+
+def in_fork(work: Any) -> tuple[str, int]:
+    """The string that `work` returns in a forked process, and how that ended."""
+    read, write = os.pipe()
+    if (child := os.fork()) == 0:
+        os.close(read)
+        nothing = os.open(os.devnull, os.O_RDWR)
+        for stream in (0, 1, 2):
+            os.dup2(nothing, stream)
+        try:
+            with os.fdopen(write, "w") as pipe:
+                pipe.write(work())
+        finally:
+            os._exit(0)
+    os.close(write)
+    with os.fdopen(read) as pipe:
+        said = pipe.read()
+    return said, os.waitpid(child, 0)[1]
+
+
+class Tests:
+    """The collected tests: `items` by name, their `seconds`, and which of them execute a line of a module.
+
+    Measured in a fork, and again where a test file, or a module, or a helper of the tests, has changed.
+    """
+
+    def __init__(self, items: list[Any], modules: list[Path], folder: Path):
+        self.items = {item.nodeid: item for item in items}
+        self.files = {name: digest((ROOT / name).read_text()) for name in sorted({*map(file_of, self.items)})}
+        helpers = [p for p in ROOT.glob("tests/**/*.py") if str(p.relative_to(ROOT)) not in self.files]
+        code = [p for part in ("seqvae", "data_gen") for p in ROOT.glob(f"{part}/**/*.py")]
+        key = digest(*(p.read_text() for p in sorted([*helpers, *code])), *map(str, modules))
+        path = folder / "executed.json"
+        known = json.loads(path.read_text()) if path.exists() else {}
+        if known.get("key") != key:
+            known = {"key": key, "files": {}}
+        of_files = known["files"]
+        for name, text in self.files.items():
+            if of_files.get(name, {}).get("digest") != text:
+                print(f"measuring {name}", flush=True)
+                names = [nodeid for nodeid in self.items if file_of(nodeid) == name]
+                measured = json.loads(in_fork(lambda names=names: self._measure(names, modules))[0])
+                of_files[name] = measured | {"digest": text}
+                path.write_text(json.dumps(known))
+        of_files = [of_files[name] for name in self.files]
+        self.failed = [name for file in of_files for name in file["failed"]]
+        self.seconds = {name: t for file in of_files for name, t in file["seconds"].items()}
+        self.lines: dict[str, dict[int, set[str]]] = {}
+        for file in of_files:
+            for module, lines in file["lines"].items():
+                of_module = self.lines.setdefault(module, {})
+                for line, names in lines.items():
+                    of_module.setdefault(int(line), set()).update(names)
+
+    def _measure(self, names: list[str], modules: list[Path]) -> str:
+        found = coverage.Coverage(data_file=None, include=[str(p) for p in modules], config_file=False)
+        seconds, failed, lines = {}, [], {}
+        found.start()
+        for name, after in zip(names, [*names[1:], None], strict=True):
+            found.switch_context(name)
+            start = time.process_time()
+            reports = runtestprotocol(self.items[name], log=False, nextitem=self.items.get(after))
+            if any(report.failed for report in reports):
+                failed.append(name)
+            elif not any(report.skipped for report in reports):
+                seconds[name] = time.process_time() - start
+        found.stop()
+        for p in modules:
+            of_file = found.get_data().contexts_by_lineno(str(p))
+            lines[str(p.relative_to(ROOT))] = {n: [x for x in names if x] for n, names in of_file.items()}
+        return json.dumps({"seconds": seconds, "failed": failed, "lines": lines})
+
+    def executing(self, module: str, first: int, last: int) -> list[str]:
+        """The tests that execute one of these lines; of lines that run at import, all of the module's."""
+        lines = self.lines.get(module, {})
+        names = set().union(*(lines.get(n, ()) for n in range(first, last + 1)))
+        return [name for name in names or set().union(*lines.values()) if name in self.seconds]
+
+
+class Results:
+    """What became of each mutant, a line of JSON each.
+
+    It holds as long as the mutated module is the same and so is the file of the test that killed it. A
+    survivor is tested again by files that are new since.
+    """
+
+    def __init__(self, path: Path, files: dict[str, str]):
+        self.path, self.files, self.known = path, files, {}
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists():
+            for line in path.read_text().splitlines():
+                record = json.loads(line)
+                self.known[record["code"]] = record
+
+    def add(self, mutant: Mutant, outcome: str, by: str, seconds: float) -> None:
+        files = self.files if outcome != KILLED else {file_of(by): self.files.get(file_of(by))}
+        record = {
+            "code": digest(mutant.code), "path": mutant.path, "outcome": outcome, "by": by, "files": files,
+            "seconds": round(seconds, 2),
+        }
+        self.known[record["code"]] = record
+        with self.path.open("a") as file:
+            file.write(json.dumps(record) + "\n")
+
+    def outcome(self, mutant: Mutant) -> str | None:
+        """The outcome, where it still holds."""
+        record = self.known.get(digest(mutant.code))
+        if record is None or self.new_files(mutant):
+            return None
+        return record["outcome"]
+
+    def survived_before(self, mutant: Mutant) -> bool:
+        return self.known.get(digest(mutant.code), {}).get("outcome") == SURVIVED
+
+    def new_files(self, mutant: Mutant) -> set[str]:
+        """The test files that have not had their say."""
+        record = self.known.get(digest(mutant.code), {"outcome": None, "files": {}})
+        new = {name for name, text in self.files.items() if record["files"].get(name) != text}
+        if record["outcome"] == KILLED:
+            return new & set(record["files"]) and set(self.files)
+        return new
