@@ -23,7 +23,7 @@ TRAINING = [
     "data=online", "sim=billiards", "image_size=16", "online.length=12", "online.sequences=4", "workers=0",
     "experiment=stove_billiards", "model.dynamics.width=8", "trainer.context=4",
     "trainer.validation_sequences=2",
-    *(f"stages.{stage}.trainer.{key}" for stage in ("objects", "motion") for key in (
+    *(f"stages.{stage}.trainer.{key}" for stage in ("objects", "motion", "spread") for key in (
         "steps=2", "batch_size=2", "clip_length=9", "validate_every=2"
     )),
 ]
@@ -88,7 +88,7 @@ def test_no_data_seed_gives_the_key_of_a_stream(seed):
 
 def test_a_training_repeats_neither_its_own_numbers_nor_those_of_its_data(tmp_path, opened):
     assert main(["train", *TRAINING, f"run={tmp_path / 'run'}", "seed=0", "online.seed=0"]) == 0
-    assert len(opened["torch"]) == 4  # weights, two stages, validation
+    assert len(opened["torch"]) == 5  # weights, three stages, validation
     assert opened["data_gen"] and opened["seqvae"] and not opened["data_gen"] & opened["seqvae"]
     keys = opened["data_gen"] | opened["seqvae"]
     streams = {key: words_of_numpy(np.random.SeedSequence(key)) for key in keys}
