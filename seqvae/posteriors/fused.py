@@ -18,7 +18,7 @@ from seqvae.nn.spread import Spread
 from seqvae.records import short_repr
 from seqvae.types import Evidence, Transition, UserError
 
-SPREAD = ("position", "velocity", "latent")  # fields whose std has a learned factor
+SPREAD = ("position", "velocity")  # fields whose std has a learned factor
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Fused(nn.Module):
     `difference_of` gets its evidence from two frames: the difference of the means, the sum of the
     variances. Fields of use "evidence" follow the frame alone, unless nothing was observed; with
     fuse=False so do all others that a frame shows, and the dynamics is left out of their estimates. Stds
-    have a learned factor (`spread`), 1 unless a training stage fits it.
+    of observed positions and velocities have a learned factor (`spread`), 1 unless a training stage fits it.
     background_slots: how many slots, the first ones, keep their place.
 
     Raises:
@@ -75,7 +75,8 @@ class Fused(nn.Module):
         frame_alone = (self.from_prior == 0) & (precision > 0)
         mean = torch.where(frame_alone, evidence.mean, fused.mean)
         std = torch.where(frame_alone, precision.clamp_min(1e-12).rsqrt(), fused.std)
-        return Normal(mean, self.spread(std)), evidence, FusedCarry(evidence.mean, evidence.precision)
+        std = torch.where(precision > 0, self.spread(std), std)
+        return Normal(mean, std), evidence, FusedCarry(evidence.mean, evidence.precision)
 
     def _matched(self, evidence: Evidence, prior: Normal) -> Evidence:
         """The evidence in the order of the slots that were predicted."""

@@ -141,8 +141,11 @@ def test_the_prior_has_the_fixed_stds_and_the_proposal_learned_ones_below_a_boun
     split = dynamics.layout.split
     prior, proposal = split(transition.prior.std), split(transition.proposal.std)
     fixed = {"size": 0.025, "position": 0.015, "velocity": 0.01, "latent": 0.01}
+    factor = dict(zip(dynamics.moved, dynamics.spread.log_factor.exp().tolist(), strict=True))
+    assert len(set(factor.values())) == 3
     for name, std in fixed.items():
-        assert_close(prior[name], torch.full_like(prior[name], std), rtol=1e-6, atol=0)
+        expected = std * factor.get(name, 1.0)
+        assert_close(prior[name], torch.full_like(prior[name], expected), rtol=1e-6, atol=0)
     for name, most in {"position": 0.3, "velocity": 0.07, "latent": 0.04}.items():
         std = proposal[name]
         assert (std > 1e-3).all() and (std < 1e-3 + most).all()
