@@ -36,7 +36,8 @@ class MarkovDynamics(nn.Module):
     other fields (size, appearance) keep their value up to a random walk with std `walk[name]`. Stds by
     field: `prior_std` is the generative transition's, times the learned factor of `spread`; the proposal's,
     which weighs the prediction in the posterior, is learned and at most `proposal_std`; `first_std` is that
-    of the first state.
+    of the first state. No frame shows the latents, so their proposal is their posterior: its std has a
+    learned factor as well (`latent_spread`).
 
     Raises:
         UserError: the state has no position, or slots can be absent; or a std is given for no field, or none
@@ -68,6 +69,7 @@ class MarkovDynamics(nn.Module):
         self.moved = [name for name in ("position", "velocity", "latent") if name in self.layout]
         self.sizes = [self.layout.field(name).size for name in self.moved]
         self.spread = Spread(self.layout, tuple(self.moved))
+        self.latent_spread = Spread(self.layout, ("latent",))
 
     def _register(self, name: str, by_field: Stds, default: float | None = None) -> None:
         values = torch.cat([
@@ -86,7 +88,7 @@ class MarkovDynamics(nn.Module):
         with full_precision(carry.z.device):  # in bfloat16 a mean is off by a tenth of a typical speed
             mean, share = self.step(carry.z, prev_action)
         prior = Normal(mean, self.spread(self.prior_std).expand_as(mean))
-        return Transition(prior, Normal(mean, 1e-3 + self.max_std * share))
+        return Transition(prior, Normal(mean, self.latent_spread(1e-3 + self.max_std * share)))
 
     def update(self, carry: LastState, z: Float[Tensor, "b k d"], evidence: Evidence | None) -> LastState:
         return LastState(z, carry.like)

@@ -161,7 +161,9 @@ def test_the_proposal_std_is_a_share_of_its_bound():
     most = {"size": 0.02, "position": 0.3, "velocity": 0.04, "latent": 0.04}
     bound = torch.cat([torch.full((f.size,), most[f.name], dtype=F64) for f in dynamics.layout.fields])
     q = dynamics.predict(last(z)).proposal
-    assert_close(q.std, 1e-3 + bound * share, rtol=1e-6, atol=1e-9)
+    factor = torch.ones(dynamics.layout.dim, dtype=F64)
+    factor[dynamics.layout["latent"]] = dynamics.latent_spread.log_factor.detach().exp()
+    assert_close(q.std, factor * (1e-3 + bound * share), rtol=1e-6, atol=1e-9)
     assert torch.equal(q.mean, mean)
 
 

@@ -70,7 +70,7 @@ def test_fitting_the_spread_leaves_the_mean_path_as_it_is(clips):
     path = model.imagine(before.carry, 4).z
     learner = Learner(model, EnergyScore(), Optim(lr=0.1, clip=None), parts=("spread",))
     spreads = [m for m in model.modules() if isinstance(m, Spread)]
-    assert {id(p) for p in learner.parameters} == {id(m.log_factor) for m in spreads} and len(spreads) == 2
+    assert {id(p) for p in learner.parameters} == {id(m.log_factor) for m in spreads} and len(spreads) == 3
     assert "bound" not in learner.gradient(batch, 0.0).numbers  # no term is part of one
 
     def average() -> float:
