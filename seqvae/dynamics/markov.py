@@ -83,12 +83,16 @@ class MarkovDynamics(nn.Module):
 
     def predict(self, carry: LastState, prev_action: Int[Tensor, "b"] | None = None) -> Transition:
         if carry.z is None:
-            first = Normal(self.first_mean + carry.like, self.first_std + carry.like)
-            return Transition(first, first)
+            return self._wide(self.first_mean + carry.like)
         with full_precision(carry.z.device):  # in bfloat16 a mean is off by a tenth of a typical speed
             mean, share = self.step(carry.z, prev_action)
         prior = Normal(mean, self.spread(self.prior_std).expand_as(mean))
         return Transition(prior, Normal(mean, self.latent_spread(1e-3 + self.max_std * share)))
+
+    def _wide(self, mean: Float[Tensor, "b k d"]) -> Transition:
+        """A state of which only the mean of a wide density is known: N(mean, first_std^2)."""
+        std = self.first_std.expand_as(mean)
+        return Transition(Normal(mean, std), Normal(mean, self.latent_spread(std)))
 
     def update(self, carry: LastState, z: Float[Tensor, "b k d"], evidence: Evidence | None) -> LastState:
         return LastState(z, carry.like)

@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from seqvae.distributions import Normal, gaussian_log_density
+from seqvae.distributions import gaussian_log_density
 from seqvae.dynamics.markov import WALK, MarkovDynamics, Stds
 from seqvae.layout import StateLayout
 from seqvae.nn.mlp import mlp
@@ -113,8 +113,7 @@ class StoveDynamics(MarkovDynamics):
 
     def predict(self, carry: LastState, prev_action: Int[Tensor, "b"] | None = None) -> Transition:
         if isinstance(carry, FirstState):
-            second = Normal(carry.z * self._kept, self.first_std + carry.like)
-            transition = Transition(second, second)
+            transition = self._wide(carry.z * self._kept)
         else:
             transition = super().predict(carry, prev_action)
         if not self.held:
