@@ -89,7 +89,9 @@ class ExchangeArguments(Operator):
         if node.type != "arglist" or len(node.children) < 3:
             return False
         first, _, second = node.children[:3]
-        return "argument" not in (first.type, second.type) and first.get_code().strip() != "self"
+        if "argument" in (first.type, second.type):  # by name, or unpacked
+            return False
+        return first.get_code().strip() != second.get_code().strip()
 
     @classmethod
     def examples(cls):

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import time
+from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -47,36 +48,34 @@ def in_fork(work: Any) -> tuple[str, int]:
 class Tests:
     """The collected tests: `items` by name, their `seconds`, and which of them execute a line of a module.
 
-    Measured in a fork, and again where a test file, or a module, or a helper of the tests, has changed.
+    Measured in a fork, for each test file once. Where a module has changed since, all tests that executed
+    any line of it count for every line.
     """
 
     def __init__(self, items: list[Any], modules: list[Path], folder: Path):
         self.items = {item.nodeid: item for item in items}
         self.files = {name: digest((ROOT / name).read_text()) for name in sorted({*map(file_of, self.items)})}
-        helpers = [p for p in ROOT.glob("tests/**/*.py") if str(p.relative_to(ROOT)) not in self.files]
-        code = [p for part in ("seqvae", "data_gen") for p in ROOT.glob(f"{part}/**/*.py")]
-        key = digest(*(p.read_text() for p in sorted([*helpers, *code])), *map(str, modules))
+        self.modules = {str(p.relative_to(ROOT)): digest(p.read_text()) for p in modules}
         path = folder / "executed.json"
         known = json.loads(path.read_text()) if path.exists() else {}
-        if known.get("key") != key:
-            known = {"key": key, "files": {}}
-        of_files = known["files"]
         for name, text in self.files.items():
-            if of_files.get(name, {}).get("digest") != text:
+            measured = known.get(name, {"digest": None, "modules": {}})
+            if measured["digest"] != text or not self.modules.keys() <= measured["modules"].keys():
                 print(f"measuring {name}", flush=True)
                 names = [nodeid for nodeid in self.items if file_of(nodeid) == name]
-                measured = json.loads(in_fork(lambda names=names: self._measure(names, modules))[0])
-                of_files[name] = measured | {"digest": text}
+                found = json.loads(in_fork(lambda names=names: self._measure(names, modules))[0])
+                known[name] = found | {"digest": text, "modules": self.modules}
                 path.write_text(json.dumps(known))
-        of_files = [of_files[name] for name in self.files]
+        of_files = [known[name] for name in self.files]
         self.failed = [name for file in of_files for name in file["failed"]]
         self.seconds = {name: t for file in of_files for name, t in file["seconds"].items()}
-        self.lines: dict[str, dict[int, set[str]]] = {}
+        self.lines: dict[str, dict[int, set[str]]] = defaultdict(lambda: defaultdict(set))
+        self.anywhere: dict[str, set[str]] = defaultdict(set)
         for file in of_files:
             for module, lines in file["lines"].items():
-                of_module = self.lines.setdefault(module, {})
+                same = file["modules"][module] == self.modules.get(module)
                 for line, names in lines.items():
-                    of_module.setdefault(int(line), set()).update(names)
+                    (self.lines[module][int(line)] if same else self.anywhere[module]).update(names)
 
     def _measure(self, names: list[str], modules: list[Path]) -> str:
         found = coverage.Coverage(data_file=None, include=[str(p) for p in modules], config_file=False)
@@ -98,8 +97,8 @@ class Tests:
 
     def executing(self, module: str, first: int, last: int) -> list[str]:
         """The tests that execute one of these lines; of lines that run at import, all of the module's."""
-        lines = self.lines.get(module, {})
-        names = set().union(*(lines.get(n, ()) for n in range(first, last + 1)))
+        lines = self.lines[module]
+        names = set().union(*(lines.get(n, ()) for n in range(first, last + 1))) | self.anywhere[module]
         return [name for name in names or set().union(*lines.values()) if name in self.seconds]
 
 

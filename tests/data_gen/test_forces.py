@@ -5,6 +5,7 @@ from math import hypot
 import numpy as np
 import pytest
 
+from data_gen.leapfrog import advance_particles, coulomb_forces, spring_forces
 from data_gen.physics import advance_billiards, advance_gravity, closest_approach, per_disc, planes
 
 
@@ -112,3 +113,62 @@ def test_planes_are_copies():
     assert p.shape == (2, 3, 2) and p.flags.c_contiguous and not np.shares_memory(p, x)
     np.testing.assert_array_equal(p[1, 2], x[:, 2, 1])
     assert per_disc(np.ones(3)).shape == (3, 1) and per_disc(np.ones((5, 3))).shape == (3, 5)
+
+
+def scalar_leapfrog(x, v, r, m, force, limit, substeps):
+    """One frame of one sequence: kick, drift and bounce, kick; x, v lists of [x, y]."""
+    h, k = 1 / substeps, len(x)
+    f = force(x)
+    for _ in range(substeps):
+        for i in range(k):
+            for a in range(2):
+                v[i][a] += 0.5 * h * f[i][a] / m[i]
+                x[i][a] += h * v[i][a]
+                if x[i][a] < r[i]:
+                    x[i][a], v[i][a] = 2 * r[i] - x[i][a], -v[i][a]
+                elif x[i][a] > limit - r[i]:
+                    x[i][a], v[i][a] = 2 * (limit - r[i]) - x[i][a], -v[i][a]
+        f = force(x)
+        for i in range(k):
+            for a in range(2):
+                v[i][a] += 0.5 * h * f[i][a] / m[i]
+
+
+def pair_force(x, of_pair):
+    """The sum over the others of (x_i - x_j) times a factor of the pair and its distance."""
+    k = len(x)
+    total = [[0.0, 0.0] for _ in range(k)]
+    for i in range(k):
+        for j in range(k):
+            gap = [x[i][a] - x[j][a] for a in range(2)]
+            factor = of_pair(i, j, hypot(*gap)) if i != j else 0.0
+            total[i] = [total[i][a] + factor * gap[a] for a in range(2)]
+    return total
+
+
+@pytest.mark.parametrize("kind", ["springs", "charges"])
+@pytest.mark.parametrize("k", [1, 2, 4])
+def test_particles_equal_the_scalar_loop(rng, kind, k):
+    n, limit, substeps = 15, 6.0, 4
+    x, v = rng.uniform(0.7, 5.3, (n, k, 2)), rng.normal(0, 1.5, (n, k, 2))
+    r, m = rng.uniform(0.3, 0.7, (n, k)), rng.uniform(0.5, 3.0, (n, k))
+    stiffness, charges = rng.uniform(0, 0.5, (k, k, n)), rng.normal(0, 1, (k, n))
+    if kind == "springs":
+        together = advance_particles(
+            x, v, r, m, lambda x: spring_forces(x, stiffness), limit=limit, substeps=substeps
+        )
+    else:
+        together = advance_particles(
+            x, v, r, m, lambda x: coulomb_forces(x, charges, 0.7), limit=limit, substeps=substeps
+        )
+    for s in range(n):
+        def of_pair(i, j, d, s=s):
+            if kind == "springs":
+                return -stiffness[i, j, s]
+            return charges[i, s] * charges[j, s] / (d**2 + 0.7**2) ** 1.5
+
+        one_x, one_v = x[s].tolist(), v[s].tolist()
+        scalar_leapfrog(one_x, one_v, r[s], m[s], lambda x, f=of_pair: pair_force(x, f), limit, substeps)
+        np.testing.assert_allclose(together[0][s], one_x, atol=1e-11, rtol=0)
+        np.testing.assert_allclose(together[1][s], one_v, atol=1e-11, rtol=0)
+    assert (np.sign(together[1]) != np.sign(v)).any(), "nothing bounced"

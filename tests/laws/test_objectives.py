@@ -138,6 +138,9 @@ def test_a_latent_rollout_is_scored_on_the_frames_after_its_context(start):
     assert terms.values["rollout"].shape == (2, 8 - start)
     assert_close(terms.values["rollout"][:, -3:], expected)
     assert (terms.values["rollout"][:, :-3] == 0).all() and terms.weights == {"rollout": 0.7}
+    for name, defined in terms.defined.items():
+        later = torch.arange(8 - start).expand(2, -1) >= 5 - start
+        assert torch.equal(defined, later if name == "rollout" else ~later)
     prior = log_density(first.prior, first.z) - log_density(first.posterior, first.z)
     within = evidence_log_density(model.layout, first) + prior
     assert_close(terms.unweighted()[:, : 5 - start], within[:, start - 1 :])
