@@ -14,30 +14,39 @@ from seqvae.layout import StateLayout
 from seqvae.nn.mlp import mlp
 from seqvae.types import Evidence, Transition, UserError
 
+WIDTH = 128  # of the network, where the config gives none
+
 
 class Amortised(nn.Module):
     """q(z_t | x_t, h_t): the evidence, its mean and log-std shifted by a network of evidence and context.
 
     Starts as the evidence alone, and without a context stays that: the posterior of a plain VAE. What was
     not observed, and what a frame says nothing of, follows the dynamics. Slots keep the frame's order.
-    context: numbers of the dynamics' context, 0 for none. hidden: width of the network.
+    context: numbers of the dynamics' context, 0 for none. hidden: width of the network, by default 128; there
+    is a network only with a context.
 
     Raises:
-        UserError: the state has a velocity, of which one frame says nothing.
+        UserError: the state has a velocity, of which one frame says nothing; a width without a context.
     """
 
     frame_order = True
 
-    def __init__(self, layout: StateLayout, context: int = 0, hidden: int = 128):
+    def __init__(self, layout: StateLayout, context: int = 0, hidden: int | None = None):
         super().__init__()
         if any(field.difference_of for field in layout.fields):
             raise UserError(
                 "model.posterior: Amortised looks at one frame at a time, which shows no velocity; use "
                 "Fused, or give model.frame.velocity=false"
             )
+        if hidden is not None and not context:
+            raise UserError(
+                f"model.posterior.hidden={hidden}: Amortised has a network only with a context; give "
+                "model.posterior.context (the numbers of the dynamics' context), or leave hidden out"
+            )
         self.dim, self.context = layout.dim, context
         if context:
-            self.shift = mlp(2 * layout.dim + context, hidden, 2 * layout.dim, zero_last=True)
+            width = WIDTH if hidden is None else hidden
+            self.shift = mlp(2 * layout.dim + context, width, 2 * layout.dim, zero_last=True)
 
     def init(self, batch: int, like: Tensor) -> None:
         """Nothing crosses a time step."""

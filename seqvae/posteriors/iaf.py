@@ -18,6 +18,8 @@ from seqvae.records import short_repr
 from seqvae.types import Evidence, Transition, UserError
 
 OPEN = 2.0  # shift of the gates' logits: they start near 0.9, so that the flow starts near the identity
+LEAST = -15.0  # of log g, near log of float32's rounding: with a smaller gate nothing of z is left in the sum
+FAR = 1e15  # of the base's stds: the inverse goes no further, where its square would overflow
 
 
 class Flow(nn.Module):
@@ -41,14 +43,19 @@ class Flow(nn.Module):
     def inverse(
         self, z: Float[Tensor, "*b d"], context: Float[Tensor, "*b e"], active: Float[Tensor, "*b 1"]
     ) -> tuple[Float[Tensor, "*b d"], Float[Tensor, "*b"]]:
-        """What `forward` takes to z, and the log-determinant there: one number after the other."""
+        """What `forward` takes to z, and the log-determinant there: one number after the other.
+
+        It divides by the gates, so that the rounding of z grows by up to exp(-LEAST) a step. The density of a
+        sample is therefore exact where it is drawn, and from here only as far as the flow is no contraction
+        to a point. The result is always finite.
+        """
         total = torch.zeros_like(z[..., 0])
         for made in reversed(self.steps):
             before = z
             for i in made.order:
                 shift, log_gate = self._step(made, before, context, active)
-                gate = log_gate[..., i].exp()
-                found = (z[..., i] - (1 - gate) * shift[..., i]) / gate
+                found = shift[..., i] + (z[..., i] - shift[..., i]) * (-log_gate[..., i]).exp()
+                found = found.clamp(-FAR, FAR)
                 before = torch.cat([before[..., :i], found[..., None], before[..., i + 1 :]], -1)
             total = total + self._step(made, before, context, active)[1].sum(-1)
             z = before
@@ -57,7 +64,7 @@ class Flow(nn.Module):
     @staticmethod
     def _step(made: MADE, z: Tensor, context: Tensor, active: Tensor) -> tuple[Tensor, Tensor]:
         shift, logit = made(z, context)
-        return shift, active * logsigmoid(logit + OPEN)
+        return shift, active * logsigmoid(logit + OPEN).clamp(min=LEAST)
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ DEFAULTS = {
         "attention_masks": 0.5,
     },
     "frames.vae.VAE": {"code": 32, "context": 0},
-    "posteriors.amortised.Amortised": {"context": 0, "hidden": 128},
+    "posteriors.amortised.Amortised": {"context": 0, "hidden": None},
     "posteriors.counted.Counted": {"baseline": 0},
     "posteriors.fused.Fused": {"match": "position", "fuse": True, "background_slots": 0},
     "posteriors.iaf.IAF": {"steps": 4, "hidden": 64},

@@ -71,6 +71,61 @@ def test_a_sample_comes_with_the_density_that_any_point_would_get():
     assert not torch.equal(q.rsample(), q.rsample())
 
 
+def strong(size: int, steps: int, scale: float, dtype: torch.dtype) -> Transformed:
+    """A density whose flow has gates that underflow: all weights are multiplied."""
+    made = Flow(size, 3, steps, hidden=16).to(dtype)
+    with torch.no_grad():
+        for p in made.parameters():
+            p.mul_(scale)
+    base = Normal(torch.randn(400, 2, size, dtype=dtype), 0.2 + torch.rand(400, 2, size, dtype=dtype))
+    context = torch.randn(400, 2, 3, dtype=dtype)
+    return Transformed(base, context, torch.ones(400, 2, 1, dtype=dtype), made)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, F64])
+@pytest.mark.parametrize("scale", [100.0, 1000.0])
+def test_the_density_of_a_sample_of_a_strong_flow_is_that_of_the_draw(scale, dtype):
+    """Of one number a slot the rounding is known: an error e of (z - mean) / std is e / g of the noise."""
+    q = strong(1, 1, scale, dtype)
+    z, log_q = q.rsample_and_log_prob()
+    again = q.log_prob(z)
+    shift, logit = q.flow.steps[0](torch.zeros_like(z), q.context)
+    log_gate = torch.nn.functional.logsigmoid(logit + 2).clamp(min=-15)
+    assert (logit < -17).any() and (logit > 10).any()  # gates at their limit, and open ones
+    noise = q.flow.inverse((z - q.base.mean) / q.base.std, q.context, q.active)[0]
+    bent = (z - q.base.mean).abs() / q.base.std
+    eps = torch.finfo(dtype).eps
+    error = eps * ((z.abs() + q.base.mean.abs()) / q.base.std + 2 * bent + 3 * shift.abs()) / log_gate.exp()
+    moved = (noise.abs() * error + error.square() / 2).sum((1, 2))
+    sizes = (noise.square() + log_gate.abs() + q.base.std.log().abs() + 1).sum((1, 2))
+    assert again.isfinite().all()
+    assert ((again - log_q).abs() <= 2 * moved + 8 * eps * sizes).all()
+    exact = moved < 1e-3
+    assert exact.float().mean() > (0.99 if dtype == F64 else 0.2)  # so the tolerance says something
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, F64])
+@pytest.mark.parametrize("size", [4, 32])
+def test_the_density_of_a_strong_flow_is_finite_everywhere(size, dtype):
+    q = strong(size, 4, 30.0, dtype)
+    z, log_q = q.rsample_and_log_prob()
+    assert log_q.isfinite().all() and z.isfinite().all()
+    for point in (z.detach(), 1e3 * torch.randn_like(z)):
+        point.requires_grad_()
+        assert q.log_prob(point).isfinite().all()
+
+
+def test_the_limit_of_the_gates_leaves_an_ordinary_flow_as_it_is():
+    made, z, context = flow(4), torch.randn(50, 4, dtype=F64), torch.randn(50, 3, dtype=F64)
+    out = z
+    for step in made.steps:  # the flow without a limit
+        shift, logit = step(out, context)
+        gate = torch.sigmoid(logit + 2)
+        assert gate.log().min() > -15
+        out = gate * out + (1 - gate) * shift
+    assert_close(made(z, context, torch.ones(50, 1, dtype=F64))[0], out)
+
+
 def test_the_density_integrates_to_one():
     q = density(flow(1), n=1, slots=1, size=1)
     grid = torch.linspace(-12, 12, 20001, dtype=F64)

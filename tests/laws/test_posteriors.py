@@ -64,6 +64,16 @@ def test_amortised_with_a_context_shifts_mean_and_log_std():
     assert_close(untrained(seen(q), transition(p, context), None)[0].mean, q.mean)
 
 
+def test_amortised_refuses_a_width_without_a_context():
+    remedy = r"model\.posterior\.hidden=64: .*give model\.posterior\.context"
+    with pytest.raises(UserError, match=remedy) as told:
+        Amortised(CODE, hidden=64)
+    assert "\n" not in str(told.value)
+    default, chosen = Amortised(CODE, context=5), Amortised(CODE, context=5, hidden=7)
+    assert default.shift[0].out_features == 128 and chosen.shift[0].out_features == 7
+    assert not list(Amortised(CODE).parameters())
+
+
 def test_amortised_follows_the_dynamics_in_numbers_that_no_frame_shows():
     layout = CODE.extend(Field("latent", 2, "prior"))
     q, p = normal(4, 2, 3), normal(4, 2, 5)
