@@ -2,7 +2,7 @@
 
 The operators are those of cosmic-ray (pip install cosmic-ray==8.7.0), but for replacements that only raise a
 TypeError, and two more for code on arrays: a method call without arguments is left out (x.exp() -> x), and
-the first two of several arguments are exchanged (kl(q, p) -> kl(p, q)).
+the first two of several arguments are exchanged (kl(q, p) -> kl(p, q)), where that makes a difference.
 
 Nothing is mutated in annotations, imports, decorators, `raise` statements (the texts of errors), `__all__`
 and `__repr__`: a change there alters no number, or fails when the module is imported.
@@ -40,6 +40,7 @@ OTHERS = (
     "ReplaceAndWithOr", "ReplaceOrWithAnd", "ReplaceBreakWithContinue", "ReplaceContinueWithBreak",
     "NumberReplacer", "ZeroIterationForLoop",
 )
+SYMMETRIC = {"max", "min", "maximum", "minimum", "gaussian_log_density"}  # in the first two arguments
 SKIPPED = {"raise_stmt", "import_name", "import_from", "decorator"}
 PLAIN = (bool, int, float, str, tuple, list, dict, set, frozenset, type(None))
 
@@ -90,6 +91,9 @@ class ExchangeArguments(Operator):
             return False
         first, _, second = node.children[:3]
         if "argument" in (first.type, second.type):  # by name, or unpacked
+            return False
+        called = node.parent.get_previous_sibling()
+        if called is not None and called.get_code().strip().lstrip(".") in SYMMETRIC:
             return False
         return first.get_code().strip() != second.get_code().strip()
 

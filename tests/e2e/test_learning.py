@@ -29,5 +29,7 @@ def test_stove_finds_the_balls_and_learns_how_they_move(tmp_path):
     numbers = score(load_model(run), sequences, context=8, horizon=92).numbers()
     # 40 sequences: a lost ball in a single one already breaks "found in every sequence"
     assert numbers["found"] == 1.0
-    assert numbers["position_error_reconstruction"] < 0.03
-    assert numbers["position_error_1_10"] < 0.109  # linear extrapolation of true states
+    # mean and spread over seeds of data and training: 0.0090 +- 0.0008 and 0.0649 +- 0.0032. The bounds lie
+    # more than four spreads above; straight lines from true states have 0.109.
+    assert numbers["position_error_reconstruction"] < 0.013
+    assert numbers["position_error_1_10"] < 0.08
