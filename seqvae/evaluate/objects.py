@@ -53,6 +53,10 @@ class Truth:
         """Which objects are present in these frames; None where all always are."""
         return None if self.present is None else self.present[:, window]
 
+    def defined_in(self, window: slice) -> Bool[np.ndarray, "n t"] | None:
+        """Which of these frames have an object, so that an error is defined; None where all always have."""
+        return None if self.present is None else self.present[:, window].any(-1)
+
 
 def require_slots(slots: int, truth: Truth) -> None:
     """Raise UserError where there are fewer slots than objects."""
@@ -139,19 +143,27 @@ def straight_paths(
 def object_shares(
     positions: Float[np.ndarray, "n t s 2"], truth: Truth, context: int
 ) -> dict[str, Estimate]:
-    """found: every object has a slot of its own within a radius in frames 3-8; context_swap: see metrics."""
+    """found: every object has a slot of its own within a radius in frames 3-8; context_swap: see metrics.
+
+    Over the sequences that have an object in these frames; there is no share without any.
+    """
     shares = {}
     seen = frames(FIRST, min(context, 8))
     if truth.radii is not None and context >= FIRST:
         found = metrics.found(
             positions[:, seen], truth.positions[:, seen], truth.radii[:, seen], truth.present_in(seen)
         )
-        shares["found"] = estimate(found, truth.sources)
+        there = truth.defined_in(seen)
+        shares["found"] = estimate(found, truth.sources, None if there is None else there.any(1))
     if context >= 8:
         seen = frames(1, 8)
         swapped = metrics.context_swap(positions[:, seen], truth.positions[:, seen], truth.present_in(seen))
-        shares["context_swap"] = estimate(swapped, truth.sources)
-    return shares
+        there = None
+        if truth.present is not None:
+            early, late = (truth.present[:, window].any(1) for window in (frames(3, 5), frames(6, 8)))
+            there = (early & late).any(1)
+        shares["context_swap"] = estimate(swapped, truth.sources, there)
+    return {name: share for name, share in shares.items() if share.n}
 
 
 def _errors(
@@ -166,4 +178,5 @@ def _errors(
         curves["velocity_error"] = metrics.euclidean_error(
             velocities[:, own], truth.velocities[:, span], present
         )
-    return {name: Curve(errors, first, truth.sources) for name, errors in curves.items()}
+    defined = truth.defined_in(span)
+    return {name: Curve(errors, first, truth.sources, defined) for name, errors in curves.items()}

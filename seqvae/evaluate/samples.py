@@ -29,8 +29,8 @@ def uncertainty(
     """Position errors of sampled futures over predicted 1-10 and all, and the coverage of their intervals.
 
     Each draw has an object order of its own. Coverage is the share of true coordinates inside the central
-    interval; a calibrated model has 0.5 and 0.9. Empty for models or data without positions, and for
-    models that count, whose slots follow nothing.
+    interval; a calibrated model has 0.5 and 0.9. Frames without objects count nowhere. Empty for models or
+    data without positions, and for models that count, whose slots follow nothing.
 
     Raises:
         UserError: fewer than 19 samples, or what `score` raises.
@@ -48,13 +48,17 @@ def uncertainty(
     result = {}
     for length in sorted({min(SHORT, horizon), horizon}):
         near, name = errors[:, :, :length], f"1_{length}"
-        result[f"best_of_{samples}_{name}"] = estimate(metrics.best_of(near), truth.sources)
-        result[f"mean_of_{samples}_{name}"] = estimate(near.mean(0), truth.sources)
+        span = slice(context, context + length)
+        present, defined = truth.present_in(span), truth.defined_in(span)
+        some = None if defined is None else defined.any(1)
+        least = metrics.best_of(near, defined)
+        result[f"best_of_{samples}_{name}"] = estimate(least, truth.sources, some)
+        result[f"mean_of_{samples}_{name}"] = estimate(near.mean(0), truth.sources, defined)
         for level in LEVELS:
-            there = None if present is None else present[:, :length]
-            share = metrics.coverage(draws[:, :, :length], future[:, :length], level, there)
-            result[f"coverage_{level:.0%}_{name}".replace("%", "")] = estimate(share, truth.sources)
-    return result
+            share = metrics.coverage(draws[:, :, :length], future[:, :length], level, present)
+            key = f"coverage_{level:.0%}_{name}".replace("%", "")
+            result[key] = estimate(share, truth.sources, defined)
+    return {name: value for name, value in result.items() if value.n}
 
 
 def _draw(

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from seqvae.metrics import Estimate, estimate, frames
 
@@ -24,26 +24,33 @@ class Curve:
     """One error, sequence by sequence and frame by frame; `first` is the number of its first frame.
 
     sources: what the sequences were made from (metrics.statistics), None where they are independent.
+    defined: the frames that have an error, as those have with an object in them; None where all have. A NaN
+    in such a frame is an error that is not finite, and stays one.
     """
 
     errors: Float[np.ndarray, "n t"]
     first: int
     sources: Int[np.ndarray, "n s"] | None = None
+    defined: Bool[np.ndarray, "n t"] | None = None
 
     @property
     def last(self) -> int:
         return self.first + self.errors.shape[1] - 1
 
     def over(self, first: int, last: int) -> Estimate | None:
-        """Mean over the frames first to last, None where the curve does not cover them."""
+        """Mean over the frames first to last, None where the curve does not cover or define them."""
         if last < first or first < self.first or last > self.last:
             return None
-        part = self.errors[:, frames(first - self.first + 1, last - self.first + 1)]
-        return estimate(part, self.sources)
+        value = self._mean(frames(first - self.first + 1, last - self.first + 1))
+        return value if value.n else None
 
     def by_frame(self) -> dict[int, Estimate]:
-        """Frame number -> mean over sequences."""
-        return {self.first + i: estimate(column, self.sources) for i, column in enumerate(self.errors.T)}
+        """Frame number -> mean over the sequences in which it is defined; n is 0 where it is in none."""
+        return {self.first + i: self._mean(slice(i, i + 1)) for i in range(self.errors.shape[1])}
+
+    def _mean(self, window: slice) -> Estimate:
+        defined = None if self.defined is None else self.defined[:, window]
+        return estimate(self.errors[:, window], self.sources, defined)
 
 
 @dataclass(frozen=True)
@@ -82,8 +89,9 @@ class Scores:
         return {name: value.mean for name, value in (self.table().get("model", {}) | self.shares).items()}
 
     def strongest(self, column: str) -> str | None:
-        """The baseline with the least error in a column of the table; None without one."""
+        """The baseline with the least error in a column of the table; None without one that is finite."""
         errors = {row: x[column].mean for row, x in self.table().items() if row != "model" and column in x}
+        errors = {row: error for row, error in errors.items() if np.isfinite(error)}
         return min(errors, key=errors.__getitem__, default=None)
 
     def _columns(self, quantity: str, curve: Curve) -> dict[str, Estimate]:

@@ -52,11 +52,19 @@ def euclidean_error(
 ) -> Float[np.ndarray, "n t"]:
     """Mean over present objects of the Euclidean distance: position error, or velocity error.
 
-    A frame without objects has none to be wrong about: 0.
+    Undefined, NaN, in a frame without objects.
     """
-    errors = np.linalg.norm(predicted - truth, axis=-1)
-    present = np.ones(errors.shape, dtype=bool) if present is None else present
-    return errors.sum(-1, where=present) / np.maximum(present.sum(-1), 1)
+    return mean_of_present(np.linalg.norm(predicted - truth, axis=-1), present)
+
+
+def mean_of_present(
+    values: Shaped[np.ndarray, "n t k"], present: Bool[np.ndarray, "n t k"] | None
+) -> Float[np.ndarray, "n t"]:
+    """Mean over the objects that are present (None: all), NaN in a frame without any."""
+    if present is None:
+        return values.mean(-1)
+    count = present.sum(-1)
+    return np.where(count > 0, values.sum(-1, where=present) / np.maximum(count, 1), np.nan)
 
 
 def found(
@@ -65,7 +73,10 @@ def found(
     radius: Float[np.ndarray, "n t k"],
     present: Bool[np.ndarray, "n t k"] | None = None,
 ) -> Bool[np.ndarray, "n"]:
-    """Whether in each frame given every present object has a slot of its own within one radius."""
+    """Whether in each frame given every present object has a slot of its own within one radius.
+
+    True of a sequence without objects, in which there is nothing to find.
+    """
     far = ~(distances(slots, truth) <= radius[..., None])  # a NaN distance is far
     if present is not None:
         far &= present[..., None]
@@ -92,8 +103,17 @@ def context_swap(
 
 
 def mask_centroids(masks: Float[np.ndarray, "n t s h w"]) -> Float[np.ndarray, "n t s 2"]:
-    """Centre of mass of each mask in half-widths (x right, y down); an empty mask gives the centre."""
+    """Centre of mass of each mask (x right, y down, each from -1 to 1); NaN where a mask is empty."""
     h, w = masks.shape[-2:]
     y, x = (2 * np.arange(h) + 1) / h - 1, (2 * np.arange(w) + 1) / w - 1
-    mass = np.maximum(masks.sum((-2, -1)), 1e-12)
-    return np.stack([masks.sum(-2) @ x / mass, masks.sum(-1) @ y / mass], axis=-1)
+    rows, columns = (masks.sum(axis, dtype=np.float64) for axis in (-1, -2))
+    mass = rows.sum(-1)
+    mass = np.where(mass > 0, mass, np.nan)
+    return np.stack([columns @ x / mass, rows @ y / mass], axis=-1)
+
+
+def last_seen(positions: Float[np.ndarray, "n t s 2"]) -> Float[np.ndarray, "n t s 2"]:
+    """Positions with those that are NaN replaced by the slot's last known one; NaN where none came before."""
+    known = ~np.isnan(positions).any(-1)
+    frame = np.where(known, np.arange(positions.shape[1])[:, None], 0)
+    return np.take_along_axis(positions, np.maximum.accumulate(frame, 1)[..., None], 1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Int, Num, Shaped
+from jaxtyping import Bool, Float, Int, Num, Shaped
 from scipy.sparse import csr_matrix
 
 Sources = Int[np.ndarray, "n s"] | None
@@ -23,14 +23,28 @@ class Estimate:
         return Estimate(self.mean * factor, self.se * abs(factor), self.n)
 
 
-def estimate(values: Shaped[np.ndarray, "n *rest"], sources: Sources = None) -> Estimate:
+def estimate(
+    values: Shaped[np.ndarray, "n *rest"],
+    sources: Sources = None,
+    defined: Bool[np.ndarray, "n *rest"] | None = None,
+) -> Estimate:
     """Mean of values, and its standard error over sequences.
 
     Values of one sequence depend on each other, so they are averaged first and count as one. A NaN is
     passed on: a model whose states are not finite must not look better for it. sources: see
-    `standard_error`.
+    `standard_error`. defined: where there is a value at all, None for everywhere. Others count nowhere, and a
+    sequence without any is not one of the n; without a sequence the mean is NaN, and n = 0.
     """
-    per_sequence = values.reshape(len(values), -1).mean(1, dtype=np.float64)
+    if defined is None:
+        per_sequence = values.reshape(len(values), -1).mean(1, dtype=np.float64)
+    else:
+        where = defined.reshape(len(values), -1)
+        some = where.any(1)
+        if not some.any():
+            return Estimate(float("nan"), float("nan"), 0)
+        kept = values.reshape(where.shape)[some]
+        per_sequence = kept.mean(1, dtype=np.float64, where=where[some])
+        sources = None if sources is None else sources[some]
     mean = float(per_sequence.mean())
     return Estimate(mean, standard_error(per_sequence - mean, sources), len(per_sequence))
 
