@@ -52,7 +52,7 @@ def swap(
 
 
 def move(model: SequenceModel, trace: Trace, slot: int, by: tuple[float, float]) -> Trace:
-    """The trace with a slot moved by (dx, dy), in half-widths, x to the right and y down; it keeps its speed.
+    """The trace with a slot moved by (dx, dy), coordinates, x to the right and y down; it keeps its speed.
 
     Raises:
         UserError: there is no such slot, or slots have no position; or the dynamics remembers more than a

@@ -28,7 +28,11 @@ class Field:
 
 @dataclass(frozen=True)
 class StateLayout:
-    """Ordered fields of the d axis; ``layout["position"]`` is the slice of the positions."""
+    """Ordered fields of the d axis; ``layout["position"]`` is the slice of the positions.
+
+    A position (x, y) runs from -1 to 1 over the picture, x to the right in half-widths and y down in
+    half-heights; sizes and velocities likewise.
+    """
 
     fields: tuple[Field, ...]
 

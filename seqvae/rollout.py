@@ -29,11 +29,12 @@ NUMBERS = 2**25  # pixels of decoded frames held at once: 128 MiB
 class Rollout:
     """What a model made of n sequences: `context` frames filtered, all later ones imagined.
 
-    z: latent states. positions, velocities, extents (half-widths and -heights of boxes): in half-widths,
-    None for models without; not a number in slots that are absent or background. presence: which slots are
-    not absent, None for models whose slots never are. frames in [0, 1] and masks: None unless decoded,
-    masks also for models without. attention: masks that the encoder sees in the `context` frames, None for
-    models whose encoder makes none. Of several samples each is a Rollout of its own.
+    z: latent states. positions, velocities, extents (half the width and height of boxes): x in half-widths of
+    the picture, y in half-heights, None for models without; not a number in slots that are absent or
+    background. presence: which slots are not absent, None for models whose slots never are. frames in [0, 1]
+    and masks: None unless decoded, masks also for models without. attention: masks that the encoder sees in
+    the `context` frames, None for models whose encoder makes none. Of several samples each is a Rollout of
+    its own.
     """
 
     __repr__ = short_repr

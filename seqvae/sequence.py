@@ -167,7 +167,7 @@ class SequenceModel(nn.Module):
         return self.frame.decode(trace.z, trace.context)
 
     def positions(self, z: Float[Tensor, "b t k d"]) -> Float[Tensor, "b t k 2"] | None:
-        """Slot positions in half-widths (x right, y down), or None for models without positions."""
+        """Slot positions (x right, y down, each from -1 to 1), or None for models without them."""
         return z[..., self.layout["position"]] if "position" in self.layout else None
 
     def presence(self, z: Float[Tensor, "b t k d"]) -> Bool[Tensor, "b t k"] | None:
@@ -175,7 +175,7 @@ class SequenceModel(nn.Module):
         return z[..., self.layout["presence"]].squeeze(-1) > 0.5 if "presence" in self.layout else None
 
     def velocities(self, z: Float[Tensor, "b t k d"]) -> Float[Tensor, "b t k 2"] | None:
-        """Slot velocities in half-widths per frame, or None for models without velocities."""
+        """Slot velocities, positions per frame, or None for models without velocities."""
         return z[..., self.layout["velocity"]] if "velocity" in self.layout else None
 
 

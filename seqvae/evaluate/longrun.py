@@ -44,7 +44,8 @@ def long_rollouts(
     ]
     states = np.concatenate(parts, axis=1).astype(np.float64)[:, :, model.background_slots :]  # mark n k d
     positions, velocities = states[..., model.layout["position"]], states[..., model.layout["velocity"]]
-    energy, sources = metrics.kinetic_energy(velocities), sequences.sources
+    aspect, sources = sequences.frames.shape[2] / sequences.frames.shape[3], sequences.sources
+    energy = metrics.kinetic_energy(velocities * np.array([1.0, aspect]))
     starts = {"energy_ratio": energy[0]}
     if sequences.velocities is not None:
         starts["energy_over_truth"] = _true_energy(sequences, context)
@@ -52,7 +53,7 @@ def long_rollouts(
         mark: {
             **{name: estimate_ratio(energy[i], start, sources) for name, start in starts.items()},
             "in_box": estimate(metrics.in_box(positions[i]), sources),
-            "distinct_objects": estimate(metrics.distinct_objects(positions[i], radius), sources),
+            "distinct_objects": estimate(metrics.distinct_objects(positions[i], radius, aspect), sources),
         }
         for i, mark in enumerate(marks, start=1)
     }
@@ -63,7 +64,7 @@ def _true_energy(sequences: Sequences, context: int) -> Float[np.ndarray, "n"]:
     truth = Truth.of(sequences, context)
     present = truth.present_in(slice(context - 1, None))
     masses = 1.0 if present is None else present[:, 0].astype(float)
-    return metrics.kinetic_energy(truth.velocities[:, context - 1], masses)
+    return metrics.kinetic_energy(truth.lengths(truth.velocities[:, context - 1]), masses)
 
 
 def _states_at(model: SequenceModel, frames: np.ndarray, context: int, marks: list[int]) -> np.ndarray:

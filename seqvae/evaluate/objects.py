@@ -16,9 +16,11 @@ from seqvae.types import UserError
 
 @dataclass(frozen=True)
 class Truth:
-    """True states in half-widths; velocities and radii may be unknown. present: None where all always are.
+    """True states; velocities and radii may be unknown. present: None where all always are.
 
-    walls: where each object's centre bounces, at -wall and wall, None without walls. sources: see Sequences.
+    positions and velocities are coordinates, x in half-widths of the picture and y in half-heights; radii are
+    in half-widths. walls: where each object's centre bounces, at -wall and wall in both coordinates, None
+    without walls; worlds with walls are square. sources: see Sequences. aspect: height over width.
     """
 
     positions: Float[np.ndarray, "n t k 2"]
@@ -27,6 +29,7 @@ class Truth:
     present: Bool[np.ndarray, "n t k"] | None = None
     walls: Float[np.ndarray, "n t k"] | None = None
     sources: Int[np.ndarray, "n s"] | None = None
+    aspect: float = 1.0
 
     @classmethod
     def of(cls, sequences: Sequences, length: int) -> Truth | None:
@@ -35,6 +38,7 @@ class Truth:
             return None
         unit = sequences.coord_limit / 2
         velocities, radii, reach = sequences.velocities, sequences.radii, sequences.reach
+        height, width = sequences.frames.shape[2:4]
         return cls(
             sequences.positions[:, :length] / unit - 1,
             None if velocities is None else velocities[:, :length] / unit,
@@ -42,12 +46,17 @@ class Truth:
             None if sequences.present is None else sequences.present[:, :length],
             None if reach is None else 1 - reach[:, :length] / unit,
             sequences.sources,
+            height / width,
         )
 
     def part(self, where: slice) -> Truth:
         """The truth of some sequences."""
-        known = {f.name: x for f in fields(self) if (x := getattr(self, f.name)) is not None}
+        known = {f.name: x for f in fields(self) if isinstance(x := getattr(self, f.name), np.ndarray)}
         return replace(self, **{name: x[where] for name, x in known.items()})
+
+    def lengths(self, x: Float[np.ndarray, "*n 2"]) -> Float[np.ndarray, "*n 2"]:
+        """Coordinates in one unit, half-widths, so that distances between them are Euclidean."""
+        return x if self.aspect == 1 else x * np.array([1.0, self.aspect])
 
     def present_in(self, window: slice) -> Bool[np.ndarray, "n t k"] | None:
         """Which objects are present in these frames; None where all always are."""
@@ -77,7 +86,8 @@ def slot_order(
     """
     require_slots(positions.shape[2] - background, truth)
     window = frames(min(FIRST, context), min(ORDER[1], context))
-    return metrics.object_order(positions[:, window], truth.positions[:, window], truth.present_in(window))
+    slots, objects = (truth.lengths(x[:, window]) for x in (positions, truth.positions))
+    return metrics.object_order(slots, objects, truth.present_in(window))
 
 
 def object_curves(
@@ -92,8 +102,8 @@ def object_curves(
 
     static, linear and bouncing start from the model's own state at the last context frame, so they tell what
     the dynamics adds; "from true states" tells what would be gained by seeing perfectly. bouncing is there
-    where the walls are known, and reflects at the true ones. clamp: where linear motion stops, in
-    half-widths.
+    where the walls are known, and reflects at the true ones. clamp: the coordinate where linear motion stops.
+    Errors are in half-widths.
     """
     horizon = positions.shape[1] - context
     order = slot_order(positions, truth, context)
@@ -148,16 +158,17 @@ def object_shares(
     Over the sequences that have an object in these frames; there is no share without any.
     """
     shares = {}
+    slots, objects = truth.lengths(positions), truth.lengths(truth.positions)
     seen = frames(FIRST, min(context, 8))
     if truth.radii is not None and context >= FIRST:
         found = metrics.found(
-            positions[:, seen], truth.positions[:, seen], truth.radii[:, seen], truth.present_in(seen)
+            slots[:, seen], objects[:, seen], truth.radii[:, seen], truth.present_in(seen)
         )
         there = truth.defined_in(seen)
         shares["found"] = estimate(found, truth.sources, None if there is None else there.any(1))
     if context >= 8:
         seen = frames(1, 8)
-        swapped = metrics.context_swap(positions[:, seen], truth.positions[:, seen], truth.present_in(seen))
+        swapped = metrics.context_swap(slots[:, seen], objects[:, seen], truth.present_in(seen))
         there = None
         if truth.present is not None:
             early, late = (truth.present[:, window].any(1) for window in (frames(3, 5), frames(6, 8)))
@@ -173,10 +184,13 @@ def _errors(
     span = slice(first - 1, offset + positions.shape[1])
     own = slice(first - 1 - offset, None)
     present = truth.present_in(span)
-    curves = {"position_error": metrics.euclidean_error(positions[:, own], truth.positions[:, span], present)}
+
+    def error(of_slots: np.ndarray, of_objects: np.ndarray) -> np.ndarray:
+        slots, objects = truth.lengths(of_slots[:, own]), truth.lengths(of_objects[:, span])
+        return metrics.euclidean_error(slots, objects, present)
+
+    curves = {"position_error": error(positions, truth.positions)}
     if velocities is not None and truth.velocities is not None:
-        curves["velocity_error"] = metrics.euclidean_error(
-            velocities[:, own], truth.velocities[:, span], present
-        )
+        curves["velocity_error"] = error(velocities, truth.velocities)
     defined = truth.defined_in(span)
     return {name: Curve(errors, first, truth.sources, defined) for name, errors in curves.items()}

@@ -44,7 +44,8 @@ def uncertainty(
     draws = np.stack([_draw(model, sequences, truth, context, horizon) for _ in range(samples)])
     future = truth.positions[:, context:]
     present = truth.present_in(slice(context, None))
-    errors = np.stack([metrics.euclidean_error(draw, future, present) for draw in draws])
+    where = truth.lengths(future)
+    errors = np.stack([metrics.euclidean_error(truth.lengths(draw), where, present) for draw in draws])
     result = {}
     for length in sorted({min(SHORT, horizon), horizon}):
         near, name = errors[:, :, :length], f"1_{length}"

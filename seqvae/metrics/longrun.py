@@ -18,14 +18,18 @@ def in_box(positions: Float[np.ndarray, "*n k 2"]) -> Bool[np.ndarray, "*n k"]:
     return (np.abs(positions) <= 1).all(-1)  # false for NaN
 
 
-def distinct_objects(positions: Float[np.ndarray, "*n k 2"], radius: float) -> Int[np.ndarray, "*n"]:
+def distinct_objects(
+    positions: Float[np.ndarray, "*n k 2"], radius: float, aspect: float = 1.0
+) -> Int[np.ndarray, "*n"]:
     """How many different objects are left in the frame.
 
     Slots nearer to each other than one radius stand for the same object (bodies do not overlap that
-    far), also when linked through a third slot. Slots outside the frame are not counted.
+    far), also when linked through a third slot. Slots outside the frame are not counted. radius: in
+    half-widths. aspect: height over width of the frame, as y is in half-heights.
     """
     inside = in_box(positions)
-    apart = np.linalg.norm(positions[..., :, None, :] - positions[..., None, :, :], axis=-1)
+    lengths = positions * np.array([1.0, aspect])
+    apart = np.linalg.norm(lengths[..., :, None, :] - lengths[..., None, :, :], axis=-1)
     linked = (apart < radius) & inside[..., :, None] & inside[..., None, :]
     for _ in range(positions.shape[-2].bit_length()):  # squaring doubles the length of the paths followed
         linked = linked | (linked.astype(int) @ linked.astype(int) > 0)

@@ -1,4 +1,4 @@
-"""Which slot is which object, and how far from it. One unit for all lengths; here half-widths."""
+"""Which slot is which object, and how far from it. Distances are Euclidean: both axes in one unit."""
 
 from __future__ import annotations
 

@@ -14,7 +14,8 @@ def whole_shapes(
 ) -> Bool[np.ndarray, "n k h w"]:
     """The pixels of each object: those that it shows, and of its disc those where a nearer object shows.
 
-    masks: 0 background, k + 1 object k. layers: higher is nearer. positions and radii in half-widths.
+    masks: 0 background, k + 1 object k. layers: higher is nearer. positions: x in
+    half-widths, y in half-heights. radii in half-widths.
     """
     h, w = masks.shape[-2:]
     shown = masks[:, None] == np.arange(1, layers.shape[1] + 1)[:, None, None]
@@ -22,7 +23,7 @@ def whole_shapes(
     covered = np.einsum("nko,nohw->nkhw", nearer.astype(np.uint8), shown.astype(np.uint8)) > 0
     x, y = (2 * np.arange(w) + 1) / w - 1, (2 * np.arange(h) + 1) / h - 1
     across = np.square(x - positions[..., 0, None])[..., None, :]
-    down = np.square(y - positions[..., 1, None])[..., :, None]
+    down = np.square(h / w * (y - positions[..., 1, None]))[..., :, None]
     return shown | (covered & (across + down < np.square(radii)[..., None, None]))
 
 
@@ -31,7 +32,7 @@ def moved_shapes(
     layers: Int[np.ndarray, "n k"],
     shift: Float[np.ndarray, "n t k 2"],
 ) -> Int[np.ndarray, "n t h w"]:
-    """Labels (0 background, k + 1 object k) of shapes shifted by half-widths, rounded to whole pixels.
+    """Labels (0 background, k + 1 object k) of shapes shifted by coordinates, rounded to whole pixels.
 
     What leaves the picture is lost; the nearest shape at a pixel has it.
     """

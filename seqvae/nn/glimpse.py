@@ -1,7 +1,7 @@
 """Axis-aligned spatial transformers (Jaderberg et al. 2015, arXiv 1506.02025), one axis at a time.
 
-Positions and half-extents are (x, y) in half-widths: the image spans [-1, 1] in x (right) and y (down).
-Axis-aligned bilinear sampling is separable, so reading a glimpse is two small matrix products.
+Positions and half-extents are (x, y) in half-widths and half-heights: the image spans [-1, 1] in x (right)
+and y (down). Axis-aligned bilinear sampling is separable, so reading a glimpse is two small matrix products.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -81,7 +82,8 @@ def true_states(model: SequenceModel, sequences: Sequences) -> Evidence:
         )
     like = next(model.parameters())
     mean = torch.zeros(*truth.positions.shape[:3], model.frame.layout.dim)
-    mean[..., model.layout["size"]] = torch.as_tensor(truth.radii).float()[..., None]
+    extent = truth.radii[..., None] / np.array([1.0, truth.aspect])  # in half-widths and half-heights
+    mean[..., model.layout["size"]] = torch.as_tensor(extent).float()
     mean[..., model.layout["position"]] = torch.as_tensor(truth.positions).float()
     precision = torch.zeros_like(mean)
     for name in names:

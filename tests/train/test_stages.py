@@ -89,5 +89,9 @@ def test_true_states_in_the_units_of_the_model():
     expected = torch.tensor([[0.2, 0.2, -1, 0, 0, 0], [0.2, 0.2, 1, -0.5, 0, 0]])
     torch.testing.assert_close(evidence.mean[0, 0], expected)
     assert (evidence.precision[..., :4] - 1e6).abs().max() < 1 and (evidence.precision[..., 4:] == 0).all()
+    # twice as wide as high: a radius of 0.2 half-widths is 0.4 half-heights
+    wide = Sequences("x", np.zeros((1, 1, 16, 32, 3), np.uint8), positions, radii=radii, coord_limit=10.0)
+    expected[:, 1] = 0.4
+    torch.testing.assert_close(true_states(model, wide).mean[0, 0], expected)
     with pytest.raises(UserError, match="x: has no true states"):
         true_states(model, Sequences("x", data.frames))
