@@ -126,12 +126,13 @@ def usable_lengths(sequences: Sequences, context: int, horizon: int | None) -> t
 def _positions(rollout: Rollout, background: int) -> Float[np.ndarray, "n t k 2"] | None:
     """Places, or centres of masks; those of the background are not a number.
 
-    A slot whose mask is empty is where it was last seen.
+    A slot whose mask is empty is where it was last seen. A mask that is not finite is not empty.
     """
     if rollout.presence is not None:
         return None
     if rollout.positions is None and rollout.masks is not None:
-        centres = metrics.last_seen(metrics.mask_centroids(rollout.masks))
+        seen = rollout.masks.any((-2, -1))
+        centres = metrics.last_seen(metrics.mask_centroids(rollout.masks), seen)
         centres[:, :, :background] = np.nan
         return centres
     return rollout.positions

@@ -76,7 +76,7 @@ class Report:
         ]
         for quantity in dict.fromkeys(q for curves in scores.curves.values() for q in curves):
             lines += [*table(self._rows(quantity), quantity.replace("_", " ")), ""]
-            lines += self._strongest(quantity)
+            lines += self._strongest(quantity) + self._left_out(quantity)
         spans = (span_of(name) for of_row in scores.segmentation.values() for name in of_row)
         for span in dict.fromkeys(spans):
             lines += [*table(self._mask_rows(span), f"masks, {column(span)}"), ""]
@@ -115,6 +115,12 @@ class Report:
         found = {span: self.scores.strongest(f"{quantity}_{span}") for span in spans}
         told = [f"{row} ({column(span)})" for span, row in found.items() if row]
         return [f"Strongest baseline: {'; '.join(told)}.", ""] if told else []
+
+    def _left_out(self, quantity: str) -> list[str]:
+        """A line that says in how many of the model's frames there is no such error, if in any."""
+        curve = self.scores.curves["model"].get(quantity)
+        share = 0.0 if curve is None else curve.left_out
+        return [f"Without objects, and left out: {share:.2%} of the frames.", ""] if share else []
 
     def _mask_rows(self, span: str) -> dict[str, dict[str, str]]:
         """Row -> cells of one span's scores of masks, under their short names."""

@@ -48,6 +48,11 @@ class Curve:
         """Frame number -> mean over the sequences in which it is defined; n is 0 where it is in none."""
         return {self.first + i: self._mean(slice(i, i + 1)) for i in range(self.errors.shape[1])}
 
+    @property
+    def left_out(self) -> float:
+        """The share of frames in which there is no error."""
+        return 0.0 if self.defined is None else 1 - float(self.defined.mean())
+
     def _mean(self, window: slice) -> Estimate:
         defined = None if self.defined is None else self.defined[:, window]
         return estimate(self.errors[:, window], self.sources, defined)

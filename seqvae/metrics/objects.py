@@ -112,8 +112,13 @@ def mask_centroids(masks: Float[np.ndarray, "n t s h w"]) -> Float[np.ndarray, "
     return np.stack([columns @ x / mass, rows @ y / mass], axis=-1)
 
 
-def last_seen(positions: Float[np.ndarray, "n t s 2"]) -> Float[np.ndarray, "n t s 2"]:
-    """Positions with those that are NaN replaced by the slot's last known one; NaN where none came before."""
-    known = ~np.isnan(positions).any(-1)
-    frame = np.where(known, np.arange(positions.shape[1])[:, None], 0)
-    return np.take_along_axis(positions, np.maximum.accumulate(frame, 1)[..., None], 1)
+def last_seen(
+    positions: Float[np.ndarray, "n t s 2"], seen: Bool[np.ndarray, "n t s"]
+) -> Float[np.ndarray, "n t s 2"]:
+    """Positions of slots; one that is not seen stays where it last was. NaN where it was not seen before.
+
+    A slot that is seen at a position that is not finite has that position.
+    """
+    frame = np.where(seen, np.arange(positions.shape[1])[:, None], -1)
+    last = np.maximum.accumulate(frame, 1)[..., None]
+    return np.where(last < 0, np.nan, np.take_along_axis(positions, np.maximum(last, 0), 1))

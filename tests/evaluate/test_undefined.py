@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 from seqvae.evaluate import Curve, Report, Scores, score, uncertainty, write_report
+from seqvae.evaluate.protocol import _positions
+from seqvae.rollout import Rollout
 from tests.evaluate import spelled
 
 LENGTH = 20
@@ -42,6 +44,9 @@ def test_a_frame_without_its_object_makes_no_error_small():
     by_frame = scores.curves["model"]["position_error"].by_frame()
     assert (by_frame[10].n, by_frame[11].n, by_frame[13].n) == (2, 1, 0)
     assert by_frame[11].mean == pytest.approx(0.3, abs=2e-3) and np.isnan(by_frame[13].mean)
+    told = f"Without objects, and left out: {11 / (2 * 18):.2%} of the frames."  # frames 3-20 are scored
+    assert told in Report(scores, {}).markdown()
+    assert "left out" not in Report(score(spelled.model(slots=1), at_rest(gone())), {}).markdown()
 
 
 def test_a_sequence_without_objects_is_no_sample():
@@ -72,6 +77,14 @@ def test_states_that_are_not_finite_are_no_missing_objects():
     assert np.isnan(Curve(errors, 9).over(9, 10).mean)
     assert np.isnan(Curve(errors, 9, None, np.ones((2, 2), dtype=bool)).over(9, 10).mean)
     assert Curve(errors, 9, None, np.zeros((2, 2), dtype=bool)).over(9, 10) is None
+
+
+def test_masks_that_are_not_finite_have_no_place_while_empty_ones_keep_theirs():
+    masks = np.zeros((1, 4, 2, 4, 4), dtype=np.float32)
+    masks[0, 0, :, 1, 1] = 1
+    masks[0, 2:, 1] = np.nan
+    x = _positions(Rollout(np.zeros((1, 4, 2, 1)), 2, masks=masks), 0)[0, ..., 0]
+    np.testing.assert_array_equal(x.T, [[-0.25] * 4, [-0.25, -0.25, np.nan, np.nan]])
 
 
 def test_the_strongest_baseline_is_a_finite_one():

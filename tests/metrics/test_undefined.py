@@ -54,8 +54,9 @@ def test_an_interval_covers_the_objects_that_are_there():
 
 
 def test_a_slot_is_where_it_was_last_seen():
-    x = np.array([NAN, 0.1, NAN, NAN, 0.4])
+    x = np.array([NAN, 0.1, NAN, NAN, 0.4, NAN, 0.7])
     positions = np.stack([x, -x], -1)[None, :, None]
-    expected = np.array([NAN, 0.1, 0.1, 0.1, 0.4])
-    np.testing.assert_array_equal(metrics.last_seen(positions)[0, :, 0, 0], expected)
-    np.testing.assert_array_equal(metrics.last_seen(positions)[0, :, 0, 1], -expected)
+    seen = np.array([False, True, False, False, True, True, False])[None, :, None]
+    expected = np.array([NAN, 0.1, 0.1, 0.1, 0.4, NAN, NAN])  # a position seen that is not finite stays so
+    np.testing.assert_array_equal(metrics.last_seen(positions, seen)[0, :, 0, 0], expected)
+    np.testing.assert_array_equal(metrics.last_seen(positions, seen)[0, :, 0, 1], -expected)
