@@ -40,6 +40,7 @@ CORE = (
 TESTS = (
     "tests/laws", "tests/metrics", "tests/data_gen/test_laws.py", "tests/data_gen/test_physics.py",
     "tests/data_gen/test_particles.py", "tests/data_gen/test_opacity.py", "tests/data_gen/test_bouncing.py",
+    "tests/data_gen/test_forces.py",
 )
 SLACK = 10  # seconds of processor time that a test may take beyond ten times what it takes unchanged
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import time
 from collections import defaultdict
 from pathlib import Path
@@ -96,10 +97,18 @@ class Tests:
         return json.dumps({"seconds": seconds, "failed": failed, "lines": lines})
 
     def executing(self, module: str, first: int, last: int) -> list[str]:
-        """The tests that execute one of these lines; of lines that run at import, all of the module's."""
+        """The tests that execute one of these lines.
+
+        Of lines that only run at import, such as constants, those that execute any line of the module, and
+        those in files that name it.
+        """
         lines = self.lines[module]
-        names = set().union(*(lines.get(n, ()) for n in range(first, last + 1))) | self.anywhere[module]
-        return [name for name in names or set().union(*lines.values()) if name in self.seconds]
+        names = set().union(*(lines.get(n, ()) for n in range(first, last + 1)))
+        if not names:
+            word = re.compile(rf"\b{Path(module).stem}\b")
+            files = {name for name in self.files if word.search((ROOT / name).read_text())}
+            names = set().union(*lines.values()) | {name for name in self.items if file_of(name) in files}
+        return [name for name in names | self.anywhere[module] if name in self.seconds]
 
 
 class Results:
