@@ -4,7 +4,7 @@ The operators are those of cosmic-ray (pip install cosmic-ray==8.7.0), but for r
 TypeError, and two more for code on arrays: a method call without arguments is left out (x.exp() -> x), and
 the first two of several arguments are exchanged (kl(q, p) -> kl(p, q)), where that makes a difference.
 
-(mutmut leaves out functions with a decorator and code outside of functions: every likelihood, every constant.)
+(mutmut leaves out functions with a decorator and code outside of functions: all likelihoods and constants.)
 
 Nothing is mutated in annotations, imports, decorators, `raise` statements (the texts of errors), `__all__`
 and `__repr__`: a change there alters no number, or fails when the module is imported.
