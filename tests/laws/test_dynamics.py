@@ -243,3 +243,6 @@ def test_an_action_shifts_the_memory_of_a_gru():
     h, action = torch.randn(4, 8, dtype=F64), torch.tensor([0, 4, 2, 2])
     shift = one_hot(action, 5).to(F64) @ dynamics.act.weight
     assert_close(dynamics.predict(h, action).context, h + shift)
+    assert torch.equal(dynamics.predict(h).context, h)
+    deaf = GRUDynamics(StateLayout((Field("code", 3, "evidence"),)), 1, context=8)
+    assert torch.equal(deaf.predict(h.float(), action).context, h.float())

@@ -14,7 +14,14 @@ from seqvae.build import DataSpec, build
 from seqvae.counted_objectives import BASELINE_WEIGHT, EnumeratedELBO, ScoreFunctionELBO
 from seqvae.distributions import Normal
 from seqvae.frame_objectives import FrameELBO, FrameRollout
-from seqvae.objectives import LatentELBO, Rollout, TemporalELBO, evidence_log_density
+from seqvae.objectives import (
+    LatentELBO,
+    Rollout,
+    TemporalELBO,
+    at_last_seen,
+    evidence_log_density,
+    followed,
+)
 from seqvae.sequence import SequenceModel
 from seqvae.types import Evidence, Trace, UserError
 from tests.models import config, make, paths, video
@@ -162,6 +169,21 @@ def test_the_latent_elbo_does_not_care_how_a_clip_numbers_its_objects(order):
     assert_close(same.z, trace.z)
     assert_close(shuffled.values, plain.values)
     assert (plain.values["rollout"][:, 4:] > -500).all(), "each slot is compared with its own object"
+
+
+def test_each_clip_is_matched_at_its_own_last_observed_frame():
+    x = torch.arange(2 * 3 * 2 * 2, dtype=F64).reshape(2, 3, 2, 2)
+    observed = torch.tensor([[True, False, False], [True, True, False]])
+    assert torch.equal(at_last_seen(x, observed), torch.stack([x[0, 0], x[1, 1]]))
+    assert torch.equal(at_last_seen(x, None), x[:, 2])
+
+
+def test_frames_count_as_predicted_where_they_were_observed_in_clips_that_began():
+    observed = torch.tensor([[False, False, True, False], [False, True, True, True]])
+    expected = torch.tensor([[False, False], [True, True]])
+    assert torch.equal(followed(observed, 2), expected)
+    assert torch.equal(followed(observed, 3), torch.tensor([[False], [True]]))
+    assert followed(None, 2) is None
 
 
 def test_sharpening_multiplies_the_precision_in_the_objective():

@@ -5,6 +5,7 @@ import pytest
 
 from seqvae import metrics
 from seqvae.metrics.shapes import moved_shapes, whole_shapes
+from seqvae.metrics.statistics import source_count
 
 
 def moved_by_hand(shapes, layers, shift):
@@ -65,3 +66,24 @@ def test_what_is_outside_of_its_disc_stays_and_what_was_not_covered_is_not_added
 def test_confusion_of_empty_frames_has_one_entry():
     nothing = np.zeros((2, 3), int)
     assert metrics.confusion(nothing, nothing).tolist() == [[6]]
+
+
+def test_frame_6_counts_among_those_after_the_swap():
+    truth = np.tile(np.array([[-0.5, 0.0], [0.5, 0.0]]), (1, 8, 1, 1))
+    slots = truth.copy()
+    slots[0, 5] = 3 * slots[0, 5, ::-1]  # frame 6, so far off that it outvotes frames 7 and 8
+    truth[0, 5] *= 3
+    assert metrics.context_swap(slots, truth).tolist() == [True]
+
+
+def test_source_0_is_one_as_well():
+    assert source_count(np.array([[0], [0], [1]])) == 2
+    assert source_count(np.array([[0, 1], [-1, -1], [2, 0]])) == 4
+
+
+def test_the_best_of_samples_averages_over_the_frames_that_have_an_error():
+    errors = np.array([[[1.0, 5.0, 9.0]], [[4.0, 1.0, 0.0]]])
+    one = np.array([[True, False, False]])
+    assert metrics.best_of(errors, one).tolist() == [1.0]
+    assert metrics.best_of(errors, ~one).tolist() == [0.5]
+    assert np.isnan(metrics.best_of(errors, np.zeros((1, 3), bool))).all()
