@@ -192,7 +192,10 @@ def test_air_explains_a_frame_with_the_first_slots_alone():
 
 
 def test_a_colour_is_the_mean_of_what_a_box_shows_and_known_to_a_hundredth():
-    model, frames = make("stove_paper", channels=3, dtype=F64), clip()
+    chosen, frames = config("stove_paper"), clip()
+    chosen["frame"]["colour"], chosen["dynamics"]["held"] = True, ["size", "colour"]
+    torch.manual_seed(0)
+    model = build(chosen, DataSpec(32, 32, 3, objects=3)).double()
     mean, precision = parts(model, model.frame.encode(frames))
     # the outermost samples lie on the edge of the box
     seen = read(frames.flatten(0, 1), mean["position"], mean["size"] * 10 / 9, 10)
