@@ -150,6 +150,8 @@ class Results:
         """The test files that have not had their say."""
         record = self.known.get(digest(mutant.code), {"outcome": None, "files": {}})
         new = {name for name, text in self.files.items() if record["files"].get(name) != text}
+        if record["outcome"] == TIMEOUT:  # a loop without end, whatever the tests
+            return set()
         if record["outcome"] == KILLED:
             return new & set(record["files"]) and set(self.files)
         return new
