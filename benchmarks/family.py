@@ -12,7 +12,7 @@ from statistics import mean, stdev
 from typing import Any
 
 from results import measured
-from tables import QUANTITIES, SPANS, Result, Row, chosen_by, markdown, minutes, strongest
+from tables import QUANTITIES, SPANS, Result, Row, chosen_by, markdown, minutes, span_words, strongest
 
 DIGITS = ("sim=digits_still", "image_size=28", "sim.counts=[1]", "sim.digit_size=[0.7,0.75]")
 SPRITES = ("sim=sprites", "image_size=32")
@@ -76,7 +76,7 @@ def numbers(result: Result) -> Iterator[tuple[tuple[str, ...], str, int]]:
             yield ("segmentation", row, key), name if row == "model" else f"{name}: {row}", 3
     for quantity, words in QUANTITIES.items():
         for span in SPANS:
-            name = f"{words}, {SPANS[span] if span == '1_10' else f'predicted {SPANS[span]}'}"
+            name = f"{words}, {span_words(span)}"
             yield ("table", "model", f"{quantity}_{span}"), name, 4
             for row in dict.fromkeys(["linear", "bouncing", strongest(result, quantity, span)]):
                 if row:

@@ -26,6 +26,7 @@ from tables import (
     minutes,
     number,
     strongest,
+    strongest_masks,
 )
 
 README = Path(__file__).parents[1] / "README.md"
@@ -122,9 +123,8 @@ def _beside(result: Result, path: tuple[str, ...]) -> str:
         quantity = next(q for q in QUANTITIES if key.startswith(q))
         name = strongest(result, quantity, key.removeprefix(f"{quantity}_"))
         return f"{name}: {number(result['table'][name][key])}" if name else ""
-    masks = {n: x[key]["mean"] for n, x in (result.get("segmentation") or {}).items() if key in x}
-    name = max((n for n in masks if n != "model"), key=masks.__getitem__, default=None)
-    return f"{name}: {masks[name]:.3f}" if name else ""
+    name = strongest_masks(result, key)
+    return f"{name}: {result['segmentation'][name][key]['mean']:.3f}" if name else ""
 
 
 def _strongest(result: Result) -> list[str]:

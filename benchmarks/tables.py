@@ -148,6 +148,12 @@ def strongest(result: Result, quantity: str, span: str) -> str | None:
     return min((n for n, x in values.items() if x), key=lambda n: values[n]["mean"], default=None)
 
 
+def strongest_masks(result: Result, key: str) -> str | None:
+    """The baseline whose masks have the largest score."""
+    masks = {name: x[key]["mean"] for name, x in (result.get("segmentation") or {}).items() if key in x}
+    return max((name for name in masks if name != "model"), key=masks.__getitem__, default=None)
+
+
 def lost(result: Result) -> Iterator[str]:
     """A sentence for each number of an evaluation in which a baseline is better than the model."""
     for quantity, words in QUANTITIES.items():
@@ -155,14 +161,13 @@ def lost(result: Result) -> Iterator[str]:
             own, name = _cell(result, "model", quantity, span), strongest(result, quantity, span)
             other = name and _cell(result, name, quantity, span)
             if own and other and other["mean"] < own["mean"]:
-                yield f"{words}, {_span(span)}: {name} {number(other)}, the model {number(own)}"
+                yield f"{words}, {span_words(span)}: {name} {number(other)}, the model {number(own)}"
     masks = result.get("segmentation") or {}
     for key in ("fg_ari_1_10", "fg_ari_at_10"):
-        values = {name: x[key]["mean"] for name, x in masks.items() if key in x}
-        best = max((n for n in values if n != "model"), key=values.__getitem__, default=None)
-        if best and "model" in values and values[best] > values["model"]:
+        best, own = strongest_masks(result, key), masks.get("model", {}).get(key)
+        if best and own and masks[best][key]["mean"] > own["mean"]:
             of = "predicted 1-10" if key.endswith("1_10") else "predicted frame 10"
-            yield f"FG-ARI, {of}: {best} {values[best]:.3f}, the model {values['model']:.3f}"
+            yield f"FG-ARI, {of}: {best} {masks[best][key]['mean']:.3f}, the model {own['mean']:.3f}"
 
 
 def chosen_by(results: list[Result]) -> str:
@@ -188,7 +193,8 @@ def minutes(run: Path) -> float:
     return max(x["elapsed"] for x in lines if "elapsed" in x) / 60
 
 
-def _span(span: str) -> str:
+def span_words(span: str) -> str:
+    """A span by itself in words."""
     return SPANS[span] if span == "1_10" else f"predicted {SPANS[span]}"
 
 

@@ -103,12 +103,12 @@ def _trained(model: SequenceModel, parts: tuple[str, ...]) -> list[nn.Parameter]
     Raises:
         UserError: the parts have none.
     """
-    for module in model.modules():
-        if isinstance(module, Spread):
-            module.requires_grad_(SPREAD in parts)
-    named = [p for part in parts if part != SPREAD for p in getattr(model, part).parameters()]
-    spread = [p for m in model.modules() if SPREAD in parts and isinstance(m, Spread) for p in m.parameters()]
-    trained = [p for p in dict.fromkeys([*named, *spread]) if p.requires_grad]
+    spreads = [module for module in model.modules() if isinstance(module, Spread)]
+    for spread in spreads:
+        spread.requires_grad_(SPREAD in parts)
+    modules = [getattr(model, part) for part in parts if part != SPREAD]
+    modules += spreads if SPREAD in parts else []
+    trained = list(dict.fromkeys(p for module in modules for p in module.parameters() if p.requires_grad))
     if not trained:
         raise UserError(f"parts={list(parts)}: this model has nothing to train there; leave the stage out")
     return trained

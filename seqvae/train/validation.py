@@ -24,7 +24,7 @@ from seqvae.train.evidence import EvidenceBatch, tracked
 from seqvae.train.options import Options
 from seqvae.train.update import Objective
 
-CRITERIA = {  # of each, the first quantity that there is; else the objective
+QUANTITIES = {  # of each criterion, the first quantity that there is; else the objective
     "pixels": ("pixel_mse",),
     "positions": ("position_error", "pixel_mse"),
     "objective": (),
@@ -92,7 +92,7 @@ class Validation:
         found = score(model, self.sequences, self.context, self.horizon, decode=True, baselines=False)
         scores = found.numbers()
         near = f"1_{min(SHORT, self.horizon)}"
-        columns = [f"{quantity}_{near}" for quantity in CRITERIA[self.options.criterion]]
+        columns = [f"{quantity}_{near}" for quantity in QUANTITIES[self.options.criterion]]
         chosen_by = next((name for name in columns if name in scores), "objective")
         criterion = scores.get(chosen_by, -objective)
         bound = {"bound": terms.bound().item()} if terms.bounded else {}
