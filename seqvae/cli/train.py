@@ -161,11 +161,13 @@ def _setting(todo: Plan, ranks: Ranks) -> Setting:
 
 def _take_weights(model: SequenceModel, init: str) -> None:
     """Give the model the weights of a run, checkpoint or pretrained model."""
-    path = find(init)
+    given = load(find(init)).model
     try:
-        model.load_state_dict(load(path).model)
+        model.load_state_dict(given)
     except RuntimeError:
         raise UserError(f"init={init}: its model differs from this config's; compare with inspect") from None
+    except UserError as error:  # a part knows these weights, and that they no longer fit
+        raise UserError(f"init={init}: {error}") from None
 
 
 def _job(stage: Stage, validation: Sequences | None, device: torch.device) -> Job:
