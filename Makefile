@@ -40,6 +40,7 @@ test: $(READY)
 
 lint: $(READY)
 	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
 
 # Files that are complete are kept, so a second demo goes on where the first was stopped.
 demo: $(READY)

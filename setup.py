@@ -1,5 +1,7 @@
 """The packages; all other metadata is in pyproject.toml. Why: docs/adr/0003-configs-in-a-wheel.md."""
 
+from __future__ import annotations
+
 from setuptools import find_packages, setup
 
 # configs/ sits at the top of the repository, for people to read. A wheel carries it inside each package.

@@ -19,8 +19,12 @@ SPRITES = ("sim=sprites", "image_size=32")
 IMAGES = ("videos=0", "iwae=0")
 BOUNDS = ("videos=0", "iwae=100", "bound_sequences=3000")
 BOUNDED = (  # goes on from the first row's seed 0
-    "experiment=monet_sprites", "model.frame.masks=decoder", "init=runs/results/sprites_still-monet-0",
-    "trainer.steps=2000", "optim.lr=1e-3", "objective.factors=null",
+    "experiment=monet_sprites",
+    "model.frame.masks=decoder",
+    "init=runs/results/sprites_still-monet-0",
+    "trainer.steps=2000",
+    "optim.lr=1e-3",
+    "objective.factors=null",
 )
 ROWS = (
     Row("MONet", "sprites_still", ("experiment=monet_sprites",), evaluate=IMAGES),

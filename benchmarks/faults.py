@@ -24,10 +24,15 @@ from seqvae import checkpoint
 
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1"}
 SHORT = [
-    "experiment=stove_billiards", "trainer.log_every=5", "trainer.checkpoint_seconds=0", "trainer.context=8",
-    *(f"stages.{stage}.trainer.{key}" for stage in ("objects", "motion", "spread") for key in (
-        "steps=40", "batch_size=8", "clip_length=12", "validate_every=15"
-    )),
+    "experiment=stove_billiards",
+    "trainer.log_every=5",
+    "trainer.checkpoint_seconds=0",
+    "trainer.context=8",
+    *(
+        f"stages.{stage}.trainer.{key}"
+        for stage in ("objects", "motion", "spread")
+        for key in ("steps=40", "batch_size=8", "clip_length=12", "validate_every=15")
+    ),
 ]
 
 
@@ -99,7 +104,11 @@ def bad_inputs(work: Path, data: Path, run: Path) -> dict[str, list[object]]:
         "data: too short for the context": ["evaluate", f"run={run}", f"data={short / 'val.h5'}"],
         "data: another size": ["evaluate", f"run={run}", f"data={small / 'val.h5'}"],
         "data: another size, on resuming": [
-            "train", f"run={run}", "resume=true", f"data={small}", "stages.spread.trainer.steps=41"
+            "train",
+            f"run={run}",
+            "resume=true",
+            f"data={small}",
+            "stages.spread.trainer.steps=41",
         ],
         "frames of the wrong type": ["rollout", f"run={run}", f"data={work / 'float.npz'}"],
         "video that is none": ["rollout", f"run={run}", f"data={made(work / 'v.mp4', b'no video')}"],

@@ -5,6 +5,8 @@ alone, both (with starts and truth), and all of it with the compressed file. Sec
 process, which other work on the machine disturbs least.
 """
 
+from __future__ import annotations
+
 import os
 
 os.environ["OMP_NUM_THREADS"] = "1"  # before NumPy starts

@@ -29,18 +29,39 @@ from cosmic_ray.mutating import mutate_code
 from cosmic_ray.operators.operator import Operator
 
 BINARY = {
-    "Add": ("Sub", "Mul"), "Sub": ("Add",), "Mul": ("Div", "Add"), "Div": ("Mul",), "Pow": ("Mul",),
-    "FloorDiv": ("Mul",), "Mod": ("FloorDiv",), "BitOr": ("BitAnd",), "BitAnd": ("BitOr",),
+    "Add": ("Sub", "Mul"),
+    "Sub": ("Add",),
+    "Mul": ("Div", "Add"),
+    "Div": ("Mul",),
+    "Pow": ("Mul",),
+    "FloorDiv": ("Mul",),
+    "Mod": ("FloorDiv",),
+    "BitOr": ("BitAnd",),
+    "BitAnd": ("BitOr",),
 }
 COMPARISON = {
-    "Lt": ("LtE", "Gt"), "LtE": ("Lt", "GtE"), "Gt": ("GtE", "Lt"), "GtE": ("Gt", "LtE"), "Eq": ("NotEq",),
-    "NotEq": ("Eq",), "Is": ("IsNot",), "IsNot": ("Is",),
+    "Lt": ("LtE", "Gt"),
+    "LtE": ("Lt", "GtE"),
+    "Gt": ("GtE", "Lt"),
+    "GtE": ("Gt", "LtE"),
+    "Eq": ("NotEq",),
+    "NotEq": ("Eq",),
+    "Is": ("IsNot",),
+    "IsNot": ("Is",),
 }
 OTHERS = (
-    "ReplaceUnaryOperator_Delete_USub", "ReplaceUnaryOperator_Delete_Invert",
-    "ReplaceUnaryOperator_Delete_Not", "AddNot", "ReplaceTrueWithFalse", "ReplaceFalseWithTrue",
-    "ReplaceAndWithOr", "ReplaceOrWithAnd", "ReplaceBreakWithContinue", "ReplaceContinueWithBreak",
-    "NumberReplacer", "ZeroIterationForLoop",
+    "ReplaceUnaryOperator_Delete_USub",
+    "ReplaceUnaryOperator_Delete_Invert",
+    "ReplaceUnaryOperator_Delete_Not",
+    "AddNot",
+    "ReplaceTrueWithFalse",
+    "ReplaceFalseWithTrue",
+    "ReplaceAndWithOr",
+    "ReplaceOrWithAnd",
+    "ReplaceBreakWithContinue",
+    "ReplaceContinueWithBreak",
+    "NumberReplacer",
+    "ZeroIterationForLoop",
 )
 SYMMETRIC = {"max", "min", "maximum", "minimum", "gaussian_log_density"}  # in the first two arguments
 SKIPPED = {"raise_stmt", "import_name", "import_from", "decorator"}
@@ -65,7 +86,8 @@ class LeaveOutCall(Operator):
             return []
         pairs = zip(node.children[1:], node.children[2:], strict=False)
         return [
-            (name, call) for name, call in pairs
+            (name, call)
+            for name, call in pairs
             if name.get_code().strip().startswith(".") and call.get_code() == "()"
         ]
 

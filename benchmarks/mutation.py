@@ -32,14 +32,28 @@ from mutants import Mutant, Site, apply, sites
 from mutation_records import KILLED, ROOT, SURVIVED, TIMEOUT, Results, Tests, file_of, in_fork
 
 CORE = (
-    "seqvae/objectives.py", "seqvae/frame_objectives.py", "seqvae/counted_objectives.py",
-    "seqvae/distributions.py", "seqvae/counts.py", "seqvae/matching.py", "seqvae/posteriors/",
-    "seqvae/dynamics/", "seqvae/frames/", "seqvae/metrics/", "data_gen/physics.py", "data_gen/bouncing.py",
+    "seqvae/objectives.py",
+    "seqvae/frame_objectives.py",
+    "seqvae/counted_objectives.py",
+    "seqvae/distributions.py",
+    "seqvae/counts.py",
+    "seqvae/matching.py",
+    "seqvae/posteriors/",
+    "seqvae/dynamics/",
+    "seqvae/frames/",
+    "seqvae/metrics/",
+    "data_gen/physics.py",
+    "data_gen/bouncing.py",
     "data_gen/leapfrog.py",
 )
 TESTS = (
-    "tests/laws", "tests/metrics", "tests/data_gen/test_laws.py", "tests/data_gen/test_physics.py",
-    "tests/data_gen/test_particles.py", "tests/data_gen/test_opacity.py", "tests/data_gen/test_bouncing.py",
+    "tests/laws",
+    "tests/metrics",
+    "tests/data_gen/test_laws.py",
+    "tests/data_gen/test_physics.py",
+    "tests/data_gen/test_particles.py",
+    "tests/data_gen/test_opacity.py",
+    "tests/data_gen/test_bouncing.py",
     "tests/data_gen/test_forces.py",
 )
 SLACK = 10  # seconds of processor time that a test may take beyond ten times what it takes unchanged

@@ -129,7 +129,11 @@ class Results:
     def add(self, mutant: Mutant, outcome: str, by: str, seconds: float) -> None:
         files = self.files if outcome != KILLED else {file_of(by): self.files.get(file_of(by))}
         record = {
-            "code": digest(mutant.code), "path": mutant.path, "outcome": outcome, "by": by, "files": files,
+            "code": digest(mutant.code),
+            "path": mutant.path,
+            "outcome": outcome,
+            "by": by,
+            "files": files,
             "seconds": round(seconds, 2),
         }
         self.known[record["code"]] = record

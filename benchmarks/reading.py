@@ -7,6 +7,8 @@ should be idle; the first batches, in which workers start, are left out. A train
 takes 5,000 to 10,000 frames a second on a CPU of two cores.
 """
 
+from __future__ import annotations
+
 import os
 
 os.environ["OMP_NUM_THREADS"] = "1"  # before NumPy starts

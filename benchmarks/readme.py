@@ -88,15 +88,17 @@ def headlines(rows: dict[str, Row]) -> Iterator[str]:
         found = row.results()
         near = [r["table"]["model"]["position_error_1_10"] for r in found]
         recalled = RECALLED.get((sim, "position_error"), {}).get("STOVE", "")
-        lines.append([
-            f"{WORLDS[sim]}, {_seeds(row)}",
-            average([r["table"]["model"].get("position_error_reconstruction") for r in found]),
-            f"**{average(near)}**{_each([number(x) for x in near])}",
-            f"{recalled}",
-            average([r["table"]["model"].get("pixel_mse_1_10") for r in found]),
-            average([r["shares"].get("found") for r in found], 0, 100, " %"),
-            _minutes(row),
-        ])
+        lines.append(
+            [
+                f"{WORLDS[sim]}, {_seeds(row)}",
+                average([r["table"]["model"].get("position_error_reconstruction") for r in found]),
+                f"**{average(near)}**{_each([number(x) for x in near])}",
+                f"{recalled}",
+                average([r["table"]["model"].get("pixel_mse_1_10") for r in found]),
+                average([r["shares"].get("found") for r in found], 0, 100, " %"),
+                _minutes(row),
+            ]
+        )
         lines.append([f"{sim}, strongest baseline", "", *_strongest(found[0]), *[""] * 2])
     yield from markdown(head, lines)
 

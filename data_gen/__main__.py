@@ -1,5 +1,7 @@
 """`python -m data_gen [COMMAND] key=value ...`: which command, without one generate."""
 
+from __future__ import annotations
+
 import importlib
 import sys
 

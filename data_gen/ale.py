@@ -3,6 +3,8 @@
 Source: Bellemare et al. 2013, "The Arcade Learning Environment", arXiv 1207.4708.
 """
 
+from __future__ import annotations
+
 from difflib import get_close_matches
 from functools import lru_cache
 

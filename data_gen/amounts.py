@@ -1,5 +1,7 @@
 """A quantity of each disc: one number for all, a list with one a disc, or a range from which it is drawn."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 
 import numpy as np

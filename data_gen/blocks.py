@@ -4,6 +4,8 @@ So a dataset holds the same arrays whatever the number of processes, and a small
 a larger one.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 
 import numpy as np

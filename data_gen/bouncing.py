@@ -1,6 +1,8 @@
 """What worlds of flat objects that bounce between the walls share: how many there are, where they start and
 how they move."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass
 

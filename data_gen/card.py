@@ -1,5 +1,7 @@
 """The card of a dataset: a README.md beside its files that says what they hold and how to make them again."""
 
+from __future__ import annotations
+
 import hashlib
 import json
 from pathlib import Path

@@ -4,6 +4,8 @@ HDF5 takes chunks that are compressed already. So the processes that make sequen
 the one that writes the file has little left to do.
 """
 
+from __future__ import annotations
+
 import zlib
 from dataclasses import dataclass
 

@@ -1,5 +1,7 @@
 """What the commands share: options from a yaml and key=value, interrupts, and faults told in one line."""
 
+from __future__ import annotations
+
 import signal
 import sys
 import threading

@@ -1,5 +1,7 @@
 """`python -m data_gen import` and `export`: foreign data to dataset files, and back."""
 
+from __future__ import annotations
+
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -4,6 +4,8 @@ Source: 1797 images of 8x8 in 17 levels, the test set of Alpaydin and Kaynak 199
 Handwritten Digits", UCI Machine Learning Repository.
 """
 
+from __future__ import annotations
+
 from functools import lru_cache
 
 import numpy as np

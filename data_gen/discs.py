@@ -1,5 +1,7 @@
 """What worlds of soft discs in a square share: their sizes, their colours, their picture, their truth."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -131,9 +133,7 @@ class DiscWorld:
         radii = self.radii_of(states)
         return draw_discs(states.positions, radii, self.rgb, limit=self.limit, size=size), None
 
-    def place_in_middle(
-        self, n: int, rng: np.random.Generator
-    ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    def place_in_middle(self, n: int, rng: np.random.Generator) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         """As place, without overlaps in the middle half of the box, or for more than six anywhere in it."""
         margin = max(self.largest_radius, self.limit / 4 if self.num_balls <= 6 else 0.0)
         return self.place(n, rng, margin, self.limit - margin)

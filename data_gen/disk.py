@@ -1,5 +1,7 @@
 """Files that appear whole or not at all, and one under HDF5 that survives a full disk."""
 
+from __future__ import annotations
+
 import io
 import os
 from collections.abc import Iterator

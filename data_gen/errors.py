@@ -1,5 +1,7 @@
 """The one exception that bad input raises in data_gen, and checks of options."""
 
+from __future__ import annotations
+
 from numbers import Integral, Real
 from typing import Any
 

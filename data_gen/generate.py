@@ -1,5 +1,7 @@
 """`python -m data_gen sim=billiards`: make train.h5, val.h5 and test.h5 of a simulator."""
 
+from __future__ import annotations
+
 import threading
 import time
 from dataclasses import dataclass

@@ -9,6 +9,8 @@ worlds where nobody acts there is one action, to wait. Observations are frames u
 the true positions and velocities "k 2" and the number of collisions.
 """
 
+from __future__ import annotations
+
 from dataclasses import replace
 from typing import Any
 

@@ -4,6 +4,8 @@ As in data_gen.physics, functions work on coordinate planes "2 k n" (x or y, par
 "2 k k n", whose second axis is the particle that the other one acts on.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable
 
 import numpy as np

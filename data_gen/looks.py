@@ -1,5 +1,7 @@
 """How objects look: colours at random or from a palette, and which colour goes with which shape."""
 
+from __future__ import annotations
+
 import numpy as np
 
 from data_gen.render import PALETTE

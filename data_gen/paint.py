@@ -7,6 +7,8 @@
 The centre of column i is at (i + 1/2) / size of the picture's width.
 """
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 
 import numpy as np

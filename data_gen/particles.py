@@ -1,5 +1,7 @@
 """What worlds of particles under smooth forces share: a box with elastic walls, starts, integration."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 

@@ -6,6 +6,8 @@ Each function advances all sequences by one frame and is pure. It works on coord
 Source: Kossen et al. 2020, "Structured Object-Aware Physics Prediction for Video Modeling and Planning".
 """
 
+from __future__ import annotations
+
 import numpy as np
 
 

@@ -1,5 +1,7 @@
 """Policies that make data: actions for whole sequences, without looking at the state."""
 
+from __future__ import annotations
+
 import numpy as np
 
 

@@ -1,5 +1,7 @@
 """`python -m data_gen preview`: a video, a contact sheet and plots of a dataset."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,5 +1,7 @@
 """The commands that make the files of a dataset again, from what the files say of themselves."""
 
+from __future__ import annotations
+
 import json
 import shlex
 from pathlib import Path

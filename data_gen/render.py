@@ -11,6 +11,8 @@ the whole image would at a tenth of the work.
 Source of the formula: Kossen et al. 2020.
 """
 
+from __future__ import annotations
+
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 

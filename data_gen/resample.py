@@ -1,5 +1,7 @@
 """Frames in another size, by the mean over the area of each new pixel."""
 
+from __future__ import annotations
+
 import numpy as np
 
 

@@ -5,6 +5,8 @@
 A file is written under a temporary name and renamed when it is whole, so a file that exists is complete.
 """
 
+from __future__ import annotations
+
 import json
 import os
 from collections.abc import Iterator, Mapping

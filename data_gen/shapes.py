@@ -5,6 +5,8 @@ radius r covers pi r^2 whatever its shape, and its position is the centre of mas
 Distances are exact near straight edges and circles, and first-order near an ellipse. Their sign is exact.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from typing import NamedTuple
 

@@ -3,6 +3,8 @@
 A simulator is a frozen dataclass: its fields are its whole configuration, and its methods are pure.
 """
 
+from __future__ import annotations
+
 import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields, is_dataclass

@@ -1,5 +1,7 @@
 """Writes one dataset file, block by block, with any number of processes."""
 
+from __future__ import annotations
+
 import json
 import multiprocessing
 import os

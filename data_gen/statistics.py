@@ -1,5 +1,7 @@
 """What a dataset holds, in numbers: how fast its objects are, how often they touch, how much is seen."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 

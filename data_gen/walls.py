@@ -1,5 +1,7 @@
 """Where the walls of a world are, as far as a dataset file tells."""
 
+from __future__ import annotations
+
 import importlib
 import re
 from collections.abc import Callable

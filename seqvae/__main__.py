@@ -1,5 +1,7 @@
 """python -m seqvae COMMAND key=value ..."""
 
+from __future__ import annotations
+
 import sys
 
 from seqvae.cli.main import main

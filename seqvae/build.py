@@ -66,12 +66,19 @@ def build(config: Mapping[str, Any], spec: DataSpec) -> SequenceModel:
     if slots is None:
         raise UserError("model.slots: the data does not say how many objects it shows, so give a number")
     frame = instantiate(
-        config["frame"], "model.frame",
-        height=spec.height, width=spec.width, channels=spec.channels, slots=slots,
+        config["frame"],
+        "model.frame",
+        height=spec.height,
+        width=spec.width,
+        channels=spec.channels,
+        slots=slots,
     )
     dynamics = instantiate(
-        config["dynamics"], "model.dynamics",
-        frame_layout=frame.layout, slots=frame.slots, actions=spec.actions,
+        config["dynamics"],
+        "model.dynamics",
+        frame_layout=frame.layout,
+        slots=frame.slots,
+        actions=spec.actions,
     )
     posterior = instantiate(config["posterior"], "model.posterior", layout=dynamics.layout)
     for part, name in ((frame, "frame"), (posterior, "posterior")):
@@ -143,7 +150,8 @@ def instantiate(config: Mapping[str, Any], key: str, **given: Any) -> Any:
     make = _locate(config["_target_"], key)
     partial = config.get("_partial_", False)
     arguments = {
-        name: _nested(value, f"{key}.{name}") for name, value in config.items()
+        name: _nested(value, f"{key}.{name}")
+        for name, value in config.items()
         if name not in ("_target_", "_partial_")
     }
     for name in given:
@@ -219,12 +227,16 @@ def _checked(
         _check_names(key, arguments, required, parameters, given)
     return arguments | {
         name: _scalar(arguments[name], kinds, f"{key}.{name}")
-        for name, kinds in _annotations(make).items() if name in arguments
+        for name, kinds in _annotations(make).items()
+        if name in arguments
     }
 
 
 def _check_names(
-    key: str, names: Iterable[str], required: Iterable[str], optional: Iterable[str],
+    key: str,
+    names: Iterable[str],
+    required: Iterable[str],
+    optional: Iterable[str],
     hidden: frozenset[str] = frozenset(),
 ) -> None:
     required, names = list(required), list(names)

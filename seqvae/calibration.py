@@ -16,9 +16,7 @@ from seqvae.types import Terms, Trace, UserError
 TINY = 1e-8  # square half-widths: a distance of 0 has no gradient
 
 
-def energy_score(
-    samples: Float[Tensor, "s b t k 2"], seen: Float[Tensor, "b t k 2"]
-) -> Float[Tensor, "b t"]:
+def energy_score(samples: Float[Tensor, "s b t k 2"], seen: Float[Tensor, "b t k 2"]) -> Float[Tensor, "b t"]:
     """E|X - y| - E|X - X'| / 2 of each object's position, averaged over objects; lower is better.
 
     Gneiting & Raftery 2007, J. Am. Stat. Assoc. 102. In expectation least, over all densities of X, for the

@@ -36,7 +36,10 @@ class FrameELBO:
     """
 
     def __init__(
-        self, start: int = 1, beta: float = 1.0, rollout: FrameRollout | None = None,
+        self,
+        start: int = 1,
+        beta: float = 1.0,
+        rollout: FrameRollout | None = None,
         factors: Mapping[str, Any] | None = None,
     ):
         self.start, self.beta, self.rollout, self.factors = start, beta, rollout, dict(factors or {})

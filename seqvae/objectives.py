@@ -20,8 +20,11 @@ from seqvae.types import Terms, Trace, UserError
 
 
 def temporal_elbo(
-    trace: Trace, frame_terms: dict[str, Float[Tensor, "b t"]], start: int = 1,
-    weights: Mapping[str, float] | None = None, observed: Bool[Tensor, "b t"] | None = None,
+    trace: Trace,
+    frame_terms: dict[str, Float[Tensor, "b t"]],
+    start: int = 1,
+    weights: Mapping[str, float] | None = None,
+    observed: Bool[Tensor, "b t"] | None = None,
 ) -> Terms:
     """The terms of E_q sum_t log p(x_t | z_t) + log p(z_t | z_<t) - log q(z_t | z_<t, x_<=t), by frame.
 
@@ -42,7 +45,10 @@ def temporal_elbo(
 
 
 def elbo(
-    model: SequenceModel, video: Float[Tensor, "b t c h w"], trace: Trace, start: int = 1,
+    model: SequenceModel,
+    video: Float[Tensor, "b t c h w"],
+    trace: Trace,
+    start: int = 1,
     observed: Bool[Tensor, "b t"] | None = None,
 ) -> Terms:
     """`temporal_elbo` of a model on a video that it has filtered to `trace`.
@@ -197,7 +203,10 @@ def followed(observed: Bool[Tensor, "b t"] | None, split: int) -> Bool[Tensor, "
 
 
 def with_rollout(
-    terms: Terms, log_density: Float[Tensor, "b h"], before: int, weight: float,
+    terms: Terms,
+    log_density: Float[Tensor, "b h"],
+    before: int,
+    weight: float,
     observed: Bool[Tensor, "b h"] | None,
 ) -> Terms:
     """Add the term `rollout` of the frames that follow on the first `before` ones.

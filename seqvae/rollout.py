@@ -212,7 +212,8 @@ def _then(past: Rollout, future: Rollout, change: Change | None) -> Rollout:
 
     whole = {
         name: None if x is None else np.concatenate([x, placed(name, getattr(future, name))], 1)
-        for name, x in _arrays(past).items() if name != "attention"
+        for name, x in _arrays(past).items()
+        if name != "attention"
     }
     return Rollout(context=past.context, attention=past.attention, **whole)
 

@@ -192,4 +192,3 @@ def blanked(
 def _trace(steps: list[_Step], carry: Carry) -> Trace:
     s = stack_frames(steps)
     return Trace(s.z, s.prior, s.posterior, s.evidence, s.context, carry, s.log_posterior)
-

@@ -46,13 +46,19 @@ OF_OBJECTS = [name for name in MODELS if config(name)["slots"] != 1 and name != 
 
 # whose slots follow objects over time; those of the others are in the order of each frame
 FOLLOWING = [
-    name for name in OF_OBJECTS
+    name
+    for name in OF_OBJECTS
     if config(name)["dynamics"]["_target_"].rpartition(".")[2] not in ("CountPrior", "StandardNormal")
 ]
 
 
 def make(
-    name: str, slots: int = 3, height: int = 32, width: int = 32, channels: int = 1, seed: int = 0,
+    name: str,
+    slots: int = 3,
+    height: int = 32,
+    width: int = 32,
+    channels: int = 1,
+    seed: int = 0,
     dtype: torch.dtype = torch.float32,
 ) -> SequenceModel:
     """A model with every weight moved away from where it starts, so that none of them is zero."""
@@ -85,7 +91,12 @@ def paths(slots: int, frames: int, batch: int, dtype: torch.dtype = torch.float3
 
 
 def video(
-    slots: int = 3, frames: int = 5, batch: int = 2, height: int = 32, width: int = 32, channels: int = 1,
+    slots: int = 3,
+    frames: int = 5,
+    batch: int = 2,
+    height: int = 32,
+    width: int = 32,
+    channels: int = 1,
     dtype: torch.dtype = torch.float32,
 ) -> Tensor:
     """(b, t, c, h, w): discs in straight flight, with a little noise in the pixels."""

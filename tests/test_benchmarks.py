@@ -187,4 +187,3 @@ def test_pairs_are_compared_by_source_and_over_trainings(scripts, tmp_path, monk
     assert scripts["paired"].read(str(tmp_path / "b0"))[1] is None
     with pytest.raises(SystemExit, match="evaluate both on the same data"):
         scripts["paired"].main()
-

@@ -188,10 +188,19 @@ def test_dynamics_with_a_memory_refuse():
         swap(model, model.filter(video()), 0, 0, ["code"])
 
 
-@pytest.mark.parametrize("key, value", [
-    ("swap", (0, 1)), ("swap", (0, "appearance", 1)), ("move", (0, 0.1)), ("move", (0.0, 0.1, 0.1)),
-    ("move", (0, float("nan"), 0)), ("drop", ()), ("drop", (True,)), ("drop", 1),
-])
+@pytest.mark.parametrize(
+    "key, value",
+    [
+        ("swap", (0, 1)),
+        ("swap", (0, "appearance", 1)),
+        ("move", (0, 0.1)),
+        ("move", (0.0, 0.1, 0.1)),
+        ("move", (0, float("nan"), 0)),
+        ("drop", ()),
+        ("drop", (True,)),
+        ("drop", 1),
+    ],
+)
 def test_a_change_of_another_form_is_refused(key, value):
     with pytest.raises(UserError, match=f"intervene.{key}=.* for instance"):
         Change(**{key: value})

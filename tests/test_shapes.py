@@ -1,5 +1,7 @@
 """The shape checks themselves: without the import hook every other test would pass unchecked."""
 
+from __future__ import annotations
+
 import jaxtyping
 import pytest
 import torch

@@ -20,12 +20,21 @@ from seqvae.train.seed import seed_everything
 ROOT = Path(__file__).parents[1]
 WORDS = 8  # two streams of 32-bit words that agree nowhere in so many places are different streams
 TRAINING = [
-    "data=online", "sim=billiards", "image_size=16", "online.length=12", "online.sequences=4", "workers=0",
-    "experiment=stove_billiards", "model.dynamics.width=8", "trainer.context=4",
+    "data=online",
+    "sim=billiards",
+    "image_size=16",
+    "online.length=12",
+    "online.sequences=4",
+    "workers=0",
+    "experiment=stove_billiards",
+    "model.dynamics.width=8",
+    "trainer.context=4",
     "trainer.validation_sequences=2",
-    *(f"stages.{stage}.trainer.{key}" for stage in ("objects", "motion", "spread") for key in (
-        "steps=2", "batch_size=2", "clip_length=9", "validate_every=2"
-    )),
+    *(
+        f"stages.{stage}.trainer.{key}"
+        for stage in ("objects", "motion", "spread")
+        for key in ("steps=2", "batch_size=2", "clip_length=9", "validate_every=2")
+    ),
 ]
 
 

@@ -5,6 +5,8 @@ A format that can be imported has `read(path, options) -> iterator of Source`, o
 _BLOCK_BYTES, unless the format itself forces it.
 """
 
+from __future__ import annotations
+
 import importlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass

@@ -1,5 +1,7 @@
 """Long videos cut into sequences of one length and divided among the splits."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from dataclasses import dataclass
 

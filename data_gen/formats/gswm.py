@@ -11,6 +11,8 @@ What is lost on the way out: positions and sizes of objects off camera. Keys tha
 (actions, rewards, masks, ...) come along under our names; its loader passes over them.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 

@@ -1,5 +1,7 @@
 """Foreign HDF5 files: opened, read and written with faults told in one line."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path

@@ -5,6 +5,8 @@ usually brought. An image becomes a sequence of one frame. Lost: every other key
 objects) on the way in; on the way out everything but frames and masks, and which frames follow each other.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from pathlib import Path
 

@@ -1,5 +1,7 @@
 """A NumPy .npz with `frames`, uint8 "n t h w 3" or "t h w 3"."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from pathlib import Path
 

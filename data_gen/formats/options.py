@@ -1,5 +1,7 @@
 """What can be said of an import."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any

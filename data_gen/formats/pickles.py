@@ -5,6 +5,8 @@ NumPy arrays, under the module paths of any NumPy version. They record bytes, ty
 made by us, of plain numbers alone, and share the memory of the bytes read.
 """
 
+from __future__ import annotations
+
 import pickle
 import re
 import struct

@@ -1,5 +1,7 @@
 """Colours of foreign files as bytes."""
 
+from __future__ import annotations
+
 from pathlib import Path
 
 import numpy as np

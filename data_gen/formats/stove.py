@@ -8,6 +8,8 @@ What is lost on the way out: colours, collisions, visibility, and who has which 
 On the way in nothing is, but masses are left out where there are actions: m is not the agent's.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any

@@ -1,5 +1,7 @@
 """Video files: every frame of each once, cropped and averaged down, in sequences of one length."""
 
+from __future__ import annotations
+
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,5 +1,7 @@
 """Draws on frames: trails, masks, contact sheets. Frames are uint8 RGB, positions in half-widths."""
 
+from __future__ import annotations
+
 from functools import lru_cache
 
 import numpy as np

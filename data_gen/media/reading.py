@@ -1,5 +1,7 @@
 """Reads frames: every frame of a video file once, `frames` in an .npz; crops and resizes them."""
 
+from __future__ import annotations
+
 import zipfile
 from collections.abc import Iterator
 from itertools import repeat

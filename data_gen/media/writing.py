@@ -1,5 +1,7 @@
 """Writes videos and images, whole or not at all."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path

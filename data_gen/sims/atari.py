@@ -1,5 +1,7 @@
 """Any Atari game, played at random: frames, actions and rewards, but no truth about objects."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 
 import numpy as np

@@ -1,5 +1,7 @@
 """Billiards in which someone steers one of the balls, and should keep out of the way of the others."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 
 import numpy as np

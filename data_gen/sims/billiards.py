@@ -1,5 +1,7 @@
 """Balls that bounce elastically off the walls of a box and off each other."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass
 

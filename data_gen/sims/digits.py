@@ -1,5 +1,7 @@
 """Handwritten digits that move over each other, after Moving MNIST, or stand still, after multi-MNIST."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 

@@ -1,5 +1,7 @@
 """Heavy bodies that circle each other."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 
 import numpy as np

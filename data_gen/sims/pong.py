@@ -1,5 +1,7 @@
 """Pong on the Atari: real frames, with the places of ball and paddles from the console's memory."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 
 import numpy as np

@@ -1,5 +1,7 @@
 """Discs in a box, some of them connected by springs."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from dataclasses import dataclass
 

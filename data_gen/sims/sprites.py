@@ -1,5 +1,7 @@
 """Flat coloured shapes that move over each other, with exact masks."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass
 

@@ -79,8 +79,11 @@ def _counting(model: SequenceModel, sequences: Sequences, out: Path) -> list[Pat
     few, visible = sequences.first(SHOWN), sequences.first(SHOWN).visible()
     seen = roll_out(model, few.frames, few.prev_actions, context=1, horizon=0, decode=True)
     sheet = counting_sheet(
-        few.frames[:, 0], seen.pictures()[:, 0], seen.positions[:, 0],
-        None if seen.extents is None else seen.extents[:, 0], seen.presence[:, 0].sum(-1),
+        few.frames[:, 0],
+        seen.pictures()[:, 0],
+        seen.positions[:, 0],
+        None if seen.extents is None else seen.extents[:, 0],
+        seen.presence[:, 0].sum(-1),
         None if visible is None else visible[:, 0],
     )
     write_png(out / "counts.png", sheet)

@@ -23,8 +23,17 @@ CONFIG = "config.yaml"
 TENSORBOARD = "tensorboard"
 # what a resumed run may be told anew: how long, how often, where; never what is trained
 MAY_CHANGE = (
-    "trainer.steps", "trainer.minutes", "trainer.log_every", "trainer.checkpoint_seconds",
-    "device", "threads", "compile", "data", "val", "memory", "workers",
+    "trainer.steps",
+    "trainer.minutes",
+    "trainer.log_every",
+    "trainer.checkpoint_seconds",
+    "device",
+    "threads",
+    "compile",
+    "data",
+    "val",
+    "memory",
+    "workers",
 )
 OF_THE_COMMAND = ("run", "resume")
 

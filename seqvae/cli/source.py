@@ -57,8 +57,12 @@ def open_source(config: Mapping[str, Any], device: torch.device, validation_sequ
     if "actions" in info.keys and not info.num_actions:
         raise UserError(f"{train}: holds actions, but its attribute num_actions is 0; set it to their number")
     spec = DataSpec(
-        height=info.height, width=info.width, channels=3, actions=info.num_actions,
-        objects=info.num_objects, coord_limit=info.coord_limit,
+        height=info.height,
+        width=info.width,
+        channels=3,
+        actions=info.num_actions,
+        objects=info.num_objects,
+        coord_limit=info.coord_limit,
     )
     clips = open_clips(train, device, int(config["memory"] * 2**30), config["workers"])
     return Source(
@@ -76,8 +80,12 @@ def _simulator(config: Mapping[str, Any], device: torch.device, validation_seque
     require_number("image_size", size, minimum=1, integer=True)
     world = build_simulator(config["sim"])
     spec = DataSpec(
-        height=size, width=size, channels=3, actions=world.num_actions,
-        objects=world.num_objects or None, coord_limit=world.limit,
+        height=size,
+        width=size,
+        channels=3,
+        actions=world.num_actions,
+        objects=world.num_objects or None,
+        coord_limit=world.limit,
     )
     train = Split(world, "train", ENDLESS, own["length"], size, own["seed"])
     if config["val"] is not None:

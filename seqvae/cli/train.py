@@ -210,8 +210,16 @@ def _trainer(job: Job, start: Start, setting: Setting, todo: Plan, ranks: Ranks)
     learner = Learner(setting.model, job.objective, job.optim, setting.precision, ranks, stage.parts)
     seed_everything(config["seed"], Stream.TRAINING, stage.index, ranks.rank)
     trainer = Trainer(
-        learner, clips, job.validate, job.options, todo.run, config, config["seed"], setting.device, start,
-        setting.commit
+        learner,
+        clips,
+        job.validate,
+        job.options,
+        todo.run,
+        config,
+        config["seed"],
+        setting.device,
+        start,
+        setting.commit,
     )
     called = f" ({stage.name})" if stage.name else ""
     if resumed:

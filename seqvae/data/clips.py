@@ -1,5 +1,7 @@
 """Short clips of a dataset that is held in memory, for training."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path

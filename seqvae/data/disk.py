@@ -1,5 +1,7 @@
 """Clips of a dataset file: from memory where it fits, else from disk, ahead of the training."""
 
+from __future__ import annotations
+
 import os
 from collections.abc import Iterator
 from pathlib import Path

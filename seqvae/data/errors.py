@@ -1,5 +1,7 @@
 """Faults of files, told as the user's."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path

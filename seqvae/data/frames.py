@@ -1,5 +1,7 @@
 """The one place where frames and actions on disk become what a model takes, and back."""
 
+from __future__ import annotations
+
 import numpy as np
 import torch
 from einops import rearrange

@@ -1,5 +1,7 @@
 """Clips of sequences that a simulator makes while the training runs."""
 
+from __future__ import annotations
+
 import sys
 from collections.abc import Iterator
 from contextlib import closing

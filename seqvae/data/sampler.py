@@ -1,5 +1,7 @@
 """Which clips a training step sees: a pure function of seed and step, so a resume needs the step alone."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from functools import lru_cache
 

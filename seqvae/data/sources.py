@@ -1,5 +1,7 @@
 """Whole sequences for rollouts and scores: from datasets, NumPy files and videos."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from itertools import chain, islice
@@ -141,7 +143,8 @@ def fields_of(
     """
     fields = {
         name: arrays[key][chosen] if name in UNTIMED else arrays[key][chosen, time]
-        for key, name in KEYS.items() if key in arrays
+        for key, name in KEYS.items()
+        if key in arrays
     }
     if "actions" in arrays:
         fields["prev_actions"] = prev_actions(arrays["actions"][chosen])[:, time].numpy()

@@ -1,5 +1,7 @@
 """Processes that read or make data ahead of the training, and end with it."""
 
+from __future__ import annotations
+
 import atexit
 import multiprocessing
 import os

@@ -33,8 +33,13 @@ class CountPrior(nn.Module):
     counts = True
 
     def __init__(
-        self, frame_layout: StateLayout, slots: int, actions: int = 0, ratio: float = 0.5,
-        mean: Mapping[str, float] | None = None, std: Mapping[str, float] | None = None,
+        self,
+        frame_layout: StateLayout,
+        slots: int,
+        actions: int = 0,
+        ratio: float = 0.5,
+        mean: Mapping[str, float] | None = None,
+        std: Mapping[str, float] | None = None,
     ):
         super().__init__()
         remedy = "use StandardNormal, or a frame model of a varying number of objects"

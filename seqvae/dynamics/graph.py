@@ -27,9 +27,17 @@ class GraphDynamics(MarkovDynamics):
     """
 
     def __init__(
-        self, frame_layout: StateLayout, slots: int, actions: int = 0, latent: int = 12, width: int = 64,
-        velocity_scale: float = 0.05, prior_std: Stds | None = None, proposal_std: Stds | None = None,
-        walk: Stds | None = None, first_std: Stds | None = None,
+        self,
+        frame_layout: StateLayout,
+        slots: int,
+        actions: int = 0,
+        latent: int = 12,
+        width: int = 64,
+        velocity_scale: float = 0.05,
+        prior_std: Stds | None = None,
+        proposal_std: Stds | None = None,
+        walk: Stds | None = None,
+        first_std: Stds | None = None,
     ):
         super().__init__(frame_layout, slots, latent, prior_std, proposal_std, walk, first_std)
         self.velocity_scale = velocity_scale

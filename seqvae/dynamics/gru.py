@@ -32,7 +32,12 @@ class GRUDynamics(nn.Module):
     """
 
     def __init__(
-        self, frame_layout: StateLayout, slots: int, actions: int = 0, context: int = 256, hidden: int = 128,
+        self,
+        frame_layout: StateLayout,
+        slots: int,
+        actions: int = 0,
+        context: int = 256,
+        hidden: int = 128,
         reads_frames: bool = False,
     ):
         super().__init__()

@@ -25,8 +25,12 @@ class LinearDynamics(nn.Module):
     ignores_actions = True
 
     def __init__(
-        self, frame_layout: StateLayout, slots: int, actions: int = 0,
-        std: dict[str, float] | None = None, first_std: float = 1.0,
+        self,
+        frame_layout: StateLayout,
+        slots: int,
+        actions: int = 0,
+        std: dict[str, float] | None = None,
+        first_std: float = 1.0,
     ):
         super().__init__()
         if self.moving:

@@ -45,8 +45,14 @@ class MarkovDynamics(nn.Module):
     """
 
     def __init__(
-        self, frame_layout: StateLayout, slots: int, latent: int, prior_std: Stds | None = None,
-        proposal_std: Stds | None = None, walk: Stds | None = None, first_std: Stds | None = None,
+        self,
+        frame_layout: StateLayout,
+        slots: int,
+        latent: int,
+        prior_std: Stds | None = None,
+        proposal_std: Stds | None = None,
+        walk: Stds | None = None,
+        first_std: Stds | None = None,
     ):
         super().__init__()
         remedy = "GRUDynamics and StaticDynamics need none"
@@ -72,10 +78,12 @@ class MarkovDynamics(nn.Module):
         self.latent_spread = Spread(self.layout, ("latent",))
 
     def _register(self, name: str, by_field: Stds, default: float | None = None) -> None:
-        values = torch.cat([
-            torch.full((f.size,), by_field[f.name] if default is None else by_field.get(f.name, default))
-            for f in self.layout.fields
-        ])
+        values = torch.cat(
+            [
+                torch.full((f.size,), by_field[f.name] if default is None else by_field.get(f.name, default))
+                for f in self.layout.fields
+            ]
+        )
         self.register_buffer(name, values, persistent=False)
 
     def init(self, batch: int, like: Tensor) -> LastState:

@@ -79,9 +79,16 @@ class StoveDynamics(MarkovDynamics):
     """
 
     def __init__(
-        self, frame_layout: StateLayout, slots: int, actions: int = 0, latent: int = 12,
-        held: tuple[str, ...] = (), prior_std: Stds | None = None, proposal_std: Stds | None = None,
-        walk: Stds | None = None, first_std: Stds | None = None,
+        self,
+        frame_layout: StateLayout,
+        slots: int,
+        actions: int = 0,
+        latent: int = 12,
+        held: tuple[str, ...] = (),
+        prior_std: Stds | None = None,
+        proposal_std: Stds | None = None,
+        walk: Stds | None = None,
+        first_std: Stds | None = None,
     ):
         require_names(frame_layout, held, "model.dynamics.held")
         walk = {name: WALK.get(name, 0.1) for name in held} | dict(walk or {})

@@ -1,5 +1,7 @@
 """The evaluation protocol: numbers, with their standard errors, and the files that hold them."""
 
+from __future__ import annotations
+
 from seqvae.evaluate.bounds import Bound, bound, bounds, reported
 from seqvae.evaluate.longrun import long_rollouts
 from seqvae.evaluate.objects import Truth, slot_order

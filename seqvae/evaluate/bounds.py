@@ -59,7 +59,11 @@ def reported(model: SequenceModel) -> tuple[int, ...]:
 
 
 def bound(
-    model: SequenceModel, sequences: Sequences, samples: int = 10, length: int | None = None, first: int = 1,
+    model: SequenceModel,
+    sequences: Sequences,
+    samples: int = 10,
+    length: int | None = None,
+    first: int = 1,
     observed: Bool[np.ndarray, "n t"] | None = None,
 ) -> Bound:
     """Return `bounds` of the frames from `first` on, by default of log p(x_1:T)."""
@@ -67,8 +71,12 @@ def bound(
 
 
 def bounds(
-    model: SequenceModel, sequences: Sequences, samples: int = 10, length: int | None = None,
-    firsts: tuple[int, ...] = (1, FIRST), observed: Bool[np.ndarray, "n t"] | None = None,
+    model: SequenceModel,
+    sequences: Sequences,
+    samples: int = 10,
+    length: int | None = None,
+    firsts: tuple[int, ...] = (1, FIRST),
+    observed: Bool[np.ndarray, "n t"] | None = None,
 ) -> list[Bound]:
     """Return ELBO and IWAE-S (Burda et al. 2016, arXiv 1509.00519) of sequences, T = `length` or all.
 

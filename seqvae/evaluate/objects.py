@@ -150,9 +150,7 @@ def straight_paths(
     return paths
 
 
-def object_shares(
-    positions: Float[np.ndarray, "n t s 2"], truth: Truth, context: int
-) -> dict[str, Estimate]:
+def object_shares(positions: Float[np.ndarray, "n t s 2"], truth: Truth, context: int) -> dict[str, Estimate]:
     """found: every object has a slot of its own within a radius in frames 3-8; context_swap: see metrics.
 
     Over the sequences that have an object in these frames; there is no share without any.
@@ -161,9 +159,7 @@ def object_shares(
     slots, objects = truth.lengths(positions), truth.lengths(truth.positions)
     seen = frames(FIRST, min(context, 8))
     if truth.radii is not None and context >= FIRST:
-        found = metrics.found(
-            slots[:, seen], objects[:, seen], truth.radii[:, seen], truth.present_in(seen)
-        )
+        found = metrics.found(slots[:, seen], objects[:, seen], truth.radii[:, seen], truth.present_in(seen))
         there = truth.defined_in(seen)
         shares["found"] = estimate(found, truth.sources, None if there is None else there.any(1))
     if context >= 8:

@@ -63,7 +63,9 @@ class PixelErrors:
         self.mean = self._mean(frames)
 
     def block(
-        self, predicted: Float[np.ndarray, "n t h w _"], frames: UInt8[np.ndarray, "n t h w c"],
+        self,
+        predicted: Float[np.ndarray, "n t h w _"],
+        frames: UInt8[np.ndarray, "n t h w c"],
         alone: Mapping[str, Float[np.ndarray, "n horizon h w _"]] = MappingProxyType({}),
     ) -> dict[str, Float[np.ndarray, "n _"]]:
         """Row -> errors. predicted: what the model makes of the same frames, from frame 1 on. alone:

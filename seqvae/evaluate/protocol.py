@@ -50,9 +50,7 @@ def score(
     errors = PixelErrors(sequences.frames[:, :length], pixels, context, seen) if decode else None
 
     positions, velocities, pixel_rows, mask_rows, counts = [], [], [], [], []
-    blocks = roll_out_blocks(
-        model, sequences.frames, sequences.prev_actions, context, horizon, decode=decode
-    )
+    blocks = roll_out_blocks(model, sequences.frames, sequences.prev_actions, context, horizon, decode=decode)
     for where, rollout in blocks:
         positions.append(_positions(rollout, model.background_slots))
         if truth is not None and positions[-1] is not None:

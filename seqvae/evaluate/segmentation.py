@@ -86,10 +86,12 @@ def _scores(span: str, labels: np.ndarray, masks: np.ndarray, times: Iterable[in
     """Every score of a span, a value for each sequence: its mean over the frames in which it is defined."""
     times = list(times)
     return {
-        f"{name}_{span}": np.array([
-            _mean_where_defined([function(mask[t], label[t]) for t in times])
-            for mask, label in zip(masks, labels, strict=True)
-        ])
+        f"{name}_{span}": np.array(
+            [
+                _mean_where_defined([function(mask[t], label[t]) for t in times])
+                for mask, label in zip(masks, labels, strict=True)
+            ]
+        )
         for name, function in SCORES.items()
         if times
     }

@@ -36,19 +36,31 @@ class AIR(nn.Module):
     unnormalised: frozenset[str] = frozenset()
 
     def __init__(
-        self, height: int, width: int, channels: int, slots: int, encoder: Any, counter: Any,
-        appearance: int = 16, glimpse: int = 16, hidden: int = 128, std: float = 0.3,
-        learn_std: bool = False, dark: float = -2.0,
+        self,
+        height: int,
+        width: int,
+        channels: int,
+        slots: int,
+        encoder: Any,
+        counter: Any,
+        appearance: int = 16,
+        glimpse: int = 16,
+        hidden: int = 128,
+        std: float = 0.3,
+        learn_std: bool = False,
+        dark: float = -2.0,
     ):
         super().__init__()
         self.height, self.width, self.channels, self.slots = height, width, channels, slots
         self.glimpse = glimpse
-        self.layout = StateLayout((
-            Field("presence", 1, "evidence"),
-            Field("size", 2, "evidence"),
-            Field("position", 2, "evidence"),
-            Field("appearance", appearance, "evidence"),
-        ))
+        self.layout = StateLayout(
+            (
+                Field("presence", 1, "evidence"),
+                Field("size", 2, "evidence"),
+                Field("position", 2, "evidence"),
+                Field("appearance", appearance, "evidence"),
+            )
+        )
         self.encoder = encoder(height=height, width=width, slots=slots)
         self.size_limits = self.encoder.extent
         self.counter = counter(height=height, width=width, slots=slots)

@@ -35,9 +35,19 @@ class MONet(nn.Module):
     background_slots = 1  # that come first and keep their place
 
     def __init__(
-        self, height: int, width: int, channels: int, slots: int, attention: Any, component: Any,
-        masks: str = "posterior", std: float = 0.11, background_std: float = 0.09, velocity: bool = False,
-        decoder_masks: float = 0.5, attention_masks: float = 0.5,
+        self,
+        height: int,
+        width: int,
+        channels: int,
+        slots: int,
+        attention: Any,
+        component: Any,
+        masks: str = "posterior",
+        std: float = 0.11,
+        background_std: float = 0.09,
+        velocity: bool = False,
+        decoder_masks: float = 0.5,
+        attention_masks: float = 0.5,
     ):
         super().__init__()
         if masks not in MASKS:
@@ -62,7 +72,10 @@ class MONet(nn.Module):
 
     @in_full_precision
     def terms(
-        self, video: Float[Tensor, "b t c h w"], z: Float[Tensor, "b t k d"], evidence: Evidence | None,
+        self,
+        video: Float[Tensor, "b t c h w"],
+        z: Float[Tensor, "b t k d"],
+        evidence: Evidence | None,
         context: Any,
     ) -> dict[str, Float[Tensor, "b t"]]:
         """log p(x_t | z_t), and minus the KL of the masks twice, nats a frame.

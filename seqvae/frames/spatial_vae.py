@@ -36,20 +36,31 @@ class SpatialVAE(nn.Module):
     unnormalised: frozenset[str] = frozenset()
 
     def __init__(
-        self, height: int, width: int, channels: int, slots: int, encoder: Any,
-        appearance: int = 8, glimpse: int = 12, hidden: int = 64, std: float = 0.1, learn_std: bool = False,
+        self,
+        height: int,
+        width: int,
+        channels: int,
+        slots: int,
+        encoder: Any,
+        appearance: int = 8,
+        glimpse: int = 12,
+        hidden: int = 64,
+        std: float = 0.1,
+        learn_std: bool = False,
         velocity: bool = True,
     ):
         super().__init__()
         self.height, self.width, self.channels, self.slots = height, width, channels, slots
         self.glimpse = glimpse
         moving = (Field("velocity", 2, "product", difference_of="position"),) if velocity else ()
-        self.layout = StateLayout((
-            Field("size", 2, "evidence"),
-            Field("position", 2, "product"),
-            *moving,
-            Field("appearance", appearance, "product"),
-        ))
+        self.layout = StateLayout(
+            (
+                Field("size", 2, "evidence"),
+                Field("position", 2, "product"),
+                *moving,
+                Field("appearance", appearance, "product"),
+            )
+        )
         self.encoder = encoder(height=height, width=width, slots=slots)
         self.size_limits = self.encoder.extent
         self.look = mlp(channels * glimpse**2, hidden, 2 * appearance)

@@ -48,11 +48,21 @@ class SuPAIR(nn.Module):
     unnormalised = frozenset({"objects", "background", "overlap"})
 
     def __init__(
-        self, height: int, width: int, channels: int, slots: int, encoder: Any,
-        glimpse: int = 10, overlap_rate: float = 10.0, area: str = "pixels",
+        self,
+        height: int,
+        width: int,
+        channels: int,
+        slots: int,
+        encoder: Any,
+        glimpse: int = 10,
+        overlap_rate: float = 10.0,
+        area: str = "pixels",
         object_variance: tuple[float, float] = (0.12, 0.35),
-        background_variance: tuple[float, float] = (0.002, 0.16), velocity: bool = True,
-        colour: bool = False, to_edge: bool = False, plain_spns: bool = False,
+        background_variance: tuple[float, float] = (0.002, 0.16),
+        velocity: bool = True,
+        colour: bool = False,
+        to_edge: bool = False,
+        plain_spns: bool = False,
     ):
         super().__init__()
         self.height, self.width, self.channels, self.slots = height, width, channels, slots
@@ -152,9 +162,7 @@ class SuPAIR(nn.Module):
         earlier = torch.ones(self.slots, self.slots, device=size.device, dtype=size.dtype).tril(-1)
         return reduce(torch.mul, beside(earlier[:, :, None] * over_y, over_x).unbind(2), inside)
 
-    def _cover(
-        self, size: Tensor, position: Tensor
-    ) -> tuple[Float[Tensor, "n k h"], Float[Tensor, "n k w"]]:
+    def _cover(self, size: Tensor, position: Tensor) -> tuple[Float[Tensor, "n k h"], Float[Tensor, "n k w"]]:
         """The shares of the image's rows and columns that each box covers; of a pixel, their product."""
         (sx, sy), (px, py) = size.unbind(-1), position.unbind(-1)
         return (

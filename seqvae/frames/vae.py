@@ -33,8 +33,16 @@ class VAE(nn.Module):
     """
 
     def __init__(
-        self, height: int, width: int, channels: int, slots: int, encoder: Any, decoder: Any,
-        likelihood: Any, code: int = 32, context: int = 0,
+        self,
+        height: int,
+        width: int,
+        channels: int,
+        slots: int,
+        encoder: Any,
+        decoder: Any,
+        likelihood: Any,
+        code: int = 32,
+        context: int = 0,
     ):
         super().__init__()
         if slots != 1:

@@ -4,6 +4,8 @@ Frames are counted from 1 in names and texts and from 0 in arrays; `frames(3, 8)
 return one number a sequence (and frame); `estimate` turns those into a mean with its standard error.
 """
 
+from __future__ import annotations
+
 from seqvae.metrics.baselines import bouncing, linear, static
 from seqvae.metrics.counts import confusion, count_accuracy, visible
 from seqvae.metrics.longrun import distinct_objects, in_box, kinetic_energy

@@ -12,9 +12,7 @@ def visible(masks: UInt8[np.ndarray, "*t h w"]) -> Int[np.ndarray, "*t"]:
     return sum(((masks == k).any((-2, -1)).astype(int) for k in labels), np.zeros(masks.shape[:-2], int))
 
 
-def count_accuracy(
-    inferred: Int[np.ndarray, "n t"], truth: Int[np.ndarray, "n t"]
-) -> Float[np.ndarray, "n"]:
+def count_accuracy(inferred: Int[np.ndarray, "n t"], truth: Int[np.ndarray, "n t"]) -> Float[np.ndarray, "n"]:
     """The share of a sequence's frames in which the inferred number of objects is the true one."""
     return (inferred == truth).mean(1)
 

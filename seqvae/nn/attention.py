@@ -61,8 +61,13 @@ class SeedAttention(nn.Module):
     """
 
     def __init__(
-        self, channels: int, objects: int, features: tuple[int, ...] = (16, 32, 32, 32), embedding: int = 8,
-        reach: float = 0.3, shifts: int = 1,
+        self,
+        channels: int,
+        objects: int,
+        features: tuple[int, ...] = (16, 32, 32, 32),
+        embedding: int = 8,
+        reach: float = 0.3,
+        shifts: int = 1,
     ):
         super().__init__()
         if embedding < 2:

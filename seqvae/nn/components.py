@@ -28,8 +28,15 @@ class WholeComponent(nn.Module):
     """
 
     def __init__(
-        self, height: int, width: int, channels: int, velocity: bool, code: int = 16, features: int = 32,
-        layers: int = 3, stride: int = 1,
+        self,
+        height: int,
+        width: int,
+        channels: int,
+        velocity: bool,
+        code: int = 16,
+        features: int = 32,
+        layers: int = 3,
+        stride: int = 1,
     ):
         super().__init__()
         if velocity:
@@ -75,17 +82,28 @@ class PlacedComponent(nn.Module):
     """
 
     def __init__(
-        self, height: int, width: int, channels: int, velocity: bool, code: int = 8,
-        extent: tuple[float, float] = (0.05, 1.5), glimpse: int = 16, hidden: int = 64,
+        self,
+        height: int,
+        width: int,
+        channels: int,
+        velocity: bool,
+        code: int = 8,
+        extent: tuple[float, float] = (0.05, 1.5),
+        glimpse: int = 16,
+        hidden: int = 64,
     ):
         super().__init__()
         self.height, self.width = height, width
         self.extent, self.glimpse = tuple(extent), glimpse
         moving = (Field("velocity", 2, "product", difference_of="position"),) if velocity else ()
-        self.layout = StateLayout((
-            Field("size", 2, "evidence"), Field("position", 2, "product"), *moving,
-            Field("appearance", code, "product"),
-        ))
+        self.layout = StateLayout(
+            (
+                Field("size", 2, "evidence"),
+                Field("position", 2, "product"),
+                *moving,
+                Field("appearance", code, "product"),
+            )
+        )
         self.look = mlp((channels + 1) * glimpse**2, hidden, hidden, 2 * code + 4, activation=nn.ReLU)
         self.colour = mlp(code, hidden, channels, activation=nn.ReLU)
         self.shape = mlp(code, hidden, hidden, glimpse**2, activation=nn.ReLU)

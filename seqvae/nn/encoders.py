@@ -21,9 +21,17 @@ class LSTMEncoder(nn.Module):
     """
 
     def __init__(
-        self, height: int, width: int, slots: int, extent: tuple[float, float] = (0.1, 0.8),
-        aspect: tuple[float, float] = (0.75, 1.25), reach: float = 0.9, max_std: float = 0.3,
-        hidden: int = 256, bottleneck: int = 50, xavier: bool = False,
+        self,
+        height: int,
+        width: int,
+        slots: int,
+        extent: tuple[float, float] = (0.1, 0.8),
+        aspect: tuple[float, float] = (0.75, 1.25),
+        reach: float = 0.9,
+        max_std: float = 0.3,
+        hidden: int = 256,
+        bottleneck: int = 50,
+        xavier: bool = False,
     ):
         super().__init__()
         self.slots, self.extent, self.aspect, self.reach, self.max_std = slots, extent, aspect, reach, max_std
@@ -58,9 +66,18 @@ class PursuitEncoder(nn.Module):
     """
 
     def __init__(
-        self, height: int, width: int, slots: int, extent: tuple[float, float] = (0.1, 0.8),
-        scale: float | None = None, view: float = 1.6, glimpse: int = 12, hidden: int = 64,
-        rounds: int = 2, max_std: float = 0.3, initial_std: float = 0.03,
+        self,
+        height: int,
+        width: int,
+        slots: int,
+        extent: tuple[float, float] = (0.1, 0.8),
+        scale: float | None = None,
+        view: float = 1.6,
+        glimpse: int = 12,
+        hidden: int = 64,
+        rounds: int = 2,
+        max_std: float = 0.3,
+        initial_std: float = 0.03,
     ):
         super().__init__()
         self.slots, self.extent, self.rounds = slots, tuple(extent), rounds

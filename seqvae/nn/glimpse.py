@@ -41,8 +41,11 @@ def read(
 
 
 def write(
-    glimpse: Float[Tensor, "b k c n n"], centre: Float[Tensor, "b k 2"], extent: Float[Tensor, "b k 2"],
-    height: int, width: int,
+    glimpse: Float[Tensor, "b k c n n"],
+    centre: Float[Tensor, "b k 2"],
+    extent: Float[Tensor, "b k 2"],
+    height: int,
+    width: int,
 ) -> Float[Tensor, "b k c h w"]:
     """The inverse transform: each glimpse pasted at centre +- extent on an empty canvas."""
     n, (cx, cy), (ex, ey) = glimpse.shape[-1], centre.unbind(-1), extent.unbind(-1)

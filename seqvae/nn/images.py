@@ -100,7 +100,13 @@ class BroadcastDecoder(nn.Module):
     """
 
     def __init__(
-        self, height: int, width: int, channels: int, size: int, features: int = 32, layers: int = 3,
+        self,
+        height: int,
+        width: int,
+        channels: int,
+        size: int,
+        features: int = 32,
+        layers: int = 3,
         stride: int = 1,
     ):
         super().__init__()

@@ -33,7 +33,8 @@ def _mix(level, logits):
 
 
 @torch.library.custom_op(
-    "seqvae::mix_backward", mutates_args=(),
+    "seqvae::mix_backward",
+    mutates_args=(),
     schema="(Tensor grad, Tensor level, Tensor logits, Tensor value) -> (Tensor, Tensor)",
 )
 def _mix_backward(grad, level, logits, value):
@@ -99,9 +100,7 @@ def _given_left(share: Float[Tensor, "r l s g g"], b: Float[Tensor, "r l g n"]) 
     return (share.flatten(2, 3) @ b).unflatten(2, share.shape[2:4])
 
 
-def _mixed(
-    a: Float[Tensor, "r l g n"], given_left: Float[Tensor, "r l s g n"]
-) -> Float[Tensor, "r l s n"]:
+def _mixed(a: Float[Tensor, "r l g n"], given_left: Float[Tensor, "r l s g n"]) -> Float[Tensor, "r l s n"]:
     """sum_g a_g (given left)_g."""
     total = a[:, :, None, 0] * given_left[:, :, :, 0]
     for g in range(1, a.shape[2]):

@@ -65,8 +65,9 @@ class RatSPN(nn.Module):
         square = -0.5 / variance
         linear = self.mean / variance
         constant = -0.5 * (self.mean.square() / variance + variance.log() + LOG_2PI)
-        seen, (square, linear, constant) = weight * x, (
-            (c * self.member).flatten(0, 2) for c in (square, linear, constant)
+        seen, (square, linear, constant) = (
+            weight * x,
+            ((c * self.member).flatten(0, 2) for c in (square, linear, constant)),
         )
         flat = square @ (seen * x).T + linear @ seen.T + constant @ weight.T
         return flat.unflatten(0, (*self.member.shape[:2], -1))

@@ -35,8 +35,12 @@ class Limits:
 
 
 def slot_numbers(
-    trace: Trace, terms: Terms, layout: StateLayout, size_limits: tuple[float, float] | None = None,
-    limits: Limits = Limits(), background: int = 0,
+    trace: Trace,
+    terms: Terms,
+    layout: StateLayout,
+    size_limits: tuple[float, float] | None = None,
+    limits: Limits = Limits(),
+    background: int = 0,
 ) -> dict[str, float]:
     """Numbers per slot k of one batch's trace; waits for the device.
 

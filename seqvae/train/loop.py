@@ -61,8 +61,15 @@ class Trainer:
     """
 
     def __init__(
-        self, learner: Learner, clips: Clips, validate: Callable[[SequenceModel], Report] | None,
-        options: Options, run: Path, config: dict[str, Any], seed: int, device: torch.device,
+        self,
+        learner: Learner,
+        clips: Clips,
+        validate: Callable[[SequenceModel], Report] | None,
+        options: Options,
+        run: Path,
+        config: dict[str, Any],
+        seed: int,
+        device: torch.device,
         start: Start = Start(),  # noqa: B008  frozen
         commit: str | None = None,
     ):
@@ -209,8 +216,12 @@ class Trainer:
         self.saved = (self.step, self.elapsed)
         if self.ranks.first:
             training = {
-                "learner": self.learner.state(), "rng": rng, "elapsed": self.elapsed,
-                "validated": self.validated, "best": self.best, "start": self.start.as_dict(),
+                "learner": self.learner.state(),
+                "rng": rng,
+                "elapsed": self.elapsed,
+                "validated": self.validated,
+                "best": self.best,
+                "start": self.start.as_dict(),
             }
             self._write(files.LAST, training)
 

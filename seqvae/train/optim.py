@@ -46,8 +46,12 @@ class Optim:
     def optimiser(self, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
         make = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[self.name]
         return make(
-            parameters, lr=self.lr, betas=tuple(self.betas), eps=self.eps,
-            weight_decay=self.weight_decay, amsgrad=self.amsgrad,
+            parameters,
+            lr=self.lr,
+            betas=tuple(self.betas),
+            eps=self.eps,
+            weight_decay=self.weight_decay,
+            amsgrad=self.amsgrad,
             fused=True,  # one pass over all parameters: models here have many small ones
         )
 

@@ -87,7 +87,11 @@ def _stage(index: int, name: str, own: Mapping[str, Any], base: Mapping[str, Any
     if source != "frames" and "frame" in parts:
         raise UserError(f"stages.{name}.parts: without frames the frame model cannot be trained")
     return Stage(
-        index, name, source, parts, begin,
+        index,
+        name,
+        source,
+        parts,
+        begin,
         objective=own.get("objective", base["objective"]),
         optim=base["optim"] | own.get("optim", {}),
         trainer=base["trainer"] | own.get("trainer", {}),

@@ -34,8 +34,13 @@ class Learner:
     """A model with its objective and optimiser. parts: the parts of the model that are trained."""
 
     def __init__(
-        self, model: SequenceModel, objective: Objective, optim: Optim, precision: str = "float32",
-        ranks: Ranks = ONE, parts: tuple[str, ...] = PARTS,
+        self,
+        model: SequenceModel,
+        objective: Objective,
+        optim: Optim,
+        precision: str = "float32",
+        ranks: Ranks = ONE,
+        parts: tuple[str, ...] = PARTS,
     ):
         self.model, self.objective, self.optim, self.ranks = model, objective, optim, ranks
         self.precision = precision

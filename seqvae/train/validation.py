@@ -67,7 +67,11 @@ class Validation:
     """
 
     def __init__(
-        self, sequences: Sequences, objective: Objective, options: Options, device: torch.device,
+        self,
+        sequences: Sequences,
+        objective: Objective,
+        options: Options,
+        device: torch.device,
         source: str = "frames",
     ):
         self.source = source
@@ -106,7 +110,7 @@ class Validation:
         shown, context = self.sequences.first(SHOWN), self.context
         rollout = roll_out(model, shown.frames, shown.prev_actions, context, self.horizon, decode=True)
         times = np.unique(np.linspace(0, context + self.horizon - 1, COLUMNS).astype(int))
-        rows = torch.stack([
-            torch.as_tensor(shown.frames[:, times]).float() / 255, torch.as_tensor(rollout.frames[:, times])
-        ])
+        rows = torch.stack(
+            [torch.as_tensor(shown.frames[:, times]).float() / 255, torch.as_tensor(rollout.frames[:, times])]
+        )
         return rearrange(rows, "row n t h w c -> c (n row h) (t w)")

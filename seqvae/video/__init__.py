@@ -1,5 +1,7 @@
 """Pictures for people: video files, side-by-side panels, boxes and trails, contact sheets."""
 
+from __future__ import annotations
+
 from data_gen.media.drawing import contact_sheet, draw_trails, paint_masks, upscale, zoom
 from data_gen.media.writing import FPS, write_png, write_video
 from seqvae.video.counting import counting_sheet

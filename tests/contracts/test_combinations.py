@@ -92,8 +92,9 @@ REFUSED: list[tuple[Callable[[str, str, str], bool], str]] = [
     (lambda f, q, p: "amortised" in q and f in MOVING, "shows no velocity"),
     (lambda f, q, p: not p.startswith("gru") and (f in SEES_H or q in SEES_H), "gives a context of 0"),
     (
-        lambda f, q, p: ("amortised" in q or q == "counted") and f in SEVERAL
-        and p not in ("independent", "counts"),
+        lambda f, q, p: (
+            ("amortised" in q or q == "counted") and f in SEVERAL and p not in ("independent", "counts")
+        ),
         "follows slots over time",
     ),
     (lambda f, q, p: f == "air" and p != "counts", "some are absent; use CountPrior"),
@@ -154,27 +155,35 @@ PURSUIT = factory(part("nn", "encoders.PursuitEncoder"))
 BAD = {
     "encoder of objects": ("vae_fc", {"frame": whole_frame(encoder=PURSUIT)}, "model.frame.encoder: Pursuit"),
     "encoder of frames": (
-        "stove", {"frame": config("stove")["frame"] | {"encoder": CONV}},
+        "stove",
+        {"frame": config("stove")["frame"] | {"encoder": CONV}},
         "model.frame.encoder: ConvEncoder does not take slots, so it cannot stand here",
     ),
     "flow around a flow": (
-        "vae_iaf", {"posterior": part("posteriors", "iaf.IAF", base=factory(IAF))}, "not another IAF",
+        "vae_iaf",
+        {"posterior": part("posteriors", "iaf.IAF", base=factory(IAF))},
+        "not another IAF",
     ),
     "flow around a count": (
-        "air", {"posterior": part("posteriors", "iaf.IAF", base=factory(COUNTED))}, "also draws a count",
+        "air",
+        {"posterior": part("posteriors", "iaf.IAF", base=factory(COUNTED))},
+        "also draws a count",
     ),
     "flow around dynamics": (
-        "vae_iaf", {"posterior": part("posteriors", "iaf.IAF", base=factory(GRAPH))},
+        "vae_iaf",
+        {"posterior": part("posteriors", "iaf.IAF", base=factory(GRAPH))},
         "model.posterior.base: GraphDynamics does not take layout",
     ),
     "two GRUs": (
-        "stove", {"dynamics": part("dynamics", "double.DoubleDynamics", dynamics=factory(GRU))},
+        "stove",
+        {"dynamics": part("dynamics", "double.DoubleDynamics", dynamics=factory(GRU))},
         "GRUDynamics does not go by the last state",
     ),
     "match by motion": ("stove", {"posterior": FUSED | {"match": "velocity"}}, "here size, position; name"),
     "match by latents": ("stove", {"posterior": FUSED | {"match": "latent"}}, "here size, position; name"),
     "std of nothing": (
-        "stove", {"dynamics": GRAPH | {"prior_std": {"postion": 0.1}}},
+        "stove",
+        {"dynamics": GRAPH | {"prior_std": {"postion": 0.1}}},
         "model.dynamics.prior_std.postion: the state has no such field; it has size, position, velocity",
     ),
     "std of nothing, linear": ("linear", {"dynamics": LINEAR | {"std": {"x": 0.1}}}, "dynamics.std.x: the"),

@@ -16,12 +16,11 @@ SHIPPED = sorted(path.stem for path in (Path(__file__).parents[2] / "configs/obj
 MODELS = {"frame_elbo": "vae", "enumerated_elbo": "air", "score_function_elbo": "air_paper"}  # others: stove
 CHANGES = {  # what may be given beside what a yaml says
     "frame_elbo, rollout": (
-        "frame_elbo", {"rollout": {"_target_": "seqvae.frame_objectives.FrameRollout", "context": 3}}
+        "frame_elbo",
+        {"rollout": {"_target_": "seqvae.frame_objectives.FrameRollout", "context": 3}},
     ),
     "latent_elbo, no rollout": ("latent_elbo", {"rollout": None}),
-    "latent_elbo": (
-        "latent_elbo", {"rollout": {"_target_": "seqvae.objectives.Rollout", "context": 3}}
-    ),
+    "latent_elbo": ("latent_elbo", {"rollout": {"_target_": "seqvae.objectives.Rollout", "context": 3}}),
 }
 
 

@@ -1,5 +1,7 @@
 """A small dataset for the tests of the readers; its frames say where they are."""
 
+from __future__ import annotations
+
 import numpy as np
 import pytest
 

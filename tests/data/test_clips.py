@@ -1,5 +1,7 @@
 """Clips show the frames they say they show, from memory and from disk alike."""
 
+from __future__ import annotations
+
 import pickle
 
 import numpy as np

@@ -1,5 +1,7 @@
 """Bytes to tensors and back; actions on disk to actions in the model."""
 
+from __future__ import annotations
+
 import numpy as np
 import torch
 

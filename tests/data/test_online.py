@@ -1,5 +1,7 @@
 """Clips made while the training runs: the sequences of a dataset without end, each frame shown once."""
 
+from __future__ import annotations
+
 from multiprocessing import active_children
 
 import numpy as np

@@ -1,5 +1,7 @@
 """The clips of a step follow from seed and step, and from nothing else."""
 
+from __future__ import annotations
+
 import numpy as np
 import pytest
 

@@ -1,5 +1,7 @@
 """Sequences from datasets, NumPy files and videos, and everything that can be wrong with them."""
 
+from __future__ import annotations
+
 import h5py
 import numpy as np
 import pytest

@@ -1,5 +1,7 @@
 """Small datasets for the tests of formats: of our simulators, and written by hand as others write them."""
 
+from __future__ import annotations
+
 import h5py
 import numpy as np
 

@@ -1,5 +1,7 @@
 """Atari games: recordings that their seeds determine, and the truth of pong against what its screen shows."""
 
+from __future__ import annotations
+
 import builtins
 import subprocess
 import sys

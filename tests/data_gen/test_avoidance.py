@@ -1,5 +1,7 @@
 """The steered ball against the reference's trajectories and by hand, and the policy that steers it."""
 
+from __future__ import annotations
+
 import numpy as np
 import pytest
 

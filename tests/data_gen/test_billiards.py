@@ -1,5 +1,7 @@
 """Starts and variants of billiards, and what it refuses."""
 
+from __future__ import annotations
+
 import re
 
 import numpy as np

@@ -1,5 +1,7 @@
 """Blocks of sequences depend on nothing but seed, split and number."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 
 import numpy as np

@@ -1,5 +1,7 @@
 """What worlds of flat objects share: how they bounce, where they start, how fast they are and how many."""
 
+from __future__ import annotations
+
 import numpy as np
 import pytest
 
@@ -88,12 +90,20 @@ def test_there_must_be_room_to_bounce():
             world.require_room("sim.speed", reach, growth)
 
 
-@pytest.mark.parametrize(("options", "words"), [
-    ({"counts": []}, "sim.counts="), ({"counts": 3}, "sim.counts=3"), ({"counts": [0]}, "at least one"),
-    ({"counts": [101]}, "sim.counts"), ({"counts": [1.5]}, "sim.counts"), ({"counts": [-1]}, "sim.counts"),
-    ({"apart": -0.1}, "sim.apart"), ({"speed": [0.3, 0.1]}, "sim.speed"),
-    ({"speed": [-0.1, 0.1]}, "sim.speed"),
-])
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"counts": []}, "sim.counts="),
+        ({"counts": 3}, "sim.counts=3"),
+        ({"counts": [0]}, "at least one"),
+        ({"counts": [101]}, "sim.counts"),
+        ({"counts": [1.5]}, "sim.counts"),
+        ({"counts": [-1]}, "sim.counts"),
+        ({"apart": -0.1}, "sim.apart"),
+        ({"speed": [0.3, 0.1]}, "sim.speed"),
+        ({"speed": [-0.1, 0.1]}, "sim.speed"),
+    ],
+)
 def test_what_cannot_be_is_refused(options, words):
     with pytest.raises(DataError, match=words):
         BouncingWorld(**options)

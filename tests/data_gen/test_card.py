@@ -1,5 +1,7 @@
 """The card beside a dataset tells what is in its files, and its command makes them again."""
 
+from __future__ import annotations
+
 import hashlib
 import shlex
 

@@ -1,5 +1,7 @@
 """Videos and arrays of frames as datasets: every frame in its place, cut, sized and divided as asked."""
 
+from __future__ import annotations
+
 import numpy as np
 import pytest
 

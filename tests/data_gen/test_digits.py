@@ -1,5 +1,7 @@
 """Digits against a renderer of one pixel at a time; each split has images of its own."""
 
+from __future__ import annotations
+
 import sys
 from collections import Counter
 

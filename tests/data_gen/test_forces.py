@@ -1,5 +1,7 @@
 """Gravity against a plain loop over bodies, and how often an agent is hit."""
 
+from __future__ import annotations
+
 from math import hypot
 
 import numpy as np
@@ -74,8 +76,13 @@ def test_an_agent_stops_when_it_is_hit_and_each_hit_counts(agent):
         np.testing.assert_array_equal(v, 0)
     np.testing.assert_array_equal(v[0, agent], 0)
     *_, hits = advance_billiards(
-        x - [[[0.0, 0.0], [0.0, 2.5], [0.0, -2.5]]], v + 0.5, np.full(3, 0.9), np.ones(3), limit=10.0,
-        substeps=10, agent=agent,
+        x - [[[0.0, 0.0], [0.0, 2.5], [0.0, -2.5]]],
+        v + 0.5,
+        np.full(3, 0.9),
+        np.ones(3),
+        limit=10.0,
+        substeps=10,
+        agent=agent,
     )
     assert hits[0] == 0
 
@@ -162,6 +169,7 @@ def test_particles_equal_the_scalar_loop(rng, kind, k):
             x, v, r, m, lambda x: coulomb_forces(x, charges, 0.7), limit=limit, substeps=substeps
         )
     for s in range(n):
+
         def of_pair(i, j, d, s=s):
             if kind == "springs":
                 return -stiffness[i, j, s]

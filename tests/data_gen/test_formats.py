@@ -1,5 +1,7 @@
 """Foreign formats: what comes in means the same, round trips lose what is documented, faults are one line."""
 
+from __future__ import annotations
+
 import pickle
 
 import h5py

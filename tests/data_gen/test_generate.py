@@ -1,5 +1,7 @@
 """The command: the same arrays from any number of processes, and one line for everything that goes wrong."""
 
+from __future__ import annotations
+
 import signal
 import subprocess
 import sys

@@ -1,5 +1,7 @@
 """Attraction against the reference's trajectories, against a plain scalar loop, and against physics."""
 
+from __future__ import annotations
+
 import numpy as np
 import pytest
 

@@ -1,5 +1,7 @@
 """Environments: Gymnasium's own checker, and the trajectories of the simulators they consist of."""
 
+from __future__ import annotations
+
 import subprocess
 import sys
 import warnings

@@ -1,5 +1,7 @@
 """What physics demands of the worlds: conservation, orders of integrators, walls, and no tunnelling."""
 
+from __future__ import annotations
+
 import numpy as np
 import pytest
 

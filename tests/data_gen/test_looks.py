@@ -1,5 +1,7 @@
 """Random colours against colorsys, and walls by hand."""
 
+from __future__ import annotations
+
 import colorsys
 
 import numpy as np

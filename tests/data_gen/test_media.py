@@ -1,5 +1,7 @@
 """Every frame is in the file once and in its place; a failed write leaves nothing behind."""
 
+from __future__ import annotations
+
 import imageio_ffmpeg
 import numpy as np
 import pytest

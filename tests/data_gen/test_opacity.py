@@ -1,5 +1,7 @@
 """An object shows its full colour at its centre, and what is behind it does not shine through."""
 
+from __future__ import annotations
+
 import numpy as np
 import pytest
 
@@ -47,9 +49,13 @@ def test_the_nearer_object_hides_the_farther(shape):
         planes = backdrop(np.full((1, 2, 3), 90.0), None, SIZE)
         masks = np.zeros((1, SIZE, SIZE), np.uint8)
         objects = {
-            "positions": np.full((1, 2, 2), 0.51), "radii": np.array([[0.2, 0.2]]),
-            "angles": np.zeros((1, 2)), "shapes": np.zeros((1, 2), int), "colors": colors[None],
-            "layers": np.array([layers]), "present": np.ones((1, 2), bool),
+            "positions": np.full((1, 2, 2), 0.51),
+            "radii": np.array([[0.2, 0.2]]),
+            "angles": np.zeros((1, 2)),
+            "shapes": np.zeros((1, 2), int),
+            "colors": colors[None],
+            "layers": np.array([layers]),
+            "present": np.ones((1, 2), bool),
         }
         paint(planes, masks, objects, [shape], radius=0.2)
         frame = to_bytes(planes)[0]

@@ -1,5 +1,7 @@
 """Springs and charges: their forces by hand, what is drawn and recorded, and what is refused."""
 
+from __future__ import annotations
+
 import numpy as np
 import pytest
 

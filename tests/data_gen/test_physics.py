@@ -1,5 +1,7 @@
 """Motion against the reference's trajectories, against a plain scalar implementation, and against physics."""
 
+from __future__ import annotations
+
 from math import hypot
 
 import numpy as np

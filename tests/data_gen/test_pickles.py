@@ -1,5 +1,7 @@
 """Reading a pickle runs nothing: arrays of every protocol and NumPy come through, all else is refused."""
 
+from __future__ import annotations
+
 import os
 import pickle
 import struct
@@ -89,8 +91,9 @@ def attacks(folder):
     yield "numpy.f2py.compile", by_name("numpy.f2py", "compile", "end")
     yield "numpy.testing.rundocs", by_name("numpy.testing", "rundocs", flag)
     yield "numpy.core.multiarray.fromfile", by_name("numpy.core.multiarray", "fromfile", flag)
-    yield "numpy._core.multiarray._reconstruct.__globals__", by_name(
-        "numpy._core.multiarray", "_reconstruct.__globals__", 1
+    yield (
+        "numpy._core.multiarray._reconstruct.__globals__",
+        by_name("numpy._core.multiarray", "_reconstruct.__globals__", 1),
     )
     yield "pickle.loads", by_name("pickle", "loads", pickle.dumps(Calls(os.system, touch)))
     yield "data_gen.formats.pickles.read_pickle", by_name("data_gen.formats.pickles", "read_pickle", flag)

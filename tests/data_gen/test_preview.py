@@ -1,5 +1,7 @@
 """The preview shows every frame once, and of the truth what is there."""
 
+from __future__ import annotations
+
 import numpy as np
 import pytest
 from PIL import Image

@@ -1,5 +1,7 @@
 """The renderer against the formula, evaluated everywhere in float64."""
 
+from __future__ import annotations
+
 import numpy as np
 import pytest
 

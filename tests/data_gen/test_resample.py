@@ -1,5 +1,7 @@
 """Smaller frames are means over areas."""
 
+from __future__ import annotations
+
 import numpy as np
 
 from data_gen.resample import area_average

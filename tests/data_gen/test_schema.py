@@ -1,5 +1,7 @@
 """The dataset file: what goes in comes out, damage is named, and half a file never exists."""
 
+from __future__ import annotations
+
 import json
 import shutil
 import zlib

@@ -1,5 +1,7 @@
 """Every configs/sim/*.yaml goes through the same tests; but emulators have theirs in test_atari.py."""
 
+from __future__ import annotations
+
 import dataclasses
 
 import numpy as np

@@ -1,5 +1,7 @@
 """Sprites against a renderer of one pixel at a time, and what their options ask for."""
 
+from __future__ import annotations
+
 import dataclasses
 import math
 from collections import Counter

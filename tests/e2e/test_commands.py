@@ -25,8 +25,11 @@ def run(*arguments: str) -> str:
 def test_from_nothing_to_numbers(tmp_path):
     data, folder = tmp_path / "billiards", tmp_path / "run"
     run("data_gen", "sim=billiards", f"out={data}", "train=32", "val=4", "test=4", "length=30")
-    small = [f"stages.{stage}.trainer.{key}" for stage in ("objects", "motion", "spread")
-             for key in ("steps=6", "batch_size=8", "clip_length=10", "validate_every=6")]
+    small = [
+        f"stages.{stage}.trainer.{key}"
+        for stage in ("objects", "motion", "spread")
+        for key in ("steps=6", "batch_size=8", "clip_length=10", "validate_every=6")
+    ]
     train = ["seqvae", "train", "experiment=stove_billiards", f"data={data}", f"run={folder}", *small]
     run(*train, "trainer.validation_sequences=4")
     run("seqvae", "rollout", f"run={folder}", f"data={data}/test.h5", "index=0", "horizon=22")

@@ -17,9 +17,17 @@ from seqvae.train.logbook import read_log
 from tests.models import SHIPPED
 
 LENGTH, CONTEXT, ACTIONS = 7, 4, 3
-BUDGET = [f"trainer.{key}" for key in (
-    "steps=2", "batch_size=2", "clip_length=4", "log_every=1", "validate_every=2", f"context={CONTEXT}",
-)]
+BUDGET = [
+    f"trainer.{key}"
+    for key in (
+        "steps=2",
+        "batch_size=2",
+        "clip_length=4",
+        "log_every=1",
+        "validate_every=2",
+        f"context={CONTEXT}",
+    )
+]
 
 
 @pytest.fixture(scope="module")

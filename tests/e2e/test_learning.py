@@ -17,8 +17,10 @@ def test_stove_finds_the_balls_and_learns_how_they_move(tmp_path):
     sizes = ["train=200", "val=40", "test=0", "seed=7"]
     assert data_gen.generate.main(["sim=billiards", f"out={data}", *sizes]) == 0
     budget = [
-        "stages.objects.trainer.steps=120", "stages.objects.trainer.batch_size=24",
-        "stages.motion.trainer.steps=1000", "stages.motion.trainer.batch_size=24",
+        "stages.objects.trainer.steps=120",
+        "stages.objects.trainer.batch_size=24",
+        "stages.motion.trainer.steps=1000",
+        "stages.motion.trainer.batch_size=24",
         "stages.spread.trainer.steps=60",
         "model.dynamics.width=48",
     ]

@@ -3,6 +3,8 @@
 The two pixels (0, k) and (1, k) hold x and y of object k as 16-bit numbers in their red and green channels.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 
 import numpy as np

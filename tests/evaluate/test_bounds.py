@@ -1,5 +1,7 @@
 """ELBO and IWAE in nats a frame, against a likelihood in closed form."""
 
+from __future__ import annotations
+
 import numpy as np
 import pytest
 import torch

@@ -1,5 +1,7 @@
 """rollout, evaluate and inspect: their files, and one line for what is wrong."""
 
+from __future__ import annotations
+
 import json
 import shutil
 
@@ -58,7 +60,6 @@ def test_rollout_of_one_sequence(folder, tmp_path, capsys):
         position, order = found["positions"], found["order"]
     truth = read_sequences(data, 1).positions
     assert np.linalg.norm(position[0, 7, order[0]] - truth[0, 7], axis=-1).max() < 1.2
-
 
 
 def test_rollout_of_what_would_be_if(folder, tmp_path, capsys):

@@ -1,5 +1,7 @@
 """Sampled futures and long rollouts."""
 
+from __future__ import annotations
+
 import numpy as np
 import pytest
 

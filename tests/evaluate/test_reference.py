@@ -1,5 +1,7 @@
 """The baselines on the reference's physics have the errors that were measured on the reference itself."""
 
+from __future__ import annotations
+
 import numpy as np
 import pytest
 

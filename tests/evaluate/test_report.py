@@ -1,5 +1,7 @@
 """The files of an evaluation."""
 
+from __future__ import annotations
+
 import csv
 import json
 import shutil

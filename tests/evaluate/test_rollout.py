@@ -1,5 +1,7 @@
 """Rollouts: what is filtered and what imagined, in which order, and that blocks change nothing."""
 
+from __future__ import annotations
+
 import numpy as np
 import pytest
 import torch

@@ -1,5 +1,7 @@
 """The protocol on a model that sees and predicts exactly: what must be 0 is, the rest is worked by hand."""
 
+from __future__ import annotations
+
 import numpy as np
 import pytest
 

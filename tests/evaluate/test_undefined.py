@@ -1,5 +1,7 @@
 """Data of which some frames, or all, show no object: what the protocol reports of them."""
 
+from __future__ import annotations
+
 import csv
 import io
 import json

@@ -1,5 +1,7 @@
 """Pictures twice as wide as high: half a half-height is a quarter of the width, worked by hand."""
 
+from __future__ import annotations
+
 import dataclasses
 
 import numpy as np

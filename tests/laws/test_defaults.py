@@ -16,17 +16,35 @@ from tests.models import config
 STDS = dict.fromkeys(("prior_std", "proposal_std", "walk", "first_std"))
 DEFAULTS = {
     "frames.supair.SuPAIR": {
-        "glimpse": 10, "overlap_rate": 10.0, "area": "pixels", "object_variance": (0.12, 0.35),
-        "background_variance": (0.002, 0.16), "velocity": True,
+        "glimpse": 10,
+        "overlap_rate": 10.0,
+        "area": "pixels",
+        "object_variance": (0.12, 0.35),
+        "background_variance": (0.002, 0.16),
+        "velocity": True,
     },
     "frames.spatial_vae.SpatialVAE": {
-        "appearance": 8, "glimpse": 12, "hidden": 64, "std": 0.1, "learn_std": False, "velocity": True,
+        "appearance": 8,
+        "glimpse": 12,
+        "hidden": 64,
+        "std": 0.1,
+        "learn_std": False,
+        "velocity": True,
     },
     "frames.air.AIR": {
-        "appearance": 16, "glimpse": 16, "hidden": 128, "std": 0.3, "learn_std": False, "dark": -2.0,
+        "appearance": 16,
+        "glimpse": 16,
+        "hidden": 128,
+        "std": 0.3,
+        "learn_std": False,
+        "dark": -2.0,
     },
     "frames.monet.MONet": {
-        "masks": "posterior", "std": 0.11, "background_std": 0.09, "velocity": False, "decoder_masks": 0.5,
+        "masks": "posterior",
+        "std": 0.11,
+        "background_std": 0.09,
+        "velocity": False,
+        "decoder_masks": 0.5,
         "attention_masks": 0.5,
     },
     "frames.vae.VAE": {"code": 32, "context": 0},
@@ -35,7 +53,11 @@ DEFAULTS = {
     "posteriors.fused.Fused": {"match": "position", "fuse": True, "background_slots": 0},
     "posteriors.iaf.IAF": {"steps": 4, "hidden": 64},
     "dynamics.graph.GraphDynamics": {
-        "actions": 0, "latent": 12, "width": 64, "velocity_scale": 0.05, **STDS,
+        "actions": 0,
+        "latent": 12,
+        "width": 64,
+        "velocity_scale": 0.05,
+        **STDS,
     },
     "dynamics.stove.StoveDynamics": {"actions": 0, "latent": 12, **STDS},
     "dynamics.double.DoubleDynamics": {"actions": 0},
@@ -109,8 +131,16 @@ def test_networks_of_supair_start_as_grey_objects_on_black():
 
 
 SIZES = {
-    "air": 391530, "gru_ssm": 402932, "linear": 84754, "monet": 160800, "monet_sequence": 192564,
-    "spatial_vae": 128941, "stove": 116512, "stove_double": 148276, "vae": 89460, "vae_iaf": 163956,
+    "air": 391530,
+    "gru_ssm": 402932,
+    "linear": 84754,
+    "monet": 160800,
+    "monet_sequence": 192564,
+    "spatial_vae": 128941,
+    "stove": 116512,
+    "stove_double": 148276,
+    "vae": 89460,
+    "vae_iaf": 163956,
     "vrnn": 558580,
 }
 

@@ -19,12 +19,14 @@ from seqvae.types import Carry, Evidence, Trace
 from tests.models import make
 
 F64 = torch.float64
-LAYOUT = StateLayout((
-    Field("size", 2, "evidence"),
-    Field("position", 2, "product"),
-    Field("velocity", 2, "product", difference_of="position"),
-    Field("latent", 3, "prior"),
-))
+LAYOUT = StateLayout(
+    (
+        Field("size", 2, "evidence"),
+        Field("position", 2, "product"),
+        Field("velocity", 2, "product", difference_of="position"),
+        Field("latent", 3, "prior"),
+    )
+)
 
 
 def normal(*shape: int) -> Normal:
@@ -77,10 +79,14 @@ def test_a_counted_density_is_the_count_and_the_slots_that_are_present():
     z = torch.randn(4, 3, 3, dtype=F64)
     z[..., 0] = torch.tensor([[1, 1, 0], [0, 0, 0], [1, 1, 1], [1, 0, 0]])
     slots = distributions.Normal(inner.mean, inner.std).log_prob(z[..., 1:]).sum(-1)
-    expected = torch.stack([
-        q.log_counts[0, 2] + slots[0, :2].sum(), q.log_counts[1, 0],
-        q.log_counts[2, 3] + slots[2].sum(), q.log_counts[3, 1] + slots[3, 0],
-    ])
+    expected = torch.stack(
+        [
+            q.log_counts[0, 2] + slots[0, :2].sum(),
+            q.log_counts[1, 0],
+            q.log_counts[2, 3] + slots[2].sum(),
+            q.log_counts[3, 1] + slots[3, 0],
+        ]
+    )
     assert_close(q.log_prob(z), expected)
 
 

@@ -86,13 +86,13 @@ def by_hand(d: GraphDynamics, z: Tensor, action: int | None) -> tuple[Tensor, Te
             effect = effect + d.attention(relation).sigmoid() * relation
         out = d.out(torch.cat([h[i], effect]))
         mean, share = z[i].clone(), torch.ones_like(z[i])
-        raw = out[-len(d.moved):]
+        raw = out[-len(d.moved) :]
         mean[d.layout["position"]] = x[i] + SPEED * out[:2]
         if has_velocity:
             velocity = z[i, d.layout["velocity"]] + SPEED * out[2:4]
             mean[d.layout["velocity"]] = velocity
             mean[d.layout["position"]] += velocity
-        mean[d.layout["latent"]] = out[sum(d.sizes) - latent.shape[1]:sum(d.sizes)].tanh()
+        mean[d.layout["latent"]] = out[sum(d.sizes) - latent.shape[1] : sum(d.sizes)].tanh()
         for name, raw_std in zip(d.moved, raw, strict=True):
             share[d.layout[name]] = (raw_std - 1).sigmoid()
         means.append(mean), shares.append(share)
@@ -119,7 +119,8 @@ def reached(dynamics: nn.Module, slots: int) -> set[str]:
     dynamics.zero_grad()
     dynamics.step(z)[0].square().sum().backward()
     return {
-        name for name in PAIRS[type(dynamics)]
+        name
+        for name in PAIRS[type(dynamics)]
         if any(p.grad is not None and p.grad.any() for p in getattr(dynamics, name).parameters())
     }
 
@@ -133,8 +134,13 @@ def test_an_object_does_not_push_itself(kind):
 @pytest.mark.parametrize("kind", PAIRS)
 def test_the_prior_has_the_fixed_stds_and_the_proposal_learned_ones_below_a_bound(kind):
     dynamics = kind(
-        MOVING, 3, latent=3, prior_std={"position": 0.015}, proposal_std={"velocity": 0.07},
-        walk={"size": 0.025}, first_std={"latent": 0.4},
+        MOVING,
+        3,
+        latent=3,
+        prior_std={"position": 0.015},
+        proposal_std={"velocity": 0.07},
+        walk={"size": 0.025},
+        first_std={"latent": 0.4},
     )
     stirred(dynamics, 0.05)
     transition = dynamics.predict(last(states(dynamics)))

@@ -25,7 +25,7 @@ F64 = torch.float64
 def test_the_mean_of_the_other_sequences_of_a_batch():
     x = torch.randn(4, 3, dtype=F64)
     for n in (2, 3, 4):
-        expected = torch.stack([torch.cat([x[:i], x[i + 1:n]]).mean(0) for i in range(n)])
+        expected = torch.stack([torch.cat([x[:i], x[i + 1 : n]]).mean(0) for i in range(n)])
         assert_close(_mean_of_others(x[:n]), expected)
     assert (_mean_of_others(x[:1]) == 0).all()
 
@@ -45,7 +45,8 @@ def test_a_rollout_s_term_is_0_where_a_frame_was_not_observed():
     joined = with_rollout(terms, torch.full((2, 3), -5.0), 2, 0.5, observed)
     assert joined.values["rollout"].tolist() == [[0, 0, -5, 0, -5], [0, 0, 0, -5, -5]]
     assert joined.defined["rollout"].tolist() == [
-        [False, False, True, False, True], [False, False, False, True, True],
+        [False, False, True, False, True],
+        [False, False, False, True, True],
     ]
     assert joined.values["bound"].tolist() == [[1, 1, 0, 0, 0]] * 2 and joined.weights == {"rollout": 0.5}
 

@@ -148,9 +148,14 @@ def box(model, size: float, appearance: bool) -> Tensor:
     return z
 
 
-@pytest.mark.parametrize(("name", "least", "most"), [
-    ("stove", 0.02, 2.0), ("spatial_vae", 0.02, 2.0), ("air", 0.05, 2.0),
-])
+@pytest.mark.parametrize(
+    ("name", "least", "most"),
+    [
+        ("stove", 0.02, 2.0),
+        ("spatial_vae", 0.02, 2.0),
+        ("air", 0.05, 2.0),
+    ],
+)
 def test_boxes_have_a_smallest_and_a_largest_size(name, least, most):
     model, x = make(name, dtype=F64), clip(1, 1)[:1]
 
@@ -158,8 +163,11 @@ def test_boxes_have_a_smallest_and_a_largest_size(name, least, most):
         z = box(model, size, name != "stove")
         return [sum(model.frame.terms(x, z, None, None).values()), model.frame.decode(z).frames]
 
-    for beyond, limit, within in ((-1.0, least, 1.1 * least), (0.5 * least, least, 1.1 * least),
-                                  (1.5 * most, most, 0.95 * most)):
+    for beyond, limit, within in (
+        (-1.0, least, 1.1 * least),
+        (0.5 * least, least, 1.1 * least),
+        (1.5 * most, most, 0.95 * most),
+    ):
         at_limit = explained(limit)
         assert_close(explained(beyond), at_limit)
         assert not torch.allclose(explained(within)[0], at_limit[0], rtol=1e-9)

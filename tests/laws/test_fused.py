@@ -12,12 +12,14 @@ from seqvae.posteriors.fused import Fused
 from seqvae.types import Evidence, Transition
 
 F64 = torch.float64
-LAYOUT = StateLayout((
-    Field("size", 2, "evidence"),
-    Field("position", 2, "product"),
-    Field("velocity", 2, "product", difference_of="position"),
-    Field("latent", 3, "prior"),
-))
+LAYOUT = StateLayout(
+    (
+        Field("size", 2, "evidence"),
+        Field("position", 2, "product"),
+        Field("velocity", 2, "product", difference_of="position"),
+        Field("latent", 3, "prior"),
+    )
+)
 
 
 def frame(position: Tensor, std: Tensor) -> Evidence:

@@ -92,7 +92,7 @@ def test_the_likelihood_of_a_frame_depends_on_its_pixels_and_on_what_z_says_it_s
     assert binarised or (got["clip"].amax((-2, -1)) > 0).all()
     first = model.background_slots  # of the background only the appearance matters
     for field in shown(model):
-        at = got["z"][:, :, 0 if field == "appearance" else first:, model.layout[field]]
+        at = got["z"][:, :, 0 if field == "appearance" else first :, model.layout[field]]
         assert (at > 0).all(), field
     if getattr(model.frame, "context", 0):
         assert (got["context"] > 0).any(-1).all()

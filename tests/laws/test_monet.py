@@ -68,9 +68,9 @@ def test_the_bound_with_decoded_masks_lies_below_the_importance_weighted_one(nam
     clip = video(batch=4, frames=2, height=8, width=8, channels=3)
     with torch.no_grad():
         evidence = model.frame.encode(clip)
-        draws = torch.stack([
-            elbo(model, clip, model.infer(evidence, sample=True)).unweighted().sum(1) for _ in range(80)
-        ])
+        draws = torch.stack(
+            [elbo(model, clip, model.infer(evidence, sample=True)).unweighted().sum(1) for _ in range(80)]
+        )
     one, many = draws[:40].mean(0), iwae(draws[40:])
     error = draws[:40].std(0) / 40**0.5
     assert not model.frame.unnormalised and (one < many + 4 * error).all() and (one < many).any()

@@ -19,9 +19,13 @@ from seqvae.types import Evidence, Transition, UserError
 
 F64 = torch.float64
 CODE = StateLayout((Field("code", 3, "evidence"),))
-COUNTED = StateLayout((
-    Field("presence", 1, "evidence"), Field("size", 2, "evidence"), Field("position", 2, "evidence"),
-))
+COUNTED = StateLayout(
+    (
+        Field("presence", 1, "evidence"),
+        Field("size", 2, "evidence"),
+        Field("position", 2, "evidence"),
+    )
+)
 
 
 def stirred(part: nn.Module) -> nn.Module:

@@ -55,10 +55,13 @@ def direct(spn: RatSPN, x: Tensor, weight: Tensor) -> float:
             pairs = zip(regions[0::2], regions[1::2], strict=True)
             regions = [
                 [
-                    log_sum_exp([
-                        share[g, h].item() + left[g] + right[h]
-                        for g in range(len(left)) for h in range(len(right))
-                    ])
+                    log_sum_exp(
+                        [
+                            share[g, h].item() + left[g] + right[h]
+                            for g in range(len(left))
+                            for h in range(len(right))
+                        ]
+                    )
                     for share in map(log_weights, mixture[r, region])
                 ]
                 for region, (left, right) in enumerate(pairs)

@@ -112,7 +112,9 @@ def test_plain_networks_start_small_and_their_parameters_are_logits():
     expected = torch.zeros(HEIGHT * WIDTH, dtype=F64)
     for r, of_replica in enumerate(share):
         for of_leaf, pixels, mean in zip(
-            (of_replica.sum(1), of_replica.sum(0)), spn.member[r, :, 0], spn.mean[r].expand(2, -1, -1),
+            (of_replica.sum(1), of_replica.sum(0)),
+            spn.member[r, :, 0],
+            spn.mean[r].expand(2, -1, -1),
             strict=True,
         ):
             expected = expected + of_leaf @ (mean * pixels)

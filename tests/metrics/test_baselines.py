@@ -1,5 +1,7 @@
 """Objects left to themselves: straight lines, reflections, shapes that move."""
 
+from __future__ import annotations
+
 import numpy as np
 import pytest
 

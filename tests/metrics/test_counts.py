@@ -1,5 +1,7 @@
 """Counts of objects, true and inferred."""
 
+from __future__ import annotations
+
 import numpy as np
 
 from seqvae import metrics

@@ -1,5 +1,7 @@
 """Shapes moved as rigid bodies, against a loop over objects and pixels."""
 
+from __future__ import annotations
+
 import numpy as np
 import pytest
 

@@ -1,5 +1,7 @@
 """Statistics, pixels, baselines, long rollouts and uncertainty."""
 
+from __future__ import annotations
+
 import numpy as np
 import pytest
 

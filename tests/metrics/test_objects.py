@@ -1,5 +1,7 @@
 """Object order, errors, found and context swap, on cases small enough to work by hand."""
 
+from __future__ import annotations
+
 import numpy as np
 import pytest
 

@@ -1,5 +1,7 @@
 """Segmentation metrics: cases worked by hand, and the degenerate ones."""
 
+from __future__ import annotations
+
 import numpy as np
 import pytest
 

@@ -1,5 +1,7 @@
 """Standard errors of values that share their sources."""
 
+from __future__ import annotations
+
 import numpy as np
 import pytest
 

@@ -1,5 +1,7 @@
 """Numbers that do not exist: they count nowhere, while an error that is not finite stays one."""
 
+from __future__ import annotations
+
 import numpy as np
 import pytest
 

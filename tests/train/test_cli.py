@@ -23,10 +23,15 @@ from seqvae.train.logbook import read_log
 
 # three stages, tiny: the second and third train on evidence
 SHORT = [
-    "experiment=stove_billiards", "trainer.log_every=4", "trainer.context=4", "trainer.checkpoint_seconds=0",
-    *(f"stages.{stage}.trainer.{key}" for stage in ("objects", "motion", "spread") for key in (
-        "steps=8", "batch_size=4", "clip_length=9", "validate_every=5"
-    )),
+    "experiment=stove_billiards",
+    "trainer.log_every=4",
+    "trainer.context=4",
+    "trainer.checkpoint_seconds=0",
+    *(
+        f"stages.{stage}.trainer.{key}"
+        for stage in ("objects", "motion", "spread")
+        for key in ("steps=8", "batch_size=4", "clip_length=9", "validate_every=5")
+    ),
 ]
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1"}
 
@@ -170,14 +175,16 @@ FAULTS = {
     "clips too long": (["trainer.clip_length=21"], "hold no clip of clip_length=21"),
     "clips too short": (["model=vae", "trainer.clip_length=2"], "objective.start=3 needs clips of 3 frames"),
     "clips without a rollout": (
-        ["experiment=vrnn_billiards", "trainer.clip_length=8"], "a rollout after 8 frames needs longer clips"
+        ["experiment=vrnn_billiards", "trainer.clip_length=8"],
+        "a rollout after 8 frames needs longer clips",
     ),
     "context too long": (["trainer.context=20"], "context=20 needs at least one more"),
     "horizon too long": (["trainer.horizon=17", "trainer.context=4"], "horizon=17: "),
     "nothing to resume": (["resume=true"], "no training to resume"),
     "bad resume": (["resume=maybe"], "resume=maybe: expected true, false or auto"),
     "heard by no stage": (
-        ["experiment=stove_billiards", "trainer.steps=9"], "each stage has its own; say for instance stages."
+        ["experiment=stove_billiards", "trainer.steps=9"],
+        "each stage has its own; say for instance stages.",
     ),
     "bad optimiser": (["optim.name=sgd"], "optim.name=sgd: expected adam or adamw"),
 }

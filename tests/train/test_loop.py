@@ -61,8 +61,10 @@ def test_an_interrupted_run_ends_in_the_weights_of_an_unbroken_one(tmp_path, opt
         a, b = (checkpoint.load(tmp_path / run / name) for run in ("broken", "unbroken"))
         assert a.step == b.step and same(a.model, b.model)
 
-    logs = [[line for line in read_log(tmp_path / run) if line["kind"] == "validation"]
-            for run in ("broken", "unbroken")]
+    logs = [
+        [line for line in read_log(tmp_path / run) if line["kind"] == "validation"]
+        for run in ("broken", "unbroken")
+    ]
     assert logs[0] == logs[1] and [line["step"] for line in logs[0]] == [10, 20]
 
 

@@ -22,13 +22,24 @@ from seqvae.data.frames import to_video
 
 # three stages, tiny: the second and third train on evidence
 SHORT = [
-    "data=online", "sim=billiards", "sim.num_balls=2", "image_size=16", "online.length=30",
-    "online.sequences=10", "workers=1",
-    "experiment=stove_billiards", "model.dynamics.width=16", "trainer.log_every=2", "trainer.context=4",
-    "trainer.validation_sequences=3", "trainer.checkpoint_seconds=0",
-    *(f"stages.{stage}.trainer.{key}" for stage in ("objects", "motion", "spread") for key in (
-        "steps=4", "batch_size=4", "clip_length=9", "validate_every=4"
-    )),
+    "data=online",
+    "sim=billiards",
+    "sim.num_balls=2",
+    "image_size=16",
+    "online.length=30",
+    "online.sequences=10",
+    "workers=1",
+    "experiment=stove_billiards",
+    "model.dynamics.width=16",
+    "trainer.log_every=2",
+    "trainer.context=4",
+    "trainer.validation_sequences=3",
+    "trainer.checkpoint_seconds=0",
+    *(
+        f"stages.{stage}.trainer.{key}"
+        for stage in ("objects", "motion", "spread")
+        for key in ("steps=4", "batch_size=4", "clip_length=9", "validate_every=4")
+    ),
 ]
 
 
@@ -43,7 +54,10 @@ def start(run: Path) -> subprocess.Popen:
     """The command in a process group of its own, stopped to look at after its second step."""
     process = subprocess.Popen(
         [sys.executable, "-m", "seqvae", "train", *SHORT, f"run={run}"],
-        stderr=subprocess.PIPE, text=True, start_new_session=True, env=os.environ | {"OMP_NUM_THREADS": "1"},
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
     )
     for line in process.stderr:
         if re.search(r"step 2/4", line):
@@ -127,7 +141,8 @@ FAULTS = {
     "image_size": (["data=online", "sim=billiards", "image_size=0"], "image_size=0: must be"),
     "field": (["data=online", "sim=billiards", "sim.radius=6"], "sim.radius=6"),
     "clips": (
-        ["data=online", "sim=billiards", "online.length=20", "trainer.clip_length=21"], "clip_length=21"
+        ["data=online", "sim=billiards", "online.length=20", "trainer.clip_length=21"],
+        "clip_length=21",
     ),
 }
 

@@ -57,7 +57,8 @@ def test_the_log_drops_what_came_after_the_step_it_is_opened_at(tmp_path):
     again.warning(3, "look")
     again.close()
     assert read_log(tmp_path) == [
-        {"kind": "train", "step": 1, "loss": None}, {"kind": "train", "step": 2, "loss": 2.0},
+        {"kind": "train", "step": 1, "loss": None},
+        {"kind": "train", "step": 2, "loss": 2.0},
         {"kind": "warning", "step": 3, "text": "look"},
     ]
     assert all(json.loads(line) for line in (tmp_path / FILE).read_text().splitlines())

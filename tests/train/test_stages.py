@@ -35,14 +35,17 @@ def test_a_stage_says_only_what_differs():
     assert second.key("trainer.steps") == "stages.move.trainer.steps"
 
 
-@pytest.mark.parametrize(("own", "words"), [
-    ({"objectve": {}}, "stages.x.objectve: unknown; did you mean objective"),
-    ({"source": "pixels"}, "stages.x.source=pixels: expected frames, evidence, states"),
-    ({"parts": ["head"]}, "stages.x.parts=['head']: expected some of frame, posterior, dynamics, spread"),
-    ({"begin": "first"}, "stages.x.begin=first: expected last or best"),
-    ({"parts": []}, "stages.x.parts"),
-    ({"source": "evidence"}, "without frames the frame model cannot be trained"),
-])
+@pytest.mark.parametrize(
+    ("own", "words"),
+    [
+        ({"objectve": {}}, "stages.x.objectve: unknown; did you mean objective"),
+        ({"source": "pixels"}, "stages.x.source=pixels: expected frames, evidence, states"),
+        ({"parts": ["head"]}, "stages.x.parts=['head']: expected some of frame, posterior, dynamics, spread"),
+        ({"begin": "first"}, "stages.x.begin=first: expected last or best"),
+        ({"parts": []}, "stages.x.parts"),
+        ({"source": "evidence"}, "without frames the frame model cannot be trained"),
+    ],
+)
 def test_a_stage_that_cannot_be_is_refused(own, words):
     with pytest.raises(UserError) as caught:
         stages(BASE | {"stages": {"x": own}})

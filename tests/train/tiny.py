@@ -130,7 +130,11 @@ def validate(model: SequenceModel) -> Report:
 
 
 def trainer(
-    run: Path, noise: bool = True, optim: Optim | None = None, clips: Clips | None = None, ranks: Ranks = ONE,
+    run: Path,
+    noise: bool = True,
+    optim: Optim | None = None,
+    clips: Clips | None = None,
+    ranks: Ranks = ONE,
     **options,
 ) -> Trainer:
     """A trainer of the tiny model; options as in Options."""
@@ -141,7 +145,13 @@ def trainer(
     torch.manual_seed(7)
     run.mkdir(exist_ok=True)
     return Trainer(
-        learner, clips or Clips(), validate, Options(**chosen), run, {"model": {}}, seed=3,
+        learner,
+        clips or Clips(),
+        validate,
+        Options(**chosen),
+        run,
+        {"model": {}},
+        seed=3,
         device=torch.device("cpu"),
     )
 

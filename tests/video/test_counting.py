@@ -1,5 +1,7 @@
 """The sheet of counted frames."""
 
+from __future__ import annotations
+
 import numpy as np
 
 from seqvae.video import counting_sheet

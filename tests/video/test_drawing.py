@@ -1,5 +1,7 @@
 """What is drawn, and where."""
 
+from __future__ import annotations
+
 import numpy as np
 import pytest
 
