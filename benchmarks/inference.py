@@ -64,9 +64,8 @@ def measure(options: argparse.Namespace, kind: str) -> dict[str, float]:
     """Frames a second, by both clocks, and gigabytes."""
     import torch
 
-    from seqvae.compiled import compile_parts
     from seqvae.objectives import TemporalELBO
-    from seqvae.train.memory import keep_freed_memory
+    from seqvae.train.runtime import compile_parts, keep_freed_memory
 
     keep_freed_memory()
     model, batch = prepared(options)

@@ -33,10 +33,10 @@ from mutation_records import KILLED, ROOT, SURVIVED, TIMEOUT, Results, Tests, fi
 
 CORE = (
     "seqvae/objectives.py",
-    "seqvae/frame_objectives.py",
-    "seqvae/counted_objectives.py",
+    "seqvae/objectives.py",
+    "seqvae/objectives.py",
     "seqvae/distributions.py",
-    "seqvae/counts.py",
+    "seqvae/distributions.py",
     "seqvae/matching.py",
     "seqvae/posteriors/",
     "seqvae/dynamics/",

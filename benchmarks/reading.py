@@ -27,8 +27,8 @@ from data_gen.schema import read_info
 from data_gen.simulator import build_simulator
 from data_gen.splits import write_split
 from seqvae.data.clips import InMemoryClips
-from seqvae.data.disk import StreamedClips
 from seqvae.data.online import ENDLESS, OnlineClips
+from seqvae.data.streamed import StreamedClips
 
 BATCH, CLIP, SEQUENCES, LENGTH = 256, 8, 1000, 100
 BEFORE, STEPS = 36, 60  # three rounds of online clips, and five
@@ -56,7 +56,7 @@ def tell(what: str, clips_a_second: float) -> None:
 LIMITED = """
 import resource, sys
 from benchmarks.reading import rate
-from seqvae.data.disk import open_clips
+from seqvae.data.streamed import open_clips
 import torch
 torch.set_num_threads(1)
 path, held, room = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])

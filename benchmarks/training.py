@@ -97,7 +97,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     import torch
 
     from seqvae.objectives import TemporalELBO
-    from seqvae.train.memory import keep_freed_memory
+    from seqvae.train.runtime import keep_freed_memory
 
     if not options.fresh_memory:
         keep_freed_memory()

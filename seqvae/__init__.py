@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from seqvae.checkpoint import load_model as load
-    from seqvae.data.sources import read_sequences as read
+    from seqvae.data.sequences import read_sequences as read
 
 __version__ = "0.1.0"
 __all__ = ["load", "read", "__version__"]
@@ -19,7 +19,7 @@ def __getattr__(name: str) -> Any:
 
         return load_model
     if name == "read":
-        from seqvae.data.sources import read_sequences
+        from seqvae.data.sequences import read_sequences
 
         return read_sequences
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

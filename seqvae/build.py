@@ -15,14 +15,25 @@ import types
 import typing
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
-from difflib import get_close_matches
 from typing import Any
 
+from seqvae.errors import UserError, did_you_mean
 from seqvae.sequence import SequenceModel
-from seqvae.types import UserError, refuse_presence
+from seqvae.types import refuse_presence
 
 PACKAGE = "seqvae."
 SCALARS = (bool, int, float, str)
+MOVED = {  # former module -> the module that holds its classes now, for configs in older checkpoints
+    "seqvae.calibration": "seqvae.objectives",
+    "seqvae.counted_objectives": "seqvae.objectives",
+    "seqvae.frame_objectives": "seqvae.objectives",
+    "seqvae.nn.attention": "seqvae.nn.masks",
+    "seqvae.nn.components": "seqvae.nn.masks",
+    "seqvae.nn.counting": "seqvae.nn.boxes",
+    "seqvae.nn.encoders": "seqvae.nn.boxes",
+    "seqvae.nn.likelihoods": "seqvae.nn.images",
+    "seqvae.train.schedule": "seqvae.train.optim",
+}
 
 
 @dataclass(frozen=True)
@@ -172,16 +183,6 @@ def make(kind: type, config: Mapping[str, Any], key: str) -> Any:
     return instantiate({"_target_": f"{kind.__module__}.{kind.__qualname__}", **config}, key)
 
 
-def did_you_mean(name: str, known: Iterable[str], n: int = 3) -> str:
-    """The end of a message about an unknown name: near matches if there are any, else all that is known."""
-    known = sorted(known)
-    by_lower = {word.lower(): word for word in known}
-    near = get_close_matches(name.lower(), by_lower, n=n, cutoff=0.6)
-    if near:
-        return "did you mean " + " or ".join(by_lower[word] for word in near) + "?"
-    return "known: " + ", ".join(known) if known else "none is accepted here"
-
-
 def _nested(value: Any, key: str) -> Any:
     if isinstance(value, Mapping):
         if "_target_" in value:
@@ -197,6 +198,7 @@ def _locate(target: Any, key: str) -> Callable[..., Any]:
     if not isinstance(target, str) or not target.startswith(PACKAGE):
         raise UserError(f"{key}._target_: only names inside {PACKAGE} are allowed, got {target!r}")
     module_name, _, name = target.rpartition(".")
+    module_name = MOVED.get(module_name, module_name)
     try:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:

@@ -16,9 +16,9 @@ from torch import Tensor
 
 from seqvae import weights
 from seqvae.build import DataSpec, build
-from seqvae.disk import TEMPORARY, write_whole
+from seqvae.errors import UserError
+from seqvae.io import TEMPORARY, write_whole
 from seqvae.sequence import SequenceModel
-from seqvae.types import UserError
 
 FORMAT = "seqvae.checkpoint"
 VERSION = 1  # raise with every change of the layout, and keep reading the older ones

@@ -16,8 +16,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from seqvae.errors import UserError
 from seqvae.sequence import SequenceModel
-from seqvae.types import Carry, LastState, Trace, UserError, require_fields
+from seqvae.types import Carry, LastState, Trace, require_fields
 
 
 def drop(model: SequenceModel, trace: Trace, *slots: int) -> Trace:

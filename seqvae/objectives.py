@@ -13,10 +13,11 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from seqvae.distributions import gaussian_log_density
+from seqvae.errors import UserError
 from seqvae.layout import StateLayout
 from seqvae.matching import assign, reorder, squared_distances
 from seqvae.sequence import SequenceModel, blanked
-from seqvae.types import Terms, Trace, UserError
+from seqvae.types import Carry, Terms, Trace
 
 
 def temporal_elbo(
@@ -227,3 +228,270 @@ def with_rollout(
 def part(x: Shaped[Tensor, "b t"] | None, frames: slice) -> Shaped[Tensor, "b _"] | None:
     """The values of some frames, such as actions, where there are any."""
     return None if x is None else x[:, frames]
+
+
+# An objective for models that decode whole frames: the bound, a weight on its KL, and decoded rollouts.
+
+
+@dataclass(frozen=True)
+class FrameRollout:
+    """Multi-step prediction: after `context` frames the rest of a clip is imagined, decoded and scored.
+
+    Its term is log p(x_t | imagined z_t) of a deterministic rollout, as the evaluation makes it: nats, but
+    no part of the bound, so it carries a weight. After the observation overshooting of Hafner et al. 2019
+    (arXiv 1811.04551).
+    """
+
+    context: int = 8
+    weight: float = 1.0
+
+
+class FrameELBO:
+    """The temporal ELBO with beta times its KL, and the term of a rollout if there is one.
+
+    start: the first frame, counted from 1, that enters. beta: as in the beta-VAE (Higgins et al. 2017); with
+    other values than 1 the sum is no bound, but the plain bound is reported beside it in any case. factors:
+    term beside the bound -> a schedule on its weight.
+    """
+
+    def __init__(
+        self,
+        start: int = 1,
+        beta: float = 1.0,
+        rollout: FrameRollout | None = None,
+        factors: Mapping[str, Any] | None = None,
+    ):
+        self.start, self.beta, self.rollout, self.factors = start, beta, rollout, dict(factors or {})
+
+    def __call__(self, model: SequenceModel, batch: Any, progress: float) -> tuple[Terms, Trace]:
+        """Terms of batch.video, nats a frame; the trace that they come from."""
+        video, actions, observed = batch.video, batch.prev_actions, observed_of(batch)
+
+        def infer(frames: slice, carry: Carry | None = None) -> Trace:
+            led, known = part(actions, frames), part(observed, frames)
+            return model.filter(video[:, frames], led, carry, observed=known, sample=True)
+
+        if self.rollout is None:
+            trace = infer(slice(None))
+        else:
+            split = self.rollout.context
+            rest = slice(split, None)
+            first = infer(slice(split))
+            trace = first.then(infer(rest, first.carry))
+        terms = elbo(model, video, trace, self.start, observed)
+        values, weights = dict(terms.values), dict(terms.weights)
+        for name, factor in self.factors.items():
+            if name not in weights:
+                raise UserError(f"objective.factors.{name}: {_known(weights)}")
+            weights[name] *= factor(0, progress)
+        if self.beta != 1:
+            values["kl_beside"] = values["log_prior"] + values["neg_log_posterior"]
+            weights["kl_beside"] = self.beta - 1
+        terms = Terms(values, weights, terms.defined)
+        if self.rollout is not None:
+            known = part(observed, rest)
+            predicted = _predicted(model, blanked(video[:, rest], known), first, part(actions, rest))
+            terms = with_rollout(terms, predicted, split - self.start + 1, self.rollout.weight, known)
+        return terms, trace
+
+
+def _predicted(
+    model: SequenceModel, video: Float[Tensor, "b h c _ _"], first: Trace, actions: Tensor | None
+) -> Float[Tensor, "b h"]:
+    """The frame model's terms of frames that a rollout from `first` imagines."""
+    future = model.imagine(first.carry, video.shape[1], actions)
+    return sum(model.frame.terms(video, future.z, None, future.context).values())
+
+
+def _known(weights: Mapping[str, float]) -> str:
+    names = ", ".join(weights) or "none"
+    return f"the model has no such term beside the bound; it has {names}"
+
+
+# Objectives for models that count: the gradient of a discrete number of objects, exact or by score function.
+#
+# A draw of a count has no derivative with respect to its probability. Within a frame all counts can be gone
+# through; where a count has consequences in later frames it is drawn and the gradient is that of its
+# log-probability, times what came of it.
+
+BASELINE_WEIGHT = 1e-2  # of squares of hundreds of nats, which else would use up the clipped gradient
+
+
+class EnumeratedELBO:
+    """sum_n q(n | x_t) [ log p(x_t | z_n) + log p(z_n) - log q(z_n | x_t) ], n = 0 to K, exact in the count.
+
+    For models whose frames are independent, so that a count matters in its own frame alone.
+    anneal: a Schedule of the training's progress: each object is worth so many nats more, or below 0 fewer,
+    beside the bound, which keeps the final prior. None: never.
+    """
+
+    start = 1
+
+    def __init__(self, anneal: Any = None):
+        self.anneal = anneal
+
+    def __call__(self, model: SequenceModel, batch: Any, progress: float) -> tuple[Terms, Trace]:
+        """Terms of batch.video, nats a frame; a trace of one draw.
+
+        Raises:
+            UserError: the model does not count, or its frames depend on each other.
+        """
+        _require_counts(model, "EnumeratedELBO")
+        if not getattr(model.dynamics, "independent", False):
+            raise UserError(
+                "objective: EnumeratedELBO goes through the counts of single frames, which here depend on "
+                "each other; use ScoreFunctionELBO"
+            )
+        observed = observed_of(batch)
+        trace = model.filter(batch.video, batch.prev_actions, observed=observed, sample=True)
+        z, log_counts = trace.posterior.support()
+        video = blanked(batch.video, observed)
+        frame_terms = model.frame.terms_by_count(video, z[-1], trace.evidence, trace.context)
+        terms, defined = masked(frame_terms, observed)
+        terms["log_prior"] = trace.prior.log_prob(z)
+        terms["neg_log_posterior"] = -trace.posterior.log_prob(z)
+        share = log_counts.exp()
+        values = {name: (share * value).sum(0) for name, value in terms.items()}
+        expected = (share * z[..., 0].sum(-1)).sum(0)
+        return _annealed(Terms(values, defined=defined), expected, self.anneal, progress), trace
+
+
+class ScoreFunctionELBO:
+    """The temporal ELBO of one draw, with the gradient E[ (f - baseline) d log q(n) ] of the counts drawn.
+
+    f is what a count leads to: the objective of its frame and, unless frames are independent, of all later
+    ones. The baseline changes nothing in the mean (Williams 1992): the mean of the other sequences of the
+    batch, and, where the posterior has a network for it, that network's guess (Mnih & Gregor 2014, NVIL,
+    arXiv 1402.0030). anneal: as in EnumeratedELBO.
+    """
+
+    start = 1
+
+    def __init__(self, anneal: Any = None):
+        self.anneal = anneal
+
+    def __call__(self, model: SequenceModel, batch: Any, progress: float) -> tuple[Terms, Trace]:
+        """Terms of batch.video, nats a frame; the trace that they come from.
+
+        `score` has the value 0 and the gradient of the counts; `baseline` is what the guess learns from.
+
+        Raises:
+            UserError: the model does not count.
+        """
+        _require_counts(model, "ScoreFunctionELBO")
+        observed = observed_of(batch)
+        trace = model.filter(batch.video, batch.prev_actions, observed=observed, sample=True)
+        terms = elbo(model, batch.video, trace, observed=observed)
+        terms = _annealed(terms, trace.z[..., 0].sum(-1), self.anneal, progress)
+        gain = terms.total().detach()
+        if not getattr(model.dynamics, "independent", False):
+            gain = gain.flip(1).cumsum(1).flip(1)
+        gain = gain - _mean_of_others(gain)
+        values, weights = dict(terms.values), dict(terms.weights)
+        guess = getattr(model.posterior, "baseline", lambda evidence: None)(trace.evidence)
+        if guess is not None:
+            values["baseline"], weights["baseline"] = -0.5 * (gain - guess).square(), BASELINE_WEIGHT
+            gain = gain - guess.detach()
+        log_count = trace.posterior.log_count(trace.z)
+        values["score"], weights["score"] = gain * (log_count - log_count.detach()), 1.0
+        return replace(terms, values=values, weights=weights), trace
+
+
+def _mean_of_others(x: Float[Tensor, "b t"]) -> Float[Tensor, "b t"]:
+    """For each sequence the mean over the others, which its own draw has no part in; 0 for a single one."""
+    return (x.sum(0) - x) / max(len(x) - 1, 1)
+
+
+def _annealed(terms: Terms, count: Float[Tensor, "b t"], anneal: Any, progress: float) -> Terms:
+    """The terms, and beside them the number of objects, each worth what the schedule says, in nats.
+
+    The bound with this is the bound under a geometric prior of another ratio, up to a constant.
+    """
+    if anneal is None:
+        return terms
+    values, weights = terms.values | {"count": count}, terms.weights | {"count": anneal(0, progress)}
+    return replace(terms, values=values, weights=weights)
+
+
+def _require_counts(model: SequenceModel, name: str) -> None:
+    if not getattr(model.posterior, "counts", False):
+        raise UserError(
+            f"objective: {name} is for models that count, with a posterior like Counted; use temporal_elbo "
+            "or frame_elbo"
+        )
+
+
+# An objective for the spread of sampled futures: the energy score, a proper scoring rule.
+
+TINY = 1e-8  # square half-widths: a distance of 0 has no gradient
+
+
+def energy_score(samples: Float[Tensor, "s b t k 2"], seen: Float[Tensor, "b t k 2"]) -> Float[Tensor, "b t"]:
+    """E|X - y| - E|X - X'| / 2 of each object's position, averaged over objects; lower is better.
+
+    Gneiting & Raftery 2007, J. Am. Stat. Assoc. 102. In expectation least, over all densities of X, for the
+    density of y, so it rewards intervals that are right and not merely a good mean. X' runs over the other
+    samples, which makes the estimate unbiased. Unit: that of the positions.
+    """
+    count = len(samples)
+    error = _distance(samples, seen).mean(0)
+    apart = _distance(samples[:, None], samples[None])
+    others = 1 - torch.eye(count, device=apart.device, dtype=apart.dtype)
+    between = torch.einsum("ij,ijbtk->btk", others, apart) / (count * (count - 1))
+    return (error - between / 2).mean(-1)
+
+
+class EnergyScore:
+    """Minus the energy score of sampled rollouts against the positions that the encoder sees later.
+
+    Filters `context` frames of a clip of evidence with sampled states, imagines the rest `samples` times,
+    and scores the positions frame by frame. Fitting the `spread` of posterior and dynamics by it calibrates
+    the model's sampled futures, and leaves the rollout of means as it is. The score is in half-widths, and
+    no part of any bound.
+
+    Raises:
+        UserError: fewer than 2 samples.
+    """
+
+    def __init__(self, context: int = 8, samples: int = 4):
+        if samples < 2:
+            raise UserError(f"objective.samples={samples}: expected 2 or more, which are compared")
+        self.context, self.samples = context, samples
+
+    def __call__(self, model: SequenceModel, batch: Any, progress: float) -> tuple[Terms, Trace]:
+        """Terms of batch.evidence, whose slots must be tracked; the trace of all samples' contexts.
+
+        Raises:
+            UserError: the model has no positions.
+        """
+        if "position" not in model.layout:
+            raise UserError("objective: EnergyScore compares positions, and the model has none")
+        copies = self.samples
+        actions, observed = (
+            None if x is None else x.repeat(copies, 1) for x in (batch.prev_actions, observed_of(batch))
+        )
+        evidence = batch.evidence.map(lambda x: x.repeat(copies, *[1] * (x.dim() - 1)))
+        if observed is not None:
+            evidence = evidence.observed(observed)
+        split, length = self.context, evidence.mean.shape[1]
+        context, known = evidence.map(lambda x: x[:, :split]), part(observed, slice(split))
+        trace = model.infer(context, part(actions, slice(split)), sample=True, observed=known)
+        future = model.imagine(trace.carry, length - split, part(actions, slice(split, None)), sample=True)
+        seen = model.positions(evidence.mean)
+        cost = squared_distances(
+            at_last_seen(seen[:, :split], known), at_last_seen(model.positions(trace.evidence.mean), known)
+        )
+        order = assign(cost, model.background_slots)  # of the trace's slots, as the evidence has them
+        drawn = reorder(model.positions(future.z).transpose(1, 2), order).transpose(1, 2)
+        objects = slice(model.background_slots, None)
+        drawn, seen = (x[:, :, objects].unflatten(0, (copies, -1)) for x in (drawn, seen[:, split:]))
+        value, there = -energy_score(drawn, seen[0]), followed(observed, split)
+        if there is None:
+            return Terms({"energy_score": value}, {"energy_score": 1.0}), trace
+        there = there[: len(value)]
+        value = value.masked_fill(~there, 0)
+        return Terms({"energy_score": value}, {"energy_score": 1.0}, {"energy_score": there}), trace
+
+
+def _distance(a: Tensor, b: Tensor) -> Tensor:
+    return ((a - b).square().sum(-1) + TINY).sqrt()

@@ -11,13 +11,14 @@ from einops import rearrange
 from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
-from seqvae.data.frames import to_frames, to_video
+from seqvae.data.sequences import to_frames, to_video
+from seqvae.errors import UserError
 from seqvae.interventions import Change, remaining
 from seqvae.metrics import without_repeats
 from seqvae.objectives import part
-from seqvae.records import short_repr
 from seqvae.sequence import SequenceModel
-from seqvae.types import Trace, UserError
+from seqvae.tree import short_repr
+from seqvae.types import Trace
 from seqvae.video import Comparison
 
 SEQUENCES = 64  # filtered and imagined at once

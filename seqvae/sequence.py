@@ -12,18 +12,9 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from seqvae.distributions import draw, draw_scored, point
-from seqvae.records import stack_frames
-from seqvae.types import (
-    Carry,
-    Distribution,
-    Dynamics,
-    Evidence,
-    FrameModel,
-    Posterior,
-    Scene,
-    Trace,
-    UserError,
-)
+from seqvae.errors import UserError
+from seqvae.tree import stack_frames
+from seqvae.types import Carry, Distribution, Dynamics, Evidence, FrameModel, Posterior, Scene, Trace
 
 
 @dataclass(frozen=True)

@@ -14,12 +14,9 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from seqvae.errors import UserError
 from seqvae.layout import StateLayout
-from seqvae.records import concat_frames, short_repr
-
-
-class UserError(ValueError):
-    """Bad input, told in one line that names the file, key or option and the remedy."""
+from seqvae.tree import concat_frames, short_repr
 
 
 @runtime_checkable

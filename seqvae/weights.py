@@ -11,8 +11,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from seqvae.disk import write_whole
-from seqvae.types import UserError
+from seqvae.errors import UserError
+from seqvae.io import write_whole
 
 FORMAT, VERSION = "seqvae.weights", 1
 SUFFIX = ".safetensors"

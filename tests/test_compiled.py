@@ -15,7 +15,7 @@ import pytest
 SCRIPT = """
 import sys
 import torch
-from seqvae.compiled import compile_parts
+from seqvae.train.runtime import compile_parts
 from seqvae.objectives import TemporalELBO
 from tests.models import make, video
 

@@ -10,10 +10,10 @@ import torch
 from torch.testing import assert_close
 
 from seqvae.build import DataSpec, build
+from seqvae.errors import UserError
 from seqvae.interventions import Change, drop, move, swap
 from seqvae.nn.glimpse import pixel_centres
 from seqvae.rollout import roll_out
-from seqvae.types import UserError
 from tests.models import config, make, video
 
 SIZE = 40

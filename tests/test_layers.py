@@ -12,20 +12,11 @@ ROOT = Path(__file__).parents[1]
 
 # A file of seqvae imports its own layer and those below it. A name is a file, or a folder with all its files.
 LAYERS = {
-    0: ["types", "layout", "disk", "streams", "records"],
-    1: ["distributions", "counts", "matching", "nn"],
-    2: [
-        "sequence",
-        "objectives",
-        "frame_objectives",
-        "counted_objectives",
-        "calibration",
-        "metrics",
-        "video",
-        "data",
-    ],
+    0: ["errors", "types", "layout", "io", "streams", "tree"],
+    1: ["distributions", "matching", "nn"],
+    2: ["sequence", "objectives", "metrics", "video", "data"],
     3: ["frames", "posteriors", "dynamics"],
-    4: ["build", "checkpoint", "compiled", "interventions", "rollout", "weights"],
+    4: ["build", "checkpoint", "interventions", "rollout", "weights"],
     5: ["evaluate", "train"],
     6: ["cli", "__init__", "__main__"],
 }

@@ -15,7 +15,7 @@ from data_gen.blocks import BLOCK, SPLITS, Split, make_sequences
 from data_gen.sims.billiards import Billiards
 from seqvae.cli.main import main
 from seqvae.streams import Stream, seed_sequence
-from seqvae.train.seed import seed_everything
+from seqvae.train.runtime import seed_everything
 
 ROOT = Path(__file__).parents[1]
 WORDS = 8  # two streams of 32-bit words that agree nowhere in so many places are different streams
@@ -110,4 +110,4 @@ def test_streams_are_opened_in_one_place():
         nodes = ast.walk(ast.parse(file.read_text()))
         if names & {node.attr for node in nodes if isinstance(node, ast.Attribute)}:
             found.add(file.relative_to(ROOT).as_posix())
-    assert found == {"seqvae/streams.py", "seqvae/train/seed.py", "seqvae/data/sampler.py"}
+    assert found == {"seqvae/streams.py", "seqvae/train/runtime.py", "seqvae/data/clips.py"}

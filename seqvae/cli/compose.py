@@ -17,8 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 import seqvae
-from seqvae.build import did_you_mean
-from seqvae.types import UserError
+from seqvae.errors import UserError, did_you_mean
 
 # values that are paths: taken literally, with whatever characters a file name may hold
 PATHS = ("run", "data", "val", "out", "init")

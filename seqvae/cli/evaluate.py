@@ -7,9 +7,10 @@ from typing import Any
 
 from seqvae import checkpoint
 from seqvae.cli.compose import compose
+from seqvae.cli.data import folder_of, load_data, load_model, make_folder
 from seqvae.cli.export import chosen_by
-from seqvae.cli.inputs import folder_of, load_data, load_model, make_folder, require, require_at_least
-from seqvae.data.sources import Sequences
+from seqvae.data.sequences import Sequences
+from seqvae.errors import require, require_at_least
 from seqvae.evaluate import (
     Report,
     bounds,

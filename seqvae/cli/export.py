@@ -11,11 +11,11 @@ from typing import Any
 from seqvae import checkpoint
 from seqvae.checkpoint import Checkpoint
 from seqvae.cli.compose import compose
-from seqvae.cli.inputs import folder_of, make_folder, require
-from seqvae.disk import write_whole
+from seqvae.cli.data import folder_of, make_folder
+from seqvae.errors import require
 from seqvae.evaluate.commit import UNKNOWN
-from seqvae.train.options import CRITERIA, OLDER_CRITERION
-from seqvae.train.stages import stages
+from seqvae.io import write_whole
+from seqvae.train.stages import CRITERIA, OLDER_CRITERION, stages
 from seqvae.weights import FILE
 
 CARD = "README.md"

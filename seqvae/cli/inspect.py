@@ -12,12 +12,12 @@ from data_gen.media.reading import VIDEOS
 from data_gen.schema import read_info
 from seqvae import checkpoint, weights
 from seqvae.cli.compose import PATHS, compose, flatten
+from seqvae.cli.data import make_folder
 from seqvae.cli.export import told
-from seqvae.cli.inputs import make_folder, require, require_at_least
-from seqvae.data.sources import Sequences, read_sequences
+from seqvae.data.sequences import Sequences, read_sequences
+from seqvae.errors import UserError, require, require_at_least
 from seqvae.evaluate import latents
 from seqvae.rollout import roll_out
-from seqvae.types import UserError
 from seqvae.video import as_rgb, contact_sheet, paint_masks, write_png
 
 DATASETS = (".h5", ".hdf5")

@@ -9,14 +9,14 @@ import numpy as np
 
 from seqvae.build import make
 from seqvae.cli.compose import compose
-from seqvae.cli.inputs import folder_of, load_data, load_model, make_folder, require, require_at_least
-from seqvae.data.sources import Sequences
-from seqvae.disk import write_whole
+from seqvae.cli.data import folder_of, load_data, load_model, make_folder
+from seqvae.data.sequences import Sequences
+from seqvae.errors import UserError, require, require_at_least
 from seqvae.evaluate import Truth, slot_order
 from seqvae.interventions import Change
+from seqvae.io import write_whole
 from seqvae.rollout import Rollout, compare, roll_out
 from seqvae.sequence import SequenceModel
-from seqvae.types import UserError
 from seqvae.video import Rows, write_video
 
 

@@ -13,27 +13,22 @@ from omegaconf import OmegaConf
 
 from seqvae.build import build, instantiate, make
 from seqvae.checkpoint import BEST, LAST, find, load, remove_temporaries
-from seqvae.cli.inputs import ignored_actions, require
-from seqvae.cli.runs import CONFIG, Plan, how_to_resume, plan
-from seqvae.cli.source import Source, open_source
-from seqvae.compiled import compile_parts
-from seqvae.data.sources import Sequences
-from seqvae.data.workers import is_death_of_worker
-from seqvae.disk import write_whole
+from seqvae.cli.data import Source, ignored_actions, open_source
+from seqvae.cli.run import CONFIG, Plan, how_to_resume, plan
+from seqvae.data.sequences import Sequences
+from seqvae.data.streamed import is_death_of_worker
+from seqvae.errors import UserError, require
 from seqvae.evaluate.commit import UNKNOWN, commits, git_commit
+from seqvae.io import write_whole
 from seqvae.sequence import SequenceModel
 from seqvae.streams import Stream
-from seqvae.train.distributed import Ranks, join
-from seqvae.train.evidence import EvidenceClips, encoded, true_states
-from seqvae.train.loop import NotFinite, Outcome, Trainer
-from seqvae.train.memory import keep_freed_memory
+from seqvae.train.encodings import EvidenceClips, encoded, true_states
+from seqvae.train.learner import Learner, Objective
 from seqvae.train.optim import Optim
-from seqvae.train.options import Options, check_precision, pick_device
-from seqvae.train.seed import seed_everything
-from seqvae.train.stages import Stage, Start, stages
-from seqvae.train.update import Learner, Objective
+from seqvae.train.runtime import Ranks, compile_parts, join, keep_freed_memory, seed_everything
+from seqvae.train.stages import Options, Stage, Start, check_precision, pick_device, stages
+from seqvae.train.trainer import NotFinite, Outcome, Trainer
 from seqvae.train.validation import Validation
-from seqvae.types import UserError
 
 DEAD_WORKER = "a process that reads or makes data was killed, perhaps for want of memory"
 

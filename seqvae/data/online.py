@@ -14,11 +14,19 @@ from torch.utils.data import Dataset
 
 from data_gen.blocks import BLOCK, Split, make_sequences
 from data_gen.errors import DataError
-from seqvae.data.clips import Batch, InMemoryClips, PrevActions, Video, clip_starts, join
-from seqvae.data.sampler import fresh_positions, share_of
-from seqvae.data.sources import Sequences, fields_of, reach_of
-from seqvae.data.workers import ReadAhead
-from seqvae.types import UserError
+from seqvae.data.clips import (
+    Batch,
+    InMemoryClips,
+    PrevActions,
+    Video,
+    clip_starts,
+    fresh_positions,
+    join,
+    share_of,
+)
+from seqvae.data.sequences import Sequences, fields_of, reach_of
+from seqvae.data.streamed import ReadAhead
+from seqvae.errors import UserError
 
 ENDLESS = sys.maxsize  # sequences of a split that is never finished
 

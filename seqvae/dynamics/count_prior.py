@@ -11,10 +11,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from seqvae.counts import CountedNormal, geometric, require_presence
-from seqvae.distributions import Normal
+from seqvae.distributions import CountedNormal, Normal, geometric, require_presence
+from seqvae.errors import UserError
 from seqvae.layout import StateLayout
-from seqvae.types import Evidence, Transition, UserError, require_names
+from seqvae.types import Evidence, Transition, require_names
 
 
 class CountPrior(nn.Module):

@@ -9,8 +9,9 @@ from torch import Tensor, nn
 
 from seqvae.dynamics.linear import LinearDynamics
 from seqvae.dynamics.markov import MarkovDynamics
+from seqvae.errors import UserError
 from seqvae.layout import StateLayout
-from seqvae.types import Evidence, LastState, Transition, UserError
+from seqvae.types import Evidence, LastState, Transition
 
 
 class DoubleDynamics(nn.Module):

@@ -15,7 +15,7 @@ from torch.nn.functional import relu
 
 from seqvae.dynamics.markov import MarkovDynamics, Stds
 from seqvae.layout import StateLayout
-from seqvae.nn.mlp import mlp
+from seqvae.nn.layers import mlp
 
 
 class GraphDynamics(MarkovDynamics):

@@ -12,10 +12,10 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from seqvae.distributions import Normal
+from seqvae.errors import UserError
 from seqvae.layout import StateLayout
-from seqvae.nn.mlp import mlp
-from seqvae.nn.precision import full_precision
-from seqvae.types import Evidence, Transition, UserError
+from seqvae.nn.layers import full_precision, mlp
+from seqvae.types import Evidence, Transition
 
 STD_FLOOR = 1e-2  # a prior sharper than this makes rollouts no better, and its gradients large
 

@@ -7,8 +7,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from seqvae.distributions import Normal
+from seqvae.errors import UserError
 from seqvae.layout import StateLayout
-from seqvae.types import Evidence, Transition, UserError
+from seqvae.types import Evidence, Transition
 
 
 class StandardNormal(nn.Module):

@@ -7,18 +7,10 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from seqvae.distributions import Normal
+from seqvae.errors import UserError
 from seqvae.layout import Field, StateLayout
-from seqvae.nn.precision import full_precision
-from seqvae.nn.spread import Spread
-from seqvae.types import (
-    Evidence,
-    LastState,
-    Transition,
-    UserError,
-    refuse_presence,
-    require_fields,
-    require_names,
-)
+from seqvae.nn.layers import Spread, full_precision
+from seqvae.types import Evidence, LastState, Transition, refuse_presence, require_fields, require_names
 
 Stds = dict[str, float]
 

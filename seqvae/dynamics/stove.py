@@ -16,9 +16,10 @@ from torch import Tensor, nn
 
 from seqvae.distributions import gaussian_log_density
 from seqvae.dynamics.markov import WALK, MarkovDynamics, Stds
+from seqvae.errors import UserError
 from seqvae.layout import StateLayout
-from seqvae.nn.mlp import mlp
-from seqvae.types import Evidence, LastState, Transition, UserError, require_names
+from seqvae.nn.layers import mlp
+from seqvae.types import Evidence, LastState, Transition, require_names
 
 ACTION_NUMBERS = 4  # a slot
 

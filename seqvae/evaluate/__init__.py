@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from seqvae.evaluate.bounds import Bound, bound, bounds, reported
-from seqvae.evaluate.longrun import long_rollouts
-from seqvae.evaluate.objects import Truth, slot_order
+from seqvae.evaluate.futures import long_rollouts, uncertainty
 from seqvae.evaluate.protocol import score, usable_lengths
 from seqvae.evaluate.report import Report, write_report
-from seqvae.evaluate.samples import uncertainty
 from seqvae.evaluate.scores import Curve, Scores
+from seqvae.evaluate.state_scores import Truth, slot_order
 
 __all__ = [
     "Bound",

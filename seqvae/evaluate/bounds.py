@@ -8,14 +8,13 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 
-from seqvae.data.frames import to_video
-from seqvae.data.sources import Sequences
+from seqvae.data.sequences import Sequences, to_video
+from seqvae.errors import UserError
 from seqvae.evaluate.scores import FIRST
 from seqvae.metrics import Estimate, estimate
 from seqvae.objectives import elbo, iwae
 from seqvae.rollout import check_lengths, device_of
 from seqvae.sequence import SequenceModel, blanked
-from seqvae.types import UserError
 
 FRAMES = 2048  # scored at once
 NO_BOUND = "no normalised bound"

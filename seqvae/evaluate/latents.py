@@ -13,7 +13,7 @@ from einops import rearrange, repeat
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
-from seqvae.data.frames import to_frames, to_video
+from seqvae.data.sequences import to_frames, to_video
 from seqvae.matching import assign, reorder, squared_distances
 from seqvae.rollout import device_of
 from seqvae.sequence import SequenceModel

@@ -6,15 +6,14 @@ import numpy as np
 from jaxtyping import Float
 
 from seqvae import metrics
-from seqvae.data.sources import Sequences
-from seqvae.evaluate.objects import Truth, object_curves, object_shares, require_slots, slot_order
-from seqvae.evaluate.pixels import PixelErrors, frames_left_alone
+from seqvae.data.sequences import Sequences
+from seqvae.errors import UserError
+from seqvae.evaluate.image_scores import PixelErrors, frames_left_alone, segmentation, shape_baselines
 from seqvae.evaluate.scores import FIRST, Curve, Scores
-from seqvae.evaluate.segmentation import segmentation, shape_baselines
+from seqvae.evaluate.state_scores import Truth, object_curves, object_shares, require_slots, slot_order
 from seqvae.metrics import Estimate, estimate
 from seqvae.rollout import Rollout, roll_out_blocks
 from seqvae.sequence import SequenceModel
-from seqvae.types import UserError
 
 HORIZON = 92  # the paper's: 100 frames, 8 of them given
 CLAMPS = {"gravity": 0.9}  # where the linear baseline stops, in half-widths, by simulator: the paper's values

@@ -15,10 +15,9 @@ from torch.nn.functional import pad
 
 from seqvae.distributions import gaussian_log_density
 from seqvae.layout import Field, StateLayout
-from seqvae.nn.encoders import STD_FLOOR
+from seqvae.nn.boxes import STD_FLOOR
 from seqvae.nn.glimpse import read, write
-from seqvae.nn.mlp import mlp
-from seqvae.nn.precision import in_full_precision
+from seqvae.nn.layers import in_full_precision, mlp
 from seqvae.types import Evidence, Scene
 
 SMALLEST, LARGEST = 0.05, 2.0  # half-extents of what is drawn, half-widths
@@ -27,7 +26,7 @@ SMALLEST, LARGEST = 0.05, 2.0  # half-extents of what is drawn, half-widths
 class AIR(nn.Module):
     """p(x_t | z_t) = N(x_t; sum_k presence_k write(glimpse(appearance_k), size_k, position_k), std^2).
 
-    encoder: proposes K boxes. counter: a network of seqvae/nn/counting.py, which says of one after the other
+    encoder: proposes K boxes. counter: a network of seqvae/nn/boxes.py, which says of one after the other
     whether it holds an object more. appearance: numbers of its code. glimpse: edge of the glimpses, samples.
     std: the pixels' standard deviation, in units of the full range; the start value where it is learned.
     dark: the logit of a glimpse's light before anything is learned.

@@ -16,10 +16,9 @@ from torch import Tensor, nn
 
 from seqvae.distributions import gaussian_log_density
 from seqvae.layout import Field, StateLayout
-from seqvae.nn.encoders import STD_FLOOR
+from seqvae.nn.boxes import STD_FLOOR
 from seqvae.nn.glimpse import read, write
-from seqvae.nn.mlp import mlp
-from seqvae.nn.precision import in_full_precision
+from seqvae.nn.layers import in_full_precision, mlp
 from seqvae.types import Evidence, Scene
 
 

@@ -18,7 +18,7 @@ from torch.nn.functional import pad
 
 from seqvae.layout import Field, StateLayout
 from seqvae.nn.glimpse import beside, box_cover, pixel_centres, read, sample_points, write
-from seqvae.nn.precision import full_precision, in_full_precision
+from seqvae.nn.layers import full_precision, in_full_precision
 from seqvae.nn.spn import RatSPN
 from seqvae.types import Evidence, Scene
 

@@ -12,9 +12,10 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from seqvae.errors import UserError
 from seqvae.layout import Field, StateLayout
-from seqvae.nn.precision import in_full_precision
-from seqvae.types import Evidence, Scene, UserError
+from seqvae.nn.layers import in_full_precision
+from seqvae.types import Evidence, Scene
 
 STD_FLOOR = 1e-3  # of the code, whose prior has a std around 1
 
@@ -24,7 +25,7 @@ class VAE(nn.Module):
 
     The encoder's Gaussian over the code is the frame's evidence. It is the whole posterior of a plain VAE;
     a posterior that also knows the context corrects it.
-    encoder, decoder: networks of seqvae/nn/images.py. likelihood: one of seqvae/nn/likelihoods.py. code:
+    encoder, decoder: networks of seqvae/nn/images.py. likelihood: one of seqvae/nn/images.py. code:
     numbers of the code. context: numbers of the dynamics' context that the decoder sees, as in a VRNN; 0
     for none.
 

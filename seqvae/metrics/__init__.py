@@ -6,24 +6,44 @@ return one number a sequence (and frame); `estimate` turns those into a mean wit
 
 from __future__ import annotations
 
-from seqvae.metrics.baselines import bouncing, linear, static
-from seqvae.metrics.counts import confusion, count_accuracy, visible
-from seqvae.metrics.longrun import distinct_objects, in_box, kinetic_energy
+from seqvae.metrics.images import (
+    adjusted_rand_index,
+    foreground_ari,
+    grey,
+    mean_iou,
+    moved_shapes,
+    pixel_mse,
+    whole_shapes,
+    without_repeats,
+)
 from seqvae.metrics.objects import (
+    bouncing,
+    confusion,
     context_swap,
+    count_accuracy,
+    distinct_objects,
     euclidean_error,
     found,
     frames,
+    in_box,
+    kinetic_energy,
     last_seen,
+    linear,
     mask_centroids,
     object_order,
     reorder,
+    static,
+    visible,
 )
-from seqvae.metrics.pixels import grey, pixel_mse, without_repeats
-from seqvae.metrics.segmentation import adjusted_rand_index, foreground_ari, mean_iou
-from seqvae.metrics.shapes import moved_shapes, whole_shapes
-from seqvae.metrics.statistics import Estimate, defined, estimate, estimate_ratio, source_count
-from seqvae.metrics.uncertainty import best_of, coverage
+from seqvae.metrics.statistics import (
+    Estimate,
+    best_of,
+    coverage,
+    defined,
+    estimate,
+    estimate_ratio,
+    source_count,
+)
 
 __all__ = [
     "Estimate",

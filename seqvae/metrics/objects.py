@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, Shaped
+from einops import repeat
+from jaxtyping import Bool, Float, Int, Shaped, UInt8
 from scipy.optimize import linear_sum_assignment
 
 
@@ -122,3 +123,103 @@ def last_seen(
     frame = np.where(seen, np.arange(positions.shape[1])[:, None], -1)
     last = np.maximum.accumulate(frame, 1)[..., None]
     return np.where(last < 0, np.nan, np.take_along_axis(positions, np.maximum(last, 0), 1))
+
+
+# How many objects a frame shows: true and inferred counts.
+
+
+def visible(masks: UInt8[np.ndarray, "*t h w"]) -> Int[np.ndarray, "*t"]:
+    """How many objects show in each mask (0 background, k + 1 object k)."""
+    labels = range(1, int(masks.max(initial=0)) + 1)
+    return sum(((masks == k).any((-2, -1)).astype(int) for k in labels), np.zeros(masks.shape[:-2], int))
+
+
+def count_accuracy(inferred: Int[np.ndarray, "n t"], truth: Int[np.ndarray, "n t"]) -> Float[np.ndarray, "n"]:
+    """The share of a sequence's frames in which the inferred number of objects is the true one."""
+    return (inferred == truth).mean(1)
+
+
+def confusion(
+    inferred: Int[np.ndarray, "n t"], truth: Int[np.ndarray, "n t"]
+) -> Int[np.ndarray, "count count"]:
+    """How many frames with this true number of objects (row) were given that one (column), from 0 on."""
+    most = max(inferred.max(initial=0), truth.max(initial=0)) + 1
+    table = np.zeros((most, most), int)
+    np.add.at(table, (truth.ravel(), inferred.ravel()), 1)
+    return table
+
+
+# Baselines that need no model: an object stays where it is, goes straight on, or bounces off the walls.
+
+
+def static(position: Float[np.ndarray, "n k 2"], horizon: int) -> Float[np.ndarray, "n t k 2"]:
+    """The last position, `horizon` times."""
+    return repeat(position, "n k x -> n t k x", t=horizon)
+
+
+def linear(
+    position: Float[np.ndarray, "n k 2"],
+    velocity: Float[np.ndarray, "n k 2"],
+    horizon: int,
+    clamp: float | Float[np.ndarray, "n k"],
+) -> Float[np.ndarray, "n t k 2"]:
+    """position + h velocity, h = 1..horizon, clamped to [-clamp, clamp], for all or by object.
+
+    Kossen et al. 2020 (arXiv 1910.02425) clamp at 0.8 half-widths, for gravity at 0.9.
+    """
+    steps = np.arange(1, horizon + 1)[:, None, None]
+    wall = np.asarray(clamp)[..., None, :, None] if np.ndim(clamp) else clamp
+    return np.clip(position[:, None] + steps * velocity[:, None], -wall, wall)
+
+
+def bouncing(
+    position: Float[np.ndarray, "n k 2"],
+    velocity: Float[np.ndarray, "n k 2"],
+    horizon: int,
+    wall: Float[np.ndarray, "n k"],
+) -> tuple[Float[np.ndarray, "n t k 2"], Float[np.ndarray, "n t k 2"]]:
+    """Positions and velocities of straight lines reflected at -wall and wall, h = 1..horizon.
+
+    A reflected line is a triangle wave of period 4 wall in u = position + h velocity, so it is exact whatever
+    the number of reflections in a frame. A position beyond a wall starts at the wall.
+    """
+    wall = np.maximum(wall, np.finfo(float).tiny)[:, None, :, None]
+    start = np.clip(position[:, None], -wall, wall)
+    unbounded = start + np.arange(1, horizon + 1)[:, None, None] * velocity[:, None]
+    phase = np.mod(unbounded + wall, 4 * wall)
+    direction = np.where(phase < 2 * wall, 1.0, -1.0)
+    return wall - np.abs(phase - 2 * wall), direction * velocity[:, None]
+
+
+# Does a long rollout stay in the world it was started in? Energy, box, number of objects.
+
+
+def kinetic_energy(
+    velocities: Float[np.ndarray, "*n k 2"], masses: Float[np.ndarray, "*#n k"] | float = 1.0
+) -> Float[np.ndarray, "*n"]:
+    """sum_k m_k |v_k|^2 / 2."""
+    return (0.5 * masses * np.square(velocities).sum(-1)).sum(-1)
+
+
+def in_box(positions: Float[np.ndarray, "*n k 2"]) -> Bool[np.ndarray, "*n k"]:
+    """Whether each object's centre lies in the frame, [-1, 1] in both coordinates."""
+    return (np.abs(positions) <= 1).all(-1)  # false for NaN
+
+
+def distinct_objects(
+    positions: Float[np.ndarray, "*n k 2"], radius: float, aspect: float = 1.0
+) -> Int[np.ndarray, "*n"]:
+    """How many different objects are left in the frame.
+
+    Slots nearer to each other than one radius stand for the same object (bodies do not overlap that
+    far), also when linked through a third slot. Slots outside the frame are not counted. radius: in
+    half-widths. aspect: height over width of the frame, as y is in half-heights.
+    """
+    inside = in_box(positions)
+    lengths = positions * np.array([1.0, aspect])
+    apart = np.linalg.norm(lengths[..., :, None, :] - lengths[..., None, :, :], axis=-1)
+    linked = (apart < radius) & inside[..., :, None] & inside[..., None, :]
+    for _ in range(positions.shape[-2].bit_length()):  # squaring doubles the length of the paths followed
+        linked = linked | (linked.astype(int) @ linked.astype(int) > 0)
+    members = np.maximum(linked.sum(-1), 1)
+    return np.rint((inside / members).sum(-1)).astype(int)  # a group of m counts m times 1 / m

@@ -10,10 +10,130 @@ from __future__ import annotations
 import math
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from seqvae.nn.mixing import mix
+# Mixtures of products of neighbouring regions: the sum layer of a sum-product network.
+#
+# The sums are matrix products of exponentials, shifted by the largest log-density of each region. Where a sum
+# is too small for floating point (no pair of components has both a share and a density near the largest), it
+# is taken again in log space. That depends on the numbers themselves, so value and gradient are operators of
+# their own, which torch.compile leaves whole.
+
+
+def mix(level: Float[Tensor, "r _ g n"], logits: Float[Tensor, "r l s g g"]) -> Float[Tensor, "r l s n"]:
+    """log sum_gh w_sgh exp(left_g + right_h) of neighbouring regions, w_s the softmax of logits over g and h.
+
+    Value and gradient are exact up to rounding, whatever the gaps between logits and between densities.
+    """
+    return _mix(level, logits)
+
+
+@torch.library.custom_op("seqvae::mix", mutates_args=(), schema="(Tensor level, Tensor logits) -> Tensor")
+def _mix(level, logits):
+    a, b, shift = _shifted(level)
+    mixed = _mixed(a, _given_left(_shares(logits), b))
+    value = mixed.log() + shift
+    low = _too_small(mixed, logits)
+    if low.any():
+        value[low] = _pairs(level, logits, low)[1].flatten(1).logsumexp(1)
+    return value
+
+
+@torch.library.custom_op(
+    "seqvae::mix_backward",
+    mutates_args=(),
+    schema="(Tensor grad, Tensor level, Tensor logits, Tensor value) -> (Tensor, Tensor)",
+)
+def _mix_backward(grad, level, logits, value):
+    """Gradients with respect to level and logits."""
+    share = _shares(logits)
+    a, b, _ = _shifted(level)
+    given_left = _given_left(share, b)
+    mixed = _mixed(a, given_left)
+    low = _too_small(mixed, logits)
+    scaled = (grad / mixed).masked_fill_(low, 0.0)  # by the sum itself, in place of its logarithm
+    d_a = torch.zeros_like(a)
+    for s in range(share.shape[2]):  # term by term: a sum over a product would hold all of it at once
+        d_a.addcmul_(scaled[:, :, s, None], given_left[:, :, s])
+    d_given = (scaled[:, :, :, None] * a[:, :, None]).flatten(2, 3)  # r l sg n
+    d_b = share.flatten(2, 3).mT @ d_given
+    d_share = (d_given @ b.mT).view_as(share)
+    d_pairs = share * d_share
+    d_level = torch.empty_like(level)
+    torch.mul(d_a, a, out=d_level[:, 0::2])
+    torch.mul(d_b, b, out=d_level[:, 1::2])
+    if low.any():
+        index, pairs = _pairs(level, logits, low)
+        part = grad[low][:, None, None] * (pairs - value[low][:, None, None]).exp()  # m g h
+        r, l, s, n = index
+        d_level.index_put_((r[:, None], 2 * l[:, None], _count(part, 1), n[:, None]), part.sum(2), True)
+        d_level.index_put_((r[:, None], 2 * l[:, None] + 1, _count(part, 2), n[:, None]), part.sum(1), True)
+        d_pairs.index_put_((r, l, s), part, accumulate=True)
+    return d_level, d_pairs - share * d_pairs.sum((-2, -1), keepdim=True)
+
+
+@_mix.register_fake
+def _(level, logits):
+    return level.new_empty(*logits.shape[:3], level.shape[-1])
+
+
+@_mix_backward.register_fake
+def _(grad, level, logits, value):
+    return torch.empty_like(level), torch.empty_like(logits)
+
+
+def _save(ctx, inputs, output):
+    ctx.save_for_backward(*inputs, output)
+
+
+_mix.register_autograd(lambda ctx, grad: _mix_backward(grad, *ctx.saved_tensors), setup_context=_save)
+
+
+def _shares(logits: Float[Tensor, "r l s g g"]) -> Float[Tensor, "r l s g g"]:
+    """Weights that sum to 1 over the pairs of components."""
+    return logits.flatten(3).softmax(-1).view_as(logits)
+
+
+def _shifted(
+    level: Float[Tensor, "r _ g n"],
+) -> tuple[Float[Tensor, "r l g n"], Float[Tensor, "r l g n"], Float[Tensor, "r l 1 n"]]:
+    """Densities of left and right regions over the largest of each region, and the log of what they lack."""
+    left, right = level[:, 0::2], level[:, 1::2]
+    left_max, right_max = left.amax(2, keepdim=True), right.amax(2, keepdim=True)
+    return (left - left_max).exp_(), (right - right_max).exp_(), left_max + right_max
+
+
+def _given_left(share: Float[Tensor, "r l s g g"], b: Float[Tensor, "r l g n"]) -> Float[Tensor, "r l s g n"]:
+    return (share.flatten(2, 3) @ b).unflatten(2, share.shape[2:4])
+
+
+def _mixed(a: Float[Tensor, "r l g n"], given_left: Float[Tensor, "r l s g n"]) -> Float[Tensor, "r l s n"]:
+    """sum_g a_g (given left)_g."""
+    total = a[:, :, None, 0] * given_left[:, :, :, 0]
+    for g in range(1, a.shape[2]):
+        total.addcmul_(a[:, :, None, g], given_left[:, :, :, g])
+    return total
+
+
+def _too_small(mixed: Float[Tensor, "r l s n"], logits: Tensor) -> Bool[Tensor, "r l s n"]:
+    """Sums from which terms that are lost to underflow might be missing."""
+    number, pairs = torch.finfo(mixed.dtype), logits[0, 0, 0].numel()
+    return mixed < pairs * number.tiny / number.eps
+
+
+def _pairs(
+    level: Float[Tensor, "r _ g n"], logits: Float[Tensor, "r l s g g"], low: Bool[Tensor, "r l s n"]
+) -> tuple[tuple[Tensor, ...], Float[Tensor, "m g g"]]:
+    """The chosen elements' indices, and their log w_gh + left_g + right_h."""
+    r, l, s, n = index = low.nonzero(as_tuple=True)
+    log_share = logits.flatten(3).log_softmax(-1).view_as(logits)[r, l, s]
+    return index, log_share + level[r, 2 * l, :, n][:, :, None] + level[r, 2 * l + 1, :, n][:, None]
+
+
+def _count(part: Float[Tensor, "m g g"], axis: int) -> Tensor:
+    return torch.arange(part.shape[axis], device=part.device)
+
 
 LOG_2PI = math.log(2 * math.pi)
 WEIGHT_SCALE = 10.0  # logits a unit of parameter: at the leaves' learning rate weights would hardly move

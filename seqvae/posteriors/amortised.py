@@ -10,9 +10,10 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from seqvae.distributions import Normal
+from seqvae.errors import UserError
 from seqvae.layout import StateLayout
-from seqvae.nn.mlp import mlp
-from seqvae.types import Evidence, Transition, UserError
+from seqvae.nn.layers import mlp
+from seqvae.types import Evidence, Transition
 
 WIDTH = 128  # of the network, where the config gives none
 

@@ -9,10 +9,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from seqvae.counts import CountedNormal, require_presence, stopping
-from seqvae.distributions import Normal
+from seqvae.distributions import CountedNormal, Normal, require_presence, stopping
 from seqvae.layout import StateLayout
-from seqvae.nn.mlp import mlp
+from seqvae.nn.layers import mlp
 from seqvae.types import Evidence, Transition
 
 GUESS_UNIT = 100.0  # nats: an object explains hundreds of them, which the network's output need not grow to

@@ -12,11 +12,12 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from seqvae.distributions import Normal, product
+from seqvae.errors import UserError
 from seqvae.layout import StateLayout
 from seqvae.matching import assign, reorder, squared_distances
-from seqvae.nn.spread import Spread
-from seqvae.records import short_repr
-from seqvae.types import Evidence, Transition, UserError
+from seqvae.nn.layers import Spread
+from seqvae.tree import short_repr
+from seqvae.types import Evidence, Transition
 
 SPREAD = ("position", "velocity")  # fields whose std has a learned factor
 

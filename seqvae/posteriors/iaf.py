@@ -11,11 +11,11 @@ from torch import Tensor, nn
 from torch.nn.functional import logsigmoid
 
 from seqvae.distributions import Normal
+from seqvae.errors import UserError
 from seqvae.layout import StateLayout
-from seqvae.nn.made import MADE
-from seqvae.nn.precision import full_precision
-from seqvae.records import short_repr
-from seqvae.types import Evidence, Transition, UserError
+from seqvae.nn.layers import MADE, full_precision
+from seqvae.tree import short_repr
+from seqvae.types import Evidence, Transition
 
 OPEN = 2.0  # shift of the gates' logits: they start near 0.9, so that the flow starts near the identity
 LEAST = -15.0  # of log g, near log of float32's rounding: with a smaller gate nothing of z is left in the sum

@@ -13,16 +13,16 @@ from jaxtyping import Float
 from torch import Tensor
 
 from seqvae.data.clips import InMemoryClips
-from seqvae.data.sources import Sequences
+from seqvae.data.sequences import Sequences
 from seqvae.evaluate import score
 from seqvae.evaluate.protocol import usable_lengths
 from seqvae.evaluate.scores import SHORT
 from seqvae.rollout import roll_out
 from seqvae.sequence import SequenceModel
 from seqvae.streams import Stream
-from seqvae.train.evidence import EvidenceBatch, tracked
-from seqvae.train.options import Options
-from seqvae.train.update import Objective
+from seqvae.train.encodings import EvidenceBatch, tracked
+from seqvae.train.learner import Objective
+from seqvae.train.stages import Options
 
 QUANTITIES = {  # of each criterion, the first quantity that there is; else the objective
     "pixels": ("pixel_mse",),

@@ -14,8 +14,8 @@ import pytest
 import torch
 
 from seqvae.build import DataSpec, build
+from seqvae.errors import UserError
 from seqvae.objectives import TemporalELBO
-from seqvae.types import UserError
 from tests.models import config, video
 
 SIZE = 16

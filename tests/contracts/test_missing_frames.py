@@ -10,10 +10,16 @@ import torch
 from torch import Tensor
 from torch.testing import assert_close
 
-from seqvae.calibration import EnergyScore
-from seqvae.counted_objectives import EnumeratedELBO, ScoreFunctionELBO
-from seqvae.frame_objectives import FrameELBO, FrameRollout
-from seqvae.objectives import LatentELBO, Rollout, TemporalELBO
+from seqvae.objectives import (
+    EnergyScore,
+    EnumeratedELBO,
+    FrameELBO,
+    FrameRollout,
+    LatentELBO,
+    Rollout,
+    ScoreFunctionELBO,
+    TemporalELBO,
+)
 from seqvae.sequence import SequenceModel
 from seqvae.types import Evidence
 from tests.models import FOLLOWING, MODELS, config, make, video

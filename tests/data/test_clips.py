@@ -10,9 +10,9 @@ import torch
 from torch.utils.data import DataLoader
 
 from seqvae.data.clips import InMemoryClips
-from seqvae.data.disk import ClipDataset, StreamedClips, open_clips, stack_clips
-from seqvae.data.frames import prev_actions
-from seqvae.types import UserError
+from seqvae.data.sequences import prev_actions
+from seqvae.data.streamed import ClipDataset, StreamedClips, open_clips, stack_clips
+from seqvae.errors import UserError
 
 
 def equal(a, b):

@@ -12,10 +12,9 @@ from data_gen.blocks import BLOCK, Split, make_sequences
 from data_gen.sims.avoidance import Avoidance
 from data_gen.sims.billiards import Billiards
 from seqvae.data import online
-from seqvae.data.clips import InMemoryClips
+from seqvae.data.clips import InMemoryClips, fresh_positions
 from seqvae.data.online import ENDLESS, OnlineClips, simulated
-from seqvae.data.sampler import fresh_positions
-from seqvae.types import UserError
+from seqvae.errors import UserError
 
 LENGTH, SIZE = 11, 8
 

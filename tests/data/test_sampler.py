@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from seqvae.data.sampler import clip_batches, clip_positions
-from seqvae.types import UserError
+from seqvae.data.clips import clip_batches, clip_positions
+from seqvae.errors import UserError
 
 SIZES = {"sequences": 10, "starts": 4}
 

@@ -9,8 +9,8 @@ import pytest
 from data_gen.convert import ExportOptions, export_data, import_data
 from data_gen.formats.options import Options
 from data_gen.generate import main as generate
-from seqvae.data.sources import read_sequences
-from seqvae.types import UserError
+from seqvae.data.sequences import read_sequences
+from seqvae.errors import UserError
 from seqvae.video import write_video
 
 

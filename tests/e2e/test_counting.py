@@ -14,8 +14,8 @@ import seqvae
 from data_gen.schema import open_dataset
 from seqvae import metrics
 from seqvae.cli.main import main
-from seqvae.data.frames import to_video
-from seqvae.train.logbook import read_log
+from seqvae.data.sequences import to_video
+from seqvae.train.logging import read_log
 
 
 @pytest.mark.parametrize("objective", ["enumerated_elbo", "score_function_elbo"])

@@ -13,7 +13,7 @@ from PIL import Image
 import data_gen.generate
 import seqvae
 from seqvae.cli.main import main
-from seqvae.train.logbook import read_log
+from seqvae.train.logging import read_log
 from tests.models import SHIPPED
 
 LENGTH, CONTEXT, ACTIONS = 7, 4, 3

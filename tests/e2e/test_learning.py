@@ -7,7 +7,7 @@ import pytest
 import data_gen.generate
 from seqvae.checkpoint import load_model
 from seqvae.cli.main import main
-from seqvae.data.sources import read_sequences
+from seqvae.data.sequences import read_sequences
 from seqvae.evaluate import score
 
 

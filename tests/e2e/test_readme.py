@@ -13,7 +13,7 @@ import torch
 import data_gen.generate
 from seqvae import metrics
 from seqvae.cli.main import main
-from seqvae.data.sources import read_sequences
+from seqvae.data.sequences import read_sequences
 from seqvae.evaluate import Truth, slot_order
 
 ROOT = Path(__file__).parents[2]

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from seqvae.build import DataSpec
-from seqvae.data.sources import Sequences
+from seqvae.data.sequences import Sequences
 from seqvae.distributions import Normal
 from seqvae.layout import Field, StateLayout
 from seqvae.posteriors.fused import Fused

@@ -7,13 +7,14 @@ import pytest
 import torch
 from torch import nn
 
-from seqvae.data.sources import Sequences
+from seqvae.data.sequences import Sequences
 from seqvae.distributions import Normal
+from seqvae.errors import UserError
 from seqvae.evaluate import bound, bounds, reported
 from seqvae.layout import Field, StateLayout
 from seqvae.posteriors.fused import Fused
 from seqvae.sequence import SequenceModel
-from seqvae.types import Evidence, Scene, Transition, UserError
+from seqvae.types import Evidence, Scene, Transition
 
 NOISE = 0.5
 

@@ -14,7 +14,7 @@ from data_gen.generate import main as generate
 from seqvae import checkpoint
 from seqvae.build import DataSpec, build
 from seqvae.cli.main import main
-from seqvae.data.sources import read_sequences
+from seqvae.data.sequences import read_sequences
 from tests.models import config
 
 LENGTH = 24

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from seqvae.errors import UserError
 from seqvae.evaluate import long_rollouts, uncertainty
-from seqvae.types import UserError
 from tests.evaluate import spelled
 
 

@@ -10,7 +10,7 @@ import torch
 from einops import rearrange
 
 from seqvae.build import DataSpec, build
-from seqvae.data.frames import to_frames, to_video
+from seqvae.data.sequences import to_frames, to_video
 from seqvae.evaluate import latents
 from tests.models import config, make, video
 

@@ -8,7 +8,7 @@ import pytest
 from data_gen.sims.billiards import Billiards
 from data_gen.simulator import simulate
 from seqvae.evaluate import Truth
-from seqvae.evaluate.objects import object_curves
+from seqvae.evaluate.state_scores import object_curves
 
 # predicted 1-10 on 300 sequences of the billiards simulator of Kossen et al. 2020 (arXiv 1910.02425)
 MEASURED = {

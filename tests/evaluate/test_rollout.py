@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from seqvae import rollout as module
+from seqvae.errors import UserError
 from seqvae.rollout import imagine_far, roll_out
-from seqvae.types import UserError
 from tests.evaluate import spelled
 
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from seqvae import metrics
+from seqvae.errors import UserError
 from seqvae.evaluate import Curve, score
-from seqvae.evaluate.pixels import PixelErrors
-from seqvae.types import UserError
+from seqvae.evaluate.image_scores import PixelErrors
 from tests.evaluate import spelled
 
 TINY = 4e-3  # frames spell positions out to 1.2e-4

@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 
 from seqvae import metrics
-from seqvae.data.sources import Sequences
+from seqvae.data.sequences import Sequences
 from seqvae.evaluate import Truth
-from seqvae.evaluate.segmentation import segmentation, shape_baselines
+from seqvae.evaluate.image_scores import segmentation, shape_baselines
 from seqvae.rollout import Rollout
 
 CONTEXT, LENGTH = 4, 20

@@ -12,14 +12,15 @@ from torch.testing import assert_close
 import data_gen.generate
 from seqvae.build import DataSpec, build
 from seqvae.data.clips import InMemoryClips
-from seqvae.data.sources import read_sequences
+from seqvae.data.sequences import read_sequences
 from seqvae.distributions import Normal
+from seqvae.errors import UserError
 from seqvae.evaluate import bound
 from seqvae.layout import Field, StateLayout
 from seqvae.posteriors.amortised import Amortised
 from seqvae.rollout import roll_out
 from seqvae.sequence import SequenceModel
-from seqvae.types import Evidence, LastState, Scene, Transition, UserError
+from seqvae.types import Evidence, LastState, Scene, Transition
 from tests.models import SHIPPED, config, video
 
 ACTIONS, LENGTH, SIZE = 9, 12, 16

@@ -11,15 +11,14 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from seqvae.build import DataSpec, build
-from seqvae.counted_objectives import EnumeratedELBO, ScoreFunctionELBO
-from seqvae.counts import CountedNormal, geometric, stopping
-from seqvae.distributions import Normal
+from seqvae.distributions import CountedNormal, Normal, geometric, stopping
 from seqvae.dynamics.count_prior import CountPrior
+from seqvae.errors import UserError
 from seqvae.layout import Field, StateLayout
-from seqvae.objectives import elbo
+from seqvae.objectives import EnumeratedELBO, ScoreFunctionELBO, elbo
 from seqvae.sequence import SequenceModel
-from seqvae.train.schedule import Ramp
-from seqvae.types import Terms, Transition, UserError
+from seqvae.train.optim import Ramp
+from seqvae.types import Terms, Transition
 from tests.models import config, make, video
 
 F64 = torch.float64

@@ -9,11 +9,17 @@ import torch
 from torch import Tensor, distributions
 from torch.testing import assert_close
 
-from seqvae.counts import CountedNormal, stopping
-from seqvae.distributions import Normal, elementwise_kl, gaussian_log_density, product
+from seqvae.distributions import (
+    CountedNormal,
+    Normal,
+    elementwise_kl,
+    gaussian_log_density,
+    product,
+    stopping,
+)
 from seqvae.frames.monet import _kl, _mixture
 from seqvae.layout import Field, StateLayout
-from seqvae.nn.likelihoods import STD_FLOOR, Bernoulli, Gaussian
+from seqvae.nn.images import STD_FLOOR, Bernoulli, Gaussian
 from seqvae.objectives import Rollout, evidence_log_density, iwae
 from seqvae.types import Carry, Evidence, Trace
 from tests.models import make

@@ -9,14 +9,13 @@ from torch.testing import assert_close
 
 from seqvae import metrics
 from seqvae.build import DataSpec, build
-from seqvae.counted_objectives import _mean_of_others
-from seqvae.counts import CountedNormal, stopping
-from seqvae.distributions import Normal
+from seqvae.distributions import CountedNormal, Normal, stopping
+from seqvae.errors import UserError
 from seqvae.layout import Field, StateLayout
 from seqvae.matching import assign, track
-from seqvae.objectives import with_rollout
+from seqvae.objectives import _mean_of_others, with_rollout
 from seqvae.posteriors.counted import Counted
-from seqvae.types import Evidence, Terms, Transition, UserError
+from seqvae.types import Evidence, Terms, Transition
 from tests.models import config, make
 
 F64 = torch.float64

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from seqvae.matching import assign, reorder, squared_distances
-from seqvae.nn.encoders import LSTMEncoder, PursuitEncoder
+from seqvae.nn.boxes import LSTMEncoder, PursuitEncoder
 from tests.models import discs
 
 PIXEL, RADIUS = 2 / 32, 0.2

@@ -9,13 +9,13 @@ import torch
 from torch.testing import assert_close
 
 from seqvae.build import DataSpec, build
-from seqvae.calibration import EnergyScore, energy_score
+from seqvae.errors import UserError
 from seqvae.matching import reorder
-from seqvae.nn.spread import Spread
-from seqvae.train.evidence import EvidenceBatch, tracked
+from seqvae.nn.layers import Spread
+from seqvae.objectives import EnergyScore, energy_score
+from seqvae.train.encodings import EvidenceBatch, tracked
+from seqvae.train.learner import Learner
 from seqvae.train.optim import Optim
-from seqvae.train.update import Learner
-from seqvae.types import UserError
 from tests.models import config, make, video
 
 

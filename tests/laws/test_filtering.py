@@ -11,8 +11,8 @@ from torch.testing import assert_close
 
 from seqvae.matching import reorder
 from seqvae.objectives import TemporalELBO
-from seqvae.records import map_record
 from seqvae.sequence import SequenceModel
+from seqvae.tree import map_record
 from tests.models import FOLLOWING, MODELS, make, video
 
 F64 = torch.float64

@@ -9,7 +9,7 @@ from torch.testing import assert_close
 
 from seqvae.distributions import Normal
 from seqvae.layout import Field, StateLayout
-from seqvae.nn.made import MADE
+from seqvae.nn.layers import MADE
 from seqvae.posteriors.amortised import Amortised
 from seqvae.posteriors.iaf import IAF, Flow, Transformed
 from seqvae.types import Evidence, Transition

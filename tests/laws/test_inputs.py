@@ -8,8 +8,7 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from seqvae.build import DataSpec, build
-from seqvae.counts import CountedNormal
-from seqvae.distributions import Normal
+from seqvae.distributions import CountedNormal, Normal
 from seqvae.posteriors.fused import FusedCarry
 from seqvae.sequence import SequenceModel
 from seqvae.types import Evidence, LastState, Transition

@@ -6,8 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from seqvae.nn.mixing import mix
-from seqvae.nn.spn import WEIGHT_SCALE, RatSPN
+from seqvae.nn.spn import WEIGHT_SCALE, RatSPN, mix
 
 F64 = torch.float64
 SHAPE = {"replicas": 2, "regions": 4, "components": 3, "sums": 4, "n": 5}

@@ -11,19 +11,18 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from seqvae.build import DataSpec, build
-from seqvae.data.frames import to_frames
-from seqvae.frame_objectives import FrameELBO
+from seqvae.data.sequences import to_frames
+from seqvae.errors import UserError
 from seqvae.interventions import drop, move
 from seqvae.matching import assign, track
 from seqvae.metrics import foreground_ari
-from seqvae.nn.attention import RecurrentAttention, SeedAttention
 from seqvae.nn.glimpse import pixel_centres
-from seqvae.objectives import elbo, iwae
+from seqvae.nn.masks import RecurrentAttention, SeedAttention
+from seqvae.objectives import FrameELBO, elbo, iwae
 from seqvae.rollout import roll_out
 from seqvae.sequence import SequenceModel
-from seqvae.train.collapse import signs, slot_numbers
-from seqvae.train.evidence import true_states
-from seqvae.types import UserError
+from seqvae.train.diagnostics import signs, slot_numbers
+from seqvae.train.encodings import true_states
 from tests.evaluate import spelled
 from tests.models import config, make, video
 

@@ -11,19 +11,23 @@ from torch import Tensor, distributions
 from torch.testing import assert_close
 
 from seqvae.build import DataSpec, build
-from seqvae.counted_objectives import BASELINE_WEIGHT, EnumeratedELBO, ScoreFunctionELBO
 from seqvae.distributions import Normal
-from seqvae.frame_objectives import FrameELBO, FrameRollout
+from seqvae.errors import UserError
 from seqvae.objectives import (
+    BASELINE_WEIGHT,
+    EnumeratedELBO,
+    FrameELBO,
+    FrameRollout,
     LatentELBO,
     Rollout,
+    ScoreFunctionELBO,
     TemporalELBO,
     at_last_seen,
     evidence_log_density,
     followed,
 )
 from seqvae.sequence import SequenceModel
-from seqvae.types import Evidence, Trace, UserError
+from seqvae.types import Evidence, Trace
 from tests.models import config, make, paths, video
 
 F64 = torch.float64

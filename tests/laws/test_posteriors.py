@@ -7,15 +7,15 @@ import torch
 from torch import Tensor, nn
 from torch.testing import assert_close
 
-from seqvae.counts import CountedNormal, geometric, require_presence, stopping
-from seqvae.distributions import Normal, draw_scored
+from seqvae.distributions import CountedNormal, Normal, draw_scored, geometric, require_presence, stopping
 from seqvae.dynamics.count_prior import CountPrior
+from seqvae.errors import UserError
 from seqvae.layout import Field, StateLayout
 from seqvae.posteriors.amortised import Amortised
 from seqvae.posteriors.counted import Counted
 from seqvae.posteriors.fused import Fused
 from seqvae.posteriors.iaf import IAF, Flow, Transformed
-from seqvae.types import Evidence, Transition, UserError
+from seqvae.types import Evidence, Transition
 
 F64 = torch.float64
 CODE = StateLayout((Field("code", 3, "evidence"),))

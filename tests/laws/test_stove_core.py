@@ -13,9 +13,10 @@ from seqvae.checkpoint import Checkpoint
 from seqvae.cli.train import _take_weights
 from seqvae.distributions import Normal
 from seqvae.dynamics.stove import FirstState, StoveDynamics
+from seqvae.errors import UserError
 from seqvae.interventions import move
 from seqvae.layout import Field, StateLayout
-from seqvae.types import LastState, UserError
+from seqvae.types import LastState
 from tests.models import config, make, video
 
 F64 = torch.float64

@@ -12,7 +12,7 @@ from torch.nn.functional import grid_sample
 from torch.testing import assert_close
 
 from seqvae.frames.supair import SuPAIR
-from seqvae.nn.encoders import PursuitEncoder
+from seqvae.nn.boxes import PursuitEncoder
 from seqvae.nn.glimpse import beside, read
 
 F64 = torch.float64

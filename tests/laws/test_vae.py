@@ -11,11 +11,10 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from seqvae.build import DataSpec, build
-from seqvae.frame_objectives import FrameELBO, FrameRollout
-from seqvae.nn.images import BroadcastDecoder, ConvDecoder, ConvEncoder
-from seqvae.nn.likelihoods import Bernoulli, Gaussian
+from seqvae.errors import UserError
+from seqvae.nn.images import Bernoulli, BroadcastDecoder, ConvDecoder, ConvEncoder, Gaussian
+from seqvae.objectives import FrameELBO, FrameRollout
 from seqvae.sequence import SequenceModel
-from seqvae.types import UserError
 from tests.models import config, make, video
 
 F64 = torch.float64
@@ -34,7 +33,7 @@ def linear_vae() -> SequenceModel:
     for part in ("encoder", "decoder"):
         chosen["frame"][part]["hidden"] = []
     chosen["frame"]["likelihood"] = {
-        "_target_": "seqvae.nn.likelihoods.Gaussian", "std": 0.5, "learn": True, "bounded": False,
+        "_target_": "seqvae.nn.images.Gaussian", "std": 0.5, "learn": True, "bounded": False,
     }  # fmt: skip
     return build(chosen, DataSpec(1, PIXELS, 1)).double()
 

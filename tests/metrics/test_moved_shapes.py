@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from seqvae import metrics
-from seqvae.metrics.shapes import moved_shapes, whole_shapes
+from seqvae.metrics.images import moved_shapes, whole_shapes
 from seqvae.metrics.statistics import source_count
 
 

@@ -6,13 +6,13 @@ import functools
 
 import pytest
 
-from seqvae.build import DataSpec, build, did_you_mean, instantiate
+from seqvae.build import DataSpec, build, instantiate
 from seqvae.cli.compose import compose
-from seqvae.train.schedule import Cosine
-from seqvae.types import UserError
+from seqvae.errors import UserError, did_you_mean
+from seqvae.train.optim import Cosine
 
 SPEC = DataSpec(height=16, width=16, channels=3, actions=0, objects=2, coord_limit=10.0)
-SCHEDULE = "seqvae.train.schedule.Cosine"
+SCHEDULE = "seqvae.train.optim.Cosine"
 
 
 def stove(**changes) -> dict:

@@ -13,8 +13,8 @@ from seqvae import checkpoint
 from seqvae.build import DataSpec, build
 from seqvae.checkpoint import BEST, LAST, Checkpoint
 from seqvae.cli.compose import compose
+from seqvae.errors import UserError
 from seqvae.evaluate.commit import commits
-from seqvae.types import UserError
 
 SPEC = DataSpec(height=16, width=16, channels=3, actions=0, objects=2, coord_limit=10.0)
 

@@ -19,7 +19,7 @@ import data_gen.generate
 from seqvae import checkpoint
 from seqvae.cli.main import main
 from seqvae.evaluate.commit import git_commit
-from seqvae.train.logbook import read_log
+from seqvae.train.logging import read_log
 
 # three stages, tiny: the second and third train on evidence
 SHORT = [

@@ -10,15 +10,15 @@ import pytest
 import torch
 
 from seqvae import checkpoint
-from seqvae.train.distributed import Ranks
-from seqvae.types import UserError
+from seqvae.errors import UserError
+from seqvae.train.runtime import Ranks
 from tests.train import tiny
 
 SCRIPT = """
 import pathlib, sys
 import torch
 from seqvae import checkpoint
-from seqvae.train.distributed import join
+from seqvae.train.runtime import join
 from tests.train import tiny
 
 run = pathlib.Path(sys.argv[1])

@@ -11,10 +11,9 @@ import pytest
 import torch
 
 from seqvae import checkpoint
-from seqvae.train.logbook import read_log
-from seqvae.train.loop import NotFinite
-from seqvae.train.optim import Optim
-from seqvae.train.schedule import Cosine
+from seqvae.train.logging import read_log
+from seqvae.train.optim import Cosine, Optim
+from seqvae.train.trainer import NotFinite
 from tests.train import tiny
 
 OPTIMS = {

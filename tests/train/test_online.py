@@ -15,10 +15,10 @@ import torch
 
 from seqvae import checkpoint
 from seqvae.cli.compose import compose
+from seqvae.cli.data import open_source
 from seqvae.cli.main import main
-from seqvae.cli.runs import plan
-from seqvae.cli.source import open_source
-from seqvae.data.frames import to_video
+from seqvae.cli.run import plan
+from seqvae.data.sequences import to_video
 
 # three stages, tiny: the second and third train on evidence
 SHORT = [

@@ -8,16 +8,15 @@ import pytest
 import torch
 
 from seqvae.distributions import Normal
+from seqvae.errors import UserError
 from seqvae.layout import Field, StateLayout
 from seqvae.streams import Stream
-from seqvae.train.collapse import signs, slot_numbers
-from seqvae.train.logbook import FILE, Logbook, read_log
-from seqvae.train.meter import Meter
+from seqvae.train.diagnostics import signs, slot_numbers
+from seqvae.train.logging import FILE, Logbook, Meter, clock, read_log
 from seqvae.train.optim import Optim, WeightAverage
-from seqvae.train.options import Options, check_precision, pick_device
-from seqvae.train.progress import clock
-from seqvae.train.seed import own_randomness, restore_rng, rng_state, seed_everything
-from seqvae.types import Carry, Terms, Trace, UserError
+from seqvae.train.runtime import own_randomness, restore_rng, rng_state, seed_everything
+from seqvae.train.stages import Options, check_precision, pick_device
+from seqvae.types import Carry, Terms, Trace
 
 CPU = torch.device("cpu")
 LAYOUT = StateLayout((Field("size", 2, "evidence"), Field("position", 2, "product")))

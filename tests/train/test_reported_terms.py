@@ -10,21 +10,20 @@ import torch
 from torch import Tensor
 from torch.testing import assert_close
 
-from seqvae.calibration import EnergyScore
 from seqvae.cli.export import told
-from seqvae.data.sources import Sequences
+from seqvae.data.sequences import Sequences
 from seqvae.distributions import Normal
-from seqvae.frame_objectives import FrameELBO, FrameRollout
+from seqvae.errors import UserError
 from seqvae.layout import Field, StateLayout
-from seqvae.objectives import LatentELBO, Rollout, TemporalELBO
+from seqvae.objectives import EnergyScore, FrameELBO, FrameRollout, LatentELBO, Rollout, TemporalELBO
 from seqvae.sequence import SequenceModel
-from seqvae.train.collapse import slot_numbers
-from seqvae.train.evidence import EvidenceBatch, tracked
+from seqvae.train.diagnostics import slot_numbers
+from seqvae.train.encodings import EvidenceBatch, tracked
+from seqvae.train.learner import Learner
 from seqvae.train.optim import Optim
-from seqvae.train.options import Options
-from seqvae.train.update import Learner
+from seqvae.train.stages import Options
 from seqvae.train.validation import Validation
-from seqvae.types import Evidence, Scene, Terms, Transition, UserError
+from seqvae.types import Evidence, Scene, Terms, Transition
 from tests.models import make, video
 
 START, CONTEXT, LENGTH = 3, 8, 16  # 14 frames enter, 6 of them with an ELBO and 8 with a prediction

@@ -6,9 +6,9 @@ import math
 
 import pytest
 
-from seqvae.train.budget import Budget
-from seqvae.train.schedule import Constant, Cosine, Decay, Exponential, Ramp
-from seqvae.types import UserError
+from seqvae.errors import UserError
+from seqvae.train.optim import Constant, Cosine, Decay, Exponential, Ramp
+from seqvae.train.stages import Budget
 
 
 def test_cosine_falls_from_one_to_its_end_after_a_linear_rise():

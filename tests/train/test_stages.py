@@ -9,11 +9,11 @@ import torch
 from seqvae.build import DataSpec, build
 from seqvae.cli.compose import compose
 from seqvae.data.clips import InMemoryClips
-from seqvae.data.sources import Sequences
+from seqvae.data.sequences import Sequences
+from seqvae.errors import UserError
 from seqvae.matching import reorder, track
-from seqvae.train.evidence import encoded, true_states
+from seqvae.train.encodings import encoded, true_states
 from seqvae.train.stages import PARTS, stages
-from seqvae.types import UserError
 from tests.models import paths
 
 BASE = {"objective": {"_target_": "a"}, "optim": {"lr": 0.1, "clip": 1.0}, "trainer": {"steps": 5}}

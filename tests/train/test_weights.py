@@ -16,7 +16,7 @@ from seqvae.build import DataSpec, build
 from seqvae.checkpoint import Checkpoint
 from seqvae.cli.compose import compose
 from seqvae.cli.main import main
-from seqvae.types import UserError
+from seqvae.errors import UserError
 
 SPEC = DataSpec(height=16, width=16, channels=3, actions=0, objects=2, coord_limit=10.0)
 

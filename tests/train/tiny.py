@@ -14,12 +14,11 @@ from seqvae.distributions import Normal
 from seqvae.layout import Field, StateLayout
 from seqvae.objectives import elbo
 from seqvae.sequence import SequenceModel
-from seqvae.train.distributed import ONE, Ranks
-from seqvae.train.loop import Trainer
-from seqvae.train.optim import Optim
-from seqvae.train.options import Options
-from seqvae.train.schedule import Cosine
-from seqvae.train.update import Learner
+from seqvae.train.learner import Learner
+from seqvae.train.optim import Cosine, Optim
+from seqvae.train.runtime import ONE, Ranks
+from seqvae.train.stages import Options
+from seqvae.train.trainer import Trainer
 from seqvae.train.validation import Report
 from seqvae.types import Evidence, Scene, Transition
 

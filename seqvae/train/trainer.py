@@ -14,17 +14,13 @@ import torch
 
 from seqvae import checkpoint as files
 from seqvae.checkpoint import Checkpoint
-from seqvae.disk import write_whole
+from seqvae.io import write_whole
 from seqvae.sequence import SequenceModel
-from seqvae.train.collapse import signs, slot_numbers
-from seqvae.train.interrupt import Interrupt
-from seqvae.train.logbook import Logbook
-from seqvae.train.meter import Meter
-from seqvae.train.options import Options
-from seqvae.train.progress import Progress
-from seqvae.train.seed import own_randomness, restore_rng, rng_state
-from seqvae.train.stages import Start
-from seqvae.train.update import Learner, Update
+from seqvae.train.diagnostics import signs, slot_numbers
+from seqvae.train.learner import Learner, Update
+from seqvae.train.logging import Logbook, Meter, Progress
+from seqvae.train.runtime import Interrupt, own_randomness, restore_rng, rng_state
+from seqvae.train.stages import Options, Start
 from seqvae.train.validation import Report
 
 GRACE = 0.05  # share of the budget in which slots may still look for their objects without a warning

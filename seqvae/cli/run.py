@@ -12,12 +12,11 @@ from typing import Any
 from seqvae import checkpoint as files
 from seqvae.checkpoint import Checkpoint
 from seqvae.cli.compose import compose, flatten, groups, no_such_key, said
-from seqvae.cli.source import ONLINE
-from seqvae.disk import TEMPORARY
-from seqvae.train import logbook
-from seqvae.train.options import OLDER_CRITERION
-from seqvae.train.stages import Stage, Start, stages
-from seqvae.types import UserError
+from seqvae.cli.data import ONLINE
+from seqvae.errors import UserError
+from seqvae.io import TEMPORARY
+from seqvae.train.logging import FILE as LOG
+from seqvae.train.stages import OLDER_CRITERION, Stage, Start, stages
 
 CONFIG = "config.yaml"
 TENSORBOARD = "tensorboard"
@@ -170,7 +169,7 @@ def _copy(config: Any) -> Any:
 
 def _in_use(run: Path) -> bool:
     """Whether a folder holds more than what a training leaves that was killed before its first checkpoint."""
-    ours = {logbook.FILE, CONFIG, TENSORBOARD}
+    ours = {LOG, CONFIG, TENSORBOARD}
     return run.is_dir() and any(
         entry.name not in ours and not entry.name.startswith(TEMPORARY) for entry in run.iterdir()
     )

@@ -8,10 +8,10 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from seqvae import metrics
-from seqvae.data.sources import Sequences
+from seqvae.data.sequences import Sequences
+from seqvae.errors import UserError
 from seqvae.evaluate.scores import FIRST, ORDER, Curve
 from seqvae.metrics import Estimate, estimate, frames
-from seqvae.types import UserError
 
 
 @dataclass(frozen=True)

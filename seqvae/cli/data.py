@@ -1,4 +1,4 @@
-"""What a training reads: dataset files, or a simulator that runs beside it."""
+"""What the commands that use a trained model have in common: loading it, and data that fits it."""
 
 from __future__ import annotations
 
@@ -13,14 +13,20 @@ from data_gen.blocks import Split
 from data_gen.errors import require_number
 from data_gen.schema import read_info
 from data_gen.simulator import build_simulator
+from seqvae import checkpoint
 from seqvae.build import DataSpec
 from seqvae.cli.compose import configs_folder
 from seqvae.data.clips import InMemoryClips
-from seqvae.data.disk import StreamedClips, open_clips
-from seqvae.data.errors import reading
 from seqvae.data.online import ENDLESS, OnlineClips, simulated
-from seqvae.data.sources import Sequences, read_sequences
-from seqvae.types import UserError
+from seqvae.data.sequences import Sequences, read_sequences, reading
+from seqvae.data.streamed import StreamedClips, open_clips
+from seqvae.errors import UserError, require, require_at_least
+from seqvae.sequence import SequenceModel
+from seqvae.streams import Stream
+from seqvae.train.runtime import compile_parts, seed_everything
+from seqvae.train.stages import pick_device
+
+# What a training reads: dataset files, or a simulator that runs beside it.
 
 ONLINE = "online"  # as `data`: no file, but the simulator that `sim` names
 
@@ -117,3 +123,69 @@ def _read(val: Path, spec: DataSpec) -> Sequences:
             f"{val}: has {theirs} actions, the training data {ours}; validate on data of the same world"
         )
     return found
+
+
+def load_model(config: Mapping[str, Any]) -> SequenceModel:
+    """The model of `run`, on `device`, compiled if asked for; seeds torch with `seed`, sets its `threads`.
+
+    Raises:
+        UserError: a key is missing, or there is no such model or device.
+    """
+    require(config, run=(str,), seed=(int,), compile=(bool,))
+    seed_everything(config["seed"], Stream.EVALUATION)
+    if config["threads"] is not None:
+        require_at_least(config, threads=1)
+        torch.set_num_threads(config["threads"])
+    device = pick_device(config["device"])
+    model = checkpoint.load_model(config["run"], device, config["checkpoint"])
+    if config["compile"]:
+        compile_parts(model)
+    return model
+
+
+def load_data(
+    config: Mapping[str, Any], model: SequenceModel, index: int | None = None, frames: int | None = None
+) -> Sequences:
+    """Sequences of `data` in the size that the model takes; says what had to be done to them.
+
+    Raises:
+        UserError: the file is missing, damaged, foreign or of another size.
+    """
+    require(config, data=(str,))
+    spec = model.spec
+    sequences = read_sequences(config["data"], index, (spec.height, spec.width), frames)
+    if model.actions and sequences.num_actions != model.actions:
+        has = sequences.num_actions or "none"
+        raise UserError(f"{config['data']}: the model follows {model.actions} actions, the data has {has}")
+    for note in (*sequences.notes, *ignored_actions(model, sequences.num_actions)):
+        print(note)
+    return sequences
+
+
+def ignored_actions(model: SequenceModel, actions: int) -> list[str]:
+    """A line that says so where data with actions meet a model that follows none."""
+    if model.actions or not actions:
+        return []
+    name = type(model.dynamics).__name__
+    if not model.ignores_actions:
+        name += ", made for data without actions,"
+    return [f"the data has {actions} actions, and {name} takes no notice of them"]
+
+
+def make_folder(out: str | Path) -> Path:
+    """The folder to write to, made if need be.
+
+    Raises:
+        UserError: it cannot be made.
+    """
+    try:
+        Path(out).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"out={out}: cannot be written ({error.strerror}); choose another folder") from None
+    return Path(out)
+
+
+def folder_of(run: str | Path) -> Path:
+    """The run's folder, also when a checkpoint in it was named."""
+    path = Path(run)
+    return path if path.is_dir() else path.parent

@@ -9,16 +9,16 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from seqvae.data.clips import InMemoryClips
-from seqvae.data.disk import StreamedClips
+from seqvae.data.clips import InMemoryClips, clip_positions
 from seqvae.data.online import OnlineClips
-from seqvae.data.sampler import clip_positions
-from seqvae.data.sources import Sequences
+from seqvae.data.sequences import Sequences
+from seqvae.data.streamed import StreamedClips
+from seqvae.errors import UserError
 from seqvae.evaluate import Truth
 from seqvae.matching import reorder, track
-from seqvae.records import concat_batch, short_repr
 from seqvae.sequence import SequenceModel
-from seqvae.types import Evidence, UserError
+from seqvae.tree import concat_batch, short_repr
+from seqvae.types import Evidence
 
 AT_ONCE = 16  # sequences encoded together
 TRUE_STD = 1e-3  # half-widths, of true states

@@ -2,24 +2,67 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+from einops import rearrange
 from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
+from data_gen.errors import DataError
 from data_gen.media.reading import VIDEOS, fit, read_npz, read_video
 from data_gen.schema import open_dataset, read_info
 from data_gen.walls import wall_rule
-from seqvae.data.errors import reading
-from seqvae.data.frames import prev_actions, to_video
-from seqvae.metrics.counts import visible
-from seqvae.records import short_repr
-from seqvae.types import UserError
+from seqvae.errors import UserError
+from seqvae.metrics.objects import visible
+from seqvae.tree import short_repr
+
+# Faults of files, told as the user's.
+
+
+@contextmanager
+def reading(path: str | Path) -> Iterator[None]:
+    """Turn what goes wrong with a dataset file inside the block into a UserError that names it."""
+    try:
+        yield
+    except DataError as error:
+        raise UserError(str(error)) from None
+    except OSError as error:
+        problem = str(error).splitlines()[0]
+        raise UserError(f"{path}: cannot be read ({problem}); copy it or make it again") from None
+
+
+# The one place where frames and actions on disk become what a model takes, and back.
+
+
+def to_video(
+    frames: UInt8[Tensor, "b t h w c"] | UInt8[np.ndarray, "b t h w c"],
+) -> Float[Tensor, "b t c h w"]:
+    """uint8 frames as float32 in [0, 1], on the device of the input."""
+    # Moving bytes and widening them afterwards is faster than both at once.
+    planes = rearrange(torch.as_tensor(frames), "b t h w c -> b t c h w").contiguous()
+    return planes.to(torch.float32).div_(255)
+
+
+def to_frames(video: Float[Tensor, "b t c h w"]) -> UInt8[Tensor, "b t h w c"]:
+    """floor(255 x + 0.5) of a video in [0, 1], which is clipped first; the inverse of to_video."""
+    levels = (video.detach().float().clamp(0, 1) * 255 + 0.5).to(torch.uint8)
+    return rearrange(levels, "b t c h w -> b t h w c").contiguous()
+
+
+def prev_actions(actions: Int[Tensor, "b t"] | Int[np.ndarray, "b t"]) -> Int[Tensor, "b t"]:
+    """From actions on disk, where [:, t] acts between frame t and t + 1, to what led to frame t.
+
+    The last entry on disk is the action that led to frame 0, so this is a rotation.
+    """
+    return torch.as_tensor(actions).roll(1, dims=1)
+
 
 KEYS = {  # of a dataset -> field of Sequences
     "imgs": "frames",

@@ -10,12 +10,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from seqvae.nn.spread import Spread
+from seqvae.errors import UserError
+from seqvae.nn.layers import Spread
 from seqvae.sequence import SequenceModel
-from seqvae.train.distributed import ONE, Ranks
 from seqvae.train.optim import Optim, WeightAverage
+from seqvae.train.runtime import ONE, Ranks
 from seqvae.train.stages import PARTS, SPREAD
-from seqvae.types import Terms, Trace, UserError
+from seqvae.types import Terms, Trace
 
 # (model, batch of clips, progress in [0, 1]) -> terms, and the trace they come from
 Objective = Callable[[SequenceModel, Any, float], tuple[Terms, Trace]]

@@ -1,0 +1,223 @@
+"""Processes, seeds, interrupts, memory, compilation of a training."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FrameType
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from seqvae.errors import UserError
+from seqvae.sequence import SequenceModel
+from seqvae.streams import Stream, seed_sequence
+
+# Data parallel training with torchrun: every rank computes its share of each batch.
+#
+# Gradients are averaged in one flat all-reduce after the backward pass. For models of this size that costs
+# less than the bookkeeping of overlapping it, and it needs no wrapper around the model, whose methods other
+# than `forward` the objectives call. Weights start equal and stay equal: every rank takes the same update.
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """This process among those that train together. `control` is a group on the CPU for small agreements."""
+
+    rank: int = 0
+    size: int = 1
+    local_rank: int = 0
+    control: Any = None
+
+    @property
+    def first(self) -> bool:
+        return self.rank == 0
+
+    def share(self, batch_size: int) -> int:
+        """How many of a batch's sequences are this rank's.
+
+        Raises:
+            UserError: the batch does not divide evenly; the mean of the ranks' means would not be the mean.
+        """
+        if batch_size % self.size:
+            raise UserError(f"trainer.batch_size={batch_size} does not divide among {self.size} processes")
+        return batch_size // self.size
+
+    def average_gradients(self, parameters: list[nn.Parameter], loss: Tensor) -> Tensor:
+        """Replace gradients by their mean over ranks; returns the mean loss."""
+        if self.size == 1:
+            return loss
+        gradients = [p.grad for p in parameters if p.grad is not None]
+        flat = torch.cat([loss.detach().reshape(1), *(g.reshape(-1) for g in gradients)])
+        dist.all_reduce(flat)
+        flat /= self.size
+        mean_loss, *chunks = flat.split([1, *(g.numel() for g in gradients)])
+        for gradient, chunk in zip(gradients, chunks, strict=True):
+            gradient.copy_(chunk.view_as(gradient))
+        return mean_loss[0]
+
+    def agree(self, *values: int | float) -> list[int | float]:
+        """The largest of each value over ranks, so that all decide alike (a rank may see Ctrl-C first)."""
+        if self.size == 1:
+            return list(values)
+        tensor = torch.tensor(values, dtype=torch.float64)
+        dist.all_reduce(tensor, dist.ReduceOp.MAX, group=self.control)
+        return tensor.tolist()
+
+    def gather(self, value: Any) -> list[Any]:
+        """Everyone's value in order of rank, at rank 0; elsewhere the own one only."""
+        if self.size == 1:
+            return [value]
+        everyone = [None] * self.size if self.first else None
+        dist.gather_object(value, everyone, group=self.control)
+        return everyone or [value]
+
+    def same(self, value: Any) -> Any:
+        """Rank 0's value, everywhere."""
+        if self.size == 1:
+            return value
+        box = [value]
+        dist.broadcast_object_list(box, group=self.control)
+        return box[0]
+
+    def wait(self) -> None:
+        """Until every rank is here."""
+        if self.size > 1:
+            dist.barrier(group=self.control)
+
+    def close(self) -> None:
+        if self.size > 1:
+            dist.destroy_process_group()
+
+
+ONE = Ranks()
+
+
+def join(device: str) -> Ranks:
+    """Join the processes that torchrun started, if it did: by NCCL for device "cuda", by Gloo for "cpu"."""
+    size = int(os.environ.get("WORLD_SIZE", 1))
+    if size == 1:
+        return ONE
+    dist.init_process_group("nccl" if device == "cuda" else "gloo")
+    control = dist.new_group(backend="gloo")
+    return Ranks(dist.get_rank(), size, int(os.environ.get("LOCAL_RANK", 0)), control)
+
+
+# Randomness of torch: seeded for each purpose, stored in checkpoints, put back on resuming.
+
+RNG = dict[str, Tensor]
+
+
+def seed_everything(seed: Any, stream: Stream, *numbers: int) -> None:
+    """Let torch draw from one stream of `seed`, on every device. numbers: see the stream.
+
+    Raises:
+        UserError: the seed is no whole number from 0 to 2**31 - 1.
+    """
+    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**31:
+        raise UserError(f"seed={seed}: expected a whole number from 0 to {2**31 - 1}")
+    # one word: torch's generator on the CPU looks at the lower 32 bits of a seed only
+    torch.manual_seed(int(seed_sequence(stream, seed, *numbers).generate_state(1)[0]))
+
+
+def rng_state(device: torch.device) -> RNG:
+    """The state of torch's generators on the CPU and on `device`, as byte tensors."""
+    state = {"cpu": torch.get_rng_state()}
+    if device.type == "cuda":
+        state["cuda"] = torch.cuda.get_rng_state(device)
+    return state
+
+
+def restore_rng(state: RNG, device: torch.device) -> None:
+    """Put back what `rng_state` gave. A state from another kind of device restores the CPU's part only."""
+    torch.set_rng_state(state["cpu"].cpu())
+    if device.type == "cuda" and "cuda" in state:
+        torch.cuda.set_rng_state(state["cuda"].cpu(), device)
+
+
+@contextmanager
+def own_randomness(seed: int, device: torch.device) -> Iterator[None]:
+    """Inside, torch draws from the validation's stream of `seed`; afterwards as if nothing had been drawn."""
+    before = rng_state(device)
+    seed_everything(seed, Stream.VALIDATION)
+    try:
+        yield
+    finally:
+        restore_rng(before, device)
+
+
+# Ctrl-C and SIGTERM: the first asks the training to save and stop, the second ends it at once.
+
+
+class Interrupt:
+    """While entered, notes the first SIGINT or SIGTERM in `.signal` and leaves at the second."""
+
+    SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+    def __init__(self):
+        self.signal: int | None = None
+        self._before: dict[int, object] = {}
+
+    def __enter__(self) -> Interrupt:
+        if threading.current_thread() is not threading.main_thread():
+            return self  # only the main thread may handle signals
+        for number in self.SIGNALS:
+            self._before[number] = signal.signal(number, self._handle)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        if self.signal is not None:
+            # no clean-up: whoever asks twice does not want to wait; files are whole at any moment anyway
+            os._exit(128 + number)
+        self.signal = number
+        print("\nstopping: saving after this step (again: stop at once)", file=sys.stderr, flush=True)
+
+
+# Memory that a training step frees is kept for the next one.
+
+# the parameters of mallopt in glibc's malloc.h
+TRIM_THRESHOLD, MMAP_MAX = -1, -4
+
+
+def keep_freed_memory() -> bool:
+    """Tell the C library to keep what is freed, instead of returning it and asking for it anew each step.
+
+    Tensors of some MB otherwise come as fresh pages, which the system has to clear one by one: a third of
+    a step on the CPU. Where the C library is not glibc, nothing happens and the answer is False.
+    """
+    if not sys.platform.startswith("linux"):
+        return False
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is None:
+        return False
+    return bool(mallopt(MMAP_MAX, 0) and mallopt(TRIM_THRESHOLD, 2**31 - 1))
+
+
+# torch.compile on what a step spends its time in.
+
+# methods from tensors to tensors: frames to evidence, states to frame terms, a state to the next
+METHODS = {"frame": ("encode", "terms"), "dynamics": ("step",)}
+
+
+def compile_parts(model: SequenceModel, backend: str = "inductor") -> None:
+    """Compile the model's costly methods, where it has them; the first step then takes a minute or two.
+
+    The loop over time stays in Python. Results agree with the uncompiled model's up to rounding.
+    """
+    for part, names in METHODS.items():
+        owner = getattr(model, part)
+        for name in names:
+            if hasattr(owner, name):
+                setattr(owner, name, torch.compile(getattr(owner, name), dynamic=False, backend=backend))
