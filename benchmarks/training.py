@@ -131,8 +131,8 @@ def prepared(options: argparse.Namespace, channels: int = 1) -> tuple[Any, Any]:
     """The model that the options name, and a batch for it, in a process with the threads they ask for."""
     import torch
 
+    from data_gen.cli.configs import compose
     from seqvae.build import DataSpec, build
-    from seqvae.cli.compose import compose
 
     torch.set_num_threads(options.threads[0])
     torch.manual_seed(0)

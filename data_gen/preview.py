@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from data_gen.command import quoted, read_options, run, yaml_of
+from data_gen.cli.command import Job
+from data_gen.cli.configs import read_options
+from data_gen.cli.signals import files_or_nothing
 from data_gen.disk import whole
 from data_gen.errors import require_number, require_words
 from data_gen.media.drawing import contact_sheet, draw_trails, paint_masks, upscale, zoom
@@ -161,9 +164,8 @@ def plot(path: Path, found: Statistics, info: DatasetInfo) -> None:
         figure.savefig(temporary, dpi=120)
 
 
-def main(arguments: list[str]) -> int:
-    """The command line of preview; returns the exit code."""
-    if {"-h", "--help"} & set(arguments):
-        print(yaml_of("preview").read_text(), end="")
-        return 0
-    return run(lambda stop: preview(read_options(PreviewOptions, "preview", quoted(arguments))))
+def run(config: Mapping[str, Any], job: Job) -> None:
+    """Run the command with a composed config."""
+    options = read_options(PreviewOptions, config, job)
+    with files_or_nothing():
+        preview(options)

@@ -7,7 +7,7 @@ import shlex
 from pathlib import Path
 from typing import Any
 
-from data_gen.command import compose_config
+from data_gen.cli.configs import compose
 from data_gen.errors import DataError
 from data_gen.schema import DatasetInfo
 from data_gen.simulator import build_simulator, simulator_config
@@ -37,7 +37,7 @@ def _generated(infos: list[DatasetInfo]) -> list[str]:
     """Options of a simulator that the command sets by itself are left out."""
     name, config = infos[0].simulator, infos[0].config
     try:
-        options = compose_config("generate", [f"sim={name}"])["sim"]
+        options = compose("generate", [f"sim={name}"])["sim"]
         default = json.loads(json.dumps(simulator_config(build_simulator(options))))
         sizes = {"train": 0, "val": 0, "test": 0} | {i.config["split"]: i.sequences for i in infos}
         shared = {key: config[key] for key in _SHARED}

@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from difflib import get_close_matches
+from collections.abc import Mapping
 from typing import Any
+
+from data_gen.errors import checked_fields, did_you_mean
+
+__all__ = ["UserError", "checked_fields", "did_you_mean", "require", "require_at_least"]
 
 KINDS = {int: "a whole number", bool: "true or false", str: "a text"}
 
 
 class UserError(ValueError):
     """Bad input, told in one line that names the file, key or option and the remedy."""
-
-
-def did_you_mean(name: str, known: Iterable[str], n: int = 3) -> str:
-    """The end of a message about an unknown name: near matches if there are any, else all that is known."""
-    known = sorted(known)
-    by_lower = {word.lower(): word for word in known}
-    near = get_close_matches(name.lower(), by_lower, n=n, cutoff=0.6)
-    if near:
-        return "did you mean " + " or ".join(by_lower[word] for word in near) + "?"
-    return "known: " + ", ".join(known) if known else "none is accepted here"
 
 
 def require(config: Mapping[str, Any], **types: tuple[type, ...]) -> None:

@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from data_gen.cli.configs import compose
 from seqvae.build import DataSpec, build
-from seqvae.cli.compose import compose
 from seqvae.nn.glimpse import pixel_centres
 from seqvae.sequence import SequenceModel
 

@@ -8,8 +8,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from data_gen.cli.configs import compose
 from seqvae.build import instantiate
-from seqvae.cli.compose import compose
 from tests.models import make, video
 
 SHIPPED = sorted(path.stem for path in (Path(__file__).parents[2] / "configs/objective").glob("*.yaml"))

@@ -6,8 +6,8 @@ import functools
 
 import pytest
 
+from data_gen.cli.configs import compose
 from seqvae.build import DataSpec, build, instantiate
-from seqvae.cli.compose import compose
 from seqvae.errors import UserError, did_you_mean
 from seqvae.train.optim import Cosine
 

@@ -13,7 +13,7 @@ import torch
 from seqvae import checkpoint
 from seqvae.train.logging import read_log
 from seqvae.train.optim import Cosine, Optim
-from seqvae.train.trainer import NotFinite
+from seqvae.train.trainer import NonFiniteLoss
 from tests.train import tiny
 
 OPTIMS = {
@@ -102,7 +102,7 @@ def test_the_handlers_of_signals_are_put_back(tmp_path):
 
 def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_checkpoint(tmp_path):
     sick = tiny.trainer(tmp_path, clips=tiny.Clips(bad_from=13), checkpoint_seconds=0.0)
-    with pytest.raises(NotFinite, match="step 13: loss, gradient, bound, log_likelihood") as caught:
+    with pytest.raises(NonFiniteLoss, match="step 13: loss, gradient, bound, log_likelihood") as caught:
         sick.fit()
     assert "\n" not in str(caught.value)
     kept = checkpoint.load(tmp_path / checkpoint.LAST)

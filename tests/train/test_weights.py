@@ -11,10 +11,10 @@ from safetensors.torch import save_file
 
 import data_gen.generate
 import seqvae
+from data_gen.cli.configs import compose
 from seqvae import checkpoint, weights
 from seqvae.build import DataSpec, build
 from seqvae.checkpoint import Checkpoint
-from seqvae.cli.compose import compose
 from seqvae.cli.main import main
 from seqvae.errors import UserError
 
