@@ -21,7 +21,7 @@ from statistics import median
 import numpy as np
 
 from data_gen.blocks import BLOCK, Split, make_sequences
-from data_gen.cli.configs import CONFIGS
+from data_gen.cli.command import CONFIGS
 from data_gen.generate import read_settings
 from data_gen.simulator import build_simulator, simulate
 from data_gen.splits import write_split

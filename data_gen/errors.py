@@ -55,6 +55,8 @@ def checked_fields(
 def _typed(key: str, value: Any, hint: Any, error: type[Exception]) -> Any:
     members = get_args(hint) if isinstance(hint, UnionType) else (hint,)
     kinds = [get_origin(member) or member for member in members]
+    if value == "???" or (value is None and NoneType not in kinds):
+        raise error(f"{key}: is missing; say {key}=...")
     if Any in kinds or type(value) in kinds:
         return value
     if type(value) is int and float in kinds:
@@ -63,12 +65,8 @@ def _typed(key: str, value: Any, hint: Any, error: type[Exception]) -> Any:
         return tuple(value)
     if isinstance(value, Mapping) and Mapping in kinds:
         return value
-    if value is None or value == "???":
-        raise error(f"{key}: is missing; say {key}=...")
-    words = [
-        _KINDS.get(k, "null" if k is NoneType else "a list" if k is tuple else "a mapping") for k in kinds
-    ]
-    raise error(f"{key}={value}: expected {' or '.join(words)}")
+    wanted = " or ".join(_KINDS.get(kind, "a mapping") for kind in kinds)
+    raise error(f"{key}={value}: expected {wanted}")
 
 
 def require_number(

@@ -11,8 +11,8 @@ from typing import Any
 
 from data_gen.blocks import SPLITS, Split
 from data_gen.card import CARD, write_card
-from data_gen.cli.command import Job
-from data_gen.cli.configs import CONFIGS, compose, read_options
+from data_gen.cli.command import CONFIGS, Job
+from data_gen.cli.configs import compose, read_options
 from data_gen.cli.signals import files_or_nothing
 from data_gen.errors import DataError, require_number
 from data_gen.schema import read_info

@@ -10,7 +10,11 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from data_gen.errors import DataError, did_you_mean
+from data_gen.errors import DataError
+
+_PACKAGE = Path(__file__).resolve().parents[1]
+# inside the package when installed from a wheel, beside it in a checkout
+CONFIGS = next(p for p in (_PACKAGE / "configs", _PACKAGE.parent / "configs") if p.is_dir())
 
 HELP = ("-h", "--help", "help")
 COMPLETION = ("-sc", "--shell-completion")
@@ -90,12 +94,26 @@ def dispatch(commands: Mapping[str, Command], words: Sequence[str], usage: str, 
     if default and (not words or set("=-") & set(words[0])):
         words = [default, *words]
     if words[0] not in commands:
-        message = f"no command {words[0]}; {did_you_mean(words[0], commands)}"
-        print(f"{program}: {message}", file=sys.stderr)
+        print(f"{program}: no command {words[0]}; known: {', '.join(commands)}", file=sys.stderr)
         return 2
+    command, words = commands[words[0]], words[1:]
+    if set(HELP[:2]) & set(words):
+        return _print_help(command, words)
     from data_gen.cli.run import run_command  # Hydra takes a moment to import
 
-    return run_command(commands[words[0]], words[1:])
+    return run_command(command, words)
+
+
+def _print_help(command: Command, words: Sequence[str]) -> int:
+    from data_gen.cli.flags import read_flags
+    from data_gen.cli.help import help_text
+
+    try:
+        print(help_text(command, read_flags(words).config_dir))
+    except DataError as error:
+        command.tell(error)
+        return 2
+    return 0
 
 
 def _complete(commands: Mapping[str, Command], words: Sequence[str], default: str) -> int:

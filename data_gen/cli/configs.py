@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import fields
 from difflib import get_close_matches
-from pathlib import Path
 from typing import Any, TypeVar
 
 import hydra
@@ -17,18 +17,14 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from data_gen.cli.command import Command, Job
+from data_gen.cli.command import CONFIGS, Command, Job
 from data_gen.cli.overrides import PATHS, literal, one_line, parse_overrides, quote, text_of, values_of
-from data_gen.errors import DataError, checked_fields, did_you_mean
+from data_gen.errors import DataError, did_you_mean
 
 VERSION = "1.3"  # of Hydra's behaviour
 SEARCH = "hydra.searchpath"
 WORDS = {"sim": "simulator"}  # for groups whose name is none
 Options = TypeVar("Options")
-
-_PACKAGE = Path(__file__).resolve().parents[1]
-# inside the package when installed from a wheel, beside it in a checkout
-CONFIGS = next(p for p in (_PACKAGE / "configs", _PACKAGE.parent / "configs") if p.is_dir())
 
 
 def compose(name: str, overrides: Sequence[str] = ()) -> dict[str, Any]:
@@ -210,7 +206,7 @@ def sweep_folder(
 ) -> str:
     """Return the folder of a sweep of checked overrides.
 
-    It is hydra.sweep.dir, else the folder that the command is given, else one named by experiment or model.
+    It is hydra.sweep.dir, or the folder that the command line gives, else one named by experiment or model.
     """
     swept = {o.key_or_group for o in overrides if o.is_sweep_override()}
     given = {o.key_or_group: literal(o) for o in overrides if o.key_or_group not in swept}
@@ -221,23 +217,28 @@ def sweep_folder(
     ]
     with _hydra():
         config = _compose(command.config, [*fixed, *_hydra_words(overrides, search)])
+    if given.get(command.folder) and "hydra.sweep.dir" not in given:
+        return str(given[command.folder])
     if not OmegaConf.is_missing(config.hydra.sweep, "dir"):
         return str(config.hydra.sweep.dir)
-    if given.get(command.folder):
-        return str(given[command.folder])
     choices = {} if swept & {"experiment", "model"} else config.hydra.runtime.choices
     return f"{command.sweeps}/{choices.get('experiment') or choices.get('model') or command.name}"
 
 
-def read_options(kind: type[Options], config: Mapping[str, Any], job: Job, out: str = "") -> Options:
-    """Return a composed config as a dataclass `kind`, which checks its values.
+def option_values(config: Mapping[str, Any], job: Job, out: str = "") -> dict[str, Any]:
+    """Return the options in a composed config; in a sweep `out` is the job's own folder, or a file in it."""
+    values = {key: value for key, value in config.items() if key != "choices"}
+    return values if job.folder is None else values | {"out": str(job.folder / out)}
 
-    In a sweep `out` is the job's own folder, or the file named `out` in it.
+
+def read_options(kind: type[Options], config: Mapping[str, Any], job: Job) -> Options:
+    """Return the options in a composed config as a dataclass `kind`, which checks its values.
 
     Raises:
-        DataError: a key is unknown, or a value is missing or of the wrong type.
+        DataError: a key is unknown, or a value cannot be.
     """
-    values = {key: value for key, value in config.items() if key != "choices"}
-    if job.folder is not None:
-        values["out"] = str(job.folder / out)
-    return kind(**checked_fields(kind, values))
+    values, known = option_values(config, job), [f.name for f in fields(kind)]  # type: ignore[arg-type]
+    for key in values:
+        if key not in known:
+            raise DataError(no_such_key(key, known))
+    return kind(**values)

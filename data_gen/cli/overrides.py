@@ -102,10 +102,12 @@ def values_of(override: Override) -> list[Any]:
 
 
 def one_line(error: Exception) -> str:
-    """Return the first line of an error's message."""
+    """Return the first line of an error's message, and the names that would have been known."""
     cause = error.__cause__ if isinstance(error.__cause__, OmegaConfBaseException) else None
     lines = [line.strip() for e in (error, cause) for line in str(e or "").splitlines() if line.strip()]
-    return lines[0] if lines else type(error).__name__
+    known = getattr(error, "options", None)  # of Hydra's error about an option that is missing
+    line = lines[0] if lines else type(error).__name__
+    return f"{line}; known: {', '.join(known)}" if known else line
 
 
 def keys_of(overrides: Iterable[str]) -> frozenset[str]:

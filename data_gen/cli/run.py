@@ -20,8 +20,8 @@ from hydra.errors import HydraException
 from omegaconf import MISSING, DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from data_gen.cli.command import Command, Job, Stop
-from data_gen.cli.configs import CONFIGS, VERSION, check_overrides, our_choices, plain, sweep_folder
+from data_gen.cli.command import CONFIGS, Command, Job, Stop
+from data_gen.cli.configs import VERSION, check_overrides, our_choices, plain, sweep_folder
 from data_gen.cli.flags import hydra_words, read_flags
 from data_gen.cli.overrides import PATHS, keys_of, one_line, parse_overrides, quote
 from data_gen.cli.signals import Interrupted, signals_raise
@@ -41,11 +41,6 @@ def run_command(command: Command, words: Sequence[str]) -> int:
         paths = PATHS[command.config]
         command = replace(command, config=flags.config_name or command.config)
         _configure(command)
-        if flags.help:
-            from data_gen.cli.help import help_text
-
-            print(help_text(command, flags.config_dir))
-            return 0
         if flags.shell_completion or flags.hydra_help or flags.version:
             return _call_hydra(command, [*hydra_words(flags), *flags.words], Task(command))
         return _run(command, flags, paths)
@@ -86,12 +81,12 @@ def _run_sweep(command: Command, flags: Namespace, checked: list[str], folder: P
             code = 130
         reports, stopped = sweep.reports(), sweep.stopped
     failed = [report for report in reports if 0 < report.code < 128]
-    done = len(reports) - len(failed) - sum(report.code >= 128 for report in reports)
-    if failed:
-        names = "; ".join(report.name for report in failed)
-        command.tell(f"{len(failed)} of {len(reports)} jobs in {folder} failed: {names}")
+    done = sum(report.code == 0 for report in reports)
+    command.tell(f"{done} jobs in {folder} are done" + (f", {len(failed)} failed:" if failed else ""))
+    for report in failed:
+        command.tell("failed", report.name)
     if stopped:
-        command.tell(f"stopped after {done} jobs; the same command goes on")
+        command.tell("stopped; the same command goes on")
         return 128 + stopped
     return max([code, *(report.code for report in failed)])
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
+from typing import Any, TypeVar
 
 import torch
 
 from data_gen.blocks import Split
-from data_gen.cli.configs import CONFIGS
+from data_gen.cli.command import CONFIGS, Job
+from data_gen.cli.configs import option_values
 from data_gen.schema import read_info
 from data_gen.simulator import build_simulator
 from seqvae import checkpoint
@@ -19,11 +21,13 @@ from seqvae.data.clips import InMemoryClips
 from seqvae.data.online import ENDLESS, OnlineClips, simulated
 from seqvae.data.sequences import Sequences, read_sequences, reading
 from seqvae.data.streamed import StreamedClips, open_clips
-from seqvae.errors import UserError, require_at_least
+from seqvae.errors import UserError, checked_fields, require_at_least
 from seqvae.sequence import SequenceModel
 from seqvae.streams import Stream
 from seqvae.train.config import ONLINE, TrainConfig
 from seqvae.train.runtime import compile_parts, pick_device, seed_everything
+
+Config = TypeVar("Config")
 
 # Data of a training: dataset files, or a simulator that runs beside it.
 
@@ -115,6 +119,15 @@ def _read_validation(val: Path, spec: DataSpec) -> Sequences:
 # A trained model, and data for it.
 
 
+def read_config(kind: type[Config], config: Mapping[str, Any], job: Job, out: str = "") -> Config:
+    """Return a composed config as a record `kind`; in a sweep `out` is the job's own folder, or a file in it.
+
+    Raises:
+        UserError: a key is unknown, or a value is missing or cannot be.
+    """
+    return kind(**checked_fields(kind, option_values(config, job, out), UserError))
+
+
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
     """Keys that the commands for a trained model share; see configs/evaluate.yaml."""
@@ -129,8 +142,7 @@ class ModelConfig:
     seed: int
 
     def __post_init__(self):
-        if self.threads is not None:
-            require_at_least(vars(self), threads=1)
+        require_at_least(vars(self), threads=1)
 
     @property
     def run_folder(self) -> Path:

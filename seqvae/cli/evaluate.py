@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from data_gen.cli.command import Job
-from data_gen.cli.configs import read_options
 from seqvae import checkpoint
-from seqvae.cli.data import ModelConfig, load_data, load_model, make_folder
+from seqvae.cli.data import ModelConfig, load_data, load_model, make_folder, read_config
 from seqvae.data.sequences import Sequences
 from seqvae.errors import require_at_least
 from seqvae.evaluate import (
@@ -47,14 +46,13 @@ class EvaluateConfig(ModelConfig):
 
     def __post_init__(self):
         super().__post_init__()
-        values = vars(self)
-        require_at_least(values, context=1, samples=1, iwae=0, bound_sequences=1, videos=0)
-        require_at_least(values, **{key: 1 for key in ("horizon", "long") if values[key] is not None})
+        require_at_least(vars(self), context=1, samples=1, iwae=0, bound_sequences=1, videos=0)
+        require_at_least(vars(self), horizon=1, long=1)
 
 
 def run(config: Mapping[str, Any], job: Job) -> None:
     """Evaluate a model; print its table, and write it with numbers, plots and videos."""
-    options = read_options(EvaluateConfig, config, job)
+    options = read_config(EvaluateConfig, config, job)
     model = load_model(options)
     sequences = load_data(options, model)
     out = make_folder(options.out or options.run_folder / "evaluation")

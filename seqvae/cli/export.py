@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from data_gen.cli.command import Job
-from data_gen.cli.configs import read_options
 from seqvae import checkpoint
 from seqvae.checkpoint import Checkpoint
-from seqvae.cli.data import make_folder
+from seqvae.cli.data import make_folder, read_config
 from seqvae.io import write_whole
 from seqvae.train.origin import UNKNOWN, Origin
 from seqvae.weights import FILE
@@ -50,7 +49,7 @@ class Evaluation:
 
 def run(config: Mapping[str, Any], job: Job) -> None:
     """Write the weights of a model and a card."""
-    options = read_options(ExportConfig, config, job)
+    options = read_config(ExportConfig, config, job)
     content = checkpoint.load(checkpoint.find(options.run, options.checkpoint))
     out = make_folder(options.out)
     evaluation = Evaluation.of(Path(options.run))

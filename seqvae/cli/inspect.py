@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 
 from data_gen.cli.command import Job
-from data_gen.cli.configs import flatten, read_options
+from data_gen.cli.configs import flatten
 from data_gen.media.reading import VIDEOS
 from data_gen.schema import read_info
 from seqvae import checkpoint, weights
-from seqvae.cli.data import make_folder
+from seqvae.cli.data import make_folder, read_config
 from seqvae.cli.export import defined_scores
 from seqvae.data.sequences import Sequences, read_sequences
 from seqvae.errors import UserError, require_at_least
@@ -48,7 +48,7 @@ class InspectConfig:
 
 def run(config: Mapping[str, Any], job: Job) -> None:
     """Print what a file or folder is, and write a contact sheet."""
-    options = read_options(InspectConfig, config, job, out=SHEET)
+    options = read_config(InspectConfig, config, job, out=SHEET)
     path = Path(options.path)
     found, clips, beside = _look_at(path, options)
     lines = list(found)

@@ -10,9 +10,8 @@ from typing import Any
 import numpy as np
 
 from data_gen.cli.command import Job
-from data_gen.cli.configs import read_options
 from seqvae.build import make
-from seqvae.cli.data import ModelConfig, load_data, load_model, make_folder
+from seqvae.cli.data import ModelConfig, load_data, load_model, make_folder, read_config
 from seqvae.data.sequences import Sequences
 from seqvae.errors import UserError, require_at_least
 from seqvae.evaluate import Truth, slot_order
@@ -52,7 +51,7 @@ class RolloutConfig(ModelConfig):
 
 def run(config: Mapping[str, Any], job: Job) -> None:
     """Let a model see some frames and imagine the next ones; write them as videos and arrays."""
-    options = read_options(RolloutConfig, config, job)
+    options = read_config(RolloutConfig, config, job)
     change = make(Change, options.intervene, "intervene")
     model = load_model(options)
     context, horizon = options.context, options.horizon

@@ -163,7 +163,8 @@ def _continued_run(folder: Path, config: Mapping[str, Any], job: Job) -> Run:
             f"{folder / files.LAST}: holds a model but no state of its training, so it cannot be resumed"
         )
     newer = config.keys() - checkpoint.config.keys()
-    own = completed(checkpoint.config, compose("train") if newer else {})
+    defaults = compose("train") if newer else {}
+    own = completed(checkpoint.config, {key: defaults[key] for key in newer & defaults.keys()})
     wanted = {key: value for key, value in flatten(config).items() if not _lies_in(key, ["choices"])}
     named = {key: value for key, value in wanted.items() if _lies_in(key, job.asked)}
     if not job.asked & job.choices.keys():  # experiment=... says everything

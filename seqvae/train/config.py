@@ -102,11 +102,10 @@ class TrainConfig:
         return cls(stages=build_stages(**staged), plain=plain, **values)
 
 
-def completed(saved: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the config of an older run with the keys that came later."""
-    later = {key: value for key, value in defaults.items() if key not in saved}
+def completed(saved: Mapping[str, Any], newer: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the config of an older run, with the defaults of `newer` keys."""
     trainer = {"criterion": OLDER_CRITERION} | saved["trainer"]
-    return later | dict(saved) | {"trainer": trainer}
+    return {**newer, **saved, "trainer": trainer}
 
 
 def _require_at_least(key: str, value: float, minimum: int) -> None:
