@@ -83,8 +83,10 @@ class Command:
 def dispatch(commands: Mapping[str, Command], words: Sequence[str], usage: str, default: str = "") -> int:
     """Run the command that the first word names, or the default one; returns the exit code."""
     program = next(iter(commands.values())).program
-    if words and words[0] in COMPLETION:
-        return _complete(commands, words, default)
+    if set(COMPLETION) & set(words):
+        from data_gen.cli.completion import complete
+
+        return complete(commands, words, default)
     if not words and not default:
         print(usage, file=sys.stderr)
         return 2
@@ -114,37 +116,3 @@ def _print_help(command: Command, words: Sequence[str]) -> int:
         command.tell(error)
         return 2
     return 0
-
-
-def _complete(commands: Mapping[str, Command], words: Sequence[str], default: str) -> int:
-    """Answer a shell that completes a line, or print what makes it ask.
-
-    The line is in COMP_LINE, as Hydra's shell functions put it there: `seqvae train mo`.
-    """
-    from data_gen.cli.run import run_command
-
-    program, *line = _line_of(os.environ.get("COMP_LINE", ""))
-    first = next(iter(commands.values()))
-    if not any(word.startswith("query=") for word in words):
-        return run_command(commands[default] if default else first, words)
-    ended = os.environ.get("COMP_LINE", "").endswith(" ")
-    if not line or (len(line) == 1 and not ended):
-        print(" ".join(name for name in commands if name.startswith(line[0] if line else "")))
-        if not default:
-            return 0
-    if line and line[0] in commands:
-        command, line = commands[line[0]], line[1:]
-    elif default:
-        command = commands[default]
-    else:
-        return 0
-    os.environ["COMP_LINE"] = " ".join([program or first.program, *line]) + (" " if ended or not line else "")
-    return run_command(command, words)
-
-
-def _line_of(text: str) -> list[str]:
-    """Return the words of a command line, the program as one word: `python -m seqvae train` has two."""
-    words = text.split()
-    if words and Path(words[0]).name.startswith("python") and words[1:2] == ["-m"]:
-        return words[2:] or [""]
-    return words or [""]

@@ -74,12 +74,15 @@ def quote(value: str) -> str:
     """Return a text as the value of an override that stands for exactly this text; "" and "null" for none."""
     if value in ("", "null"):
         return "null"
-    # two readers: Hydra ends a quoted value at a quote, OmegaConf looks for ${...}. For both a backslash is
-    # itself, except in front of what it escapes
-    value = re.sub(r"(\\*)\$\{", lambda m: m.group(1) * 2 + r"\${", value)
-    value = re.sub(r"(\\*)'", lambda m: m.group(1) * 2 + r"\'", value)
+    value = re.sub(r"(\\*)'", lambda m: m.group(1) * 2 + r"\'", escape(value))
     trailing = len(value) - len(value.rstrip("\\"))
     return f"'{value}{trailing * chr(92)}'"
+
+
+def escape(text: str) -> str:
+    """Return a text as OmegaConf has to read it, which looks for ${...}."""
+    # a backslash is itself, except in front of what it escapes
+    return re.sub(r"(\\*)\$\{", lambda m: m.group(1) * 2 + r"\${", text)
 
 
 def text_of(override: Override) -> str:

@@ -158,18 +158,25 @@ class Task:
         if self.sweep is None:
             score, self.code = self._call(config, job)
             return score
-        if self.sweep.stopped:
-            return math.inf
-        name, number = str(hydras.sweep.subdir), int(hydras.job.num)
-        job = replace(job, folder=self.sweep.folder / name)
+        job = replace(job, folder=self.sweep.folder / str(hydras.sweep.subdir))
+        try:
+            score, code = self._report(self.sweep, config, job, int(hydras.job.num))
+        finally:
+            with suppress(OSError):  # Hydra made the folder; it stays where the job has written into it
+                os.rmdir(str(job.folder))
+        return math.inf if code else score
+
+    def _report(self, sweep: Sweep, config: DictConfig, job: Job, number: int) -> tuple[float | None, int]:
+        """Run a job of a sweep, unless that was stopped, and say there how it ended."""
+        if sweep.stopped is not None:
+            return None, 128
+        name = str(job.folder and job.folder.name)
         self.command.tell(f"job {number} in {job.folder}")
         score, code = self._call(config, job, name)
-        self.sweep.report(number, name, code)
+        sweep.report(number, name, code)
         if code > 128:
-            self.sweep.stop(code - 128)
-        with suppress(OSError):  # Hydra made the folder; it stays where the job has written into it
-            os.rmdir(job.folder)
-        return math.inf if code else score
+            sweep.stop(code - 128)
+        return score, code
 
     def _call(self, config: DictConfig, job: Job, name: str = "") -> tuple[float | None, int]:
         """Return the score and the exit code."""

@@ -14,6 +14,7 @@ from omegaconf import OmegaConf
 
 from data_gen.cli.command import Job
 from data_gen.cli.configs import compose, flatten, no_such_key
+from data_gen.cli.overrides import escape
 from seqvae import checkpoint as files
 from seqvae.checkpoint import Checkpoint
 from seqvae.errors import UserError
@@ -85,7 +86,7 @@ class Run:
         Raises:
             UserError: it cannot be written.
         """
-        text = OmegaConf.to_yaml(dict(self.config.plain))
+        text = OmegaConf.to_yaml(_escaped(dict(self.config.plain)))
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             files.remove_temporaries(self.folder)
@@ -230,6 +231,15 @@ def _in_use(folder: Path) -> bool:
     return folder.is_dir() and any(
         entry.name not in ours and not entry.name.startswith(TEMPORARY) for entry in folder.iterdir()
     )
+
+
+def _escaped(value: Any) -> Any:
+    """Return plain data as OmegaConf reads it."""
+    if isinstance(value, dict):
+        return {key: _escaped(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_escaped(item) for item in value]
+    return escape(value) if isinstance(value, str) else value
 
 
 def _default_name(config: TrainConfig) -> str:
