@@ -12,12 +12,13 @@ from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 from torch.nn.functional import pad
 
+from seqvae.config import register
 from seqvae.distributions import gaussian_log_density
 from seqvae.errors import UserError
 from seqvae.layout import StateLayout
 from seqvae.matching import assign, reorder, squared_distances
 from seqvae.sequence import SequenceModel, blanked
-from seqvae.types import Carry, Terms, Trace
+from seqvae.types import Carry, Schedule, Terms, Trace
 
 
 def temporal_elbo(
@@ -95,6 +96,7 @@ def evidence_log_density(layout: StateLayout, trace: Trace) -> Float[Tensor, "b 
     return sum(density[..., layout[name]].sum((-2, -1)) for name in shown)
 
 
+@register()
 @dataclass(frozen=True)
 class Rollout:
     """Multi-step prediction: a rollout from frame `context` on, scored at the frames after it.
@@ -115,7 +117,26 @@ class Rollout:
         return log_density.sum(-1)
 
 
-class TemporalELBO:
+class Objective:
+    """What a training maximises: a function of a model and a batch of clips.
+
+    start: the first frame, counted from 1, that enters
+    context: frames of a clip that are given before the rest is predicted; 0 for no prediction
+    """
+
+    start: int = 1
+    context: int = 0
+
+    def __call__(self, model: SequenceModel, batch: Any, progress: float) -> tuple[Terms, Trace]:
+        """Return terms in nats per frame, and the trace that they come from.
+
+        progress: the share of the training's budget that is used up, in [0, 1].
+        """
+        raise NotImplementedError
+
+
+@register(Objective)
+class TemporalELBO(Objective):
     """The temporal ELBO on clips of frames.
 
     start: the first frame, counted from 1, that enters; see `temporal_elbo` for what the sum then bounds. All
@@ -132,7 +153,8 @@ class TemporalELBO:
         return elbo(model, batch.video, trace, self.start, observed), trace
 
 
-class LatentELBO:
+@register(Objective)
+class LatentELBO(Objective):
     """The temporal ELBO on clips of cached evidence: what was seen in a frame stands for its pixels.
 
     Trains dynamics and posterior alone, at a fraction of the cost of frames. With `rollout` the ELBO is that
@@ -154,6 +176,7 @@ class LatentELBO:
                 f"{rollout.context}; give a start of at most that, or a longer objective.rollout.context"
             )
         self.start, self.rollout, self.sharpen = start, rollout, sharpen
+        self.context = 0 if rollout is None else rollout.context
 
     def __call__(self, model: SequenceModel, batch: Any, progress: float) -> tuple[Terms, Trace]:
         """Terms of batch.evidence, nats a frame; the trace that they come from.
@@ -233,6 +256,7 @@ def part(x: Shaped[Tensor, "b t"] | None, frames: slice) -> Shaped[Tensor, "b _"
 # An objective for models that decode whole frames: the bound, a weight on its KL, and decoded rollouts.
 
 
+@register()
 @dataclass(frozen=True)
 class FrameRollout:
     """Multi-step prediction: after `context` frames the rest of a clip is imagined, decoded and scored.
@@ -246,7 +270,8 @@ class FrameRollout:
     weight: float = 1.0
 
 
-class FrameELBO:
+@register(Objective)
+class FrameELBO(Objective):
     """The temporal ELBO with beta times its KL, and the term of a rollout if there is one.
 
     start: the first frame, counted from 1, that enters. beta: as in the beta-VAE (Higgins et al. 2017); with
@@ -259,9 +284,10 @@ class FrameELBO:
         start: int = 1,
         beta: float = 1.0,
         rollout: FrameRollout | None = None,
-        factors: Mapping[str, Any] | None = None,
+        factors: Mapping[str, Schedule] | None = None,
     ):
         self.start, self.beta, self.rollout, self.factors = start, beta, rollout, dict(factors or {})
+        self.context = 0 if rollout is None else rollout.context
 
     def __call__(self, model: SequenceModel, batch: Any, progress: float) -> tuple[Terms, Trace]:
         """Terms of batch.video, nats a frame; the trace that they come from."""
@@ -317,7 +343,8 @@ def _known(weights: Mapping[str, float]) -> str:
 BASELINE_WEIGHT = 1e-2  # of squares of hundreds of nats, which else would use up the clipped gradient
 
 
-class EnumeratedELBO:
+@register(Objective)
+class EnumeratedELBO(Objective):
     """sum_n q(n | x_t) [ log p(x_t | z_n) + log p(z_n) - log q(z_n | x_t) ], n = 0 to K, exact in the count.
 
     For models whose frames are independent, so that a count matters in its own frame alone.
@@ -327,7 +354,7 @@ class EnumeratedELBO:
 
     start = 1
 
-    def __init__(self, anneal: Any = None):
+    def __init__(self, anneal: Schedule | None = None):
         self.anneal = anneal
 
     def __call__(self, model: SequenceModel, batch: Any, progress: float) -> tuple[Terms, Trace]:
@@ -356,7 +383,8 @@ class EnumeratedELBO:
         return _annealed(Terms(values, defined=defined), expected, self.anneal, progress), trace
 
 
-class ScoreFunctionELBO:
+@register(Objective)
+class ScoreFunctionELBO(Objective):
     """The temporal ELBO of one draw, with the gradient E[ (f - baseline) d log q(n) ] of the counts drawn.
 
     f is what a count leads to: the objective of its frame and, unless frames are independent, of all later
@@ -367,7 +395,7 @@ class ScoreFunctionELBO:
 
     start = 1
 
-    def __init__(self, anneal: Any = None):
+    def __init__(self, anneal: Schedule | None = None):
         self.anneal = anneal
 
     def __call__(self, model: SequenceModel, batch: Any, progress: float) -> tuple[Terms, Trace]:
@@ -402,7 +430,7 @@ def _mean_of_others(x: Float[Tensor, "b t"]) -> Float[Tensor, "b t"]:
     return (x.sum(0) - x) / max(len(x) - 1, 1)
 
 
-def _annealed(terms: Terms, count: Float[Tensor, "b t"], anneal: Any, progress: float) -> Terms:
+def _annealed(terms: Terms, count: Float[Tensor, "b t"], anneal: Schedule | None, progress: float) -> Terms:
     """The terms, and beside them the number of objects, each worth what the schedule says, in nats.
 
     The bound with this is the bound under a geometric prior of another ratio, up to a constant.
@@ -441,7 +469,8 @@ def energy_score(samples: Float[Tensor, "s b t k 2"], seen: Float[Tensor, "b t k
     return (error - between / 2).mean(-1)
 
 
-class EnergyScore:
+@register(Objective)
+class EnergyScore(Objective):
     """Minus the energy score of sampled rollouts against the positions that the encoder sees later.
 
     Filters `context` frames of a clip of evidence with sampled states, imagines the rest `samples` times,

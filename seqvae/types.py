@@ -247,6 +247,17 @@ class Dynamics(Protocol):
     def update(self, carry: Any, z: Float[Tensor, "b k d"], evidence: Evidence | None) -> Any: ...
 
 
+@runtime_checkable
+class Schedule(Protocol):
+    """A factor on the learning rate or on the weight of a term, a pure function of where a training stands.
+
+    step: updates so far, from 0
+    progress: the share of the budget that is used up, in [0, 1]
+    """
+
+    def __call__(self, step: int, progress: float) -> float: ...
+
+
 def require_fields(layout: StateLayout, names: tuple[str, ...], part: str, remedy: str) -> None:
     """Raise UserError unless the layout has the fields that `part` ("model.dynamics: X") needs."""
     if not all(name in layout for name in names):

@@ -11,12 +11,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from seqvae.config import register
 from seqvae.distributions import CountedNormal, Normal, geometric, require_presence
 from seqvae.errors import UserError
 from seqvae.layout import StateLayout
-from seqvae.types import Evidence, Transition, require_names
+from seqvae.types import Dynamics, Evidence, Transition, require_names
 
 
+@register(Dynamics)
 class CountPrior(nn.Module):
     """p(z_t) = p(n) prod_{k <= n} N(z_k; mean, diag std^2), p(n) in proportion to ratio^n, n = 0 to K.
 

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
 
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from seqvae.config import register
 from seqvae.dynamics.linear import LinearDynamics
 from seqvae.dynamics.markov import MarkovDynamics
 from seqvae.errors import UserError
 from seqvae.layout import StateLayout
-from seqvae.types import Evidence, LastState, Transition
+from seqvae.types import Dynamics, Evidence, LastState, Transition
 
 
+@register(Dynamics)
 class DoubleDynamics(nn.Module):
     """p(z_t | z_t-1) from one network, and the proposal, the posterior's expectation, from another.
 
@@ -24,7 +26,9 @@ class DoubleDynamics(nn.Module):
         UserError: what is made carries more, or less, than the last state.
     """
 
-    def __init__(self, frame_layout: StateLayout, slots: int, dynamics: Any, actions: int = 0):
+    def __init__(
+        self, frame_layout: StateLayout, slots: int, dynamics: Callable[..., Dynamics], actions: int = 0
+    ):
         super().__init__()
         self.generative = dynamics(frame_layout=frame_layout, slots=slots, actions=actions)
         self.inference = dynamics(frame_layout=frame_layout, slots=slots, actions=actions)

@@ -11,15 +11,17 @@ from einops import rearrange
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from seqvae.config import register
 from seqvae.distributions import Normal
 from seqvae.errors import UserError
 from seqvae.layout import StateLayout
 from seqvae.nn.layers import full_precision, mlp
-from seqvae.types import Evidence, Transition
+from seqvae.types import Dynamics, Evidence, Transition
 
 STD_FLOOR = 1e-2  # a prior sharper than this makes rollouts no better, and its gradients large
 
 
+@register(Dynamics)
 class GRUDynamics(nn.Module):
     """p(z_t | h_t), h_t = GRU(z_t-1, x_t-1; h_t-1), slots taken together in their order.
 

@@ -6,12 +6,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from seqvae.config import register
 from seqvae.distributions import Normal
 from seqvae.errors import UserError
 from seqvae.layout import StateLayout
-from seqvae.types import Evidence, Transition
+from seqvae.types import Dynamics, Evidence, Transition
 
 
+@register(Dynamics)
 class StandardNormal(nn.Module):
     """p(z_t) = N(0, 1), whatever came before (Kingma & Welling 2014, arXiv 1312.6114).
 

@@ -6,11 +6,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from seqvae.config import register
 from seqvae.distributions import Normal
 from seqvae.layout import StateLayout
-from seqvae.types import Evidence, LastState, Transition, require_fields, require_names
+from seqvae.types import Dynamics, Evidence, LastState, Transition, require_fields, require_names
 
 
+@register(Dynamics)
 class LinearDynamics(nn.Module):
     """p(z_t | z_t-1) = N(x + v, v, rest unchanged; std^2), with learned stds: a constant-velocity filter.
 
@@ -61,6 +63,7 @@ class LinearDynamics(nn.Module):
         return LastState(z, carry.like)
 
 
+@register(Dynamics)
 class StaticDynamics(LinearDynamics):
     """p(z_t | z_t-1) = N(z_t-1, std^2): nothing moves but by chance."""
 

@@ -14,12 +14,13 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from seqvae.config import register
 from seqvae.distributions import gaussian_log_density
 from seqvae.dynamics.markov import WALK, MarkovDynamics, Stds
 from seqvae.errors import UserError
 from seqvae.layout import StateLayout
 from seqvae.nn.layers import mlp
-from seqvae.types import Evidence, LastState, Transition, require_names
+from seqvae.types import Dynamics, Evidence, LastState, Transition, require_names
 
 ACTION_NUMBERS = 4  # a slot
 
@@ -61,6 +62,7 @@ class AddedMLP(nn.Module):
         return self.last(h) + h
 
 
+@register(Dynamics)
 class StoveDynamics(MarkovDynamics):
     """x' = x + g_x, (v', latent') = (g_v, g_latent), with g = 2 sigmoid(r) - 1 and r from a graph network.
 

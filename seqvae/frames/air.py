@@ -5,6 +5,7 @@ Eslami et al. 2016, arXiv 1603.08575.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -13,16 +14,19 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
+from seqvae.config import register
 from seqvae.distributions import gaussian_log_density
 from seqvae.layout import Field, StateLayout
 from seqvae.nn.boxes import STD_FLOOR
 from seqvae.nn.glimpse import read, write
+from seqvae.nn.kinds import BoxEncoder, Counter
 from seqvae.nn.layers import in_full_precision, mlp
-from seqvae.types import Evidence, Scene
+from seqvae.types import Evidence, FrameModel, Scene
 
 SMALLEST, LARGEST = 0.05, 2.0  # half-extents of what is drawn, half-widths
 
 
+@register(FrameModel)
 class AIR(nn.Module):
     """p(x_t | z_t) = N(x_t; sum_k presence_k write(glimpse(appearance_k), size_k, position_k), std^2).
 
@@ -40,8 +44,8 @@ class AIR(nn.Module):
         width: int,
         channels: int,
         slots: int,
-        encoder: Any,
-        counter: Any,
+        encoder: Callable[..., BoxEncoder],
+        counter: Callable[..., Counter],
         appearance: int = 16,
         glimpse: int = 16,
         hidden: int = 128,

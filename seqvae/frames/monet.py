@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -9,14 +10,17 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from seqvae.config import register
 from seqvae.distributions import gaussian_log_density
 from seqvae.errors import UserError
+from seqvae.nn.kinds import Attention, Component
 from seqvae.nn.layers import in_full_precision
-from seqvae.types import Evidence, Scene
+from seqvae.types import Evidence, FrameModel, Scene
 
 MASKS = ("posterior", "decoder")
 
 
+@register(FrameModel)
 class MONet(nn.Module):
     """p(x_t | z_t) = prod over pixels of sum_k m_k N(x; colour_k(z), std_k^2), slot 0 the background.
 
@@ -41,8 +45,8 @@ class MONet(nn.Module):
         width: int,
         channels: int,
         slots: int,
-        attention: Any,
-        component: Any,
+        attention: Callable[..., Attention],
+        component: Callable[..., Component],
         masks: str = "posterior",
         std: float = 0.11,
         background_std: float = 0.09,

@@ -6,6 +6,7 @@ al. 2020, arXiv 2001.02407). Unlike SuPAIR it is a normalised density over colou
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import reduce
 from typing import Any
 
@@ -14,14 +15,17 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from seqvae.config import register
 from seqvae.distributions import gaussian_log_density
 from seqvae.layout import Field, StateLayout
 from seqvae.nn.boxes import STD_FLOOR
 from seqvae.nn.glimpse import read, write
+from seqvae.nn.kinds import BoxEncoder
 from seqvae.nn.layers import in_full_precision, mlp
-from seqvae.types import Evidence, Scene
+from seqvae.types import Evidence, FrameModel, Scene
 
 
+@register(FrameModel)
 class SpatialVAE(nn.Module):
     """p(x_t | z_t) = N(x_t; canvas(z_t), std^2): each slot's decoded glimpse, pasted at its box.
 
@@ -40,7 +44,7 @@ class SpatialVAE(nn.Module):
         width: int,
         channels: int,
         slots: int,
-        encoder: Any,
+        encoder: Callable[..., BoxEncoder],
         appearance: int = 8,
         glimpse: int = 12,
         hidden: int = 64,

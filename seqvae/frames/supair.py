@@ -7,6 +7,7 @@ the fixed-K form of STOVE (Kossen et al. 2020, arXiv 1910.02425).
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import reduce
 from typing import Any
 
@@ -16,15 +17,18 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
+from seqvae.config import register
 from seqvae.layout import Field, StateLayout
 from seqvae.nn.glimpse import beside, box_cover, pixel_centres, read, sample_points, write
+from seqvae.nn.kinds import BoxEncoder
 from seqvae.nn.layers import full_precision, in_full_precision
 from seqvae.nn.spn import RatSPN
-from seqvae.types import Evidence, Scene
+from seqvae.types import Evidence, FrameModel, Scene
 
 COLOUR_STD = 0.01  # of the colour as evidence, far below what tells two objects apart
 
 
+@register(FrameModel)
 class SuPAIR(nn.Module):
     """An energy of grey frames given boxes: object SPNs inside the boxes, a background SPN outside.
 
@@ -53,7 +57,7 @@ class SuPAIR(nn.Module):
         width: int,
         channels: int,
         slots: int,
-        encoder: Any,
+        encoder: Callable[..., BoxEncoder],
         glimpse: int = 10,
         overlap_rate: float = 10.0,
         area: str = "pixels",

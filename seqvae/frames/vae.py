@@ -5,6 +5,7 @@ Kingma & Welling 2014 (arXiv 1312.6114), Rezende et al. 2014 (arXiv 1401.4082).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -12,14 +13,17 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from seqvae.config import register
 from seqvae.errors import UserError
 from seqvae.layout import Field, StateLayout
+from seqvae.nn.kinds import ImageDecoder, ImageEncoder, Likelihood
 from seqvae.nn.layers import in_full_precision
-from seqvae.types import Evidence, Scene
+from seqvae.types import Evidence, FrameModel, Scene
 
 STD_FLOOR = 1e-3  # of the code, whose prior has a std around 1
 
 
+@register(FrameModel)
 class VAE(nn.Module):
     """p(x_t | z_t, h_t): a network from the code (and the context, where it has one) to every pixel.
 
@@ -39,9 +43,9 @@ class VAE(nn.Module):
         width: int,
         channels: int,
         slots: int,
-        encoder: Any,
-        decoder: Any,
-        likelihood: Any,
+        encoder: Callable[..., ImageEncoder],
+        decoder: Callable[..., ImageDecoder],
+        likelihood: Likelihood,
         code: int = 32,
         context: int = 0,
     ):

@@ -6,7 +6,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from seqvae.config import register
 from seqvae.nn.glimpse import box_cover, pixel_centres, read, sample_points
+from seqvae.nn.kinds import BoxEncoder, Counter
 from seqvae.nn.layers import full_precision, mlp
 
 # Frame encoders: from an image to K boxes (half-extent, position), each number with its own std.
@@ -14,6 +16,7 @@ from seqvae.nn.layers import full_precision, mlp
 STD_FLOOR = 1e-3  # half-widths, 0.016 pixels at 32 x 32: without a floor the likelihood runs into overflow
 
 
+@register(BoxEncoder)
 class LSTMEncoder(nn.Module):
     """The encoder of SuPAIR and STOVE (Kossen et al. 2020, arXiv 1910.02425, appendix).
 
@@ -54,6 +57,7 @@ class LSTMEncoder(nn.Module):
         return torch.cat([sx, sy, position], -1), STD_FLOOR + self.max_std * share[..., 4:8]
 
 
+@register(BoxEncoder)
 class PursuitEncoder(nn.Module):
     """Boxes by pursuit of what the background leaves unexplained, refined by a learned network.
 
@@ -163,6 +167,7 @@ def _logit(p: float) -> float:
 START = 1.0  # the first logit: an object that is never present cannot learn what it looks like
 
 
+@register(Counter)
 class GlimpseCounter(nn.Module):
     """An LSTM that looks at one box after the other, and at what the boxes before it cover of that.
 
@@ -198,6 +203,7 @@ class GlimpseCounter(nn.Module):
         return (down.transpose(-1, -2) @ across).clamp(max=1)
 
 
+@register(Counter)
 class ImageCounter(nn.Module):
     """An LSTM that sees the whole image at every slot, as in Eslami et al. 2016 (arXiv 1603.08575).
 

@@ -10,13 +10,16 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from seqvae.config import register
 from seqvae.distributions import gaussian_log_density
 from seqvae.nn.glimpse import pixel_centres
+from seqvae.nn.kinds import ImageDecoder, ImageEncoder, Likelihood
 from seqvae.nn.layers import mlp
 
 SMALLEST = 4  # pixels: convolutions halve an image until its shorter side is no longer than this
 
 
+@register(ImageEncoder)
 class FullyConnectedEncoder(nn.Module):
     """The flattened image through linear layers. hidden: their widths; () makes it linear."""
 
@@ -30,6 +33,7 @@ class FullyConnectedEncoder(nn.Module):
         return self.layers(image.flatten(1))
 
 
+@register(ImageDecoder)
 class FullyConnectedDecoder(nn.Module):
     """The mirror image of FullyConnectedEncoder."""
 
@@ -44,6 +48,7 @@ class FullyConnectedDecoder(nn.Module):
         return self.layers(code).unflatten(1, self.shape)
 
 
+@register(ImageEncoder)
 class ConvEncoder(nn.Module):
     """Convolutions of stride 2 down to a few pixels, then one linear layer. features: of each convolution.
 
@@ -66,6 +71,7 @@ class ConvEncoder(nn.Module):
         return self.layers(image)
 
 
+@register(ImageDecoder)
 class ConvDecoder(nn.Module):
     """One linear layer to a few pixels, then transposed convolutions of stride 2 up to the image.
 
@@ -92,6 +98,7 @@ class ConvDecoder(nn.Module):
         return image
 
 
+@register(ImageDecoder)
 class BroadcastDecoder(nn.Module):
     """Spatial broadcast decoder (Watters et al. 2019, arXiv 1901.07017).
 
@@ -157,6 +164,7 @@ def _stretched(features: tuple[int, ...], count: int) -> list[int]:
 STD_FLOOR = 1e-3  # of the full range: a learned std without a floor runs to 0 where pixels never change
 
 
+@register(Likelihood)
 class Bernoulli(nn.Module):
     """p(x | raw) = prod over pixels of Bernoulli(x; sigmoid(raw)).
 
@@ -179,6 +187,7 @@ class Bernoulli(nn.Module):
         return raw.sigmoid()
 
 
+@register(Likelihood)
 class Gaussian(nn.Module):
     """p(x | raw) = prod over pixels of N(x; mean, std^2), with one std, in units of the full range.
 

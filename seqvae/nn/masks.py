@@ -7,10 +7,12 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, logsigmoid, pad, softplus
 
+from seqvae.config import register
 from seqvae.errors import UserError
 from seqvae.layout import Field, StateLayout
 from seqvae.nn.glimpse import pixel_centres, read, write
 from seqvae.nn.images import BroadcastDecoder, ConvEncoder
+from seqvae.nn.kinds import Attention, Component
 from seqvae.nn.layers import full_precision, mlp
 from seqvae.nn.unet import UNet
 
@@ -22,6 +24,7 @@ from seqvae.nn.unet import UNet
 NEAREST = 1e-4  # half a squared distance to a seed, below which none is: log(1 - alpha) stays finite
 
 
+@register(Attention)
 class RecurrentAttention(nn.Module):
     """MONet's attention (Burgess et al. 2019, arXiv 1901.11390): a U-Net on (x, log scope), slot by slot.
 
@@ -47,6 +50,7 @@ class RecurrentAttention(nn.Module):
         return torch.cat([*log_masks, log_scope], 1)
 
 
+@register(Attention)
 class SeedAttention(nn.Module):
     """Each object grows from a seed, over the pixels whose embedding is near to the seed's.
 
@@ -127,6 +131,7 @@ OUTSIDE = -8.0  # logit of an object's mask outside its glimpse
 STD_FLOOR = 1e-3  # of codes around 1, and of lengths in half-widths
 
 
+@register(Component)
 class WholeComponent(nn.Module):
     """MONet's component VAE (Burgess et al. 2019, arXiv 1901.11390): one code, anything anywhere.
 
@@ -178,6 +183,7 @@ class WholeComponent(nn.Module):
         return out[:, :, :-1].sigmoid(), out[:, :, -1]
 
 
+@register(Component)
 class PlacedComponent(nn.Module):
     """An object with a place, a size, one colour and a shape; the background one colour everywhere.
 

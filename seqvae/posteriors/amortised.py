@@ -9,15 +9,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
+from seqvae.config import register
 from seqvae.distributions import Normal
 from seqvae.errors import UserError
 from seqvae.layout import StateLayout
 from seqvae.nn.layers import mlp
-from seqvae.types import Evidence, Transition
+from seqvae.types import Evidence, Posterior, Transition
 
 WIDTH = 128  # of the network, where the config gives none
 
 
+@register(Posterior)
 class Amortised(nn.Module):
     """q(z_t | x_t, h_t): the evidence, its mean and log-std shifted by a network of evidence and context.
 

@@ -9,14 +9,16 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from seqvae.config import register
 from seqvae.distributions import CountedNormal, Normal, require_presence, stopping
 from seqvae.layout import StateLayout
 from seqvae.nn.layers import mlp
-from seqvae.types import Evidence, Transition
+from seqvae.types import Evidence, Posterior, Transition
 
 GUESS_UNIT = 100.0  # nats: an object explains hundreds of them, which the network's output need not grow to
 
 
+@register(Posterior)
 class Counted(nn.Module):
     """q(z_t | x_t) = q(n | x_t) prod_{k <= n} N(z_k; evidence), where the first absent slot ends the count.
 

@@ -11,13 +11,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from seqvae.config import register
 from seqvae.distributions import Normal, product
 from seqvae.errors import UserError
 from seqvae.layout import StateLayout
 from seqvae.matching import assign, reorder, squared_distances
 from seqvae.nn.layers import Spread
 from seqvae.tree import short_repr
-from seqvae.types import Evidence, Transition
+from seqvae.types import Evidence, Posterior, Transition
 
 SPREAD = ("position", "velocity")  # fields whose std has a learned factor
 
@@ -32,6 +33,7 @@ class FusedCarry:
     precision: Float[Tensor, "b k d"]
 
 
+@register(Posterior)
 class Fused(nn.Module):
     """q(z_t | x_<=t, z_<t) proportional to N(z_t; evidence) N(z_t; proposal), field by field.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,12 +11,13 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import logsigmoid
 
+from seqvae.config import register
 from seqvae.distributions import Normal
 from seqvae.errors import UserError
 from seqvae.layout import StateLayout
 from seqvae.nn.layers import MADE, full_precision
 from seqvae.tree import short_repr
-from seqvae.types import Evidence, Transition
+from seqvae.types import Evidence, Posterior, Transition
 
 OPEN = 2.0  # shift of the gates' logits: they start near 0.9, so that the flow starts near the identity
 LEAST = -15.0  # of log g, near log of float32's rounding: with a smaller gate nothing of z is left in the sum
@@ -110,6 +112,7 @@ class Transformed:
         return self.base.log_prob(self.base.mean + self.base.std * noise) - log_det.sum(-1)
 
 
+@register(Posterior)
 class IAF(nn.Module):
     """q(z_t | ...) of any Gaussian posterior, made non-Gaussian by a flow that knows its mean and std.
 
@@ -120,7 +123,7 @@ class IAF(nn.Module):
         UserError: the base is a flow itself, or counts objects.
     """
 
-    def __init__(self, layout: StateLayout, base: Any, steps: int = 4, hidden: int = 64):
+    def __init__(self, layout: StateLayout, base: Callable[..., Posterior], steps: int = 4, hidden: int = 64):
         super().__init__()
         self.base = base(layout=layout)
         if isinstance(self.base, IAF):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -12,14 +11,12 @@ from torch import Tensor, nn
 
 from seqvae.errors import UserError
 from seqvae.nn.layers import Spread
+from seqvae.objectives import Objective
 from seqvae.sequence import SequenceModel
 from seqvae.train.optim import Optim, WeightAverage
 from seqvae.train.runtime import ONE, Ranks
 from seqvae.train.stages import PARTS, SPREAD
 from seqvae.types import Terms, Trace
-
-# (model, batch of clips, progress in [0, 1]) -> terms, and the trace they come from
-Objective = Callable[[SequenceModel, Any, float], tuple[Terms, Trace]]
 
 
 @dataclass(frozen=True)

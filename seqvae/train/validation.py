@@ -17,11 +17,11 @@ from seqvae.data.sequences import Sequences
 from seqvae.evaluate import score
 from seqvae.evaluate.protocol import usable_lengths
 from seqvae.evaluate.scores import SHORT
+from seqvae.objectives import Objective
 from seqvae.rollout import roll_out
 from seqvae.sequence import SequenceModel
 from seqvae.streams import Stream
 from seqvae.train.encodings import EvidenceBatch, tracked
-from seqvae.train.learner import Objective
 from seqvae.train.stages import Options
 
 QUANTITIES = {  # of each criterion, the first quantity that there is; else the objective

@@ -153,11 +153,15 @@ COUNTED = part("posteriors", "counted.Counted")
 CONV = factory(part("nn", "images.ConvEncoder"))
 PURSUIT = factory(part("nn", "encoders.PursuitEncoder"))
 BAD = {
-    "encoder of objects": ("vae_fc", {"frame": whole_frame(encoder=PURSUIT)}, "model.frame.encoder: Pursuit"),
+    "encoder of objects": (
+        "vae_fc",
+        {"frame": whole_frame(encoder=PURSUIT)},
+        "expected a part of kind ImageEncoder, got seqvae.nn.boxes.PursuitEncoder of kind BoxEncoder",
+    ),
     "encoder of frames": (
         "stove",
         {"frame": config("stove")["frame"] | {"encoder": CONV}},
-        "model.frame.encoder: ConvEncoder does not take slots, so it cannot stand here",
+        "model.frame.encoder._target_: expected a part of kind BoxEncoder, got seqvae.nn.images.ConvEncoder",
     ),
     "flow around a flow": (
         "vae_iaf",
@@ -172,7 +176,7 @@ BAD = {
     "flow around dynamics": (
         "vae_iaf",
         {"posterior": part("posteriors", "iaf.IAF", base=factory(GRAPH))},
-        "model.posterior.base: GraphDynamics does not take layout",
+        "model.posterior.base._target_: expected a part of kind Posterior, got seqvae.dynamics.graph",
     ),
     "two GRUs": (
         "stove",

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from seqvae.build import DataSpec
 from seqvae.distributions import Normal
 from seqvae.layout import Field, StateLayout
-from seqvae.objectives import elbo
+from seqvae.objectives import Objective, elbo
 from seqvae.sequence import SequenceModel
 from seqvae.train.learner import Learner
 from seqvae.train.optim import Cosine, Optim
@@ -94,9 +94,13 @@ def tiny_model(noise: bool = True) -> SequenceModel:
     return model
 
 
-def objective(model, batch, progress):
-    trace = model.filter(batch.video, batch.prev_actions, sample=True)
-    return elbo(model, batch.video, trace), trace
+class Bound(Objective):
+    def __call__(self, model, batch, progress):
+        trace = model.filter(batch.video, batch.prev_actions, sample=True)
+        return elbo(model, batch.video, trace), trace
+
+
+objective = Bound()
 
 
 @dataclass(frozen=True)
