@@ -28,16 +28,16 @@ def scattered(images: int, slots: int, least: float) -> Tensor:
     return torch.stack(accepted)
 
 
-def errors(found: Tensor, true: Tensor) -> Tensor:
+def errors(places: Tensor, true: Tensor) -> Tensor:
     """Return distances after the best matching, half-widths."""
-    return (reorder(found, assign(squared_distances(true, found))) - true).norm(dim=-1)
+    return (reorder(places, assign(squared_distances(true, places))) - true).norm(dim=-1)
 
 
 @pytest.mark.parametrize("slots", [2, 3, 4])
 def test_discs_that_lie_apart_are_found_to_a_pixel(slots):
     true = scattered(100, slots, 2 * RADIUS + PIXEL)
-    found = encoder(slots).propose(discs(true, radius=RADIUS)[:, 0])
-    assert errors(found, true).max() < PIXEL
+    places = encoder(slots).propose(discs(true, radius=RADIUS)[:, 0])
+    assert errors(places, true).max() < PIXEL
 
 
 def test_discs_that_touch_are_found_to_a_pixel():
@@ -45,8 +45,8 @@ def test_discs_that_touch_are_found_to_a_pixel():
     apart = RADIUS * torch.stack([angle.cos(), angle.sin()], -1)
     middle = 0.4 * (2 * torch.rand(100, 2) - 1)
     true = torch.stack([middle - apart, middle + apart], 1)
-    found = encoder(2).propose(discs(true, radius=RADIUS)[:, 0])
-    assert errors(found, true).max() < PIXEL
+    places = encoder(2).propose(discs(true, radius=RADIUS)[:, 0])
+    assert errors(places, true).max() < PIXEL
 
 
 def test_a_shifted_image_has_shifted_boxes():

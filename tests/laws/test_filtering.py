@@ -72,10 +72,10 @@ def test_the_pixels_of_a_missing_frame_do_not_matter(name, pixels):
 @pytest.mark.parametrize("name", [name for name in MODELS if name != "stove_double"])
 def test_to_miss_frames_is_to_imagine_them(name):
     model, clip = make(name, dtype=F64), video(frames=6, dtype=F64)
-    seen = model.filter(clip[:, :3], sample=False)
-    future = model.imagine(seen.carry, 2)
+    past = model.filter(clip[:, :3], sample=False)
+    future = model.imagine(past.carry, 2)
     blind = model.filter(
-        clip[:, 3:5], carry=seen.carry, observed=torch.zeros(2, 2, dtype=torch.bool), sample=False
+        clip[:, 3:5], carry=past.carry, observed=torch.zeros(2, 2, dtype=torch.bool), sample=False
     )
     assert_same(blind.z, future.z)
     after = [model.filter(clip[:, 5:], carry=trace.carry, sample=False) for trace in (blind, future)]

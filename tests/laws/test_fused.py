@@ -39,8 +39,8 @@ def test_every_field_is_formed_from_its_sources():
 
     z, prior = WITH_LATENT.split(q.mean), WITH_LATENT.split(transition.proposal.mean)
     std, prior_std = WITH_LATENT.split(q.std), WITH_LATENT.split(transition.proposal.std)
-    seen = WITH_LATENT.split(evidence.mean)
-    assert_close(seen["velocity"], after - before)
+    observed = WITH_LATENT.split(evidence.mean)
+    assert_close(observed["velocity"], after - before)
     assert_close(z["size"], second.mean[..., :2])
     assert_close(std["size"], stds[1])
     assert_close(z["latent"], prior["latent"])
@@ -49,7 +49,7 @@ def test_every_field_is_formed_from_its_sources():
     for name, variance in variances.items():
         weights = 1 / variance, prior_std[name].pow(-2)
         total = weights[0] + weights[1]
-        assert_close(z[name], (weights[0] * seen[name] + weights[1] * prior[name]) / total)
+        assert_close(z[name], (weights[0] * observed[name] + weights[1] * prior[name]) / total)
         assert_close(std[name], total.rsqrt())
 
 
@@ -60,9 +60,9 @@ def test_a_velocity_needs_two_frames_in_a_row():
     carry = posterior.init(2, shown.mean)
     for evidence, knows_velocity in [(shown, False), (shown, True), (hidden, False), (shown, False)]:
         transition = expectation(position)
-        q, seen, carry = posterior(evidence, transition, carry)
+        q, observed, carry = posterior(evidence, transition, carry)
         where = WITH_LATENT["velocity"]
-        assert bool((seen.precision[..., where] > 0).all()) == knows_velocity
+        assert bool((observed.precision[..., where] > 0).all()) == knows_velocity
         prior = transition.proposal.mean[..., where]
         assert torch.equal(q.mean[..., where], prior) != knows_velocity
 
