@@ -1,4 +1,4 @@
-"""What a config leaves out: defaults, which a checkpoint's config relies on, and the first weights."""
+"""Defaults, on which the configs of checkpoints rely, and initial weights."""
 
 from __future__ import annotations
 
@@ -68,15 +68,15 @@ DEFAULTS = {
     "objectives.Rollout": {"context": 8, "weight": 1.0, "scale": 0.02},
     "objectives.TemporalELBO": {"start": 3},
     "objectives.LatentELBO": {"start": 3, "rollout": None, "sharpen": 1.0},
-    "frame_objectives.FrameELBO": {"start": 1, "beta": 1.0, "rollout": None, "factors": None},
-    "frame_objectives.FrameRollout": {"context": 8, "weight": 1.0},
-    "counted_objectives.EnumeratedELBO": {"anneal": None},
-    "counted_objectives.ScoreFunctionELBO": {"anneal": None},
+    "objectives.FrameELBO": {"start": 1, "beta": 1.0, "rollout": None, "factors": None},
+    "objectives.FrameRollout": {"context": 8, "weight": 1.0},
+    "objectives.EnumeratedELBO": {"anneal": None},
+    "objectives.ScoreFunctionELBO": {"anneal": None},
 }
 
 
 @pytest.mark.parametrize("name", DEFAULTS)
-def test_defaults_are_what_configs_of_checkpoints_rely_on(name):
+def test_defaults_stay_as_configs_of_checkpoints_rely_on_them(name):
     module, _, kind = name.rpartition(".")
     signature = inspect.signature(getattr(importlib.import_module(f"seqvae.{module}"), kind).__init__)
     for key, value in DEFAULTS[name].items():
