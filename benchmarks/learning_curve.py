@@ -1,7 +1,7 @@
 """Prediction error over time and frames seen: python benchmarks/learning_curve.py out.png NAME=RUN ...
 
 Reads the validations from the logs of runs: the error of predicted frames 1-10 in half-widths. A frame counts
-each time that a clip shows it, as pixels or as cached evidence. Several runs under one name are one colour.
+each time that a clip shows it, as pixels or as cached encoding. Several runs under one name are one colour.
 """
 
 from __future__ import annotations

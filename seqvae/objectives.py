@@ -58,8 +58,8 @@ def elbo(
     Dynamics that read frames (`reads_frames`) read the model's own mean frame in place of a missing one; the
     sum is then the bound of a model that does so.
     """
-    frame_terms = model.frame.terms(blanked(video, observed), trace.z, trace.evidence, trace.context)
-    return temporal_elbo(trace, frame_terms, start, getattr(model.frame, "beside", None), observed)
+    frame_terms = model.frame.terms(blanked(video, observed), trace.z, trace.encoding, trace.context)
+    return temporal_elbo(trace, frame_terms, start, model.frame.auxiliary, observed)
 
 
 def observed_of(batch: Any) -> Bool[Tensor, "b t"] | None:
@@ -82,17 +82,17 @@ def iwae(log_weights: Float[Tensor, "s b"]) -> Float[Tensor, "b"]:
     return torch.logsumexp(log_weights, 0) - math.log(log_weights.shape[0])
 
 
-def evidence_log_density(layout: StateLayout, trace: Trace) -> Float[Tensor, "b t"]:
-    """log N(evidence mean; z_t, 1 / precision) over the fields that a frame itself shows, nats.
+def encoding_log_density(layout: StateLayout, trace: Trace) -> Float[Tensor, "b t"]:
+    """log N(encoding mean; z_t, 1 / precision) over the fields that a frame itself shows, nats.
 
-    Stands in for log p(x_t | z_t) where only the evidence of a frame is at hand, not its pixels. What was
+    Stands in for log p(x_t | z_t) where only the encoding of a frame is at hand, not its pixels. What was
     not observed (precision 0) counts nothing.
     """
-    mean, precision = trace.evidence.mean, trace.evidence.precision
+    mean, precision = trace.encoding.mean, trace.encoding.precision
     seen = precision > 0
     std = torch.where(seen, precision, 1.0).rsqrt()
     density = torch.where(seen, gaussian_log_density(mean, trace.z, std), 0.0)
-    shown = [f.name for f in layout.fields if f.use != "prior" and f.difference_of is None]
+    shown = [f.name for f in layout.fields if f.use != "dynamics" and f.difference_of is None]
     return sum(density[..., layout[name]].sum((-2, -1)) for name in shown)
 
 
@@ -155,13 +155,13 @@ class TemporalELBO(Objective):
 
 @register(Objective)
 class LatentELBO(Objective):
-    """The temporal ELBO on clips of cached evidence: what was seen in a frame stands for its pixels.
+    """The temporal ELBO on clips of cached encoding: what was seen in a frame stands for its pixels.
 
     Trains dynamics and posterior alone, at a fraction of the cost of frames. With `rollout` the ELBO is that
     of the frames up to the rollout's context, and the frames after it are predicted: a frame imagined
     costs half of one inferred.
 
-    sharpen: a factor on the evidence's precision, in this objective alone. Images that say little of a box's
+    sharpen: a factor on the encoding's precision, in this objective alone. Images that say little of a box's
     exact place make the encoder's stds several times its errors; with less noise in the context a rollout
     can learn finer motion.
 
@@ -179,30 +179,30 @@ class LatentELBO(Objective):
         self.context = 0 if rollout is None else rollout.context
 
     def __call__(self, model: SequenceModel, batch: Any, progress: float) -> tuple[Terms, Trace]:
-        """Terms of batch.evidence, nats a frame; the trace that they come from.
+        """Terms of batch.encoding, nats a frame; the trace that they come from.
 
-        For the rollout the evidence's slots must be tracked: one order for a whole clip.
+        For the rollout the encoding's slots must be tracked: one order for a whole clip.
         """
-        evidence, actions, observed = batch.evidence, batch.prev_actions, observed_of(batch)
-        evidence = replace(evidence, precision=self.sharpen * evidence.precision)
+        encoding, actions, observed = batch.encoding, batch.prev_actions, observed_of(batch)
+        encoding = replace(encoding, precision=self.sharpen * encoding.precision)
         if observed is not None:
-            evidence = evidence.observed(observed)
-        length = evidence.mean.shape[1]
+            encoding = encoding.observed(observed)
+        length = encoding.mean.shape[1]
         split = length if self.rollout is None else self.rollout.context
         given, known = slice(split), part(observed, slice(split))
         trace = model.infer(
-            evidence.map(lambda x: x[:, given]), part(actions, given), sample=True, observed=known
+            encoding.map(lambda x: x[:, given]), part(actions, given), sample=True, observed=known
         )
-        frame_terms = {"evidence": evidence_log_density(model.layout, trace)}
+        frame_terms = {"evidence": encoding_log_density(model.layout, trace)}
         terms = temporal_elbo(trace, frame_terms, self.start, observed=known)
         if self.rollout is None:
             return terms, trace
         if "position" not in model.layout:
             raise UserError("objective.rollout: compares positions, and the model has none; give null")
         future = model.imagine(trace.carry, length - split, part(actions, slice(split, None)))
-        seen = model.positions(evidence.mean)
+        seen = model.positions(encoding.mean)
         cost = squared_distances(
-            at_last_seen(model.positions(trace.evidence.mean), known), at_last_seen(seen[:, :split], known)
+            at_last_seen(model.positions(trace.encoding.mean), known), at_last_seen(seen[:, :split], known)
         )
         order = assign(cost, model.background_slots)
         seen = reorder(seen.transpose(1, 2), order).transpose(1, 2)[:, split:]
@@ -364,16 +364,16 @@ class EnumeratedELBO(Objective):
             UserError: the model does not count, or its frames depend on each other.
         """
         _require_counts(model, "EnumeratedELBO")
-        if not getattr(model.dynamics, "independent", False):
+        if not model.dynamics.frames_independent:
             raise UserError(
                 "objective: EnumeratedELBO goes through the counts of single frames, which here depend on "
                 "each other; use ScoreFunctionELBO"
             )
         observed = observed_of(batch)
         trace = model.filter(batch.video, batch.prev_actions, observed=observed, sample=True)
-        z, log_counts = trace.posterior.support()
+        z, log_counts = trace.posterior.enumerate_support()
         video = blanked(batch.video, observed)
-        frame_terms = model.frame.terms_by_count(video, z[-1], trace.evidence, trace.context)
+        frame_terms = model.frame.terms_by_count(video, z[-1], trace.encoding, trace.context)
         terms, defined = masked(frame_terms, observed)
         terms["log_prior"] = trace.prior.log_prob(z)
         terms["neg_log_posterior"] = -trace.posterior.log_prob(z)
@@ -411,12 +411,12 @@ class ScoreFunctionELBO(Objective):
         trace = model.filter(batch.video, batch.prev_actions, observed=observed, sample=True)
         terms = elbo(model, batch.video, trace, observed=observed)
         terms = _annealed(terms, trace.z[..., 0].sum(-1), self.anneal, progress)
-        gain = terms.total().detach()
-        if not getattr(model.dynamics, "independent", False):
+        gain = terms.objective().detach()
+        if not model.dynamics.frames_independent:
             gain = gain.flip(1).cumsum(1).flip(1)
         gain = gain - _mean_of_others(gain)
         values, weights = dict(terms.values), dict(terms.weights)
-        guess = getattr(model.posterior, "baseline", lambda evidence: None)(trace.evidence)
+        guess = model.posterior.baseline(trace.encoding)
         if guess is not None:
             values["baseline"], weights["baseline"] = -0.5 * (gain - guess).square(), BASELINE_WEIGHT
             gain = gain - guess.detach()
@@ -442,10 +442,10 @@ def _annealed(terms: Terms, count: Float[Tensor, "b t"], anneal: Schedule | None
 
 
 def _require_counts(model: SequenceModel, name: str) -> None:
-    if not getattr(model.posterior, "counts", False):
+    if not model.posterior.has_presence:
         raise UserError(
-            f"objective: {name} is for models that count, with a posterior like Counted; use temporal_elbo "
-            "or frame_elbo"
+            f"objective: {name} is for models that count, with a posterior like AIRPosterior; use "
+            "temporal_elbo or frame_elbo"
         )
 
 
@@ -473,7 +473,7 @@ def energy_score(samples: Float[Tensor, "s b t k 2"], seen: Float[Tensor, "b t k
 class EnergyScore(Objective):
     """Minus the energy score of sampled rollouts against the positions that the encoder sees later.
 
-    Filters `context` frames of a clip of evidence with sampled states, imagines the rest `samples` times,
+    Filters `context` frames of a clip of encoding with sampled states, imagines the rest `samples` times,
     and scores the positions frame by frame. Fitting the `spread` of posterior and dynamics by it calibrates
     the model's sampled futures, and leaves the rollout of means as it is. The score is in half-widths, and
     no part of any bound.
@@ -488,7 +488,7 @@ class EnergyScore(Objective):
         self.context, self.samples = context, samples
 
     def __call__(self, model: SequenceModel, batch: Any, progress: float) -> tuple[Terms, Trace]:
-        """Terms of batch.evidence, whose slots must be tracked; the trace of all samples' contexts.
+        """Terms of batch.encoding, whose slots must be tracked; the trace of all samples' contexts.
 
         Raises:
             UserError: the model has no positions.
@@ -499,18 +499,18 @@ class EnergyScore(Objective):
         actions, observed = (
             None if x is None else x.repeat(copies, 1) for x in (batch.prev_actions, observed_of(batch))
         )
-        evidence = batch.evidence.map(lambda x: x.repeat(copies, *[1] * (x.dim() - 1)))
+        encoding = batch.encoding.map(lambda x: x.repeat(copies, *[1] * (x.dim() - 1)))
         if observed is not None:
-            evidence = evidence.observed(observed)
-        split, length = self.context, evidence.mean.shape[1]
-        context, known = evidence.map(lambda x: x[:, :split]), part(observed, slice(split))
+            encoding = encoding.observed(observed)
+        split, length = self.context, encoding.mean.shape[1]
+        context, known = encoding.map(lambda x: x[:, :split]), part(observed, slice(split))
         trace = model.infer(context, part(actions, slice(split)), sample=True, observed=known)
         future = model.imagine(trace.carry, length - split, part(actions, slice(split, None)), sample=True)
-        seen = model.positions(evidence.mean)
+        seen = model.positions(encoding.mean)
         cost = squared_distances(
-            at_last_seen(seen[:, :split], known), at_last_seen(model.positions(trace.evidence.mean), known)
+            at_last_seen(seen[:, :split], known), at_last_seen(model.positions(trace.encoding.mean), known)
         )
-        order = assign(cost, model.background_slots)  # of the trace's slots, as the evidence has them
+        order = assign(cost, model.background_slots)  # of the trace's slots, as the encoding has them
         drawn = reorder(model.positions(future.z).transpose(1, 2), order).transpose(1, 2)
         objects = slice(model.background_slots, None)
         drawn, seen = (x[:, :, objects].unflatten(0, (copies, -1)) for x in (drawn, seen[:, split:]))

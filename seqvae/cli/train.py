@@ -24,7 +24,7 @@ from seqvae.io import write_whole
 from seqvae.objectives import Objective
 from seqvae.sequence import SequenceModel
 from seqvae.streams import Stream
-from seqvae.train.encodings import EvidenceClips, encoded, true_states
+from seqvae.train.encodings import EncodingClips, encoded, true_states
 from seqvae.train.learner import Learner
 from seqvae.train.optim import Optim
 from seqvae.train.runtime import Ranks, compile_parts, join, keep_freed_memory, seed_everything
@@ -201,7 +201,7 @@ def _trainer(job: Job, start: Start, setting: Setting, todo: Plan, ranks: Ranks)
         sequences = setting.source.sequences()
         led = sequences.prev_actions
         led = None if led is None else torch.as_tensor(led, device=setting.device)
-        clips = EvidenceClips(true_states(setting.model, sequences), led)
+        clips = EncodingClips(true_states(setting.model, sequences), led)
     learner = Learner(setting.model, job.objective, job.optim, setting.precision, ranks, stage.parts)
     seed_everything(config["seed"], Stream.TRAINING, stage.index, ranks.rank)
     trainer = Trainer(

@@ -112,7 +112,7 @@ class PlacedComponent(nn.Module):
         moving = (Field("velocity", 2, "product", difference_of="position"),) if velocity else ()
         self.layout = StateLayout(
             (
-                Field("size", 2, "evidence"),
+                Field("size", 2, "frame"),
                 Field("position", 2, "product"),
                 *moving,
                 Field("appearance", code, "product"),

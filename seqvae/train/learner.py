@@ -58,11 +58,12 @@ class Learner:
         device = self.parameters[0].device.type
         with torch.autocast(device, torch.bfloat16, enabled=self.precision == "bf16"):
             terms, trace = self.objective(self.model, batch, progress)
-        loss = -terms.total().float().mean()
+        loss = -terms.objective().float().mean()
         loss.backward()
         loss = self.ranks.average_gradients(self.parameters, loss)
         norm = self.optim.clip_gradient(self.parameters)
-        numbers = {"loss": loss, "gradient": norm} | ({"bound": terms.bound()} if terms.bounded else {})
+        numbers = {"loss": loss, "gradient": norm}
+        numbers |= {"bound": terms.bound_per_frame()} if terms.bounded else {}
         numbers |= {name: terms.per_frame(name) for name in terms.values}
         return Update({name: value.detach() for name, value in numbers.items()}, terms, trace)
 

@@ -32,9 +32,9 @@ def test_the_states_of_an_objective_are_drawn(name):
     config = compose("train", [f"objective={shipped}"])["objective"] | changes
     objective, model = instantiate(config, "objective", Objective), make(MODELS.get(shipped, "stove"))
     clip = video(frames=6)
-    batch = SimpleNamespace(video=clip, prev_actions=None, evidence=model.frame.encode(clip))
+    batch = SimpleNamespace(video=clip, prev_actions=None, encoding=model.frame.encode(clip))
     (terms, trace), (others, _) = (objective(model, batch, 0.5) for _ in range(2))
     points = trace.posterior.point()
     for t in range(trace.z.shape[1]):
         assert not torch.equal(trace.z[:, t], points[:, t])
-    assert not torch.equal(terms.total(), others.total())
+    assert not torch.equal(terms.objective(), others.objective())
