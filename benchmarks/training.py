@@ -96,13 +96,13 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     """Frames a second, gigabytes, and the share of each part in a step."""
     import torch
 
-    from seqvae.objectives import TemporalELBO
+    from seqvae.objectives import ELBO
     from seqvae.train.runtime import keep_freed_memory
 
     if not options.fresh_memory:
         keep_freed_memory()
     model, batch = prepared(options, options.channels)
-    objective = TemporalELBO(start=min(3, options.frames))
+    objective = ELBO(start=min(3, options.frames))
     optimiser = torch.optim.Adam(model.parameters(), 1e-3)
     clock = Clock()
 

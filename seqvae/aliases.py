@@ -10,8 +10,8 @@ ALIASES = {  # former target -> the one of today
     "seqvae.counted_objectives.EnumeratedELBO": "seqvae.objectives.EnumeratedELBO",
     "seqvae.counted_objectives.ScoreFunctionELBO": "seqvae.objectives.ScoreFunctionELBO",
     "seqvae.dynamics.count_prior.CountPrior": "seqvae.dynamics.air_prior.AIRPrior",
-    "seqvae.frame_objectives.FrameELBO": "seqvae.objectives.FrameELBO",
-    "seqvae.frame_objectives.FrameRollout": "seqvae.objectives.FrameRollout",
+    "seqvae.frame_objectives.FrameELBO": "seqvae.objectives.ELBO",
+    "seqvae.frame_objectives.FrameRollout": "seqvae.prediction.FramePrediction",
     "seqvae.nn.attention.RecurrentAttention": "seqvae.nn.masks.RecurrentAttention",
     "seqvae.nn.attention.SeedAttention": "seqvae.nn.masks.SeedAttention",
     "seqvae.nn.counting.GlimpseCounter": "seqvae.nn.boxes.GlimpseCounter",
@@ -22,6 +22,10 @@ ALIASES = {  # former target -> the one of today
     "seqvae.nn.likelihoods.Gaussian": "seqvae.nn.images.Gaussian",
     "seqvae.nn.masks.PlacedComponent": "seqvae.nn.components.PlacedComponent",
     "seqvae.nn.masks.WholeComponent": "seqvae.nn.components.WholeComponent",
+    "seqvae.objectives.FrameELBO": "seqvae.objectives.ELBO",
+    "seqvae.objectives.FrameRollout": "seqvae.prediction.FramePrediction",
+    "seqvae.objectives.Rollout": "seqvae.prediction.PositionPrediction",
+    "seqvae.objectives.TemporalELBO": "seqvae.objectives.ELBO",
     "seqvae.posteriors.counted.Counted": "seqvae.posteriors.air_posterior.AIRPosterior",
     "seqvae.train.schedule.Constant": "seqvae.train.optim.Constant",
     "seqvae.train.schedule.Cosine": "seqvae.train.optim.Cosine",
@@ -30,6 +34,7 @@ ALIASES = {  # former target -> the one of today
     "seqvae.train.schedule.Ramp": "seqvae.train.optim.Ramp",
 }
 ARGUMENTS: dict[str, dict[str, Any]] = {  # former target -> arguments that stand for its former defaults
+    "seqvae.objectives.TemporalELBO": {"start": 3},
 }
 
 

@@ -34,6 +34,7 @@ ROOMS = (  # modules, and packages with all their modules, that register parts
     "seqvae.dynamics",
     "seqvae.nn",
     "seqvae.objectives",
+    "seqvae.prediction",
     "seqvae.train.optim",
 )
 SCALARS = (bool, int, float, str)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from types import MappingProxyType
-from typing import Any, Protocol, cast, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from seqvae.errors import UserError
 from seqvae.layout import StateLayout
-from seqvae.tree import concat_frames, short_repr
+from seqvae.tree import concat_frames, short_repr, sum_tensors
 
 
 @dataclass(frozen=True)
@@ -202,12 +202,12 @@ class Terms:
 
     def objective(self) -> Float[Tensor, "b t"]:
         """Return the bound plus the weighted auxiliary terms, nats per frame."""
-        return _sum([self.weights.get(name, 1.0) * value for name, value in self.values.items()])
+        return sum_tensors([self.weights.get(name, 1.0) * value for name, value in self.values.items()])
 
     def bound(self) -> Float[Tensor, "b t"]:
         """Return the sum of all terms without a weight: the bound, or the energy that stands in for it."""
         bound = [value for name, value in self.values.items() if name not in self.weights]
-        return _sum(bound) if bound else torch.zeros_like(self.objective())
+        return sum_tensors(bound) if bound else torch.zeros_like(self.objective())
 
     @property
     def bounded(self) -> bool:
@@ -219,7 +219,7 @@ class Terms:
 
         The result is NaN if there is no such frame.
         """
-        total = _sum([self.values[name] for name in names])
+        total = sum_tensors([self.values[name] for name in names])
         defined = [self.defined[name] for name in names if name in self.defined]
         if not defined:
             return total.mean()
@@ -361,7 +361,3 @@ class Schedule(Protocol):
     """
 
     def __call__(self, step: int, progress: float) -> float: ...
-
-
-def _sum(tensors: list[Tensor]) -> Tensor:
-    return cast(Tensor, sum(tensors))

@@ -16,11 +16,11 @@ SCRIPT = """
 import sys
 import torch
 from seqvae.train.runtime import compile_parts
-from seqvae.objectives import TemporalELBO
+from seqvae.objectives import ELBO
 from tests.models import make, video
 
 torch.set_num_threads(1)
-model, objective = make(sys.argv[1]), TemporalELBO(start=1)
+model, objective = make(sys.argv[1]), ELBO(start=1)
 
 class Clip:
     video, prev_actions = video(frames=3), None

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 LAYERS = {
     0: ["aliases", "config", "errors", "io", "layout", "streams", "tree", "types"],
     1: ["distributions", "matching", "nn"],
-    2: ["sequence", "objectives", "metrics", "video", "data"],
+    2: ["sequence", "elbo", "objectives", "prediction", "metrics", "video", "data"],
     3: ["frames", "posteriors", "dynamics"],
     4: ["build", "checkpoint", "interventions", "rollout", "weights"],
     5: ["evaluate", "train"],

@@ -21,7 +21,8 @@ from seqvae.cli.compose import compose
 from seqvae.cli.main import main
 from seqvae.config import instantiate, make, parts
 from seqvae.errors import UserError
-from seqvae.objectives import Objective
+from seqvae.objectives import ELBO, Objective
+from seqvae.prediction import PositionPrediction
 from seqvae.train.optim import Optim
 from seqvae.types import FrameModel
 
@@ -91,6 +92,24 @@ def test_former_names_stand_for_parts_of_today():
     for former, name in ALIASES.items():
         renamed = {"_target_": name} | ARGUMENTS.get(former, {})
         assert rename_targets({"a": [{"_target_": former}]}) == {"a": [renamed]}
+
+
+def test_the_objective_of_older_runs_begins_at_frame_3():
+    older = {"_target_": "seqvae.objectives.TemporalELBO"}
+    objective = instantiate(older, "objective", Objective)
+    assert isinstance(objective, ELBO) and (objective.start, objective.beta) == (3, 1.0)
+    assert instantiate(older | {"start": 1}, "objective", Objective).start == 1
+    assert rename_targets(older) == compose("train", [])["objective"], "resumed with its experiment named"
+
+
+def test_configs_of_older_checkpoints_are_read_with_names_of_today(tmp_path, given):
+    rollout = {"_target_": "seqvae.objectives.Rollout", "context": 8}
+    latent = {"_target_": "seqvae.objectives.LatentELBO", "rollout": rollout}
+    older = given.config | {"stages": {"motion": {"source": "evidence", "objective": latent}}}
+    checkpoint.save(tmp_path / "older.pt", replace(given, config=older))
+    stage = checkpoint.load(tmp_path / "older.pt").config["stages"]["motion"]
+    assert stage["objective"]["rollout"] == rollout | {"_target_": "seqvae.prediction.PositionPrediction"}
+    assert isinstance(instantiate(latent, "objective", Objective).rollout, PositionPrediction)
 
 
 PRECIOUS = b"a file of the victim"

@@ -9,10 +9,10 @@ import torch
 from jaxtyping import Bool, Float, Int
 
 from seqvae.data.sequences import Sequences, to_video
+from seqvae.elbo import elbo, iwae
 from seqvae.errors import UserError
 from seqvae.evaluate.scores import FIRST
 from seqvae.metrics import Estimate, estimate
-from seqvae.objectives import elbo, iwae
 from seqvae.rollout import check_lengths, device_of
 from seqvae.sequence import SequenceModel, blanked
 

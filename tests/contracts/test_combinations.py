@@ -15,7 +15,7 @@ import torch
 
 from seqvae.build import DataSpec, build
 from seqvae.errors import UserError
-from seqvae.objectives import TemporalELBO
+from seqvae.objectives import ELBO
 from tests.models import config, video
 
 SIZE = 16
@@ -124,7 +124,7 @@ def test_what_fits_trains_filters_imagines_and_decodes(names):
     k = model.frame.slots
     clip = video(slots=k, frames=3, height=SIZE, width=SIZE)
     optimiser = torch.optim.SGD(model.parameters(), 1e-4)
-    terms, _ = TemporalELBO(start=1)(model, SimpleNamespace(video=clip, prev_actions=None), 0.0)
+    terms, _ = ELBO(start=1)(model, SimpleNamespace(video=clip, prev_actions=None), 0.0)
     (-terms.objective().mean()).backward()
     for name, weight in model.named_parameters():
         assert not weight.requires_grad or weight.grad is not None, f"{name} is not trained"

@@ -10,16 +10,8 @@ import torch
 from torch import Tensor
 from torch.testing import assert_close
 
-from seqvae.objectives import (
-    EnergyScore,
-    EnumeratedELBO,
-    FrameELBO,
-    FrameRollout,
-    LatentELBO,
-    Rollout,
-    ScoreFunctionELBO,
-    TemporalELBO,
-)
+from seqvae.objectives import ELBO, EnergyScore, EnumeratedELBO, LatentELBO, ScoreFunctionELBO
+from seqvae.prediction import FramePrediction, PositionPrediction
 from seqvae.sequence import SequenceModel
 from seqvae.types import Encoding
 from tests.models import FOLLOWING, MODELS, config, make, video
@@ -27,12 +19,12 @@ from tests.models import FOLLOWING, MODELS, config, make, video
 F64 = torch.float64
 FRAMES, CONTEXT = 7, 4
 OBJECTIVES = {
-    "temporal": TemporalELBO(start=1),
-    "later": TemporalELBO(start=3),
-    "frames": FrameELBO(beta=0.5, rollout=FrameRollout(context=CONTEXT)),
+    "temporal": ELBO(start=1),
+    "later": ELBO(start=3),
+    "frames": ELBO(beta=0.5, rollout=FramePrediction(context=CONTEXT)),
     "enumerated": EnumeratedELBO(),
     "score": ScoreFunctionELBO(),
-    "latent": LatentELBO(rollout=Rollout(context=CONTEXT)),
+    "latent": LatentELBO(rollout=PositionPrediction(context=CONTEXT)),
     "energy": EnergyScore(context=CONTEXT),
 }
 OF_EVIDENCE = ("latent", "energy")

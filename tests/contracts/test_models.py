@@ -14,7 +14,8 @@ from torch.utils._pytree import tree_leaves
 
 from seqvae import checkpoint
 from seqvae.checkpoint import Checkpoint
-from seqvae.objectives import TemporalELBO, elbo
+from seqvae.elbo import elbo
+from seqvae.objectives import ELBO
 from seqvae.types import Dynamics, Encoding, FrameModel, Posterior
 from tests.models import MODELS, OF_OBJECTS, SHIPPED, config, make, video
 
@@ -141,7 +142,7 @@ def test_no_tensor_is_left_behind_on_the_cpu(name):
     model, clip = make(name).to("meta"), video().to("meta")
     observed = torch.ones(2, 5, dtype=torch.bool, device="meta")
     with OneDevice("meta"):
-        terms, trace = TemporalELBO(start=1)(model, Clip(clip), 0.0)
+        terms, trace = ELBO(start=1)(model, Clip(clip), 0.0)
         model.filter(clip, carry=trace.carry, observed=observed, sample=True)
         model.decode(model.imagine(trace.carry, 2, sample=True))
     terms.objective().mean().backward()
@@ -163,7 +164,7 @@ def test_frame_terms_keep_their_precision_under_autocast(name):
 def test_training_under_autocast(name):
     model, clip = make(name), video()
     with torch.autocast("cpu", torch.bfloat16):
-        terms, trace = TemporalELBO()(model, Clip(clip), 0.0)
+        terms, trace = ELBO(start=3)(model, Clip(clip), 0.0)
     assert trace.z.dtype == F32 and all(value.dtype == F32 for value in terms.values.values())
     terms.objective().mean().backward()
     assert all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)

@@ -18,10 +18,13 @@ MODELS = {"frame_elbo": "vae", "enumerated_elbo": "air", "score_function_elbo": 
 CHANGES = {  # what may be given beside what a yaml says
     "frame_elbo, rollout": (
         "frame_elbo",
-        {"rollout": {"_target_": "seqvae.objectives.FrameRollout", "context": 3}},
+        {"rollout": {"_target_": "seqvae.prediction.FramePrediction", "context": 3}},
     ),
     "latent_elbo, no rollout": ("latent_elbo", {"rollout": None}),
-    "latent_elbo": ("latent_elbo", {"rollout": {"_target_": "seqvae.objectives.Rollout", "context": 3}}),
+    "latent_elbo": (
+        "latent_elbo",
+        {"rollout": {"_target_": "seqvae.prediction.PositionPrediction", "context": 3}},
+    ),
 }
 
 

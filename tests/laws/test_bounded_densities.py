@@ -11,7 +11,8 @@ from einops import einsum, rearrange, repeat
 from torch import Tensor
 
 from seqvae.distributions import Normal
-from seqvae.objectives import TemporalELBO, elbo, iwae
+from seqvae.elbo import elbo, iwae
+from seqvae.objectives import ELBO
 from seqvae.sequence import SequenceModel
 from seqvae.types import DataSpec, Transition
 from tests.laws.common import F64, as_batch, standard_error
@@ -109,7 +110,7 @@ GAPS = [[1, 1, 0, 1, 0, 0, 1], [0, 1, 1, 1], [1, 1, 1, 0], [0, 0]]
 def test_with_the_exact_posterior_missing_frames_leave_the_density_of_the_others(gaps):
     observed = torch.tensor(gaps, dtype=torch.bool)
     x, batch = with_gaps(observed)
-    terms, _ = TemporalELBO(start=1)(linear_gaussian(system(), True, observed), batch, 0.0)
+    terms, _ = ELBO(start=1)(linear_gaussian(system(), True, observed), batch, 0.0)
     exact = torch.as_tensor(system().log_likelihood(x, observed), dtype=F64)
     torch.testing.assert_close(terms.objective().sum(1), exact.expand(DRAWS), rtol=1e-10, atol=1e-10)
     if observed.any():
@@ -121,7 +122,7 @@ def test_with_the_exact_posterior_missing_frames_leave_the_density_of_the_others
 def test_a_filter_with_missing_frames_lies_below_the_density_of_the_others():
     observed = torch.tensor(GAPS[0], dtype=torch.bool)
     x, batch = with_gaps(observed)
-    terms, _ = TemporalELBO(start=1)(linear_gaussian(system(), False, observed), batch, 0.0)
+    terms, _ = ELBO(start=1)(linear_gaussian(system(), False, observed), batch, 0.0)
     exact, log_w = system().log_likelihood(x, observed), terms.objective().sum(1)
     gap, weight = exact - log_w, (log_w - exact).exp()
     assert gap.mean() > 4 * standard_error(gap)

@@ -13,9 +13,10 @@ from torch.testing import assert_close
 from seqvae.build import DataSpec, build
 from seqvae.distributions import CountedNormal, Normal, geometric, stopping
 from seqvae.dynamics.air_prior import AIRPrior
+from seqvae.elbo import elbo
 from seqvae.errors import UserError
 from seqvae.layout import Field, StateLayout
-from seqvae.objectives import EnumeratedELBO, ScoreFunctionELBO, elbo
+from seqvae.objectives import EnumeratedELBO, ScoreFunctionELBO
 from seqvae.sequence import SequenceModel
 from seqvae.train.optim import Ramp
 from seqvae.types import Terms, Transition

@@ -17,10 +17,11 @@ from seqvae.distributions import (
     product,
     stopping,
 )
+from seqvae.elbo import encoding_log_density, iwae
 from seqvae.frames.monet import _kl, _mixture
 from seqvae.layout import Field, StateLayout
 from seqvae.nn.images import STD_FLOOR, Bernoulli, Gaussian
-from seqvae.objectives import Rollout, encoding_log_density, iwae
+from seqvae.prediction import PositionPrediction
 from seqvae.types import Carry, Encoding, Trace
 from tests.laws.common import F64, WITH_LATENT, normal
 from tests.models import make
@@ -85,7 +86,7 @@ def test_a_counted_density_is_the_count_and_the_slots_that_are_present():
 
 @pytest.mark.parametrize("scale", [0.02, 0.3])
 def test_the_rollout_scores_by_a_laplace_density_in_the_plane(scale):
-    rollout = Rollout(scale=scale)
+    rollout = PositionPrediction(scale=scale)
     # softened at a distance of 1e-3, which costs (1 + s) exp(-s) of the mass, s = 1e-3 / scale
     lost = 1e-3 / scale
     steps = (torch.arange(1600, dtype=F64) + 0.5) / 800 - 1  # centres of cells, in units of 20 scales
@@ -98,7 +99,7 @@ def test_the_rollout_scores_by_a_laplace_density_in_the_plane(scale):
 
 
 def test_the_rollout_sums_over_slots_and_falls_by_a_nat_per_scale():
-    rollout = Rollout(scale=0.1)
+    rollout = PositionPrediction(scale=0.1)
     observed = torch.zeros(1, 1, 2, 2, dtype=F64)
     predicted = torch.tensor([[[[3.0, 4.0], [0.6, -0.8]]]], dtype=F64)  # at distances 5 and 1
     expected = -(5 + 1) / 0.1 - 2 * math.log(2 * math.pi * 0.1**2)

@@ -13,8 +13,9 @@ from seqvae.distributions import CountedNormal, Normal, stopping
 from seqvae.errors import UserError
 from seqvae.layout import Field, StateLayout
 from seqvae.matching import assign, track
-from seqvae.objectives import _mean_of_others, with_rollout
+from seqvae.objectives import _mean_of_others
 from seqvae.posteriors.air_posterior import AIRPosterior
+from seqvae.prediction import add_prediction
 from seqvae.types import Encoding, Terms, Transition
 from tests.laws.common import F64
 from tests.models import config, make
@@ -40,7 +41,7 @@ def test_several_backgrounds_keep_their_places(kept):
 def test_a_rollout_s_term_is_0_where_a_frame_was_not_observed():
     terms = Terms({"bound": torch.ones(2, 2)})
     observed = torch.tensor([[True, False, True], [False, True, True]])
-    joined = with_rollout(terms, torch.full((2, 3), -5.0), 2, 0.5, observed)
+    joined = add_prediction(terms, torch.full((2, 3), -5.0), 2, 0.5, observed)
     assert joined.values["rollout"].tolist() == [[0, 0, -5, 0, -5], [0, 0, 0, -5, -5]]
     assert joined.defined["rollout"].tolist() == [
         [False, False, True, False, True],

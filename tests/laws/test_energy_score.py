@@ -12,7 +12,8 @@ from seqvae.build import DataSpec, build
 from seqvae.errors import UserError
 from seqvae.matching import reorder
 from seqvae.nn.layers import Spread
-from seqvae.objectives import EnergyScore, energy_score
+from seqvae.objectives import EnergyScore
+from seqvae.prediction import energy_score
 from seqvae.train.encodings import EncodingBatch, tracked
 from seqvae.train.learner import Learner
 from seqvae.train.optim import Optim

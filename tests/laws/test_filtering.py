@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from seqvae.matching import reorder
-from seqvae.objectives import TemporalELBO
+from seqvae.objectives import ELBO
 from seqvae.sequence import SequenceModel
 from seqvae.tree import map_record
 from tests.laws.common import F64, as_batch
@@ -116,7 +116,7 @@ def test_the_posterior_is_invariant_to_the_order_of_a_frame_s_objects(name):
 @every_model
 def test_a_gradient_reaches_every_weight(name):
     model = make(name)
-    terms, _ = TemporalELBO(start=1)(model, as_batch(video=video(frames=4)), 0.0)
+    terms, _ = ELBO(start=1)(model, as_batch(video=video(frames=4)), 0.0)
     terms.objective().mean().backward()
     for parameter_name, p in model.named_parameters():
         # the guess of a baseline has an objective of its own (test_counts.py)

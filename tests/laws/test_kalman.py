@@ -7,7 +7,7 @@ import torch
 from einops import rearrange, repeat
 from torch import Tensor
 
-from seqvae.objectives import elbo, iwae
+from seqvae.elbo import elbo, iwae
 from tests.laws.common import standard_error
 from tests.laws.linear_gaussian import linear_gaussian, system
 

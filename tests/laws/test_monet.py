@@ -12,13 +12,14 @@ from torch.testing import assert_close
 
 from seqvae.build import DataSpec, build
 from seqvae.data.sequences import to_frames
+from seqvae.elbo import elbo, iwae
 from seqvae.errors import UserError
 from seqvae.interventions import drop, move
 from seqvae.matching import assign, track
 from seqvae.metrics import foreground_ari
 from seqvae.nn.glimpse import pixel_centres
 from seqvae.nn.masks import RecurrentAttention, SeedAttention
-from seqvae.objectives import FrameELBO, elbo, iwae
+from seqvae.objectives import ELBO
 from seqvae.rollout import roll_out
 from seqvae.sequence import SequenceModel
 from seqvae.train.diagnostics import signs, slot_numbers
@@ -130,7 +131,7 @@ def test_scores_leave_the_background_out():
     rollout = roll_out(model, to_frames(clip).numpy(), context=4, horizon=2)
     for x in (rollout.positions, rollout.velocities, rollout.extents):
         assert np.isnan(x[:, :, 0]).all() and np.isfinite(x[:, :, 1:]).all()
-    terms, trace = FrameELBO()(model, as_batch(video=clip), 0.0)
+    terms, trace = ELBO()(model, as_batch(video=clip), 0.0)
     numbers = slot_numbers(trace, terms, model.layout, background=model.background_slots)
     assert {"spread_1", "spread_2", "mass_0"} <= numbers.keys() and "spread_0" not in numbers
 
@@ -174,7 +175,7 @@ def test_a_slot_without_a_place_has_no_velocity():
 
 
 def test_a_factor_on_an_unknown_term_is_refused():
-    objective, clip = FrameELBO(factors={"masks": lambda *_: 1.0}), as_batch(video=video())
+    objective, clip = ELBO(factors={"masks": lambda *_: 1.0}), as_batch(video=video())
     with pytest.raises(UserError, match="objective.factors.masks: .*decoder_masks, attention_masks"):
         objective(make("monet"), clip, 0.0)
     with pytest.raises(UserError, match="it has none"):
@@ -183,13 +184,13 @@ def test_a_factor_on_an_unknown_term_is_refused():
 
 def test_factors_scale_the_terms_beside_the_bound():
     model, clip = make("monet"), as_batch(video=video())
-    terms, _ = FrameELBO(factors={"attention_masks": lambda step, progress: progress})(model, clip, 0.25)
+    terms, _ = ELBO(factors={"attention_masks": lambda step, progress: progress})(model, clip, 0.25)
     assert terms.weights == {"decoder_masks": 0.5, "attention_masks": 0.125}
 
 
 def test_a_slot_that_takes_everything_is_reported():
     model, clip = make("monet"), video()
-    terms, trace = FrameELBO()(model, as_batch(video=clip), 0.0)
+    terms, trace = ELBO()(model, as_batch(video=clip), 0.0)
     numbers = slot_numbers(trace, terms, model.layout)
     assert sum(numbers[f"mass_{k}"] for k in range(4)) == pytest.approx(1, abs=1e-5)
     mean = sum(numbers[f"kl_{k}"] for k in range(4))
@@ -216,7 +217,7 @@ def squares(n: int, objects: int, size: int = 16) -> tuple[Tensor, Tensor]:
 def test_slots_find_objects_and_spare_ones_stay_empty():
     """Frames with two squares, whose colours may be the same, and four slots for objects."""
     model = monet("monet", objects=4, decoder_masks=2.0, attention_masks=1.0)
-    objective, steps = FrameELBO(beta=0.5), 400
+    objective, steps = ELBO(beta=0.5), 400
     optimiser = torch.optim.Adam(model.parameters(), 2e-3)
     for step in range(steps):
         optimiser.zero_grad()

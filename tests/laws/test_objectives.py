@@ -12,20 +12,10 @@ from torch.testing import assert_close
 
 from seqvae.build import DataSpec, build
 from seqvae.distributions import Normal
+from seqvae.elbo import encoding_log_density
 from seqvae.errors import UserError
-from seqvae.objectives import (
-    BASELINE_WEIGHT,
-    EnumeratedELBO,
-    FrameELBO,
-    FrameRollout,
-    LatentELBO,
-    Rollout,
-    ScoreFunctionELBO,
-    TemporalELBO,
-    at_last_seen,
-    encoding_log_density,
-    followed,
-)
+from seqvae.objectives import BASELINE_WEIGHT, ELBO, EnumeratedELBO, LatentELBO, ScoreFunctionELBO
+from seqvae.prediction import FramePrediction, PositionPrediction, at_last_observed, followed
 from seqvae.sequence import SequenceModel
 from seqvae.types import Encoding, Trace
 from tests.laws.common import F64, as_batch, perturbed
@@ -57,9 +47,9 @@ def bound(model: SequenceModel, clip, trace: Trace) -> Tensor:
 def test_the_temporal_elbo_is_its_sum_spelled_out(name):
     model, clip = make(name, dtype=F64), batch()
     for start in (1, 3):
-        terms, trace = evaluated(TemporalELBO(start), model, clip)
+        terms, trace = evaluated(ELBO(start), model, clip)
         assert_close(terms.bound(), bound(model, clip, trace)[:, start - 1 :])
-    by_default, _ = evaluated(TemporalELBO(), model, clip)
+    by_default, _ = evaluated(ELBO(start=3), model, clip)
     assert torch.equal(by_default.objective(), terms.objective())
     transitions = [model.dynamics.predict(model.init(2, trace.z[:, 0]).dynamics, None).prior]
     assert_close(trace.prior.mean[:, 0], transitions[0].mean)  # p(z_1) comes first
@@ -67,7 +57,7 @@ def test_the_temporal_elbo_is_its_sum_spelled_out(name):
 
 def test_the_density_that_a_flow_returns_with_a_sample_is_the_posterior_s():
     model, clip = make("stove_iaf", dtype=F64), batch(frames=3)
-    terms, trace = evaluated(TemporalELBO(1), model, clip)
+    terms, trace = evaluated(ELBO(1), model, clip)
     assert torch.equal(terms.values["neg_log_posterior"], -trace.log_posterior)
     without = replace(trace, log_posterior=None)
     assert_close(terms.values["neg_log_posterior"], -without.posterior.log_prob(trace.z))
@@ -76,19 +66,19 @@ def test_the_density_that_a_flow_returns_with_a_sample_is_the_posterior_s():
 @pytest.mark.parametrize("start", [1, 2])
 def test_the_frame_elbo_is_its_sum_spelled_out(start):
     model, clip = make("vrnn", dtype=F64), batch()
-    terms, trace = evaluated(FrameELBO(start=start, beta=3.0), model, clip)
+    terms, trace = evaluated(ELBO(start=start, beta=3.0), model, clip)
     likelihood = model.frame.terms(clip.video, trace.z, trace.encoding, trace.context)["log_likelihood"]
     kl = log_density(trace.posterior, trace.z) - log_density(trace.prior, trace.z)
     assert_close(terms.objective(), (likelihood - 3 * kl)[:, start - 1 :])
     assert_close(terms.bound(), (likelihood - kl)[:, start - 1 :])
-    plain, _ = evaluated(FrameELBO(start=start), model, clip)
+    plain, _ = evaluated(ELBO(start=start), model, clip)
     assert torch.equal(plain.bound(), terms.bound()) and not plain.weights
 
 
 @pytest.mark.parametrize("start", [1, 3])
 def test_a_decoded_rollout_is_scored_on_the_frames_after_its_context(start):
     model, clip = make("vrnn", dtype=F64), batch(frames=6)
-    objective = FrameELBO(start=start, rollout=FrameRollout(context=4, weight=0.3))
+    objective = ELBO(start=start, rollout=FramePrediction(context=4, weight=0.3))
     terms, trace = evaluated(objective, model, clip)
     torch.manual_seed(1)
     first = model.filter(clip.video[:, :4], sample=True)
@@ -98,7 +88,7 @@ def test_a_decoded_rollout_is_scored_on_the_frames_after_its_context(start):
     assert terms.values["rollout"].shape == (2, 7 - start)
     assert_close(terms.values["rollout"][:, -2:], expected)
     assert (terms.values["rollout"][:, :-2] == 0).all()
-    assert terms.weights["rollout"] == 0.3 and FrameRollout().context == 8 and FrameRollout().weight == 1.0
+    assert terms.weights["rollout"] == 0.3 and FramePrediction() == FramePrediction(context=8, weight=1.0)
 
 
 def tracked(order: list[int], frames: int = 7, sizes: float = 0.2) -> tuple[Encoding, Tensor]:
@@ -138,7 +128,7 @@ def test_the_latent_elbo_is_its_sum_spelled_out(start):
 @pytest.mark.parametrize("start", [1, 3])
 def test_a_latent_rollout_is_scored_on_the_frames_after_its_context(start):
     model, (encoding, position) = make("stove", dtype=F64), tracked([0, 1, 2])
-    rollout = Rollout(context=4, weight=0.7, scale=0.05)
+    rollout = PositionPrediction(context=4, weight=0.7, scale=0.05)
     clip = as_batch(encoding=encoding)
     terms, trace = evaluated(LatentELBO(start, rollout), model, clip)
     torch.manual_seed(1)
@@ -156,7 +146,7 @@ def test_a_latent_rollout_is_scored_on_the_frames_after_its_context(start):
     within = encoding_log_density(model.layout, first) + prior
     assert_close(terms.bound()[:, : 5 - start], within[:, start - 1 :])
     assert (terms.bound()[:, 5 - start :] == 0).all()
-    assert Rollout() == Rollout(context=8, weight=1.0, scale=0.02)
+    assert PositionPrediction() == PositionPrediction(context=8, weight=1.0, scale=0.02)
 
 
 @pytest.mark.parametrize("order", [[1, 2, 0], [2, 0, 1], [1, 0, 2]])
@@ -168,7 +158,7 @@ def test_the_latent_elbo_is_invariant_to_the_order_of_a_clip_s_objects(order):
         encoding, _ = tracked(clip_order)
         one = encoding.map(lambda x: x[:1])
         clip = as_batch(encoding=one)
-        results.append(evaluated(LatentELBO(1, Rollout(context=4)), model, clip))
+        results.append(evaluated(LatentELBO(1, PositionPrediction(context=4)), model, clip))
     (plain, trace), (shuffled, same) = results
     assert_close(same.z, trace.z)
     assert_close(shuffled.values, plain.values)
@@ -178,8 +168,8 @@ def test_the_latent_elbo_is_invariant_to_the_order_of_a_clip_s_objects(order):
 def test_each_clip_is_matched_at_its_own_last_observed_frame():
     x = torch.arange(2 * 3 * 2 * 2, dtype=F64).reshape(2, 3, 2, 2)
     observed = torch.tensor([[True, False, False], [True, True, False]])
-    assert torch.equal(at_last_seen(x, observed), torch.stack([x[0, 0], x[1, 1]]))
-    assert torch.equal(at_last_seen(x, None), x[:, 2])
+    assert torch.equal(at_last_observed(x, observed), torch.stack([x[0, 0], x[1, 1]]))
+    assert torch.equal(at_last_observed(x, None), x[:, 2])
 
 
 def test_frames_count_as_predicted_where_they_were_observed_in_clips_that_began():
@@ -203,7 +193,7 @@ def test_a_rollout_without_positions_is_refused():
     model = make("gru_ssm", dtype=F64)
     clip = as_batch(encoding=model.frame.encode(video(dtype=F64)))
     with pytest.raises(UserError, match="objective.rollout: compares positions"):
-        LatentELBO(rollout=Rollout(context=3))(model, clip, 0.0)
+        LatentELBO(rollout=PositionPrediction(context=3))(model, clip, 0.0)
 
 
 @pytest.mark.parametrize("objective", ["latent", "frame"])
@@ -214,8 +204,8 @@ def test_a_rollout_is_driven_by_the_actions_of_its_own_frames(objective):
     actions = torch.tensor([[0, 1, 2, 3, 4, 0], [4, 4, 1, 0, 2, 3]])
     clip = SimpleNamespace(video=video(frames=6, dtype=F64), prev_actions=actions)
     clip.encoding = model.frame.encode(clip.video)
-    rollout = {"latent": Rollout(context=4), "frame": FrameRollout(context=4)}[objective]
-    kind = {"latent": LatentELBO, "frame": FrameELBO}[objective]
+    rollout = {"latent": PositionPrediction(context=4), "frame": FramePrediction(context=4)}[objective]
+    kind = {"latent": LatentELBO, "frame": ELBO}[objective]
     terms, trace = evaluated(kind(1, rollout=rollout), model, clip)
     torch.manual_seed(1)
     context = model.infer(clip.encoding.map(lambda x: x[:, :4]), actions[:, :4], sample=True)

@@ -13,7 +13,8 @@ from torch.testing import assert_close
 from seqvae.build import DataSpec, build
 from seqvae.errors import UserError
 from seqvae.nn.images import Bernoulli, BroadcastDecoder, ConvDecoder, ConvEncoder, Gaussian
-from seqvae.objectives import FrameELBO, FrameRollout
+from seqvae.objectives import ELBO
+from seqvae.prediction import FramePrediction
 from seqvae.sequence import SequenceModel
 from tests.laws.common import F64, as_batch
 from tests.models import config, make, video
@@ -45,7 +46,7 @@ def test_a_linear_vae_reaches_the_likelihood_of_probabilistic_pca():
     directions = torch.linalg.qr(torch.randn(PIXELS, CODE, dtype=F64)).Q * torch.tensor([1.5, 0.8], dtype=F64)
     x = 0.4 + torch.randn(200, CODE, dtype=F64) @ directions.T + 0.3 * torch.randn(200, PIXELS, dtype=F64)
     model, clip = linear_vae(), as_batch(video=x.reshape(200, 1, 1, 1, PIXELS))
-    objective, steps = FrameELBO(), 400
+    objective, steps = ELBO(), 400
     optimiser = torch.optim.Adam(model.parameters(), lr=3e-2)
     decay = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
     for _ in range(steps):
@@ -61,7 +62,7 @@ def test_a_linear_vae_reaches_the_likelihood_of_probabilistic_pca():
 
 def test_beta_weights_the_kl_and_keeps_the_bound():
     model, clip = make("vae"), as_batch(video=video())
-    plain, weighted = (_seeded(FrameELBO(beta=beta), model, clip) for beta in (1.0, 4.0))
+    plain, weighted = (_seeded(ELBO(beta=beta), model, clip) for beta in (1.0, 4.0))
     kl = -(plain.values["log_prior"] + plain.values["neg_log_posterior"])
     assert_close(weighted.objective(), plain.values["log_likelihood"] - 4 * kl)
     assert torch.equal(weighted.bound(), plain.objective())
@@ -70,14 +71,14 @@ def test_beta_weights_the_kl_and_keeps_the_bound():
 
 def test_the_term_of_a_rollout_stands_beside_the_bound():
     model, clip = make("vrnn"), as_batch(video=video(frames=6))
-    plain = _seeded(FrameELBO(), model, clip)
-    terms = _seeded(FrameELBO(rollout=FrameRollout(context=4, weight=0.5)), model, clip)
+    plain = _seeded(ELBO(), model, clip)
+    terms = _seeded(ELBO(rollout=FramePrediction(context=4, weight=0.5)), model, clip)
     assert_close(terms.bound(), plain.objective())
     assert_close(terms.objective(), plain.objective() + 0.5 * terms.values["rollout"])
     assert (terms.values["rollout"][:, :4] == 0).all() and (terms.values["rollout"][:, 4:] != 0).all()
 
 
-def _seeded(objective: FrameELBO, model: SequenceModel, clip: Clip):
+def _seeded(objective: ELBO, model: SequenceModel, clip: Clip):
     torch.manual_seed(1)
     return objective(model, clip, 0.0)[0]
 

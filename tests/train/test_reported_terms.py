@@ -15,7 +15,8 @@ from seqvae.data.sequences import Sequences
 from seqvae.distributions import Normal
 from seqvae.errors import UserError
 from seqvae.layout import Field, StateLayout
-from seqvae.objectives import EnergyScore, FrameELBO, FrameRollout, LatentELBO, Rollout, TemporalELBO
+from seqvae.objectives import ELBO, EnergyScore, LatentELBO
+from seqvae.prediction import FramePrediction, PositionPrediction
 from seqvae.sequence import SequenceModel
 from seqvae.train.diagnostics import slot_numbers
 from seqvae.train.encodings import EncodingBatch, tracked
@@ -90,7 +91,7 @@ def clips(observed: Tensor | None = None) -> SimpleNamespace:
     return SimpleNamespace(encoding=encoding, video=video, prev_actions=None, observed=observed)
 
 
-OBJECTIVE = LatentELBO(start=START, rollout=Rollout(context=CONTEXT, weight=2.0, scale=1.0))
+OBJECTIVE = LatentELBO(start=START, rollout=PositionPrediction(context=CONTEXT, weight=2.0, scale=1.0))
 # a position predicted at (-1, -1) that is seen at the origin
 PREDICTED = -(math.sqrt(2 + 1e-6) + math.log(2 * math.pi))
 
@@ -134,7 +135,7 @@ def test_the_kl_of_the_signs_is_that_of_the_frames_inferred():
 
 @pytest.mark.parametrize("start", [1, START, CONTEXT + 3])
 def test_decoded_rollouts_are_averaged_over_the_frames_predicted(start):
-    objective = FrameELBO(start=start, beta=3.0, rollout=FrameRollout(context=CONTEXT, weight=0.5))
+    objective = ELBO(start=start, beta=3.0, rollout=FramePrediction(context=CONTEXT, weight=0.5))
     terms, _ = objective(model(), clips(), 0.0)
     predicted = min(LENGTH - CONTEXT, LENGTH - start + 1)
     assert terms.per_frame("rollout").item() == pytest.approx(-5.0, rel=1e-5)
@@ -146,7 +147,7 @@ def test_decoded_rollouts_are_averaged_over_the_frames_predicted(start):
 
 
 def test_a_later_start_leaves_frames_out_and_pads_nothing():
-    terms, _ = TemporalELBO(start=START)(model(), clips(), 0.0)
+    terms, _ = ELBO(start=START)(model(), clips(), 0.0)
     assert terms.bound_per_frame().item() == pytest.approx(-5.0 - KL, rel=1e-5)
     assert_close(terms.bound_per_frame(), terms.objective().mean())
     assert terms.objective().shape == (4, LENGTH - START + 1)
@@ -193,7 +194,7 @@ def test_the_energy_score_leaves_missing_frames_out():
 
 
 def test_a_clip_without_any_frame_has_no_bound():
-    terms, _ = TemporalELBO(start=1)(model(), clips(torch.zeros(4, LENGTH, dtype=torch.bool)), 0.0)
+    terms, _ = ELBO(start=1)(model(), clips(torch.zeros(4, LENGTH, dtype=torch.bool)), 0.0)
     assert terms.bound_per_frame().isnan() and terms.per_frame("log_likelihood").isnan()
 
 
@@ -206,4 +207,4 @@ def test_terms_that_all_have_weights_are_no_bound_and_no_line_of_a_card():
 
 def test_an_elbo_that_begins_behind_its_context_is_refused():
     with pytest.raises(UserError, match="objective.start=9: the ELBO ends with the rollout's context, at"):
-        LatentELBO(start=9, rollout=Rollout(context=8))
+        LatentELBO(start=9, rollout=PositionPrediction(context=8))

@@ -10,8 +10,9 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from seqvae.distributions import Normal
+from seqvae.elbo import elbo
 from seqvae.layout import Field, StateLayout
-from seqvae.objectives import Objective, elbo
+from seqvae.objectives import Objective
 from seqvae.sequence import SequenceModel
 from seqvae.train.learner import Learner
 from seqvae.train.optim import Cosine, Optim
