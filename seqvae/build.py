@@ -28,7 +28,6 @@ MOVED = {  # former module -> the module that holds its classes now, for configs
     "seqvae.counted_objectives": "seqvae.objectives",
     "seqvae.frame_objectives": "seqvae.objectives",
     "seqvae.nn.attention": "seqvae.nn.masks",
-    "seqvae.nn.components": "seqvae.nn.masks",
     "seqvae.nn.counting": "seqvae.nn.boxes",
     "seqvae.nn.encoders": "seqvae.nn.boxes",
     "seqvae.nn.likelihoods": "seqvae.nn.images",

@@ -1,4 +1,4 @@
-"""Named views of the latent axis ``d``: which numbers of z are size, position, velocity, ..."""
+"""Names for the latent axis `d`: the slices of z that hold size, position, velocity and so on."""
 
 from __future__ import annotations
 
@@ -14,10 +14,12 @@ Use = Literal["evidence", "product", "prior"]
 class Field:
     """One named part of a slot's latent state.
 
-    ``use`` says how the posterior forms it: from the frame's ``evidence`` alone, as the normalised
-    ``product`` of evidence and dynamics, or from the ``prior`` (the dynamics) alone. A field with
-    ``difference_of`` has no evidence of its own in a frame: its evidence is the difference of the
-    named field between two frames (velocity from position).
+    name: key in a StateLayout.
+    size: count of numbers.
+    use: how the posterior forms it: from the frame's `evidence` alone, as the normalised `product` of
+        evidence and dynamics, or from the `prior` (the dynamics) alone.
+    difference_of: name of a field whose difference between two frames is the evidence for this one, which
+        a single frame does not show (velocity from position).
     """
 
     name: str
@@ -28,10 +30,10 @@ class Field:
 
 @dataclass(frozen=True)
 class StateLayout:
-    """Ordered fields of the d axis; ``layout["position"]`` is the slice of the positions.
+    """Ordered fields of the d axis; `layout["position"]` is the slice of the positions.
 
     A position (x, y) runs from -1 to 1 over the picture, x to the right in half-widths and y down in
-    half-heights; sizes and velocities likewise.
+    half-heights. Sizes are in the same units, velocities in these units per frame.
     """
 
     fields: tuple[Field, ...]
@@ -46,6 +48,7 @@ class StateLayout:
 
     @property
     def dim(self) -> int:
+        """Size of the d axis."""
         return sum(f.size for f in self.fields)
 
     def __contains__(self, name: str) -> bool:
@@ -60,15 +63,16 @@ class StateLayout:
         raise KeyError(f"no field {name!r} in this layout; it has {[f.name for f in self.fields]}")
 
     def field(self, name: str) -> Field:
+        """Return the field of this name; raise KeyError if there is none."""
         for f in self.fields:
             if f.name == name:
                 return f
         raise KeyError(f"no field {name!r} in this layout; it has {[f.name for f in self.fields]}")
 
     def split(self, z: Tensor) -> dict[str, Tensor]:
-        """Views of z (..., d) by name."""
+        """Return views of z "... d" by name."""
         return {f.name: z[..., self[f.name]] for f in self.fields}
 
     def extend(self, *fields: Field) -> StateLayout:
-        """The same layout with fields appended: the slices of the existing names stay as they are."""
+        """Return a layout with fields appended; the slices of existing names stay as they are."""
         return StateLayout(self.fields + fields)

@@ -25,7 +25,7 @@ class MONet(nn.Module):
     imagined frames; the encoder's learn in the likelihood alone where they stand in it, and not from being
     read. Beside the bound the two are drawn to each other by KL[attention's || decoder's], once
     for the decoder's sake (weight decoder_masks) and once for the attention's (attention_masks).
-    attention: a network of seqvae/nn/masks.py. component: one of seqvae/nn/masks.py. std,
+    attention: a network of seqvae/nn/masks.py. component: one of seqvae/nn/components.py. std,
     background_std: of the pixels of objects and background. velocity: whether the state has one, where the
     component has a place. slots: the number of objects; the model has one slot more.
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from seqvae.layout import Field, StateLayout
-from seqvae.nn.glimpse import beside, box_cover, pixel_centres, read, sample_points, write
+from seqvae.nn.glimpse import box_cover, pixel_centres, read, sample_points, uncovered_share, write
 from seqvae.nn.layers import full_precision, in_full_precision
 from seqvae.nn.spn import RatSPN
 from seqvae.types import Evidence, Scene
@@ -160,7 +160,7 @@ class SuPAIR(nn.Module):
         over_x = box_cover(at_x[:, :, None], px[:, None], sx[:, None], pixel_x)  # n i j g: by slot j
         over_y = box_cover(at_y[:, :, None], py[:, None], sy[:, None], pixel_y)
         earlier = torch.ones(self.slots, self.slots, device=size.device, dtype=size.dtype).tril(-1)
-        return reduce(torch.mul, beside(earlier[:, :, None] * over_y, over_x).unbind(2), inside)
+        return reduce(torch.mul, uncovered_share(earlier[:, :, None] * over_y, over_x).unbind(2), inside)
 
     def _cover(self, size: Tensor, position: Tensor) -> tuple[Float[Tensor, "n k h"], Float[Tensor, "n k w"]]:
         """The shares of the image's rows and columns that each box covers; of a pixel, their product."""
@@ -171,7 +171,7 @@ class SuPAIR(nn.Module):
         )
 
     def _uncovered(self, size: Tensor, position: Tensor) -> Float[Tensor, "n h w"]:
-        return reduce(torch.mul, beside(*self._cover(size, position)).unbind(1))
+        return reduce(torch.mul, uncovered_share(*self._cover(size, position)).unbind(1))
 
 
 def _make_plain(spn: RatSPN) -> None:

@@ -68,10 +68,10 @@ DEFAULTS = {
     "objectives.Rollout": {"context": 8, "weight": 1.0, "scale": 0.02},
     "objectives.TemporalELBO": {"start": 3},
     "objectives.LatentELBO": {"start": 3, "rollout": None, "sharpen": 1.0},
-    "frame_objectives.FrameELBO": {"start": 1, "beta": 1.0, "rollout": None, "factors": None},
-    "frame_objectives.FrameRollout": {"context": 8, "weight": 1.0},
-    "counted_objectives.EnumeratedELBO": {"anneal": None},
-    "counted_objectives.ScoreFunctionELBO": {"anneal": None},
+    "objectives.FrameELBO": {"start": 1, "beta": 1.0, "rollout": None, "factors": None},
+    "objectives.FrameRollout": {"context": 8, "weight": 1.0},
+    "objectives.EnumeratedELBO": {"anneal": None},
+    "objectives.ScoreFunctionELBO": {"anneal": None},
 }
 
 

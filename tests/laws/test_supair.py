@@ -13,7 +13,7 @@ from torch.testing import assert_close
 
 from seqvae.frames.supair import SuPAIR
 from seqvae.nn.boxes import PursuitEncoder
-from seqvae.nn.glimpse import beside, read
+from seqvae.nn.glimpse import read, uncovered_share
 
 F64 = torch.float64
 HEIGHT, WIDTH, SLOTS = 12, 16, 3
@@ -121,11 +121,11 @@ def test_plain_networks_start_small_and_their_parameters_are_logits():
     assert_close(spn.expectation(), expected)
 
 
-def test_beside_is_one_minus_the_product_of_covers():
+def test_the_uncovered_share_is_one_minus_the_product_of_covers():
     down, across = torch.rand(2, 3, 4, dtype=F64), torch.rand(2, 3, 5, dtype=F64)
     down.requires_grad_(), across.requires_grad_()
-    assert_close(beside(down, across), 1 - down[..., :, None] * across[..., None, :])
-    assert torch.autograd.gradcheck(beside, (down, across))
+    assert_close(uncovered_share(down, across), 1 - down[..., :, None] * across[..., None, :])
+    assert torch.autograd.gradcheck(uncovered_share, (down, across))
 
 
 def test_colours_count_as_their_clipped_sum():
