@@ -1,4 +1,4 @@
-"""Actions: each leads to its own frame, is remembered, and is never missing or left over unsaid."""
+"""Actions: each leads to its own frame and is remembered; a missing or surplus one is refused."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from seqvae.posteriors.amortised import Amortised
 from seqvae.rollout import roll_out
 from seqvae.sequence import SequenceModel
 from seqvae.types import Evidence, LastState, Scene, Transition
+from tests.laws.common import perturbed
 from tests.models import SHIPPED, config, video
 
 ACTIONS, LENGTH, SIZE = 9, 12, 16
@@ -32,7 +33,7 @@ IGNORING = ["linear", "vae", "air", "monet"]
 
 
 class Blank(nn.Module):
-    """Frames that say nothing of a state of two numbers."""
+    """Frames without any evidence about a state of two numbers."""
 
     unnormalised = frozenset()
     slots = 1
@@ -50,7 +51,7 @@ class Blank(nn.Module):
 
 
 class Recorder(nn.Module):
-    """A state that is the action that led to its frame, and the one before."""
+    """Dynamics whose state holds the action that led to its frame, and the action before it."""
 
     def __init__(self, layout):
         super().__init__()
@@ -81,7 +82,7 @@ def data(tmp_path_factory):
     folder = tmp_path_factory.mktemp("avoidance")
     sizes = ["train=0", "val=0", "test=3", f"length={LENGTH}", f"image_size={SIZE}", "workers=1"]
     assert data_gen.generate.main(["sim=avoidance", f"out={folder}", *sizes]) == 0
-    with h5py.File(folder / "test.h5", "a") as file:  # sticky ones look right a frame too late as well
+    with h5py.File(folder / "test.h5", "a") as file:  # its own actions repeat, so a shift would not show
         actions = np.tile(np.arange(LENGTH) % ACTIONS, (3, 1))
         file["actions"][:] = np.random.default_rng(0).permuted(actions, axis=1)
     return folder / "test.h5"
@@ -89,7 +90,7 @@ def data(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def led(data):
-    """What led to each frame, "n t": the last entry in the file to the first one."""
+    """Return the actions that led to each frame, "n t"; the last entry in the file led to the first frame."""
     with h5py.File(data) as file:
         actions = file["actions"][:]
     return np.concatenate([actions[:, -1:], actions[:, :-1]], 1)
@@ -97,11 +98,11 @@ def led(data):
 
 @pytest.mark.parametrize("sample", [False, True])
 @pytest.mark.parametrize("frames", [8, LENGTH, None])
-def test_a_rollout_hears_the_action_that_led_to_each_frame(data, led, frames, sample):
-    """Also where fewer frames are read than the file holds: the last action in it led to frame 1."""
-    found = read_sequences(data, max_frames=frames)
+def test_a_rollout_gets_the_action_that_led_to_each_frame(data, led, frames, sample):
+    """Also if fewer frames are read than the file holds, whose last action led to frame 1."""
+    data_read = read_sequences(data, max_frames=frames)
     length = frames or LENGTH
-    rollout = roll_out(recorder(), found.frames, found.prev_actions, 3, length - 3, sample)
+    rollout = roll_out(recorder(), data_read.frames, data_read.prev_actions, 3, length - 3, sample)
     np.testing.assert_allclose(rollout.z[:, :, 0, 0], led[:, :length], atol=1e-4)
     np.testing.assert_allclose(rollout.z[:, 1:, 0, 1], led[:, : length - 1], atol=1e-4)
 
@@ -112,37 +113,32 @@ def test_as_many_frames_are_predicted_as_actions_lead_to(data, led):
         roll_out(recorder(), few.frames, few.prev_actions, context=3, horizon=5)
 
 
-def test_clips_bounds_and_validation_hear_the_same(data, led):
+def test_clips_bounds_and_validation_get_the_same_actions(data, led):
     """One clip of a whole sequence: trained on, validated on and bounded with the same actions."""
-    found = read_sequences(data)
-    model = recorder()
-    for source in (data, {"imgs": found.frames, "prev_actions": found.prev_actions}):
+    sequences, model = read_sequences(data), recorder()
+    for source in (data, {"imgs": sequences.frames, "prev_actions": sequences.prev_actions}):
         batch = InMemoryClips(source).batch(0, 3, LENGTH, seed=0)
         z = model.filter(batch.video, batch.prev_actions).z
         np.testing.assert_allclose(z[:, :, 0, 0], led[batch.sequences], atol=1e-4)
     # log p = the first number of the state, and nothing else: the mean action of frames 1 to 8
-    limit = bound(model, found, samples=1, length=8)
+    limit = bound(model, sequences, samples=1, length=8)
     np.testing.assert_allclose(limit.by_sequence, led[:, :8].mean(1), atol=1e-3)
 
 
 def follower(name: str) -> SequenceModel:
-    """A model that follows actions, with weights away from where they start."""
+    """Return a model that follows actions, with weights away from their start."""
     torch.manual_seed(0)
-    model = build(config(name), DataSpec(SIZE, SIZE, 3, ACTIONS, 3))
-    with torch.no_grad():
-        for p in model.parameters():
-            p.add_(0.05 * torch.randn_like(p))
-    return model
+    return perturbed(build(config(name), DataSpec(SIZE, SIZE, 3, ACTIONS, 3)), 0.05)
 
 
 @pytest.mark.parametrize("name", FOLLOWING)
 def test_an_action_is_remembered_beyond_its_frame(name):
-    """With the same states ever after, GRUs still tell which action once led to a frame."""
+    """With the same states ever after, a GRU still differs by the action that once led to a frame."""
     model = follower(name)
     remembers = config(name)["dynamics"]["_target_"].endswith("GRUDynamics")
     like = torch.zeros(2, model.frame.slots, model.layout.dim)
     carry, priors = model.dynamics.init(2, like), []
-    for t in range(5):  # the published STOVE listens from the third frame on
+    for t in range(5):  # the network of the published STOVE begins with the third frame
         action = torch.tensor([1, 2]) if t == 2 else torch.tensor([0, 0])
         transition = model.dynamics.predict(carry, action)
         priors.append(transition.prior.mean)
@@ -153,7 +149,7 @@ def test_an_action_is_remembered_beyond_its_frame(name):
 
 
 @pytest.mark.parametrize("name", ["gru_ssm", "vrnn"])
-def test_filter_and_imagination_go_on_from_what_the_action_did(name):
+def test_filter_and_imagination_go_on_from_the_carry_after_the_action(name):
     """The loop over time, spelled out: context_t = h_t-1 + action, and h_t = cell(z_t; context_t)."""
     model = follower(name).double()
     dynamics = model.dynamics
@@ -174,7 +170,7 @@ def test_filter_and_imagination_go_on_from_what_the_action_did(name):
 
 
 @pytest.mark.parametrize("name", FOLLOWING)
-def test_a_model_that_follows_actions_is_not_run_without(name):
+def test_a_model_that_follows_actions_does_not_run_without_them(name):
     model = follower(name)
     clip, actions = video(frames=3, height=SIZE, width=SIZE, channels=3), torch.zeros(2, 3, dtype=torch.long)
     trace = model.filter(clip, actions)

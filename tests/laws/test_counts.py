@@ -1,4 +1,4 @@
-"""Models that count: densities over a count and what is counted, and the gradients of both objectives."""
+"""Models that count: densities over a count and its slots, and the gradients of both objectives."""
 
 from __future__ import annotations
 
@@ -19,13 +19,12 @@ from seqvae.objectives import EnumeratedELBO, ScoreFunctionELBO, elbo
 from seqvae.sequence import SequenceModel
 from seqvae.train.optim import Ramp
 from seqvae.types import Terms, Transition
+from tests.laws.common import F64, as_batch, perturbed
 from tests.models import config, make, video
-
-F64 = torch.float64
 
 
 def batch(frames: int = 2, **sizes: int) -> SimpleNamespace:
-    return SimpleNamespace(video=video(frames=frames, dtype=F64, **sizes), prev_actions=None)
+    return as_batch(video=video(frames=frames, dtype=F64, **sizes))
 
 
 def counted(k: int, e: int, *leading: int) -> CountedNormal:
@@ -74,7 +73,7 @@ def test_draws_have_the_counts_and_the_densities_of_the_distribution():
 def test_absent_slots_cost_nothing():
     q, other = counted(3, 2, 4), counted(3, 2, 4)
     z, _ = q.support()
-    for n in range(4):  # what the distribution says of slots from n on makes no difference
+    for n in range(4):  # the densities of slots from n on make no difference
         mean, std = q.inner.mean.clone(), q.inner.std.clone()
         mean[:, n:], std[:, n:] = other.inner.mean[:, n:], other.inner.std[:, n:]
         assert_close(CountedNormal(q.log_counts, Normal(mean, std)).log_prob(z[n]), q.log_prob(z[n]))
@@ -92,7 +91,7 @@ def test_a_frame_without_objects_costs_its_count_alone():
     assert (black == 0).all()
 
 
-def test_what_was_not_observed_follows_the_prior():
+def test_missing_frames_follow_the_prior():
     model, clip = make("air", dtype=F64), batch()
     trace = model.filter(clip.video, observed=torch.zeros(2, 2, dtype=torch.bool), sample=True)
     assert_close(trace.posterior.log_prob(trace.z), trace.prior.log_prob(trace.z))
@@ -103,7 +102,7 @@ def test_enumeration_equals_brute_force():
     torch.manual_seed(3)
     terms, trace = EnumeratedELBO()(model, clip, 0.0)
     torch.manual_seed(3)
-    q = model.filter(clip.video, sample=True).posterior  # takes the same random numbers as the objective has
+    q = model.filter(clip.video, sample=True).posterior  # draws the same random numbers as the objective
     z, log_counts = q.support()
     expected = {name: 0 for name in terms.values}
     for n in range(4):
@@ -131,12 +130,12 @@ def test_the_score_function_has_the_gradient_of_enumeration(baseline):
     clip = _many(batch(frames=2, batch=1, height=16, width=16), 64)
     exact, exact_error = _gradient(EnumeratedELBO(), model, clip, 10)
     drawn, error = _gradient(ScoreFunctionELBO(), model, clip, 40)
-    assert exact.abs() > 5 * error, "the test could not see a wrong gradient"
+    assert exact.abs() > 5 * error, "too noisy to detect a wrong gradient"
     assert (exact - drawn).abs() < 4 * (error.square() + exact_error.square()).sqrt()
 
 
 class Remembering(CountPrior):
-    """Objects are where they were, and as many cost less where there were some before."""
+    """Objects stay where they were, and are the more probable the more there were in the frame before."""
 
     independent = False
 
@@ -152,14 +151,14 @@ class Remembering(CountPrior):
         return z
 
 
-def test_the_score_function_credits_a_count_with_what_follows_in_later_frames():
+def test_the_score_function_credits_a_count_with_the_terms_of_later_frames():
     model = counting_model()
     layout = model.layout
     model.dynamics = Remembering(layout, 2)
     clip = _many(batch(frames=2, batch=1, height=16, width=16), 32)
 
     def brute_force(model: SequenceModel, clip, progress: float):
-        """The sum over the counts of both frames, of one draw of what the slots are like."""
+        """Return the sum over the counts of both frames, for one draw of the slots."""
         trace = model.filter(clip.video, sample=True)
         z, log_counts = trace.posterior.support()
         total = 0
@@ -218,24 +217,23 @@ def test_a_prior_needs_a_ratio_above_0():
 
 
 def counting_model(baseline: int = 0) -> SequenceModel:
-    """AIR with two slots, none of which is sure of its presence."""
+    """Return AIR with two slots, both of uncertain presence."""
     torch.manual_seed(1)
     changes = {"posterior": {"baseline": baseline}, "frame": {"std": 1.0}}
     model = build(_changed(**changes), DataSpec(16, 16, 1, objects=2)).to(F64)
+    perturbed(model, 0.02)  # weights that start at zero block the gradient of others
     with torch.no_grad():
-        for weight in model.parameters():  # some start at zero, and keep the gradient from others
-            weight.add_(0.02 * torch.randn_like(weight))
         model.frame.counter.more.bias.zero_()
     return model
 
 
 def _changed(**changes: dict) -> dict:
     chosen = config("air")
-    return chosen | {part: chosen[part] | own for part, own in changes.items()}
+    return chosen | {part: chosen[part] | options for part, options in changes.items()}
 
 
 def _gradient(objective, model: SequenceModel, clip, repeats: int) -> tuple[Tensor, Tensor]:
-    """The gradient with respect to the bias of all logits of presence, with its standard error."""
+    """Return the gradient for the bias of all logits of presence, and its standard error."""
     drawn, bias = [], model.frame.counter.more.bias
     for _ in range(repeats):
         (gradient,) = torch.autograd.grad(objective(model, clip, 0.0)[0].total().mean(), bias)
@@ -245,7 +243,7 @@ def _gradient(objective, model: SequenceModel, clip, repeats: int) -> tuple[Tens
 
 
 def _many(clip, n: int) -> SimpleNamespace:
-    return SimpleNamespace(video=clip.video.expand(n, *clip.video.shape[1:]), prev_actions=None)
+    return as_batch(video=clip.video.expand(n, *clip.video.shape[1:]))
 
 
 def _inner(q: CountedNormal) -> tuple[Tensor, Tensor]:

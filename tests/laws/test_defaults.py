@@ -1,4 +1,4 @@
-"""What a config leaves out: defaults, which a checkpoint's config relies on, and the first weights."""
+"""Defaults, on which the configs of checkpoints rely, and initial weights."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ DEFAULTS = {
 
 
 @pytest.mark.parametrize("name", DEFAULTS)
-def test_defaults_are_what_configs_of_checkpoints_rely_on(name):
+def test_defaults_stay_as_configs_of_checkpoints_rely_on_them(name):
     module, _, kind = name.rpartition(".")
     signature = inspect.signature(getattr(importlib.import_module(f"seqvae.{module}"), kind).__init__)
     for key, value in DEFAULTS[name].items():

@@ -1,4 +1,4 @@
-"""MONet: masks that share out every pixel, a bound that is one, and slots that find objects."""
+"""MONet: masks that sum to one, a bound with decoded masks, and slots that find objects."""
 
 from __future__ import annotations
 
@@ -24,16 +24,11 @@ from seqvae.sequence import SequenceModel
 from seqvae.train.diagnostics import signs, slot_numbers
 from seqvae.train.encodings import true_states
 from tests.evaluate import spelled
+from tests.laws.common import F64, as_batch, perturbed
 from tests.models import config, make, video
 
-F64 = torch.float64
 MONETS = ["monet", "monet_paper", "monet_sequence"]
 ATTENTIONS = [RecurrentAttention, SeedAttention]
-
-
-class Clip:
-    def __init__(self, video: Tensor):
-        self.video, self.prev_actions = video, None
 
 
 def monet(name: str, objects: int = 2, size: int = 16, **frame) -> SequenceModel:
@@ -44,18 +39,15 @@ def monet(name: str, objects: int = 2, size: int = 16, **frame) -> SequenceModel
 
 @pytest.mark.parametrize("attention", ATTENTIONS)
 @pytest.mark.parametrize("objects", [1, 4])
-def test_attention_shares_out_every_pixel(attention, objects):
-    network = attention(channels=3, objects=objects).double()
-    with torch.no_grad():
-        for p in network.parameters():
-            p.add_(0.3 * torch.randn_like(p))
+def test_masks_of_the_attention_sum_to_one(attention, objects):
+    network = perturbed(attention(channels=3, objects=objects).double(), 0.3)
     log_masks = network(torch.rand(5, 3, 20, 12, dtype=F64))
     assert log_masks.shape == (5, objects + 1, 20, 12) and log_masks.isfinite().all()
     assert_close(log_masks.logsumexp(1), torch.zeros(5, 20, 12, dtype=F64))
 
 
 @pytest.mark.parametrize("name", MONETS)
-def test_decoded_masks_share_out_every_pixel(name):
+def test_decoded_masks_sum_to_one(name):
     model, clip = make(name), video()
     masks = model.decode(model.filter(clip, sample=True)).masks
     assert_close(masks.sum(2), torch.ones_like(masks[:, :, 0]))
@@ -85,7 +77,7 @@ def test_masks_of_the_encoder_make_no_bound():
 
 
 @pytest.mark.parametrize("name", MONETS)
-def test_each_term_of_the_masks_teaches_its_own_side(name):
+def test_each_term_of_the_masks_trains_its_own_side(name):
     model, clip = make(name), video()
     reached = {}
     for term in ("decoder_masks", "attention_masks"):
@@ -133,17 +125,17 @@ def test_without_objects_the_background_is_left():
         move(model, trace, 0, (0.1, 0.0))
 
 
-def test_the_background_is_no_object_in_what_is_scored():
+def test_scores_leave_the_background_out():
     model, clip = make("monet_sequence", slots=2, channels=3), video(slots=2, frames=6, channels=3)
     rollout = roll_out(model, to_frames(clip).numpy(), context=4, horizon=2)
     for x in (rollout.positions, rollout.velocities, rollout.extents):
         assert np.isnan(x[:, :, 0]).all() and np.isfinite(x[:, :, 1:]).all()
-    terms, trace = FrameELBO()(model, Clip(clip), 0.0)
+    terms, trace = FrameELBO()(model, as_batch(video=clip), 0.0)
     numbers = slot_numbers(trace, terms, model.layout, background=model.background_slots)
     assert {"spread_1", "spread_2", "mass_0"} <= numbers.keys() and "spread_0" not in numbers
 
 
-def test_true_states_need_a_slot_an_object():
+def test_true_states_need_a_slot_per_object():
     data = spelled.sequences(*spelled.straight(np.random.default_rng(0)), radii=np.full((3, 20, 2), 1.0))
     with pytest.raises(UserError, match="has 2 objects, the model 3 slots"):
         true_states(make("monet_sequence", slots=2), data)
@@ -181,23 +173,23 @@ def test_a_slot_without_a_place_has_no_velocity():
         monet("monet_paper", velocity=True)
 
 
-def test_a_factor_on_a_term_that_is_not_there_is_refused():
-    objective, clip = FrameELBO(factors={"masks": lambda *_: 1.0}), Clip(video())
+def test_a_factor_on_an_unknown_term_is_refused():
+    objective, clip = FrameELBO(factors={"masks": lambda *_: 1.0}), as_batch(video=video())
     with pytest.raises(UserError, match="objective.factors.masks: .*decoder_masks, attention_masks"):
         objective(make("monet"), clip, 0.0)
     with pytest.raises(UserError, match="it has none"):
         objective(make("vae"), clip, 0.0)
 
 
-def test_factors_scale_what_stands_beside_the_bound():
-    model, clip = make("monet"), Clip(video())
+def test_factors_scale_the_terms_beside_the_bound():
+    model, clip = make("monet"), as_batch(video=video())
     terms, _ = FrameELBO(factors={"attention_masks": lambda step, progress: progress})(model, clip, 0.25)
     assert terms.weights == {"decoder_masks": 0.5, "attention_masks": 0.125}
 
 
-def test_a_slot_that_takes_everything_is_told():
+def test_a_slot_that_takes_everything_is_reported():
     model, clip = make("monet"), video()
-    terms, trace = FrameELBO()(model, Clip(clip), 0.0)
+    terms, trace = FrameELBO()(model, as_batch(video=clip), 0.0)
     numbers = slot_numbers(trace, terms, model.layout)
     assert sum(numbers[f"mass_{k}"] for k in range(4)) == pytest.approx(1, abs=1e-5)
     mean = sum(numbers[f"kl_{k}"] for k in range(4))
@@ -207,7 +199,7 @@ def test_a_slot_that_takes_everything_is_told():
 
 
 def squares(n: int, objects: int, size: int = 16) -> tuple[Tensor, Tensor]:
-    """Frames "n 1 3 h w" with squares, each in the middle of a quarter of its own, and masks "n h w"."""
+    """Draw frames "n 1 3 h w" with squares, each within a quarter of its own, and masks "n h w"."""
     axis = pixel_centres(size, torch.empty(0))
     quarter = torch.stack([torch.randperm(4)[:objects] for _ in range(n)])
     middle = 0.5 * torch.stack([2 * (quarter % 2) - 1, 2 * (quarter // 2) - 1], -1)
@@ -222,13 +214,13 @@ def squares(n: int, objects: int, size: int = 16) -> tuple[Tensor, Tensor]:
 
 @pytest.mark.slow
 def test_slots_find_objects_and_spare_ones_stay_empty():
-    """Two squares, whose colours may be the same, and four slots for objects."""
+    """Frames with two squares, whose colours may be the same, and four slots for objects."""
     model = monet("monet", objects=4, decoder_masks=2.0, attention_masks=1.0)
     objective, steps = FrameELBO(beta=0.5), 400
     optimiser = torch.optim.Adam(model.parameters(), 2e-3)
     for step in range(steps):
         optimiser.zero_grad()
-        terms, _ = objective(model, Clip(squares(32, 2)[0]), step / steps)
+        terms, _ = objective(model, as_batch(video=squares(32, 2)[0]), step / steps)
         (-terms.total().mean()).backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 200)
         optimiser.step()
@@ -236,10 +228,10 @@ def test_slots_find_objects_and_spare_ones_stay_empty():
     with torch.no_grad():
         trace = model.filter(frames, sample=False)
         decoded = model.decode(trace).masks[:, 0]
-    seen = trace.evidence.features["log_masks"][:, 0].exp()
-    for masks in (seen, decoded):
-        found = [foreground_ari(t.numpy(), m.argmax(0).numpy()) for t, m in zip(truth, masks, strict=True)]
-        assert sum(found) / len(found) > 0.9
+    attention = trace.evidence.features["log_masks"][:, 0].exp()
+    for masks in (attention, decoded):
+        scores = [foreground_ari(t.numpy(), m.argmax(0).numpy()) for t, m in zip(truth, masks, strict=True)]
+        assert sum(scores) / len(scores) > 0.9
         mass = masks[:, 1:].sum((-2, -1)).sort(-1, descending=True).values  # pixels, largest first
         assert (mass[:, 1] > 8).float().mean() > 0.95  # a square has 16 to 25
         assert mass[:, 2:].sum(-1).mean() < 2

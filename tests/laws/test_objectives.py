@@ -1,4 +1,4 @@
-"""Objectives against sums that are spelled out, and the rollout under any numbering of the slots."""
+"""Objectives against sums spelled out, and rollouts under any order of the slots."""
 
 from __future__ import annotations
 
@@ -28,14 +28,12 @@ from seqvae.objectives import (
 )
 from seqvae.sequence import SequenceModel
 from seqvae.types import Evidence, Trace
+from tests.laws.common import F64, as_batch, perturbed
 from tests.models import config, make, paths, video
-
-F64 = torch.float64
 
 
 def batch(frames: int = 5, name: str = "stove", **sizes: int) -> SimpleNamespace:
-    clip = video(frames=frames, dtype=F64, **sizes)
-    return SimpleNamespace(video=clip, prev_actions=None)
+    return as_batch(video=video(frames=frames, dtype=F64, **sizes))
 
 
 def evaluated(objective, model: SequenceModel, clip, progress: float = 0.0):
@@ -48,7 +46,7 @@ def log_density(q: Normal, z: Tensor) -> Tensor:
 
 
 def bound(model: SequenceModel, clip, trace: Trace) -> Tensor:
-    """log p(x_t | z_t) + log p(z_t | z_<t) - log q(z_t | ...), frame by frame, of models with Gaussians."""
+    """Return log p(x_t | z_t) + log p(z_t | z_<t) - log q(z_t | ...) per frame, for models with Gaussians."""
     beside = getattr(model.frame, "beside", {})
     frame = model.frame.terms(clip.video, trace.z, trace.evidence, trace.context)
     frame = sum(value for name, value in frame.items() if name not in beside)
@@ -56,7 +54,7 @@ def bound(model: SequenceModel, clip, trace: Trace) -> Tensor:
 
 
 @pytest.mark.parametrize("name", ["stove", "spatial_vae", "vrnn", "monet_sequence"])
-def test_the_temporal_elbo_is_the_sum_that_it_names(name):
+def test_the_temporal_elbo_is_its_sum_spelled_out(name):
     model, clip = make(name, dtype=F64), batch()
     for start in (1, 3):
         terms, trace = evaluated(TemporalELBO(start), model, clip)
@@ -67,7 +65,7 @@ def test_the_temporal_elbo_is_the_sum_that_it_names(name):
     assert_close(trace.prior.mean[:, 0], transitions[0].mean)  # p(z_1) comes first
 
 
-def test_the_density_that_a_flow_gives_with_a_draw_is_the_posterior_s():
+def test_the_density_that_a_flow_returns_with_a_sample_is_the_posterior_s():
     model, clip = make("stove_iaf", dtype=F64), batch(frames=3)
     terms, trace = evaluated(TemporalELBO(1), model, clip)
     assert torch.equal(terms.values["neg_log_posterior"], -trace.log_posterior)
@@ -76,7 +74,7 @@ def test_the_density_that_a_flow_gives_with_a_draw_is_the_posterior_s():
 
 
 @pytest.mark.parametrize("start", [1, 2])
-def test_the_frame_elbo_is_the_sum_that_it_names(start):
+def test_the_frame_elbo_is_its_sum_spelled_out(start):
     model, clip = make("vrnn", dtype=F64), batch()
     terms, trace = evaluated(FrameELBO(start=start, beta=3.0), model, clip)
     likelihood = model.frame.terms(clip.video, trace.z, trace.evidence, trace.context)["log_likelihood"]
@@ -104,17 +102,17 @@ def test_a_decoded_rollout_is_scored_on_the_frames_after_its_context(start):
 
 
 def tracked(order: list[int], frames: int = 7, sizes: float = 0.2) -> tuple[Evidence, Tensor]:
-    """Evidence of three objects in straight flight, in one order for all frames; and their positions."""
+    """Return evidence of three objects in straight flight, in one order for all frames, and positions."""
     torch.manual_seed(3)
     position = paths(3, frames, batch=2, dtype=F64)[:, :, order]
     size = torch.full_like(position, sizes)
     mean = torch.cat([size, position, torch.zeros_like(position)], -1)
-    known = 400 * (1 + torch.arange(3, dtype=F64))[order, None].expand_as(position)
-    return Evidence(mean, torch.cat([known, known, torch.zeros_like(position)], -1)), position
+    precision = 400 * (1 + torch.arange(3, dtype=F64))[order, None].expand_as(position)
+    return Evidence(mean, torch.cat([precision, precision, torch.zeros_like(position)], -1)), position
 
 
 def expecting(position: Tensor) -> SequenceModel:
-    """A model whose slots expect objects at different places (k 2) from the first frame on."""
+    """Return a model whose slots expect objects at these places "k 2" in the first frame."""
     model = make("stove", dtype=F64)
     first = model.dynamics.first_mean.expand(3, -1).clone()
     first[:, model.layout["position"]] = position
@@ -123,14 +121,16 @@ def expecting(position: Tensor) -> SequenceModel:
 
 
 @pytest.mark.parametrize("start", [1, 3])
-def test_the_latent_elbo_is_the_sum_that_it_names(start):
+def test_the_latent_elbo_is_its_sum_spelled_out(start):
     model, (evidence, _) = make("stove", dtype=F64), tracked([0, 1, 2])
-    clip = SimpleNamespace(evidence=evidence, prev_actions=None)
+    clip = as_batch(evidence=evidence)
     terms, trace = evaluated(LatentELBO(start), model, clip)
     shown = slice(0, 4)
     std = evidence.precision[..., shown].rsqrt()
-    seen = distributions.Normal(trace.z[..., shown], std).log_prob(evidence.mean[..., shown]).sum((-2, -1))
-    expected = seen + log_density(trace.prior, trace.z) - log_density(trace.posterior, trace.z)
+    density = distributions.Normal(trace.z[..., shown], std).log_prob(evidence.mean[..., shown])
+    expected = (
+        density.sum((-2, -1)) + log_density(trace.prior, trace.z) - log_density(trace.posterior, trace.z)
+    )
     assert_close(terms.total(), expected[:, start - 1 :])
     assert not terms.weights and LatentELBO().start == 3 and LatentELBO().sharpen == 1.0
 
@@ -139,7 +139,7 @@ def test_the_latent_elbo_is_the_sum_that_it_names(start):
 def test_a_latent_rollout_is_scored_on_the_frames_after_its_context(start):
     model, (evidence, position) = make("stove", dtype=F64), tracked([0, 1, 2])
     rollout = Rollout(context=4, weight=0.7, scale=0.05)
-    clip = SimpleNamespace(evidence=evidence, prev_actions=None)
+    clip = as_batch(evidence=evidence)
     terms, trace = evaluated(LatentELBO(start, rollout), model, clip)
     torch.manual_seed(1)
     first = model.infer(evidence.map(lambda x: x[:, :4]), sample=True)
@@ -160,14 +160,14 @@ def test_a_latent_rollout_is_scored_on_the_frames_after_its_context(start):
 
 
 @pytest.mark.parametrize("order", [[1, 2, 0], [2, 0, 1], [1, 0, 2]])
-def test_the_latent_elbo_does_not_care_how_a_clip_numbers_its_objects(order):
+def test_the_latent_elbo_is_invariant_to_the_order_of_a_clip_s_objects(order):
     _, position = tracked([0, 1, 2])
-    # in the order of the slots whatever the clip's: a three-cycle tells a permutation from its inverse
+    # the trace has the order of the slots; a three-cycle tells a permutation from its inverse
     model, results = expecting(position[0, 0]), []
     for clip_order in ([0, 1, 2], order):
         evidence, _ = tracked(clip_order)
         one = evidence.map(lambda x: x[:1])
-        clip = SimpleNamespace(evidence=one, prev_actions=None)
+        clip = as_batch(evidence=one)
         results.append(evaluated(LatentELBO(1, Rollout(context=4)), model, clip))
     (plain, trace), (shuffled, same) = results
     assert_close(same.z, trace.z)
@@ -192,8 +192,8 @@ def test_frames_count_as_predicted_where_they_were_observed_in_clips_that_began(
 
 def test_sharpening_multiplies_the_precision_in_the_objective():
     model, (evidence, _) = make("stove", dtype=F64), tracked([0, 1, 2])
-    clip = SimpleNamespace(evidence=evidence, prev_actions=None)
-    sharper = SimpleNamespace(evidence=replace(evidence, precision=9 * evidence.precision), prev_actions=None)
+    clip = as_batch(evidence=evidence)
+    sharper = as_batch(evidence=replace(evidence, precision=9 * evidence.precision))
     sharpened, _ = evaluated(LatentELBO(sharpen=9.0), model, clip)
     expected, _ = evaluated(LatentELBO(), model, sharper)
     assert_close(sharpened.values, expected.values)
@@ -201,7 +201,7 @@ def test_sharpening_multiplies_the_precision_in_the_objective():
 
 def test_a_rollout_without_positions_is_refused():
     model = make("gru_ssm", dtype=F64)
-    clip = SimpleNamespace(evidence=model.frame.encode(video(dtype=F64)), prev_actions=None)
+    clip = as_batch(evidence=model.frame.encode(video(dtype=F64)))
     with pytest.raises(UserError, match="objective.rollout: compares positions"):
         LatentELBO(rollout=Rollout(context=3))(model, clip, 0.0)
 
@@ -210,10 +210,7 @@ def test_a_rollout_without_positions_is_refused():
 def test_a_rollout_is_driven_by_the_actions_of_its_own_frames(objective):
     name = {"latent": "stove", "frame": "vrnn"}[objective]
     torch.manual_seed(0)
-    model = build(config(name), DataSpec(32, 32, 1, actions=5, objects=3)).double()
-    with torch.no_grad():
-        for p in model.parameters():
-            p.add_(0.05 * torch.randn_like(p))
+    model = perturbed(build(config(name), DataSpec(32, 32, 1, actions=5, objects=3)).double(), 0.05)
     actions = torch.tensor([[0, 1, 2, 3, 4, 0], [4, 4, 1, 0, 2, 3]])
     clip = SimpleNamespace(video=video(frames=6, dtype=F64), prev_actions=actions)
     clip.evidence = model.frame.encode(clip.video)
@@ -264,7 +261,7 @@ def test_the_score_function_elbo_is_the_bound_and_carries_a_gradient(baseline):
     frame = model.frame.terms(clip.video, trace.z, trace.evidence, None)["log_likelihood"]
     gain = frame + trace.prior.log_prob(trace.z) - trace.posterior.log_prob(trace.z)
     assert_close(terms.unweighted(), gain)
-    # what a frame gained over the mean of the other two sequences
+    # the gain of a frame over the mean of the other two sequences
     relative = gain - (gain.sum(0) - gain) / 2
     names = {"score"}
     if baseline:

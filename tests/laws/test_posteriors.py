@@ -1,4 +1,4 @@
-"""Posteriors against their formulas, with their own networks called by hand."""
+"""Posteriors against their formulas, with their networks called by hand."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from seqvae.posteriors.counted import Counted
 from seqvae.posteriors.fused import Fused
 from seqvae.posteriors.iaf import IAF, Flow, Transformed
 from seqvae.types import Evidence, Transition
+from tests.laws.common import F64, normal, perturbed
 
-F64 = torch.float64
 CODE = StateLayout((Field("code", 3, "evidence"),))
 COUNTED = StateLayout(
     (
@@ -36,17 +36,11 @@ COUNTED = StateLayout(
 
 
 def stirred(part: nn.Module) -> nn.Module:
-    with torch.no_grad():
-        for p in part.double().parameters():
-            p.add_(0.3 * torch.randn_like(p))
-    return part
+    """Return the part in float64, with weights away from their start."""
+    return perturbed(part.double(), 0.3)
 
 
-def normal(*shape: int) -> Normal:
-    return Normal(torch.randn(*shape, dtype=F64), 0.2 + torch.rand(*shape, dtype=F64))
-
-
-def seen(q: Normal) -> Evidence:
+def evidence_of(q: Normal) -> Evidence:
     return Evidence(q.mean, q.std.pow(-2))
 
 
@@ -56,9 +50,9 @@ def transition(p: Normal, context: Tensor | None = None) -> Transition:
 
 def test_amortised_without_a_context_is_the_evidence():
     q, p = normal(4, 2, 3), normal(4, 2, 3)
-    found, evidence, carry = Amortised(CODE)(seen(q), transition(p), None)
-    assert_close(found.mean, q.mean)
-    assert_close(found.std, q.std)
+    result, evidence, carry = Amortised(CODE)(evidence_of(q), transition(p), None)
+    assert_close(result.mean, q.mean)
+    assert_close(result.std, q.std)
     assert_close(evidence.mean, q.mean)
     assert carry is None
 
@@ -66,45 +60,45 @@ def test_amortised_without_a_context_is_the_evidence():
 def test_amortised_with_a_context_shifts_mean_and_log_std():
     posterior, q, p = stirred(Amortised(CODE, context=5, hidden=7)), normal(4, 2, 3), normal(4, 2, 3)
     context = torch.randn(4, 5, dtype=F64)
-    found, _, _ = posterior(seen(q), transition(p, context), None)
-    heard = context[:, None].expand(4, 2, 5)
-    shift = posterior.shift(torch.cat([q.mean, q.std.log(), heard], -1))
-    assert_close(found.mean, q.mean + shift[..., :3])
-    assert_close(found.std, q.std * shift[..., 3:].exp())
+    result, _, _ = posterior(evidence_of(q), transition(p, context), None)
+    of_slots = context[:, None].expand(4, 2, 5)
+    shift = posterior.shift(torch.cat([q.mean, q.std.log(), of_slots], -1))
+    assert_close(result.mean, q.mean + shift[..., :3])
+    assert_close(result.std, q.std * shift[..., 3:].exp())
     untrained = Amortised(CODE, context=5).double()
-    assert_close(untrained(seen(q), transition(p, context), None)[0].mean, q.mean)
+    assert_close(untrained(evidence_of(q), transition(p, context), None)[0].mean, q.mean)
 
 
 def test_amortised_refuses_a_width_without_a_context():
     remedy = r"model\.posterior\.hidden=64: .*give model\.posterior\.context"
-    with pytest.raises(UserError, match=remedy) as told:
+    with pytest.raises(UserError, match=remedy) as caught:
         Amortised(CODE, hidden=64)
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(caught.value)
     default, chosen = Amortised(CODE, context=5), Amortised(CODE, context=5, hidden=7)
     assert default.shift[0].out_features == 128 and chosen.shift[0].out_features == 7
     assert not list(Amortised(CODE).parameters())
 
 
-def test_amortised_follows_the_dynamics_in_numbers_that_no_frame_shows():
+def test_amortised_takes_numbers_that_no_frame_shows_from_the_dynamics():
     layout = CODE.extend(Field("latent", 2, "prior"))
     q, p = normal(4, 2, 3), normal(4, 2, 5)
-    evidence = seen(q)
+    evidence = evidence_of(q)
     evidence.precision[0, :, 1] = 0
-    found, _, _ = Amortised(layout)(evidence, transition(p), None)
-    assert torch.equal(found.mean[..., 3:], p.mean[..., 3:])
-    assert torch.equal(found.std[..., 3:], p.std[..., 3:])
-    assert torch.equal(found.mean[0, :, 1], p.mean[0, :, 1])
-    assert_close(found.mean[1:, :, :3], q.mean[1:])
+    result, _, _ = Amortised(layout)(evidence, transition(p), None)
+    assert torch.equal(result.mean[..., 3:], p.mean[..., 3:])
+    assert torch.equal(result.std[..., 3:], p.std[..., 3:])
+    assert torch.equal(result.mean[0, :, 1], p.mean[0, :, 1])
+    assert_close(result.mean[1:, :, :3], q.mean[1:])
 
 
 def expected_counts(k: int = 3, batch: int = 4) -> CountedNormal:
     return CountedNormal(stopping(torch.randn(batch, k, dtype=F64)), normal(batch, k, 4))
 
 
-def test_counted_is_the_evidence_and_a_count_that_stops():
+def test_a_counted_posterior_is_the_evidence_and_a_stopping_count():
     mean, p = torch.randn(4, 3, 5, dtype=F64), expected_counts()
     precision = 0.5 + torch.rand(4, 3, 5, dtype=F64)
-    precision[0] = 0  # a frame that was not observed
+    precision[0] = 0  # a missing frame
     precision[1, 2, 3] = 0  # a number of one slot
     q, _, _ = Counted(COUNTED)(Evidence(mean, precision), Transition(expected_counts(), p), None)
     assert_close(q.log_counts[1:], stopping(mean[1:, :, 0]))
@@ -117,7 +111,7 @@ def test_counted_is_the_evidence_and_a_count_that_stops():
     assert_close(q.inner.std[1, 2, 2], p.inner.std[1, 2, 2])
 
 
-def test_one_slot_that_was_observed_makes_its_frame_s_count_known():
+def test_one_observed_slot_makes_the_count_of_its_frame_observed():
     mean, p = torch.randn(4, 3, 5, dtype=F64), expected_counts()
     precision = torch.ones(4, 3, 5, dtype=F64)
     precision[:, 1:] = 0
@@ -125,7 +119,7 @@ def test_one_slot_that_was_observed_makes_its_frame_s_count_known():
     assert_close(q.log_counts, stopping(mean[..., 0]))
 
 
-def test_the_guess_sums_over_slots_and_teaches_only_itself():
+def test_the_baseline_sums_over_slots_and_trains_only_its_own_network():
     posterior = stirred(Counted(COUNTED, baseline=6))
     mean = torch.randn(2, 4, 3, 5, dtype=F64, requires_grad=True)
     guess = posterior.baseline(Evidence(mean, torch.ones_like(mean)))
@@ -165,8 +159,8 @@ def test_a_step_of_the_flow_is_a_gated_mean():
         shift, logit = step(out, context)
         gate = torch.sigmoid(logit + 2)
         out, total = gate * out + (1 - gate) * shift, total + gate.log().sum(-1)
-    found, log_det = made(z, context, torch.ones(5, 1, dtype=F64))
-    assert_close(found, out)
+    result, log_det = made(z, context, torch.ones(5, 1, dtype=F64))
+    assert_close(result, out)
     assert_close(log_det, total)
     assert [list(step.order) for step in made.steps] == [[0, 1, 2, 3], [3, 2, 1, 0]]
 
@@ -174,9 +168,9 @@ def test_a_step_of_the_flow_is_a_gated_mean():
 def test_the_iaf_bends_its_base_in_the_base_s_units():
     posterior = stirred(IAF(CODE, Amortised, steps=2, hidden=8))
     base, p = normal(4, 2, 3), normal(4, 2, 3)
-    evidence = seen(base)
+    evidence = evidence_of(base)
     evidence.precision[1, 0] = 0
-    evidence.precision[2, 0, :2] = 0  # some of it was observed
+    evidence.precision[2, 0, :2] = 0  # partly observed
     q, _, _ = posterior(evidence, transition(p), None)
     assert isinstance(q, Transformed)
     assert_close(q.context, torch.cat([q.base.mean, q.base.std.log()], -1))
@@ -198,7 +192,7 @@ def test_the_iaf_bends_its_base_in_the_base_s_units():
     assert sample_with_log_prob(base)[1] is None
 
 
-def test_the_iaf_takes_over_what_its_base_is():
+def test_the_iaf_has_the_attributes_of_its_base():
     layout = StateLayout((Field("position", 2, "product"),))
     fused = IAF(layout, lambda layout: Fused(layout, background_slots=1))
     assert (fused.background_slots, fused.frame_order, fused.context) == (1, False, 0)
@@ -216,12 +210,12 @@ def test_a_fused_posterior_may_leave_the_dynamics_out():
     layout = layout.extend(Field("latent", 1, "prior"))
     q, p = normal(4, 2, 3), normal(4, 2, 4)
     posterior = Fused(layout, fuse=False)
-    # both slots are expected where they are seen, so that their order stays
+    # both slots are expected where they are observed, so their order stays
     p.mean[..., 1:3] = q.mean[..., 1:3]
-    found, _, _ = posterior(seen(q), transition(p), posterior.init(4, p.mean))
-    assert_close(found.mean[..., :3], q.mean)
-    assert_close(found.std[..., :3], q.std)
-    assert_close(found.std[..., 3], p.std[..., 3])
+    result, _, _ = posterior(evidence_of(q), transition(p), posterior.init(4, p.mean))
+    assert_close(result.mean[..., :3], q.mean)
+    assert_close(result.std[..., :3], q.std)
+    assert_close(result.std[..., 3], p.std[..., 3])
     for match in ("velocity", "latent"):
         with pytest.raises(UserError, match=f"match={match}: .*size, position"):
             Fused(layout.extend(Field("velocity", 2, "product", difference_of="position")), match=match)
