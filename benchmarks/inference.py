@@ -76,7 +76,7 @@ def measure(options: argparse.Namespace, kind: str) -> dict[str, float]:
 
         def run() -> None:
             optimiser.zero_grad()
-            (-objective(model, batch, 0.0)[0].total().mean()).backward()
+            (-objective(model, batch, 0.0)[0].objective().mean()).backward()
             optimiser.step()
 
     else:

@@ -107,7 +107,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
 
     def step() -> None:
         optimiser.zero_grad()
-        loss = -objective(model, batch, 0.0)[0].total().mean()
+        loss = -objective(model, batch, 0.0)[0].objective().mean()
         with clock("backward"):
             loss.backward()
         with clock("optimiser"):

@@ -15,9 +15,9 @@ from torch import Tensor
 from torch.nn.functional import logsigmoid, pad
 
 from seqvae.errors import UserError
-from seqvae.layout import StateLayout
+from seqvae.layout import StateLayout, require_fields
 from seqvae.tree import short_repr
-from seqvae.types import Distribution, require_fields
+from seqvae.types import Distribution
 
 # Gaussians.
 
@@ -133,7 +133,7 @@ class CountedNormal:
         """Return the most probable count, and the means."""
         return _present(self.inner.mean, self.log_counts.argmax(-1))
 
-    def support(self) -> tuple[Float[Tensor, "n *b k d"], Float[Tensor, "n *b"]]:
+    def enumerate_support(self) -> tuple[Float[Tensor, "n *b k d"], Float[Tensor, "n *b"]]:
         """Return z for every count from 0 to k, and log q(n) for each, nats.
 
         The slots are drawn once, and a smaller count has the first of those of a larger one. The sum of

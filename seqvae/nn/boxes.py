@@ -9,7 +9,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from seqvae.config import register
 from seqvae.nn.glimpse import box_cover, pixel_centres, read, sample_points
+from seqvae.nn.kinds import BoxEncoder, Counter
 from seqvae.nn.layers import full_precision, mlp, output_layer
 
 # Encoders from an image to K boxes, with one std per number.
@@ -17,6 +19,7 @@ from seqvae.nn.layers import full_precision, mlp, output_layer
 STD_FLOOR = 1e-3  # half-widths, 0.016 pixels at 32 x 32: without a floor the likelihood overflows
 
 
+@register(BoxEncoder)
 class LSTMEncoder(nn.Module):
     """The encoder of SuPAIR and STOVE (Kossen et al. 2020, arXiv 1910.02425, appendix).
 
@@ -66,6 +69,7 @@ class LSTMEncoder(nn.Module):
         return torch.cat([sx, sy, position], -1), STD_FLOOR + self.max_std * share[..., 4:8]
 
 
+@register(BoxEncoder)
 class PursuitEncoder(nn.Module):
     """Boxes by pursuit of the residual |x - background|, refined by a learned network.
 
@@ -195,6 +199,7 @@ def _logit(p: float) -> float:
 FIRST_LOGIT = 1.0  # of presence, before training: an object that is never present is never learned
 
 
+@register(Counter)
 class GlimpseCounter(nn.Module):
     """An LSTM that looks at one box after the other, and at the share of it that earlier boxes cover.
 
@@ -232,6 +237,7 @@ class GlimpseCounter(nn.Module):
         return (down.transpose(-1, -2) @ across).clamp(max=1)  # summed over slots
 
 
+@register(Counter)
 class ImageCounter(nn.Module):
     """An LSTM that sees the whole image at every slot, as in Eslami et al. 2016 (arXiv 1603.08575).
 

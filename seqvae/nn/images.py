@@ -11,8 +11,10 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from seqvae.config import register
 from seqvae.distributions import gaussian_log_density
 from seqvae.nn.glimpse import pixel_centres
+from seqvae.nn.kinds import ImageDecoder, ImageEncoder, Likelihood
 from seqvae.nn.layers import lecun_normal_, mlp
 
 # Encoders and decoders.
@@ -20,6 +22,7 @@ from seqvae.nn.layers import lecun_normal_, mlp
 COARSEST = 4  # pixels: convolutions halve an image until its shorter side is no longer than this
 
 
+@register(ImageEncoder)
 class FullyConnectedEncoder(nn.Module):
     """Linear layers on the flattened image.
 
@@ -36,6 +39,7 @@ class FullyConnectedEncoder(nn.Module):
         return self.layers(image.flatten(1))
 
 
+@register(ImageDecoder)
 class FullyConnectedDecoder(nn.Module):
     """Linear layers to the flattened image, the mirror image of FullyConnectedEncoder.
 
@@ -53,6 +57,7 @@ class FullyConnectedDecoder(nn.Module):
         return self.layers(code).unflatten(1, self.shape)
 
 
+@register(ImageEncoder)
 class ConvEncoder(nn.Module):
     """Convolutions of stride 2 down to a few pixels, then one linear layer.
 
@@ -76,6 +81,7 @@ class ConvEncoder(nn.Module):
         return self.layers(image)
 
 
+@register(ImageDecoder)
 class ConvDecoder(nn.Module):
     """One linear layer to a few pixels, then transposed convolutions of stride 2 up to the image.
 
@@ -105,6 +111,7 @@ class ConvDecoder(nn.Module):
         return image
 
 
+@register(ImageDecoder)
 class BroadcastDecoder(nn.Module):
     """Spatial broadcast decoder (Watters et al. 2019, arXiv 1901.07017).
 
@@ -167,6 +174,7 @@ def _repeat_last(features: tuple[int, ...], count: int) -> list[int]:
 STD_FLOOR = 1e-3  # of the full range: without a floor a learned std goes to 0 where pixels never change
 
 
+@register(Likelihood)
 class Bernoulli(nn.Module):
     """p(x | raw) = prod over pixels of Bernoulli(x; sigmoid(raw)).
 
@@ -190,6 +198,7 @@ class Bernoulli(nn.Module):
         return raw.sigmoid()
 
 
+@register(Likelihood)
 class Gaussian(nn.Module):
     """p(x | raw) = prod over pixels of N(x; mean, std^2), with one std for all pixels.
 

@@ -12,8 +12,10 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, interpolate, logsigmoid, relu
 
+from seqvae.config import register
 from seqvae.errors import UserError
 from seqvae.nn.glimpse import pixel_centres
+from seqvae.nn.kinds import Attention
 from seqvae.nn.layers import full_precision, lecun_normal_
 
 MIN_DISTANCE = 1e-4  # of half squared distances to a seed: keeps log(1 - alpha) finite at the seed itself
@@ -58,6 +60,7 @@ class UNet(nn.Module):
         return self.out(image)
 
 
+@register(Attention)
 class RecurrentAttention(nn.Module):
     """MONet's attention (Burgess et al. 2019, arXiv 1901.11390): a U-Net on (x, log scope), slot by slot.
 
@@ -86,6 +89,7 @@ class RecurrentAttention(nn.Module):
         return torch.cat([*log_masks, log_scope], 1)
 
 
+@register(Attention)
 class SeedAttention(nn.Module):
     """Attention that grows each object from a seed pixel, over the pixels whose embedding is near the seed's.
 

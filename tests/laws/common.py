@@ -12,10 +12,10 @@ from seqvae.distributions import Normal
 from seqvae.layout import Field, StateLayout
 
 F64 = torch.float64
-SIZE, POSITION = Field("size", 2, "evidence"), Field("position", 2, "product")
+SIZE, POSITION = Field("size", 2, "frame"), Field("position", 2, "product")
 VELOCITY = Field("velocity", 2, "product", difference_of="position")
 MOVING = StateLayout((SIZE, POSITION, VELOCITY))
-WITH_LATENT = MOVING.extend(Field("latent", 3, "prior"))
+WITH_LATENT = MOVING.extend(Field("latent", 3, "dynamics"))
 
 Network = TypeVar("Network", bound=nn.Module)
 

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 import torch
 from einops import einsum, rearrange
-from torch import Tensor, nn
+from torch import Tensor
 
 from seqvae.distributions import Normal
 from seqvae.layout import Field, StateLayout
 from seqvae.sequence import SequenceModel
-from seqvae.types import Evidence, Scene, Transition
+from seqvae.types import DataSpec, Dynamics, Encoding, FrameModel, Posterior, Scene, Transition
 from tests.laws.common import F64
 
 
@@ -70,23 +70,21 @@ def system() -> System:
     )
 
 
-class LinearFrame(nn.Module):
+class LinearFrame(FrameModel):
     """p(x_t | z_t) = N(C z_t, diag noise^2), and the information about z_t in x_t, or in all of x_t:T.
 
-    smoothing: if True, the evidence of frame t holds log p(x_t:T | z_t), a quadratic in z_t, computed
-        backwards over the video; p(z_t | z_t-1) exp(evidence) is then the exact posterior. If False, it holds
+    smoothing: if True, the encoding of frame t holds log p(x_t:T | z_t), a quadratic in z_t, computed
+        backwards over the video; p(z_t | z_t-1) exp(encoding) is then the exact posterior. If False, it holds
         log p(x_t | z_t), and the same product is the best posterior that sees no future.
     observed: "t", the frames that carry information; None for all.
     """
-
-    unnormalised = frozenset()
 
     def __init__(self, system: System, smoothing: bool, observed: Tensor | None = None):
         super().__init__()
         self.slots, self.system, self.smoothing, self.observed = 1, system, smoothing, observed
         self.layout = StateLayout((Field("state", 2, "product"),))
 
-    def encode(self, video: Tensor) -> Evidence:
+    def encode(self, video: Tensor) -> Encoding:
         s, x = self.system, rearrange(video, "b t 1 1 p -> t b p")
         weighted = s.C.T / s.noise.square()
         quadratic, linear = weighted @ s.C, einsum(weighted, x, "d p, t b p -> t b d")
@@ -102,9 +100,9 @@ class LinearFrame(nn.Module):
                 vector[t] = vector[t] + einsum(gain, vector[t + 1], "b d e, b e -> b d")
         nothing = torch.zeros_like(rearrange(linear, "t b d -> b t 1 d"))
         features = {"info": torch.stack(info, 1)[:, :, None], "vector": torch.stack(vector, 1)[:, :, None]}
-        return Evidence(nothing, nothing, features)
+        return Encoding(nothing, nothing, features)
 
-    def terms(self, video, z, evidence, context) -> dict[str, Tensor]:
+    def terms(self, video, z, encoding, context) -> dict[str, Tensor]:
         mean = einsum(self.system.C, z, "p d, b t k d -> b t k p")
         frame = Normal(mean, self.system.noise.expand_as(mean))
         return {"log_likelihood": frame.log_prob(rearrange(video, "b t 1 1 p -> b t 1 p"))}
@@ -113,7 +111,7 @@ class LinearFrame(nn.Module):
         return Scene(einsum(self.system.C, z, "p d, b t k d -> b t k p")[:, :, None])
 
 
-class LinearMotion(nn.Module):
+class LinearMotion(Dynamics):
     """p(z_t | z_t-1) = N(A z_t-1, diag std^2)."""
 
     def __init__(self, system: System, layout: StateLayout):
@@ -127,7 +125,7 @@ class LinearMotion(nn.Module):
     def predict(self, carry, prev_action):
         return Transition(carry, carry)
 
-    def update(self, carry, z, evidence):
+    def update(self, carry, z, encoding):
         return Normal(einsum(self.system.A, z, "e d, b k d -> b k e"), self.system.std.expand_as(z))
 
 
@@ -151,20 +149,17 @@ class Correlated:
         return self.mean
 
 
-class Product(nn.Module):
-    """q(z_t | ...) proportional to p(z_t | z_t-1) exp(evidence), the evidence a full quadratic."""
+class Product(Posterior):
+    """q(z_t | ...) proportional to p(z_t | z_t-1) exp(encoding), the encoding a full quadratic."""
 
-    def init(self, batch, like):
-        return None
-
-    def __call__(self, evidence, transition, carry):
+    def __call__(self, encoding, transition, carry):
         prior = transition.proposal
         weight = prior.std.square().reciprocal()
-        cov = torch.linalg.inv(torch.diag_embed(weight) + evidence.features["info"])
-        mean = einsum(cov, weight * prior.mean + evidence.features["vector"], "b k d e, b k e -> b k d")
-        return Correlated(mean, torch.linalg.cholesky(cov)), evidence, carry
+        cov = torch.linalg.inv(torch.diag_embed(weight) + encoding.features["info"])
+        mean = einsum(cov, weight * prior.mean + encoding.features["vector"], "b k d e, b k e -> b k d")
+        return Correlated(mean, torch.linalg.cholesky(cov)), encoding, carry
 
 
 def linear_gaussian(system: System, smoothing: bool, observed: Tensor | None = None) -> SequenceModel:
     frame = LinearFrame(system, smoothing, observed)
-    return SequenceModel(frame, Product(), LinearMotion(system, frame.layout))
+    return SequenceModel(frame, Product(), LinearMotion(system, frame.layout), DataSpec(1, 3, 1))

@@ -6,7 +6,6 @@ import h5py
 import numpy as np
 import pytest
 import torch
-from torch import nn
 from torch.testing import assert_close
 
 import data_gen.generate
@@ -20,37 +19,36 @@ from seqvae.layout import Field, StateLayout
 from seqvae.posteriors.amortised import Amortised
 from seqvae.rollout import roll_out
 from seqvae.sequence import SequenceModel
-from seqvae.types import Evidence, LastState, Scene, Transition
+from seqvae.types import Dynamics, Encoding, FrameModel, LastState, Scene, Transition
 from tests.laws.common import perturbed
 from tests.models import SHIPPED, config, video
 
 ACTIONS, LENGTH, SIZE = 9, 12, 16
-IGNORANT = ("LinearDynamics", "StandardNormal", "CountPrior")
+IGNORANT = ("LinearDynamics", "StandardNormal", "AIRPrior")
 FOLLOWING = [
     name for name in SHIPPED if config(name)["dynamics"]["_target_"].rpartition(".")[2] not in IGNORANT
 ]
 IGNORING = ["linear", "vae", "air", "monet"]
 
 
-class Blank(nn.Module):
-    """Frames without any evidence about a state of two numbers."""
+class Blank(FrameModel):
+    """Frames without any encoding about a state of two numbers."""
 
-    unnormalised = frozenset()
     slots = 1
     layout = StateLayout((Field("code", 2, "product"),))
 
     def encode(self, clip):
         nothing = torch.zeros(*clip.shape[:2], 1, 2)
-        return Evidence(nothing, nothing)
+        return Encoding(nothing, nothing)
 
-    def terms(self, clip, z, evidence, context):
+    def terms(self, clip, z, encoding, context):
         return {"log_likelihood": z[..., 0, 0]}
 
     def decode(self, z, context=None):
         return Scene(torch.zeros(*z.shape[:2], 3, SIZE, SIZE))
 
 
-class Recorder(nn.Module):
+class Recorder(Dynamics):
     """Dynamics whose state holds the action that led to its frame, and the action before it."""
 
     def __init__(self, layout):
@@ -66,15 +64,14 @@ class Recorder(nn.Module):
         certain = Normal(mean, torch.full_like(mean, 1e-6))
         return Transition(certain, certain)
 
-    def update(self, carry, z, evidence):
+    def update(self, carry, z, encoding):
         return LastState(z, carry.like)
 
 
 def recorder() -> SequenceModel:
     frame = Blank()
-    model = SequenceModel(frame, Amortised(frame.layout), Recorder(frame.layout), ACTIONS)
-    model.spec, model.config = DataSpec(SIZE, SIZE, 3, ACTIONS, 3), {}
-    return model
+    spec = DataSpec(SIZE, SIZE, 3, ACTIONS, 3)
+    return SequenceModel(frame, Amortised(frame.layout), Recorder(frame.layout), spec)
 
 
 @pytest.fixture(scope="module")
@@ -142,8 +139,8 @@ def test_an_action_is_remembered_beyond_its_frame(name):
         action = torch.tensor([1, 2]) if t == 2 else torch.tensor([0, 0])
         transition = model.dynamics.predict(carry, action)
         priors.append(transition.prior.mean)
-        evidence = Evidence(like, torch.ones_like(like))
-        carry = model.dynamics.update(transition.carried(carry), like + 0.1, evidence)
+        encoding = Encoding(like, torch.ones_like(like))
+        carry = model.dynamics.update(transition.carried(carry), like + 0.1, encoding)
     apart = [not torch.equal(*prior) for prior in priors]
     assert apart == [False, False, True, remembers, remembers]
 
@@ -157,15 +154,15 @@ def test_filter_and_imagination_go_on_from_the_carry_after_the_action(name):
     trace = model.filter(clip, actions[:, :4])
     future = model.imagine(trace.carry, 3, actions[:, 4:])
     z, h = torch.cat([trace.z, future.z], 1), dynamics.first.expand(2, -1)
-    evidence = [trace.evidence.mean[:, t] for t in range(4)]
+    encoding = [trace.encoding.mean[:, t] for t in range(4)]
     for t in range(7):
         h = h + dynamics.act(actions[:, t])
         record = trace if t < 4 else future
         assert_close(record.context[:, t if t < 4 else t - 4], h)
         if t >= 4:
             frame = model.frame.decode(z[:, t : t + 1], h[:, None]).frames
-            evidence.append(model.frame.encode(frame).mean[:, 0])
-        read = [z[:, t], evidence[t]] if dynamics.reads_frames else [z[:, t]]
+            encoding.append(model.frame.encode(frame).mean[:, 0])
+        read = [z[:, t], encoding[t]] if dynamics.reads_frames else [z[:, t]]
         h = dynamics.cell(torch.cat(read, -1).flatten(1), h)
 
 
@@ -177,7 +174,7 @@ def test_a_model_that_follows_actions_does_not_run_without_them(name):
     with pytest.raises(UserError, match="^prev_actions: the model follows 9 actions; give one a frame"):
         model.filter(clip)
     with pytest.raises(UserError, match="^prev_actions: the model follows 9 actions"):
-        model.infer(trace.evidence)
+        model.infer(trace.encoding)
     with pytest.raises(UserError, match="^actions: the model follows 9 actions"):
         model.imagine(trace.carry, 2)
     with pytest.raises(UserError, match="^prev_actions: there are 3 for 2 frames"):

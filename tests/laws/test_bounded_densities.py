@@ -13,7 +13,7 @@ from torch import Tensor
 from seqvae.distributions import Normal
 from seqvae.objectives import TemporalELBO, elbo, iwae
 from seqvae.sequence import SequenceModel
-from seqvae.types import Transition
+from seqvae.types import DataSpec, Transition
 from tests.laws.common import F64, as_batch, standard_error
 from tests.laws.linear_gaussian import (
     LinearFrame,
@@ -33,13 +33,13 @@ class FramesAlone(Product):
     def init(self, batch, like):
         return 0
 
-    def __call__(self, evidence, transition, carry):
+    def __call__(self, encoding, transition, carry):
         if carry < 2:
-            flat = torch.zeros_like(evidence.mean)
+            flat = torch.zeros_like(encoding.mean)
             flat = Normal(flat, flat + 1e6)
             transition = Transition(flat, flat)
-        q, evidence, _ = super().__call__(evidence, transition, None)
-        return q, evidence, carry + 1
+        q, encoding, _ = super().__call__(encoding, transition, None)
+        return q, encoding, carry + 1
 
 
 def still() -> System:
@@ -51,9 +51,9 @@ def still() -> System:
 def log_weights(x: Tensor) -> Tensor:
     """Return log p(x, z) - log q(z | x) per frame, for draws of the filter."""
     frame = LinearFrame(still(), smoothing=False)
-    model = SequenceModel(frame, FramesAlone(), LinearMotion(still(), frame.layout))
+    model = SequenceModel(frame, FramesAlone(), LinearMotion(still(), frame.layout), DataSpec(1, 3, 1))
     video = repeat(x, "t p -> s t 1 1 p", s=DRAWS)
-    return elbo(model, video, model.filter(video, sample=True)).total()
+    return elbo(model, video, model.filter(video, sample=True)).objective()
 
 
 def encoded(x: Tensor) -> tuple[Tensor, Tensor]:
@@ -111,18 +111,18 @@ def test_with_the_exact_posterior_missing_frames_leave_the_density_of_the_others
     x, batch = with_gaps(observed)
     terms, _ = TemporalELBO(start=1)(linear_gaussian(system(), True, observed), batch, 0.0)
     exact = torch.as_tensor(system().log_likelihood(x, observed), dtype=F64)
-    torch.testing.assert_close(terms.total().sum(1), exact.expand(DRAWS), rtol=1e-10, atol=1e-10)
+    torch.testing.assert_close(terms.objective().sum(1), exact.expand(DRAWS), rtol=1e-10, atol=1e-10)
     if observed.any():
-        torch.testing.assert_close(terms.bound(), exact / observed.sum(), rtol=1e-10, atol=1e-10)
+        torch.testing.assert_close(terms.bound_per_frame(), exact / observed.sum(), rtol=1e-10, atol=1e-10)
     else:
-        assert terms.bound().isnan()
+        assert terms.bound_per_frame().isnan()
 
 
 def test_a_filter_with_missing_frames_lies_below_the_density_of_the_others():
     observed = torch.tensor(GAPS[0], dtype=torch.bool)
     x, batch = with_gaps(observed)
     terms, _ = TemporalELBO(start=1)(linear_gaussian(system(), False, observed), batch, 0.0)
-    exact, log_w = system().log_likelihood(x, observed), terms.total().sum(1)
+    exact, log_w = system().log_likelihood(x, observed), terms.objective().sum(1)
     gap, weight = exact - log_w, (log_w - exact).exp()
     assert gap.mean() > 4 * standard_error(gap)
     assert abs(weight.mean() - 1) < 4 * standard_error(weight)

@@ -12,7 +12,7 @@ from torch.testing import assert_close
 
 from seqvae.build import DataSpec, build
 from seqvae.distributions import CountedNormal, Normal, geometric, stopping
-from seqvae.dynamics.count_prior import CountPrior
+from seqvae.dynamics.air_prior import AIRPrior
 from seqvae.errors import UserError
 from seqvae.layout import Field, StateLayout
 from seqvae.objectives import EnumeratedELBO, ScoreFunctionELBO, elbo
@@ -72,7 +72,7 @@ def test_draws_have_the_counts_and_the_densities_of_the_distribution():
 
 def test_absent_slots_cost_nothing():
     q, other = counted(3, 2, 4), counted(3, 2, 4)
-    z, _ = q.support()
+    z, _ = q.enumerate_support()
     for n in range(4):  # the densities of slots from n on make no difference
         mean, std = q.inner.mean.clone(), q.inner.std.clone()
         mean[:, n:], std[:, n:] = other.inner.mean[:, n:], other.inner.std[:, n:]
@@ -103,7 +103,7 @@ def test_enumeration_equals_brute_force():
     terms, trace = EnumeratedELBO()(model, clip, 0.0)
     torch.manual_seed(3)
     q = model.filter(clip.video, sample=True).posterior  # draws the same random numbers as the objective
-    z, log_counts = q.support()
+    z, log_counts = q.enumerate_support()
     expected = {name: 0 for name in terms.values}
     for n in range(4):
         drawn = z[-1].clone()
@@ -119,7 +119,7 @@ def test_both_objectives_estimate_one_bound():
     model, clip = make("air", dtype=F64), _many(batch(frames=1, batch=1), 500)
     with torch.no_grad():
         objectives = (EnumeratedELBO(), ScoreFunctionELBO())
-        drawn = [objective(model, clip, 0.0)[0].unweighted() for objective in objectives]
+        drawn = [objective(model, clip, 0.0)[0].bound() for objective in objectives]
     error = sum(x.var() / x.numel() for x in drawn).sqrt()
     assert (drawn[0].mean() - drawn[1].mean()).abs() < 4 * error
 
@@ -134,10 +134,10 @@ def test_the_score_function_has_the_gradient_of_enumeration(baseline):
     assert (exact - drawn).abs() < 4 * (error.square() + exact_error.square()).sqrt()
 
 
-class Remembering(CountPrior):
+class Remembering(AIRPrior):
     """Objects stay where they were, and are the more probable the more there were in the frame before."""
 
-    independent = False
+    frames_independent = False
 
     def predict(self, carry, prev_action=None):
         before = carry[..., 0].sum(-1, keepdim=True)
@@ -147,7 +147,7 @@ class Remembering(CountPrior):
         )
         return Transition(prior, prior)
 
-    def update(self, carry, z, evidence):
+    def update(self, carry, z, encoding):
         return z
 
 
@@ -160,7 +160,7 @@ def test_the_score_function_credits_a_count_with_the_terms_of_later_frames():
     def brute_force(model: SequenceModel, clip, progress: float):
         """Return the sum over the counts of both frames, for one draw of the slots."""
         trace = model.filter(clip.video, sample=True)
-        z, log_counts = trace.posterior.support()
+        z, log_counts = trace.posterior.enumerate_support()
         total = 0
         for first in range(3):
             for second in range(3):
@@ -168,7 +168,7 @@ def test_the_score_function_credits_a_count_with_the_terms_of_later_frames():
                 carries = [model.dynamics.init(len(chosen), chosen[:, 0]), chosen[:, 0]]
                 priors = [model.dynamics.predict(carry).prior for carry in carries]
                 log_prior = torch.stack([priors[t].log_prob(chosen[:, t]) for t in range(2)], 1)
-                frame = model.frame.terms(clip.video, chosen, trace.evidence, None)["log_likelihood"]
+                frame = model.frame.terms(clip.video, chosen, trace.encoding, None)["log_likelihood"]
                 weight = (log_counts[first, :, 0] + log_counts[second, :, 1]).exp()[:, None]
                 total = total + weight * (frame + log_prior - trace.posterior.log_prob(chosen))
         return Terms({"bound": total}), trace
@@ -189,15 +189,15 @@ def test_annealing_stands_beside_the_bound():
         for objective in (annealed, plain):
             torch.manual_seed(2)
             terms.append(objective(model, clip, 0.25)[0])
-        assert_close(terms[0].unweighted(), terms[1].unweighted())
-        assert_close(terms[0].total(), terms[1].total() - 30 * terms[0].values["count"])
+        assert_close(terms[0].bound(), terms[1].bound())
+        assert_close(terms[0].objective(), terms[1].objective() - 30 * terms[0].values["count"])
 
 
 @pytest.mark.parametrize("objective", [EnumeratedELBO(), ScoreFunctionELBO()], ids=["enumerated", "score"])
 @pytest.mark.parametrize("baseline", [0, 8])
 def test_a_gradient_reaches_every_weight(objective, baseline):
     model, clip = counting_model(baseline), batch(frames=3, height=16, width=16)
-    (-objective(model, clip, 0.0)[0].total().mean()).backward()
+    (-objective(model, clip, 0.0)[0].objective().mean()).backward()
     for name, weight in model.named_parameters():
         learns = weight.requires_grad and not (
             name.startswith("posterior.guess") and isinstance(objective, EnumeratedELBO)
@@ -236,7 +236,7 @@ def _gradient(objective, model: SequenceModel, clip, repeats: int) -> tuple[Tens
     """Return the gradient for the bias of all logits of presence, and its standard error."""
     drawn, bias = [], model.frame.counter.more.bias
     for _ in range(repeats):
-        (gradient,) = torch.autograd.grad(objective(model, clip, 0.0)[0].total().mean(), bias)
+        (gradient,) = torch.autograd.grad(objective(model, clip, 0.0)[0].objective().mean(), bias)
         drawn.append(gradient[0])
     drawn = torch.stack(drawn)
     return drawn.mean(), drawn.std() / repeats**0.5
@@ -255,6 +255,6 @@ def _with(trace, z: Tensor):
 
 
 def test_presence_comes_first():
-    layout = StateLayout((Field("size", 2, "evidence"), Field("presence", 1, "evidence")))
+    layout = StateLayout((Field("size", 2, "frame"), Field("presence", 1, "frame")))
     with pytest.raises(UserError, match="put that field first"):
-        CountPrior(layout, 2)
+        AIRPrior(layout, 2)

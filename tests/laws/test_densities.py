@@ -20,8 +20,8 @@ from seqvae.distributions import (
 from seqvae.frames.monet import _kl, _mixture
 from seqvae.layout import Field, StateLayout
 from seqvae.nn.images import STD_FLOOR, Bernoulli, Gaussian
-from seqvae.objectives import Rollout, evidence_log_density, iwae
-from seqvae.types import Carry, Evidence, Trace
+from seqvae.objectives import Rollout, encoding_log_density, iwae
+from seqvae.types import Carry, Encoding, Trace
 from tests.laws.common import F64, WITH_LATENT, normal
 from tests.models import make
 
@@ -105,24 +105,24 @@ def test_the_rollout_sums_over_slots_and_falls_by_a_nat_per_scale():
     assert rollout.log_density(observed, predicted).item() == pytest.approx(expected, abs=1e-4)
 
 
-def test_the_density_of_evidence_is_that_of_the_fields_that_a_frame_shows():
+def test_the_density_of_encoding_is_that_of_the_fields_that_a_frame_shows():
     z = torch.randn(2, 4, 3, WITH_LATENT.dim, dtype=F64)
     mean, precision = torch.randn_like(z), 0.1 + 20 * torch.rand_like(z)
     precision[0, 1], precision[1, 2, 0] = 0, 0  # a frame, and a slot of another, not observed
-    evidence = Evidence(mean, precision)
+    encoding = Encoding(mean, precision)
     prior = Normal(z, torch.ones_like(z))
-    trace = Trace(z, prior, prior, evidence, None, Carry(None, None))
+    trace = Trace(z, prior, prior, encoding, None, Carry(None, None))
     elementwise = distributions.Normal(z, torch.where(precision > 0, precision, 1.0).rsqrt()).log_prob(mean)
     shown = torch.where(precision > 0, elementwise, 0.0)[..., :4]  # size and position, no velocity, no latent
-    assert_close(evidence_log_density(WITH_LATENT, trace), shown.sum((-2, -1)))
+    assert_close(encoding_log_density(WITH_LATENT, trace), shown.sum((-2, -1)))
 
 
-def test_the_density_of_evidence_integrates_to_one():
+def test_the_density_of_encoding_integrates_to_one():
     layout = StateLayout((Field("position", 1, "product"),))
     grid = torch.linspace(-12, 12, 20001, dtype=F64)[:, None, None, None]
     z, precision = torch.full_like(grid, 0.7), torch.full_like(grid, 6.0)
-    trace = Trace(z, Normal(z, z), None, Evidence(grid, precision), None, Carry(None, None))
-    density = evidence_log_density(layout, trace).exp()
+    trace = Trace(z, Normal(z, z), None, Encoding(grid, precision), None, Carry(None, None))
+    density = encoding_log_density(layout, trace).exp()
     assert_close(torch.trapezoid(density[:, 0], grid[:, 0, 0, 0]).item(), 1.0)
 
 
@@ -183,14 +183,14 @@ def test_frames_are_normal_around_the_canvas(name):
 def test_monet_is_a_mixture_of_its_own_colours_and_stds():
     model = make("monet", slots=2, dtype=F64, height=8, width=6)
     x = torch.rand(2, 3, 1, 8, 6, dtype=F64)
-    evidence = model.frame.encode(x)
-    z = evidence.mean
+    encoding = model.frame.encode(x)
+    z = encoding.mean
     colours, logits = model.frame.component.decode(z.flatten(0, 1))
     colours, decoded = (v.unflatten(0, (2, 3)) for v in (colours, logits.log_softmax(1)))
-    log_attention = evidence.features["log_masks"]
+    log_attention = encoding.features["log_masks"]
     std = torch.tensor([0.09, 0.11, 0.11], dtype=F64)[:, None, None, None]  # background, then objects
     pixel = distributions.Normal(colours.expand(-1, -1, -1, -1, 8, 6), std).log_prob(x[:, :, None]).sum(3)
-    terms = model.frame.terms(x, z, evidence, None)
+    terms = model.frame.terms(x, z, encoding, None)
     tolerance = {"rtol": 1e-6, "atol": 1e-6}  # the stds are kept in float32
     assert_close(terms["log_likelihood"], (log_attention + pixel).logsumexp(2).sum((-2, -1)), **tolerance)
     kl = (log_attention.exp() * (log_attention - decoded)).sum((-3, -2, -1))

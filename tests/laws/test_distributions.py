@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from seqvae.distributions import Normal, product
-from seqvae.types import Evidence
+from seqvae.types import Encoding
 from tests.laws.common import F64, standard_error
 
 
@@ -49,10 +49,10 @@ def test_closed_form_kl_is_the_mean_of_the_sampled_one():
     assert q.kl(q) == 0
 
 
-def test_missing_frames_leave_no_trace_in_the_evidence():
+def test_missing_frames_leave_no_trace_in_the_encoding():
     observed = torch.tensor([[True, False], [False, True]])
     mean = torch.where(observed[..., None, None], torch.randn(2, 2, 3, 4), torch.nan)
-    evidence = Evidence(mean, mean.square()).observed(observed)
-    assert torch.equal(evidence.mean[observed], mean[observed])
-    assert torch.equal(evidence.precision[observed], mean[observed].square())
-    assert (evidence.mean[~observed] == 0).all() and (evidence.precision[~observed] == 0).all()
+    encoding = Encoding(mean, mean.square()).observed(observed)
+    assert torch.equal(encoding.mean[observed], mean[observed])
+    assert torch.equal(encoding.precision[observed], mean[observed].square())
+    assert (encoding.mean[~observed] == 0).all() and (encoding.precision[~observed] == 0).all()

@@ -224,7 +224,7 @@ def test_the_second_dynamics_proposes_and_the_first_generates():
 
 
 def test_a_gru_has_its_prior_from_its_memory():
-    dynamics = stirred(GRUDynamics(StateLayout((Field("code", 3, "evidence"),)), 2, context=8, hidden=16))
+    dynamics = stirred(GRUDynamics(StateLayout((Field("code", 3, "frame"),)), 2, context=8, hidden=16))
     z = torch.randn(4, 2, 3, dtype=F64)
     first = dynamics.init(4, z)
     assert torch.equal(first, dynamics.first.expand(4, -1))
@@ -239,10 +239,10 @@ def test_a_gru_has_its_prior_from_its_memory():
 
 
 def test_an_action_shifts_the_memory_of_a_gru():
-    dynamics = stirred(GRUDynamics(StateLayout((Field("code", 3, "evidence"),)), 1, actions=5, context=8))
+    dynamics = stirred(GRUDynamics(StateLayout((Field("code", 3, "frame"),)), 1, actions=5, context=8))
     h, action = torch.randn(4, 8, dtype=F64), torch.tensor([0, 4, 2, 2])
     shift = one_hot(action, 5).to(F64) @ dynamics.act.weight
     assert_close(dynamics.predict(h, action).context, h + shift)
     assert torch.equal(dynamics.predict(h).context, h)
-    without = GRUDynamics(StateLayout((Field("code", 3, "evidence"),)), 1, context=8)
+    without = GRUDynamics(StateLayout((Field("code", 3, "frame"),)), 1, context=8)
     assert torch.equal(without.predict(h.float(), action).context, h.float())

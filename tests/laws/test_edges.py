@@ -14,8 +14,8 @@ from seqvae.errors import UserError
 from seqvae.layout import Field, StateLayout
 from seqvae.matching import assign, track
 from seqvae.objectives import _mean_of_others, with_rollout
-from seqvae.posteriors.counted import Counted
-from seqvae.types import Evidence, Terms, Transition
+from seqvae.posteriors.air_posterior import AIRPosterior
+from seqvae.types import Encoding, Terms, Transition
 from tests.laws.common import F64
 from tests.models import config, make
 
@@ -50,19 +50,19 @@ def test_a_rollout_s_term_is_0_where_a_frame_was_not_observed():
 
 
 def test_missing_frames_give_a_count_finite_gradients():
-    layout = StateLayout((Field("presence", 1, "evidence"), Field("position", 2, "evidence")))
+    layout = StateLayout((Field("presence", 1, "frame"), Field("position", 2, "frame")))
     mean, precision = (torch.randn(2, 3, 3, dtype=F64).square().requires_grad_() for _ in (0, 1))
     given = precision * torch.tensor([1.0, 0.0], dtype=F64)[:, None, None]  # the second frame is missing
     inner = Normal(torch.randn(2, 3, 2, dtype=F64), torch.rand(2, 3, 2, dtype=F64) + 0.1)
     p = CountedNormal(stopping(torch.randn(2, 3, dtype=F64)), inner)
-    q, _, _ = Counted(layout)(Evidence(mean, given), Transition(p, p), None)
+    q, _, _ = AIRPosterior(layout)(Encoding(mean, given), Transition(p, p), None)
     (q.inner.mean.sum() + q.inner.std.sum() + q.log_counts.sum()).backward()
     assert mean.grad.isfinite().all() and precision.grad.isfinite().all()
     assert (mean.grad[1] == 0).all() and (precision.grad[1] == 0).all()
 
 
 def test_counted_slots_are_refused_where_they_would_be_followed_over_time():
-    assert Counted.frame_order and Counted.counts
+    assert AIRPosterior.keeps_frame_order and AIRPosterior.has_presence
     chosen = config("air")
     chosen["dynamics"] = {"_target_": "seqvae.dynamics.gru.GRUDynamics"}
     with pytest.raises(UserError):

@@ -13,7 +13,7 @@ from seqvae.errors import UserError
 from seqvae.matching import reorder
 from seqvae.nn.layers import Spread
 from seqvae.objectives import EnergyScore, energy_score
-from seqvae.train.encodings import EvidenceBatch, tracked
+from seqvae.train.encodings import EncodingBatch, tracked
 from seqvae.train.learner import Learner
 from seqvae.train.optim import Optim
 from tests.models import config, make, video
@@ -45,19 +45,19 @@ def test_the_true_density_scores_best():
 def clips() -> tuple:
     model, clip = make("stove"), video(frames=12, batch=16)
     with torch.no_grad():
-        return model, EvidenceBatch(tracked(model, model.frame.encode(clip)), None)
+        return model, EncodingBatch(tracked(model, model.frame.encode(clip)), None)
 
 
-def test_the_order_of_the_evidence_does_not_matter(clips, monkeypatch):
+def test_the_order_of_the_encoding_does_not_matter(clips, monkeypatch):
     model, batch = clips
     monkeypatch.setattr(torch, "randn_like", torch.zeros_like)  # noise would fall on other objects
     cycle = torch.tensor([1, 2, 0]).expand(16, -1)
-    turned = batch.evidence.map(
+    turned = batch.encoding.map(
         lambda x: torch.stack([reorder(x[:, t], cycle) for t in range(x.shape[1])], 1)
     )
     scores = [
-        EnergyScore()(model, EvidenceBatch(evidence, None), 1.0)[0].values["energy_score"]
-        for evidence in (batch.evidence, turned)
+        EnergyScore()(model, EncodingBatch(encoding, None), 1.0)[0].values["energy_score"]
+        for encoding in (batch.encoding, turned)
     ]
     assert_close(scores[0], scores[1], rtol=1e-3, atol=1e-5)
     assert scores[0].mean() < -0.05  # these weights predict badly, so a wrong order would show

@@ -21,7 +21,7 @@ every_model_of_objects = pytest.mark.parametrize("name", FOLLOWING)
 
 
 def tensors(record: Any) -> list[Tensor]:
-    """Return every tensor of a record: states, densities, evidence, carry."""
+    """Return every tensor of a record: states, densities, encoding, carry."""
     collected = []
     map_record(lambda x: collected.append(x) or x, record)
     return collected
@@ -102,12 +102,12 @@ def test_dynamics_are_equivariant_to_the_order_of_slots(name):
 def test_the_posterior_is_invariant_to_the_order_of_a_frame_s_objects(name):
     model, clip = make(name, dtype=F64), video(frames=4, dtype=F64)
     carry = model.filter(clip[:, :3], sample=True).carry
-    evidence = model.frame.encode(clip).at(3)
+    encoding = model.frame.encode(clip).at(3)
     order = torch.stack([objects_in_order(model, [1, 2, 0]), objects_in_order(model, [0, 2, 1])])
-    shuffled = evidence.map(lambda x: reorder(x, order))
+    shuffled = encoding.map(lambda x: reorder(x, order))
     transition = model.dynamics.predict(carry.dynamics, None)
     (q, _, after), (q_shuffled, _, after_shuffled) = (
-        model.posterior(e, transition, carry.posterior) for e in (evidence, shuffled)
+        model.posterior(e, transition, carry.posterior) for e in (encoding, shuffled)
     )
     assert_same(q, q_shuffled)
     assert_same(after, after_shuffled)
@@ -117,7 +117,7 @@ def test_the_posterior_is_invariant_to_the_order_of_a_frame_s_objects(name):
 def test_a_gradient_reaches_every_weight(name):
     model = make(name)
     terms, _ = TemporalELBO(start=1)(model, as_batch(video=video(frames=4)), 0.0)
-    terms.total().mean().backward()
+    terms.objective().mean().backward()
     for parameter_name, p in model.named_parameters():
         # the guess of a baseline has an objective of its own (test_counts.py)
         if p.requires_grad and not parameter_name.startswith("posterior.guess"):

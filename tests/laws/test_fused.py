@@ -8,15 +8,15 @@ from torch.testing import assert_close
 
 from seqvae.distributions import Normal
 from seqvae.posteriors.fused import Fused
-from seqvae.types import Evidence, Transition
+from seqvae.types import Encoding, Transition
 from tests.laws.common import F64, WITH_LATENT
 
 
-def frame(position: Tensor, std: Tensor) -> Evidence:
-    """Return evidence "b k 6" of sizes and positions, as a frame model gives it."""
+def frame(position: Tensor, std: Tensor) -> Encoding:
+    """Return encoding "b k 6" of sizes and positions, as a frame model gives it."""
     mean = torch.cat([torch.rand_like(position), position, torch.zeros_like(position)], -1)
     precision = torch.cat([std, std, torch.full_like(std, torch.inf)], -1).pow(-2)
-    return Evidence(mean, precision)
+    return Encoding(mean, precision)
 
 
 def expectation(position: Tensor) -> Transition:
@@ -35,11 +35,11 @@ def test_every_field_is_formed_from_its_sources():
     _, _, carry = posterior(first, expectation(before), posterior.init(4, first.mean))
     order = torch.tensor([2, 0, 1])
     transition = expectation(after)
-    q, evidence, _ = posterior(second.map(lambda x: x[:, order]), transition, carry)
+    q, encoding, _ = posterior(second.map(lambda x: x[:, order]), transition, carry)
 
     z, prior = WITH_LATENT.split(q.mean), WITH_LATENT.split(transition.proposal.mean)
     std, prior_std = WITH_LATENT.split(q.std), WITH_LATENT.split(transition.proposal.std)
-    observed = WITH_LATENT.split(evidence.mean)
+    observed = WITH_LATENT.split(encoding.mean)
     assert_close(observed["velocity"], after - before)
     assert_close(z["size"], second.mean[..., :2])
     assert_close(std["size"], stds[1])
@@ -56,20 +56,20 @@ def test_every_field_is_formed_from_its_sources():
 def test_a_velocity_needs_two_frames_in_a_row():
     posterior, position = Fused(WITH_LATENT), torch.randn(2, 3, 2, dtype=F64)
     shown = frame(position, torch.full_like(position, 0.1))
-    hidden = Evidence(shown.mean[:, None], shown.precision[:, None]).observed(torch.zeros(2, 1).bool()).at(0)
+    hidden = Encoding(shown.mean[:, None], shown.precision[:, None]).observed(torch.zeros(2, 1).bool()).at(0)
     carry = posterior.init(2, shown.mean)
-    for evidence, knows_velocity in [(shown, False), (shown, True), (hidden, False), (shown, False)]:
+    for encoding, knows_velocity in [(shown, False), (shown, True), (hidden, False), (shown, False)]:
         transition = expectation(position)
-        q, observed, carry = posterior(evidence, transition, carry)
+        q, observed, carry = posterior(encoding, transition, carry)
         where = WITH_LATENT["velocity"]
         assert bool((observed.precision[..., where] > 0).all()) == knows_velocity
         prior = transition.proposal.mean[..., where]
         assert torch.equal(q.mean[..., where], prior) != knows_velocity
 
 
-def test_without_evidence_every_field_keeps_its_prediction():
+def test_without_encoding_every_field_keeps_its_prediction():
     posterior, position = Fused(WITH_LATENT), torch.randn(2, 3, 2, dtype=F64)
     nothing = torch.zeros(2, 3, 6, dtype=F64)
     transition = expectation(position)
-    q, _, _ = posterior(Evidence(nothing, nothing), transition, posterior.init(2, nothing))
+    q, _, _ = posterior(Encoding(nothing, nothing), transition, posterior.init(2, nothing))
     assert torch.equal(q.mean, transition.proposal.mean) and torch.equal(q.std, transition.proposal.std)

@@ -12,7 +12,7 @@ from seqvae.layout import Field, StateLayout
 from seqvae.nn.layers import MADE
 from seqvae.posteriors.amortised import Amortised
 from seqvae.posteriors.iaf import IAF, Flow, Transformed
-from seqvae.types import Evidence, Transition
+from seqvae.types import Encoding, Transition
 from tests.laws.common import F64, normal, perturbed, standard_error
 
 SIZES = [1, 2, 5]
@@ -148,14 +148,14 @@ def test_a_flow_closes_most_of_the_gap_that_a_diagonal_gaussian_leaves():
         """Draw log q(z | x) - log p(z | x) for n different x."""
         x = torch.randn(n, 2, dtype=F64) @ C.T + noise * torch.randn(n, 2, dtype=F64)
         mean = x @ C @ exact / noise**2
-        evidence = Evidence(mean[:, None], (-2 * log_std).exp().expand(n, 1, 2))
+        encoding = Encoding(mean[:, None], (-2 * log_std).exp().expand(n, 1, 2))
         prior = Normal(torch.zeros_like(mean)[:, None], torch.ones_like(mean)[:, None])
-        q, _, _ = posterior(evidence, Transition(prior, prior), None)
+        q, _, _ = posterior(encoding, Transition(prior, prior), None)
         z, log_q = q.rsample_and_log_prob()
         truth = torch.distributions.MultivariateNormal(mean, precision_matrix=precision)
         return log_q - truth.log_prob(z[:, 0])
 
-    layout = StateLayout((Field("code", 2, "evidence"),))
+    layout = StateLayout((Field("code", 2, "frame"),))
     posterior = IAF(layout, Amortised, steps=2, hidden=16).double()
     # the encoder's std, which starts as the best without a flow
     log_std = nn.Parameter(-0.5 * precision.diagonal().log())

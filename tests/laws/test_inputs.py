@@ -11,7 +11,7 @@ from seqvae.build import DataSpec, build
 from seqvae.distributions import CountedNormal, Normal
 from seqvae.posteriors.fused import FusedCarry
 from seqvae.sequence import SequenceModel
-from seqvae.types import Evidence, LastState, Transition
+from seqvae.types import Encoding, LastState, Transition
 from tests.laws.common import F64, perturbed
 from tests.models import MODELS, config, make, video
 
@@ -29,8 +29,8 @@ def dim(frames: int) -> Tensor:
 
 
 def shown(model: SequenceModel) -> list[str]:
-    """Return the names of the fields that a single frame has evidence for."""
-    return [f.name for f in model.frame.layout.fields if f.difference_of is None and f.use != "prior"]
+    """Return the names of the fields that a single frame has encoding for."""
+    return [f.name for f in model.frame.layout.fields if f.difference_of is None and f.use != "dynamics"]
 
 
 def something(model: SequenceModel, *leading: int) -> Tensor:
@@ -61,7 +61,7 @@ def leaf(x: Tensor) -> Tensor:
 
 @every_model
 @pytest.mark.parametrize("channel", [0, 2])
-def test_the_evidence_for_each_field_depends_on_the_pixels_of_its_own_frame_alone(name, channel):
+def test_the_encoding_for_each_field_depends_on_the_pixels_of_its_own_frame_alone(name, channel):
     model, clip = make(name, channels=3, dtype=F64), dim(3)
     changed = clip.clone()
     changed[0, 1, channel] = 0.3 * clip[0, 1, channel].flip(0)
@@ -86,7 +86,7 @@ def test_the_likelihood_of_a_frame_depends_on_its_pixels_and_on_every_field_of_z
     inputs = {"z": leaf(something(model, 2, 2)), "clip": clip}
     if trace.context is not None:
         inputs["context"] = leaf(trace.context)
-    terms = model.frame.terms(clip, inputs["z"], trace.evidence, inputs.get("context"))
+    terms = model.frame.terms(clip, inputs["z"], trace.encoding, inputs.get("context"))
     got = reached(terms, inputs)
     binarised = getattr(getattr(model.frame, "likelihood", None), "threshold", None) is not None
     assert binarised or (got["clip"].amax((-2, -1)) > 0).all()
@@ -131,7 +131,7 @@ def density(q) -> dict[str, Tensor]:
 
 
 @every_model
-def test_the_posterior_depends_on_mean_and_precision_of_the_evidence_and_on_the_context(name):
+def test_the_posterior_depends_on_mean_and_precision_of_the_encoding_and_on_the_context(name):
     model = make(name, dtype=F64)
     e, k = model.frame.encode(video(frames=1, dtype=F64)).mean.shape[-1], model.frame.slots
     mean, precision = torch.randn(2, k, e, dtype=F64), 1 + torch.rand(2, k, e, dtype=F64)
@@ -149,7 +149,7 @@ def test_the_posterior_depends_on_mean_and_precision_of_the_evidence_and_on_the_
         like = torch.randn(2, k, model.layout.dim, dtype=F64)
         carry = FusedCarry(leaf(like), leaf(1 + like.square()))
         inputs |= {"before": carry.mean, "before_precision": carry.precision}
-    q, _, _ = model.posterior(Evidence(inputs["evidence"], inputs["precision"]), transition, carry)
+    q, _, _ = model.posterior(Encoding(inputs["evidence"], inputs["precision"]), transition, carry)
     got = reached(density(q), inputs)
     for field in shown(model):
         where = model.layout[field]
@@ -164,7 +164,7 @@ def test_the_posterior_depends_on_mean_and_precision_of_the_evidence_and_on_the_
         return
     fused = isinstance(carry, FusedCarry) and config(name)["posterior"].get("fuse", True)
     for field in model.layout.fields:
-        follows = field.use == "prior" or (field.use == "product" and fused)
+        follows = field.use == "dynamics" or (field.use == "product" and fused)
         assert bool((got["mean"][..., model.layout[field.name]] > 0).all()) == follows, field.name
         if field.difference_of:
             of = model.layout[field.difference_of]
@@ -180,7 +180,7 @@ def test_the_posterior_of_a_missing_frame_is_the_proposal(name):
         context = torch.randn(2, model.posterior.context, dtype=F64)
     transition, inputs = expectation(model, context)
     nothing = torch.zeros(2, k, e, dtype=F64)
-    q, _, _ = model.posterior(Evidence(nothing, nothing), transition, model.posterior.init(2, nothing))
+    q, _, _ = model.posterior(Encoding(nothing, nothing), transition, model.posterior.init(2, nothing))
     expected = density(transition.proposal)
     for key, value in density(q).items():
         assert torch.equal(value, expected[key]), key
@@ -188,7 +188,7 @@ def test_the_posterior_of_a_missing_frame_is_the_proposal(name):
     assert_close(q.log_prob(z), transition.proposal.log_prob(z))
 
 
-@pytest.mark.parametrize("name", [n for n in MODELS if kind(n) not in ("StandardNormal", "CountPrior")])
+@pytest.mark.parametrize("name", [n for n in MODELS if kind(n) not in ("StandardNormal", "AIRPrior")])
 def test_the_next_state_depends_on_every_number_of_the_last_and_on_the_action(name):
     chosen, actions = config(name), torch.tensor([0, 3])
     torch.manual_seed(0)
@@ -196,9 +196,9 @@ def test_the_next_state_depends_on_every_number_of_the_last_and_on_the_action(na
     clip = video(frames=3, channels=3, dtype=F64)
     trace = model.filter(clip, torch.zeros(2, 3, dtype=torch.long))
     dynamics, z = model.dynamics, leaf(trace.z[:, -1])
-    evidence = trace.evidence.at(2)
-    inputs = {"z": z, "evidence": leaf(evidence.mean)}
-    given = Evidence(inputs["evidence"], evidence.precision)
+    encoding = trace.encoding.at(2)
+    inputs = {"z": z, "evidence": leaf(encoding.mean)}
+    given = Encoding(inputs["evidence"], encoding.precision)
     carry = dynamics.update(model.init(2, z).dynamics, z, given)
     if isinstance(carry, LastState):  # the network of the published STOVE begins with the third frame
         carry = dynamics.update(carry, z, given)
@@ -208,7 +208,7 @@ def test_the_next_state_depends_on_every_number_of_the_last_and_on_the_action(na
     transition = dynamics.predict(carry, actions)
     got = reached({"prior": transition.prior.mean, "proposal": transition.proposal.mean}, inputs)
     assert (got["z"] > 0).all()
-    assert bool((got["evidence"] > 0).all()) == getattr(dynamics, "reads_frames", False)
+    assert bool((got["evidence"] > 0).all()) == dynamics.reads_frames
     assert "memory" not in got or (got["memory"] > 0).any(-1).all()
     if kind(name) not in ("LinearDynamics", "StaticDynamics"):
         other = dynamics.predict(carry, actions.flip(0))
@@ -223,6 +223,6 @@ def test_a_vrnn_sees_the_frame_in_posterior_and_memory():
     now = [model.filter(clip[:, 1:2], carry=carry, sample=False) for clip in clips]
     assert ((now[0].posterior.mean - now[1].posterior.mean).abs().sum((1, 2, 3)) > 0.01).all()
     # the memory differs even if the same state is inferred
-    z, evidence = now[0].z[:, 0], [model.frame.encode(clip[:, 1:2]).at(0) for clip in clips]
-    memories = [model.dynamics.update(carry.dynamics, z, e) for e in evidence]
+    z, encoding = now[0].z[:, 0], [model.frame.encode(clip[:, 1:2]).at(0) for clip in clips]
+    memories = [model.dynamics.update(carry.dynamics, z, e) for e in encoding]
     assert ((memories[0] - memories[1]).abs().sum(-1) > 0.01).all()

@@ -18,7 +18,7 @@ def log_weights(smoothing: bool, x: Tensor, samples: int) -> Tensor:
     """Return log p(x, z) - log q(z | x) of whole sequences, one per sample of z."""
     model = linear_gaussian(system(), smoothing)
     video = repeat(x, "t p -> s t 1 1 p", s=samples)
-    return elbo(model, video, model.filter(video, sample=True)).total().sum(1)
+    return elbo(model, video, model.filter(video, sample=True)).objective().sum(1)
 
 
 def groups(x: Tensor, of: int) -> Tensor:
@@ -67,5 +67,5 @@ def test_a_later_start_drops_the_first_frames_and_nothing_else(video):
     model = linear_gaussian(system(), smoothing=False)
     clip = repeat(video, "t p -> s t 1 1 p", s=5)
     trace = model.filter(clip, sample=True)
-    whole, later = elbo(model, clip, trace).total(), elbo(model, clip, trace, start=3).total()
+    whole, later = elbo(model, clip, trace).objective(), elbo(model, clip, trace, start=3).objective()
     assert torch.equal(later, whole[:, 2:])

@@ -58,9 +58,9 @@ def test_the_bound_with_decoded_masks_lies_below_the_importance_weighted_one(nam
     model = monet(name, size=8, masks="decoder")
     clip = video(batch=4, frames=2, height=8, width=8, channels=3)
     with torch.no_grad():
-        evidence = model.frame.encode(clip)
+        encoding = model.frame.encode(clip)
         draws = torch.stack(
-            [elbo(model, clip, model.infer(evidence, sample=True)).unweighted().sum(1) for _ in range(80)]
+            [elbo(model, clip, model.infer(encoding, sample=True)).bound().sum(1) for _ in range(80)]
         )
     one, many = draws[:40].mean(0), iwae(draws[40:])
     error = draws[:40].std(0) / 40**0.5
@@ -73,7 +73,7 @@ def test_masks_of_the_encoder_make_no_bound():
     assert model.frame.unnormalised == {"log_likelihood"}
     assert terms.weights == {"decoder_masks": 0.5, "attention_masks": 0.5}
     bound = {"log_likelihood", "log_prior", "neg_log_posterior"}
-    assert_close(terms.unweighted(), sum(terms.values[name] for name in bound))
+    assert_close(terms.bound(), sum(terms.values[name] for name in bound))
 
 
 @pytest.mark.parametrize("name", MONETS)
@@ -83,7 +83,7 @@ def test_each_term_of_the_masks_trains_its_own_side(name):
     for term in ("decoder_masks", "attention_masks"):
         model.zero_grad()
         trace = model.filter(clip, sample=True)
-        model.frame.terms(clip, trace.z.detach(), trace.evidence, None)[term].mean().backward()
+        model.frame.terms(clip, trace.z.detach(), trace.encoding, None)[term].mean().backward()
         reached[term] = {n for n, p in model.named_parameters() if p.grad is not None and p.grad.any()}
     assert reached["attention_masks"] == {
         n for n, _ in model.named_parameters() if n.startswith("frame.attention")
@@ -97,16 +97,16 @@ def test_an_imagined_frame_has_the_masks_of_the_decoder_only():
     terms = model.frame.terms(clip, trace.z, None, None)
     decoder = monet("monet", masks="decoder")
     decoder.load_state_dict(model.state_dict())
-    expected = decoder.frame.terms(clip, trace.z, trace.evidence, None)["log_likelihood"]
+    expected = decoder.frame.terms(clip, trace.z, trace.encoding, None)["log_likelihood"]
     assert terms.keys() == {"log_likelihood"}
     assert_close(terms["log_likelihood"], expected)
 
 
 def test_the_background_keeps_its_place():
     model, clip = make("monet_sequence", slots=3), video(frames=6)
-    evidence = model.frame.encode(clip)
-    trace = model.infer(evidence, sample=False)
-    assert torch.equal(trace.evidence.features["log_masks"][:, :, 0], evidence.features["log_masks"][:, :, 0])
+    encoding = model.frame.encode(clip)
+    trace = model.infer(encoding, sample=False)
+    assert torch.equal(trace.encoding.features["log_masks"][:, :, 0], encoding.features["log_masks"][:, :, 0])
     cost = torch.rand(20, 4, 4)
     order = assign(cost, kept=1)
     assert (order[:, 0] == 0).all() and torch.equal(order[:, 1:] - 1, assign(cost[:, 1:, 1:]))
@@ -221,14 +221,14 @@ def test_slots_find_objects_and_spare_ones_stay_empty():
     for step in range(steps):
         optimiser.zero_grad()
         terms, _ = objective(model, as_batch(video=squares(32, 2)[0]), step / steps)
-        (-terms.total().mean()).backward()
+        (-terms.objective().mean()).backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 200)
         optimiser.step()
     frames, truth = squares(100, 2)
     with torch.no_grad():
         trace = model.filter(frames, sample=False)
         decoded = model.decode(trace).masks[:, 0]
-    attention = trace.evidence.features["log_masks"][:, 0].exp()
+    attention = trace.encoding.features["log_masks"][:, 0].exp()
     for masks in (attention, decoded):
         scores = [foreground_ari(t.numpy(), m.argmax(0).numpy()) for t, m in zip(truth, masks, strict=True)]
         assert sum(scores) / len(scores) > 0.9

@@ -47,7 +47,7 @@ def wave(shape: tuple[int, ...], rate: float, phase: float) -> Tensor:
 
 
 def layout(colour: bool = False) -> StateLayout:
-    return MOVING.extend(Field("colour", 3, "evidence")) if colour else MOVING
+    return MOVING.extend(Field("colour", 3, "frame")) if colour else MOVING
 
 
 def dynamics(colour: bool = False, **options) -> StoveDynamics:
@@ -164,13 +164,13 @@ def test_the_second_frame_is_predicted_as_the_first_is_around_its_place():
     assert_close(moving(core, core.predict(carry).prior.mean).flatten(), torch.tensor(ALONE_MEAN, dtype=F64))
 
 
-def test_frame_two_of_the_published_model_follows_its_evidence():
+def test_frame_two_of_the_published_model_follows_its_encoding():
     model, clip = make("stove_paper", dtype=F64), video(frames=3, dtype=F64)
     trace = model.filter(clip, sample=False)
     for field in ("size", "position", "velocity"):
         where = model.layout[field]
-        z, observed = trace.z[:, 1, :, where], trace.evidence.mean[:, 1, :, where]
-        variance = 1 / trace.evidence.precision[:, 1, :, where]
+        z, observed = trace.z[:, 1, :, where], trace.encoding.mean[:, 1, :, where]
+        variance = 1 / trace.encoding.precision[:, 1, :, where]
         expected = torch.zeros_like(z) if field == "velocity" else trace.z[:, 0, :, where]
         share = 0 if field == "size" else variance / (1 + variance)  # of a proposal with std 1
         assert_close(z, observed + share * (expected - observed), rtol=1e-9, atol=1e-9)
@@ -223,14 +223,14 @@ def test_colours_come_from_frames_and_stay_constant_in_imagined_ones():
     clip, actions = video(2, 4, 2, channels=3, dtype=F64), torch.tensor([[0, 1, 2, 3], [4, 5, 6, 7]])
     clip = clip * torch.tensor([1.0, 0.5, 0.1], dtype=F64)[:, None, None]
     where, at = model.layout["colour"], {name: model.layout[name] for name in ("size", "position")}
-    evidence = model.frame.encode(clip)
-    k, box = 1, evidence.mean[0, 2, 1].detach()
+    encoding = model.frame.encode(clip)
+    k, box = 1, encoding.mean[0, 2, 1].detach()
     steps = torch.linspace(-1, 1, 10, dtype=F64)
     x, y = (box[at["position"]][i] + box[at["size"]][i] * steps for i in (0, 1))
     grid = torch.stack(torch.broadcast_tensors(x[None, :], y[:, None]), -1)[None]
     glimpse = torch.nn.functional.grid_sample(clip[0, 2][None], grid, align_corners=False)
-    assert_close(evidence.mean[0, 2, k, where], glimpse[0].mean((-2, -1)))
-    evidence.mean[..., where].sum().backward()
+    assert_close(encoding.mean[0, 2, k, where], glimpse[0].mean((-2, -1)))
+    encoding.mean[..., where].sum().backward()
     assert all(p.grad is None or (p.grad == 0).all() for p in model.parameters())
 
     observed = torch.tensor([[True, True, True, False], [True] * 4])

@@ -50,11 +50,11 @@ def test_a_linear_vae_reaches_the_likelihood_of_probabilistic_pca():
     decay = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
     for _ in range(steps):
         optimiser.zero_grad()
-        (-objective(model, clip, 0.0)[0].total().mean()).backward()
+        (-objective(model, clip, 0.0)[0].objective().mean()).backward()
         optimiser.step()
         decay.step()
     with torch.no_grad():
-        draws = torch.stack([objective(model, clip, 1.0)[0].total().mean() for _ in range(100)])
+        draws = torch.stack([objective(model, clip, 1.0)[0].objective().mean() for _ in range(100)])
     exact, error = maximum_likelihood(x), 4 * draws.std() / 10
     assert exact - 0.1 < draws.mean() - error and draws.mean() - error < exact
 
@@ -63,17 +63,17 @@ def test_beta_weights_the_kl_and_keeps_the_bound():
     model, clip = make("vae"), as_batch(video=video())
     plain, weighted = (_seeded(FrameELBO(beta=beta), model, clip) for beta in (1.0, 4.0))
     kl = -(plain.values["log_prior"] + plain.values["neg_log_posterior"])
-    assert_close(weighted.total(), plain.values["log_likelihood"] - 4 * kl)
-    assert torch.equal(weighted.unweighted(), plain.total())
-    assert torch.equal(plain.unweighted(), plain.total())
+    assert_close(weighted.objective(), plain.values["log_likelihood"] - 4 * kl)
+    assert torch.equal(weighted.bound(), plain.objective())
+    assert torch.equal(plain.bound(), plain.objective())
 
 
 def test_the_term_of_a_rollout_stands_beside_the_bound():
     model, clip = make("vrnn"), as_batch(video=video(frames=6))
     plain = _seeded(FrameELBO(), model, clip)
     terms = _seeded(FrameELBO(rollout=FrameRollout(context=4, weight=0.5)), model, clip)
-    assert_close(terms.unweighted(), plain.total())
-    assert_close(terms.total(), plain.total() + 0.5 * terms.values["rollout"])
+    assert_close(terms.bound(), plain.objective())
+    assert_close(terms.objective(), plain.objective() + 0.5 * terms.values["rollout"])
     assert (terms.values["rollout"][:, :4] == 0).all() and (terms.values["rollout"][:, 4:] != 0).all()
 
 

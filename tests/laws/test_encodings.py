@@ -1,4 +1,4 @@
-"""Evidence of frames, against formulas with the networks of the frame models called by hand."""
+"""Encoding of frames, against formulas with the networks of the frame models called by hand."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ def clip(channels: int = 3, frames: int = 2) -> Tensor:
     return 0.4 * video(frames=frames, channels=channels, dtype=F64)
 
 
-def parts(model, evidence) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+def parts(model, encoding) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """Return mean and precision by field, with b and t joined."""
-    return tuple(model.frame.layout.split(x.flatten(0, 1)) for x in (evidence.mean, evidence.precision))
+    return tuple(model.frame.layout.split(x.flatten(0, 1)) for x in (encoding.mean, encoding.precision))
 
 
 def recorded(model) -> dict[str, Tensor]:
@@ -96,10 +96,10 @@ def test_supair_gives_the_encoder_grey_frames_and_the_expected_background():
 
 def test_the_code_of_a_vae_has_the_encoder_s_mean_and_std():
     model, frames = make("vae", channels=3, dtype=F64), clip()
-    evidence = model.frame.encode(frames)
+    encoding = model.frame.encode(frames)
     mean, raw_std = model.frame.encoder(frames.flatten(0, 1)).chunk(2, -1)
-    assert_close(evidence.mean.flatten(0, 1)[:, 0], mean)
-    assert_close(evidence.precision.flatten(0, 1)[:, 0].rsqrt(), 1e-3 + softplus(raw_std - 2))
+    assert_close(encoding.mean.flatten(0, 1)[:, 0], mean)
+    assert_close(encoding.precision.flatten(0, 1)[:, 0].rsqrt(), 1e-3 + softplus(raw_std - 2))
 
 
 def test_a_vae_decodes_the_code_and_the_context():
@@ -120,14 +120,14 @@ def test_masks_in_the_likelihood_get_no_gradient_from_the_component(masks):
     torch.manual_seed(0)
     model = build(chosen, DataSpec(16, 16, 3, objects=2)).double()
     frames = 0.4 * video(frames=2, height=16, width=16, channels=3, dtype=F64)
-    evidence = model.frame.encode(frames)
+    encoding = model.frame.encode(frames)
     image = frames.flatten(0, 1)
     log_masks = model.frame.attention(image)
-    assert_close(evidence.features["log_masks"].flatten(0, 1), log_masks)
+    assert_close(encoding.features["log_masks"].flatten(0, 1), log_masks)
     mean, precision = model.frame.component.encode(image, log_masks)
-    assert_close(evidence.mean.flatten(0, 1), mean)
-    assert_close(evidence.precision.flatten(0, 1), precision)
-    evidence.mean.sum().backward()
+    assert_close(encoding.mean.flatten(0, 1), mean)
+    assert_close(encoding.precision.flatten(0, 1), precision)
+    encoding.mean.sum().backward()
     learns = any(p.grad is not None and p.grad.any() for p in model.frame.attention.parameters())
     assert learns == (masks == "decoder")
     assert model.frame.unnormalised == ({"log_likelihood"} if masks == "posterior" else set())
