@@ -20,10 +20,9 @@ from statistics import median
 
 import numpy as np
 
-from data_gen.blocks import BLOCK, Split, make_sequences
 from data_gen.generate import CONFIGS, read_settings
 from data_gen.simulator import build_simulator, simulate
-from data_gen.splits import write_split
+from data_gen.splits import BLOCK, Split, make_sequences, write_split
 
 SEQUENCES, LENGTH, ROUNDS = 4 * BLOCK, 100, 7
 

@@ -39,9 +39,8 @@ CORE = (
     "seqvae/dynamics/",
     "seqvae/frames/",
     "seqvae/metrics/",
-    "data_gen/physics.py",
-    "data_gen/bouncing.py",
-    "data_gen/leapfrog.py",
+    "data_gen/physics/",
+    "data_gen/sims/_bouncing.py",
 )
 TESTS = (
     "tests/laws",

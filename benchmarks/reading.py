@@ -22,11 +22,10 @@ from typing import Any
 
 import torch
 
-from data_gen.blocks import Split
 from data_gen.generate import read_settings
 from data_gen.schema import read_info
 from data_gen.simulator import build_simulator
-from data_gen.splits import write_split
+from data_gen.splits import Split, write_split
 from seqvae.data.clips import InMemoryClips
 from seqvae.data.online import ENDLESS, OnlineClips
 from seqvae.data.streamed import StreamedClips
