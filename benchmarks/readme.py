@@ -33,7 +33,7 @@ README = Path(__file__).parents[1] / "README.md"
 BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
 INTRODUCTION = (
     "300 unseen test sequences, 8 frames given, position error in half-widths of the image, predicted frames"
-    " 1-10; training on one thread of a CPU. `make results` makes the tables anew; all numbers, seeds and"
+    " 1-10; training on one thread of a CPU. `make results` regenerates the tables; all numbers, seeds and"
     " baselines: [docs/results.md](docs/results.md). The paper's numbers are recalled, not checked."
 )
 WORLDS = {"billiards": "billiards, STOVE", "gravity": "gravity, STOVE", "billiards6": "six balls, STOVE"}

@@ -45,7 +45,7 @@ class StateLayout:
         names = [f.name for f in self.fields]
         if len(set(names)) != len(names):
             raise ValueError(f"a layout names each field once, got {names}")
-        for f in self.fields:
+        for f in self.fields:  # a velocity has as many numbers as a position
             if f.difference_of is not None and self.field(f.difference_of).size != f.size:
                 raise ValueError(f"{f.name} and {f.difference_of}, whose difference it is, differ in size")
 

@@ -1,6 +1,7 @@
 """A sequence model: frame model, posterior and dynamics, joined by two loops over time.
 
-One loop filters a video, the other imagines its future. What crosses a time step is an explicit carry.
+One loop filters a video, the other imagines its future. Everything that crosses a time step is in an explicit
+carry, so that a trace can be continued, batched and changed.
 """
 
 from __future__ import annotations
@@ -122,12 +123,12 @@ class SequenceModel(nn.Module):
             # 1. predict z_t before its frame is seen
             action = None if prev_actions is None else prev_actions[:, t]
             transition = self.dynamics.predict(carry.dynamics, action)
-            # 2. correct the prediction by the frame
+            # 2. correct the prediction by the frame; encoding_t has the order of the predicted slots
             q, encoding_t, posterior_carry = self.posterior(encoding.at(t), transition, carry.posterior)
             z, log_q = sample_with_log_prob(q) if sample else (point(q), None)
             # 3. go on from the corrected state
             read = encoding_t
-            if observed is not None:
+            if observed is not None:  # a dynamics that reads frames gets its own where one is missing
                 read = self._with_imagined(encoding_t, observed[:, t], z, transition.context)
             state = self.dynamics.update(transition.carried(carry.dynamics), z, read)
             carry = Carry(state, posterior_carry)
@@ -154,7 +155,7 @@ class SequenceModel(nn.Module):
             read = self._imagined(z, transition.context)
             state = self.dynamics.update(transition.carried(state), z, read)
             steps.append(_Step(z, transition.prior, None, None, transition.context))
-        # the posterior starts over: it remembers the last frame seen, and imagined frames are not seen
+        # the posterior starts over, since its carry holds the frame before, and imagined frames have none
         last = steps[-1].z
         return _trace(steps, Carry(state, self.posterior.init(last.shape[0], last)))
 
