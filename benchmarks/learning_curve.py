@@ -1,7 +1,8 @@
 """Draw the prediction error over time and frames: python benchmarks/learning_curve.py out.png NAME=RUN ...
 
 The error is that of predicted frames 1-10 in half-widths, from the validations in the logs of the runs. A
-frame counts each time that a clip shows it, as pixels or as a cached encoding. Runs of one name share a colour.
+frame counts each time that a clip shows it, as pixels or as a cached encoding. Runs of one name have one
+colour.
 """
 
 from __future__ import annotations
