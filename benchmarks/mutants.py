@@ -139,10 +139,10 @@ OPERATORS = operators()
 class Mutant:
     """One changed module.
 
-    path: of the module, relative to the repository.
-    operator: name of the change.
-    lines: first and last line of the statement that is changed.
-    code: the whole mutated module.
+    path: of the module, relative to the repository
+    operator: name of the change
+    lines: first and last line of the statement that is changed
+    code: the whole mutated module
     """
 
     path: str

@@ -52,9 +52,9 @@ class Tests:
     Durations and lines are measured in a fork, once per test file. If a module has changed since, all tests
     that executed any line of it count for every line.
 
-    items: name -> pytest item.
-    seconds: name -> processor time, for tests that pass.
-    failed: names of tests that fail without any mutant.
+    items: name -> pytest item
+    seconds: name -> processor time, for tests that pass
+    failed: names of tests that fail without any mutant
     """
 
     def __init__(self, items: list[Any], modules: list[Path], folder: Path):

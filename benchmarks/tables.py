@@ -27,14 +27,14 @@ Result = dict[str, Any]
 class Row:
     """One model on one world, trained with several seeds.
 
-    name: title of the row.
-    sim: simulator, or the name of the folder in data/ if `make` is given.
-    train: options of `seqvae train`.
-    seeds: number of trainings, with seeds 0, 1, ...
-    evaluate: options of `seqvae evaluate`.
-    make: options of `data_gen`; by default sim=SIM.
-    late: whether the training starts from a run of another row, and so waits for all rows that do not.
-    asked: whether the row is only trained if --only names it.
+    name: title of the row
+    sim: simulator, or the name of the folder in data/ if `make` is given
+    train: options of `seqvae train`
+    seeds: number of trainings, with seeds 0, 1, ..
+    evaluate: options of `seqvae evaluate`
+    make: options of `data_gen`; by default sim=SIM
+    late: whether the training starts from a run of another row, and so waits for all rows that do not
+    asked: whether the row is only trained if --only names it
     """
 
     name: str

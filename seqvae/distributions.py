@@ -104,8 +104,8 @@ class CountedNormal:
     The first number of a slot is its presence: 1 in the first n slots, 0 in the others. All other numbers of
     an absent slot are 0 too and have no density, so it adds nothing to a log-ratio of two such distributions.
 
-    log_counts: "... n", log q(n) for n = 0 to k, normalised, nats.
-    inner: density of the numbers after the presence.
+    log_counts: "... n", log q(n) for n = 0 to k, normalised, nats
+    inner: density of the numbers after the presence
     """
 
     __repr__ = short_repr

@@ -17,12 +17,12 @@ Use = Literal["frame", "product", "dynamics"]
 class Field:
     """One named part of a slot's latent state.
 
-    name: key in a StateLayout.
-    size: count of numbers.
+    name: key in a StateLayout
+    size: count of numbers
     use: how the posterior forms it: from the `frame` (its encoding) alone, as the normalised `product` of
-        encoding and dynamics, or from the `dynamics` alone.
+        encoding and dynamics, or from the `dynamics` alone
     difference_of: name of a field whose difference between two frames is the encoding for this one, which
-        a single frame does not show (velocity from position).
+        a single frame does not show (velocity from position)
     """
 
     name: str

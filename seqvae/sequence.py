@@ -48,12 +48,12 @@ class SequenceModel(nn.Module):
     A model that follows actions must be given one per frame. A model made without actions refuses them; one
     whose dynamics ignores them accepts both.
 
-    spec: the data for which the parts were made.
-    config: plain data from which `build` makes the parts.
-    actions: number of discrete actions that the model follows, 0 if the dynamics ignores them.
-    ignores_actions: whether the dynamics takes no notice of actions.
-    layout: fields of the d axis, those of the frame model first.
-    background_slots: number of slots, the first ones, that stand for no object and keep their place.
+    spec: the data for which the parts were made
+    config: plain data from which `build` makes the parts
+    actions: number of discrete actions that the model follows, 0 if the dynamics ignores them
+    ignores_actions: whether the dynamics takes no notice of actions
+    layout: fields of the d axis, those of the frame model first
+    background_slots: number of slots, the first ones, that stand for no object and keep their place
     """
 
     def __init__(
@@ -88,10 +88,10 @@ class SequenceModel(nn.Module):
     ) -> Trace:
         """Infer z_1:T frame by frame; the state of frame t depends on x_1:t only.
 
-        prev_actions: "b t", the action that led to each frame.
-        carry: from an earlier trace, to go on where it ended; by default a new sequence begins.
-        observed: False marks a missing frame, whose pixels are ignored and may be NaN.
-        sample: draw states from the posterior, as objectives need it, instead of taking point estimates.
+        prev_actions: "b t", the action that led to each frame
+        carry: from an earlier trace, to go on where it ended; by default a new sequence begins
+        observed: False marks a missing frame, whose pixels are ignored and may be NaN
+        sample: draw states from the posterior, as objectives need it, instead of taking point estimates
 
         Raises:
             UserError: the model follows actions and was given none, or the other way round, or not one per
@@ -113,7 +113,7 @@ class SequenceModel(nn.Module):
         """Infer z_1:T from encoding "b t ...": `filter` after its encoding.
 
         observed: as in `filter`, which has already removed missing frames from the encoding; the dynamics
-            needs it if it reads frames.
+            needs it if it reads frames
         """
         batch, length = encoding.mean.shape[:2]
         self._check_actions("prev_actions", prev_actions, length)
@@ -140,8 +140,8 @@ class SequenceModel(nn.Module):
     ) -> Trace:
         """Roll the dynamics out for `horizon` frames.
 
-        actions: "b t"; actions[:, 0] leads to the first imagined frame.
-        sample: draw each state from p(z_t | z_<t) instead of taking its mean.
+        actions: "b t"; actions[:, 0] leads to the first imagined frame
+        sample: draw each state from p(z_t | z_<t) instead of taking its mean
 
         Raises:
             UserError: as in `filter`, about `actions`.

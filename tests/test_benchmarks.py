@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -187,3 +188,9 @@ def test_pairs_are_compared_by_source_and_over_trainings(scripts, tmp_path, monk
     assert scripts["paired"].read(str(tmp_path / "b0"))[1] is None
     with pytest.raises(SystemExit, match="evaluate both on the same data"):
         scripts["paired"].main()
+
+
+def test_every_survivor_is_a_line_of_its_module():
+    survivors = tomllib.loads((FOLDER / "survivors.toml").read_text())["survivor"]
+    missing = [s["line"] for s in survivors if s["line"] not in (FOLDER.parent / s["module"]).read_text()]
+    assert survivors and not missing, missing
