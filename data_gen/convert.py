@@ -10,12 +10,11 @@ from pathlib import Path
 from tqdm import tqdm
 
 from data_gen.card import write_card
-from data_gen.command import quoted, read_options, run, yaml_of
+from data_gen.cli import quoted, read_options, run, yaml_of
 from data_gen.errors import DataError, require_choice, require_flags, require_words
-from data_gen.formats import EXPORTS, Source, files_in, format_module
-from data_gen.formats.hdf5 import reading
-from data_gen.formats.options import Options
-from data_gen.schema import create_dataset, open_dataset, read_info
+from data_gen.formats import EXPORTS, Options, Source, exporter, files_in, reader, reading
+from data_gen.schema import open_dataset, read_info
+from data_gen.writer import create_dataset
 
 
 @dataclass(frozen=True)
@@ -41,7 +40,7 @@ def import_data(options: Options, stop: threading.Event | None = None) -> list[P
     """
     _make_folder(Path(options.out))
     written: list[Path] = []
-    for source in format_module(options.format).read(Path(options.data), options):
+    for source in reader(options.format)(Path(options.data), options):
         path = Path(options.out) / f"{source.split}.h5"
         if path in written:
             raise DataError(f"data={options.data}: has several files for {source.split}; import one by one")
@@ -77,7 +76,7 @@ def export_data(options: ExportOptions) -> list[Path]:
 
     Raises DataError where a file is there already (unless options.overwrite), or does not fit the format.
     """
-    module = format_module(options.format)
+    module = exporter(options.format)
     written = []
     for source in files_in(Path(options.data), (".h5",)):
         path = Path(options.out) / f"{source.stem}{module.SUFFIX}"

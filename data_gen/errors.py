@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from numbers import Integral, Real
 from typing import Any
 
@@ -60,7 +61,7 @@ def require_words(options: object, *keys: str) -> None:
             raise DataError(f"{key}={value}: must be a word")
 
 
-def require_choice(key: str, value: object, choices: tuple[str, ...]) -> None:
+def require_choice(key: str, value: object, choices: Iterable[str]) -> None:
     """Raise DataError unless the value is one of the choices."""
     if value not in choices:
         raise DataError(f"{key}={value}: must be one of {', '.join(choices)}")

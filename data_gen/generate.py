@@ -8,13 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from data_gen.blocks import SPLITS, Split
 from data_gen.card import CARD, write_card
-from data_gen.command import CONFIGS, read_options, run
+from data_gen.cli import CONFIGS, read_options, run
 from data_gen.errors import DataError, require_number
 from data_gen.schema import read_info
 from data_gen.simulator import build_simulator
-from data_gen.splits import describe, write_split
+from data_gen.splits import SPLITS, Split, describe, write_split
 
 _RANGES = {
     "train": (0, 10**9),

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
-from data_gen.command import quoted, read_options, run, yaml_of
-from data_gen.disk import whole
+from data_gen.card import Statistics, statistics
+from data_gen.cli import quoted, read_options, run, yaml_of
 from data_gen.errors import require_number, require_words
-from data_gen.media.drawing import contact_sheet, draw_trails, paint_masks, upscale, zoom
+from data_gen.io import whole
+from data_gen.media.overlays import contact_sheet, draw_trails, paint_masks, upscale, zoom
 from data_gen.media.writing import write_png, write_video
 from data_gen.schema import DatasetInfo, open_dataset, read_info
-from data_gen.statistics import Statistics, statistics
 
 _TRAIL = 12  # frames that a trail goes back
 _VIDEO_HEIGHT, _SHEET_HEIGHT = 192, 64  # pixels of a frame, at most, once enlarged

@@ -8,19 +8,13 @@ A file is written under a temporary name and renamed when it is whole, so a file
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import h5py
 import numpy as np
 
-from data_gen.chunks import LEVEL, SEQUENCES, Packed, chunk_shape
-from data_gen.disk import PatientFile
 from data_gen.errors import DataError
 
 FORMAT, FORMAT_VERSION = "seqvae-dataset", 1
@@ -91,88 +85,6 @@ class DatasetInfo:
     shape_names: tuple[str, ...]
     keys: tuple[str, ...]
     package_version: str
-
-
-class DatasetWriter:
-    """Fills an open dataset file block by block; create_dataset makes it."""
-
-    def __init__(self, file: h5py.File, disk: PatientFile, sequences: int) -> None:
-        self.sequences, self.written = sequences, 0
-        self._file, self._disk = file, disk
-
-    def write(self, start: int, arrays: Mapping[str, np.ndarray | Packed]) -> None:
-        """Store sequences start, start + 1, ... under their keys; the first call decides which keys exist.
-
-        arrays: as they are, or packed into whole chunks of the file.
-        """
-        for key, array in arrays.items():
-            if key not in self._file:
-                self._create(key, array)
-            data = self._file[key]
-            if isinstance(array, Packed):
-                for (first, *rest), content in array.chunks:
-                    data.id.write_direct_chunk((start + first, *rest), content)
-            else:
-                data[start : start + len(array)] = array
-            self._disk.check()
-        self.written += arrays["imgs"].shape[0]
-
-    def _create(self, key: str, array: np.ndarray | Packed) -> None:
-        field, shape = FIELDS[key], (self.sequences, *array.shape[1:])
-        if isinstance(array, Packed):
-            chunks = array.chunk_shape
-        else:
-            chunks = chunk_shape(field.axes, shape, min(SEQUENCES, self.sequences))
-        self._file.create_dataset(
-            key, shape, field.dtype, chunks=chunks, compression="gzip", compression_opts=LEVEL
-        )
-
-
-@contextmanager
-def create_dataset(
-    path: str | Path, sequences: int, attributes: Mapping[str, Any]
-) -> Iterator[DatasetWriter]:
-    """Open a dataset file for writing: `with create_dataset(path, n, attributes) as writer: ...`.
-
-    attributes: simulator (a name), config (JSON can hold it), seed, dt, coord_limit, num_actions and
-        shape_names.
-    The file appears under `path` when the block ends well; otherwise nothing is left behind. Raises
-    DataError when the file cannot be written, or was not given all its sequences.
-    """
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        disk = PatientFile(temporary, "w+")
-        with disk, h5py.File(disk, "w") as file:
-            file.attrs.update(
-                {key: attributes[key] for key in ("simulator", "seed", "dt", "coord_limit", "num_actions")},
-                config=json.dumps(attributes["config"], sort_keys=True),
-                shape_names=list(attributes["shape_names"]),
-                format=FORMAT,
-                format_version=FORMAT_VERSION,
-                action_convention=ACTION_CONVENTION,
-                package_version=package_version(),
-            )
-            writer = DatasetWriter(file, disk, sequences)
-            yield writer
-        disk.check()
-        if writer.written != sequences:
-            raise DataError(f"{path}: given {writer.written} of {sequences} sequences; not kept")
-        os.replace(temporary, path)
-    except OSError as error:
-        reason = os.strerror(error.errno) if error.errno else str(error)
-        raise DataError(f"{path}: cannot be written ({reason}); choose another folder") from None
-    finally:
-        with suppress(OSError):
-            temporary.unlink()
-
-
-def package_version() -> str:
-    """The version of the installed distribution; "unknown" when run from an uninstalled tree."""
-    try:
-        return version("seqvae")
-    except PackageNotFoundError:
-        return "unknown"
 
 
 def open_dataset(path: str | Path) -> h5py.File:

@@ -6,13 +6,17 @@ A simulator is a frozen dataclass: its fields are its whole configuration, and i
 from __future__ import annotations
 
 import importlib
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from data_gen.errors import DataError
+
+if TYPE_CHECKING:
+    from data_gen.schema import DatasetInfo
 
 
 @dataclass(frozen=True)
@@ -163,3 +167,27 @@ def simulator_config(simulator: Simulator) -> dict[str, Any]:
     """The configuration from which build_simulator makes this simulator again; JSON can hold it."""
     kind = type(simulator)
     return {"_target_": f"{kind.__module__}.{kind.__qualname__}", **asdict(simulator)}
+
+
+Reach = Callable[..., np.ndarray]
+
+_DISCS = ("billiards", "avoidance", "springs", "charged")
+
+
+def wall_rule(info: DatasetInfo) -> Reach | None:
+    """The method `reach` of the file's world (see data_gen.simulator), None where no walls are known.
+
+    A generated file names its simulator's class. An imported one only has a name for the world: it has the
+    walls of our world of discs of that name, with or without something behind it (billiards6).
+    """
+    target = info.config.get("simulator", {}).get("_target_", "")
+    name = re.match("[a-z]*", info.simulator).group()
+    if "import" in info.config and name in _DISCS:
+        target = f"data_gen.sims.{name}.{name.capitalize()}"
+    module, _, kind = target.rpartition(".")
+    if not module.startswith("data_gen.sims."):
+        return None
+    try:
+        return getattr(getattr(importlib.import_module(module), kind, None), "reach", None)
+    except ImportError:  # another program's world, or one that needs what is not installed
+        return None

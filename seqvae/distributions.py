@@ -104,8 +104,8 @@ class CountedNormal:
     The first number of a slot is its presence: 1 in the first n slots, 0 in the others. All other numbers of
     an absent slot are 0 too and have no density, so it adds nothing to a log-ratio of two such distributions.
 
-    log_counts: "... n", log q(n) for n = 0 to k, normalised, nats.
-    inner: density of the numbers after the presence.
+    log_counts: "... n", log q(n) for n = 0 to k, normalised, nats
+    inner: density of the numbers after the presence
     """
 
     __repr__ = short_repr
@@ -121,6 +121,7 @@ class CountedNormal:
         return _present(self.inner.rsample(), count)
 
     def log_prob(self, z: Float[Tensor, "*b k d"]) -> Float[Tensor, "*_"]:
+        # the presence masks the densities of absent slots
         density = gaussian_log_density(z[..., 1:], self.inner.mean, self.inner.std).sum(-1)
         return self.log_count(z) + (z[..., 0] * density).sum(-1)
 
@@ -140,7 +141,7 @@ class CountedNormal:
         q(n) f(z_n) over n thus estimates E_q[f], and its gradient, without noise from the count.
         """
         log_counts = self.log_counts.movedim(-1, 0)
-        count = torch.arange(len(log_counts), device=log_counts.device)
+        count = torch.arange(len(log_counts), device=log_counts.device)  # n, in front of all batch axes
         count = count.reshape(-1, *[1] * (log_counts.dim() - 1))
         drawn = self.inner.rsample()
         return _present(drawn.expand(len(log_counts), *drawn.shape), count), log_counts

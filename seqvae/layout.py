@@ -17,12 +17,12 @@ Use = Literal["frame", "product", "dynamics"]
 class Field:
     """One named part of a slot's latent state.
 
-    name: key in a StateLayout.
-    size: count of numbers.
+    name: key in a StateLayout
+    size: count of numbers
     use: how the posterior forms it: from the `frame` (its encoding) alone, as the normalised `product` of
-        encoding and dynamics, or from the `dynamics` alone.
+        encoding and dynamics, or from the `dynamics` alone
     difference_of: name of a field whose difference between two frames is the encoding for this one, which
-        a single frame does not show (velocity from position).
+        a single frame does not show (velocity from position)
     """
 
     name: str
@@ -45,7 +45,7 @@ class StateLayout:
         names = [f.name for f in self.fields]
         if len(set(names)) != len(names):
             raise ValueError(f"a layout names each field once, got {names}")
-        for f in self.fields:
+        for f in self.fields:  # a velocity has as many numbers as a position
             if f.difference_of is not None and self.field(f.difference_of).size != f.size:
                 raise ValueError(f"{f.name} and {f.difference_of}, whose difference it is, differ in size")
 

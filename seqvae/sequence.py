@@ -1,6 +1,7 @@
 """A sequence model: frame model, posterior and dynamics, joined by two loops over time.
 
-One loop filters a video, the other imagines its future. What crosses a time step is an explicit carry.
+One loop filters a video, the other imagines its future. Everything that crosses a time step is in an explicit
+carry, so that a trace can be continued, batched and changed.
 """
 
 from __future__ import annotations
@@ -47,12 +48,12 @@ class SequenceModel(nn.Module):
     A model that follows actions must be given one per frame. A model made without actions refuses them; one
     whose dynamics ignores them accepts both.
 
-    spec: the data for which the parts were made.
-    config: plain data from which `build` makes the parts.
-    actions: number of discrete actions that the model follows, 0 if the dynamics ignores them.
-    ignores_actions: whether the dynamics takes no notice of actions.
-    layout: fields of the d axis, those of the frame model first.
-    background_slots: number of slots, the first ones, that stand for no object and keep their place.
+    spec: the data for which the parts were made
+    config: plain data from which `build` makes the parts
+    actions: number of discrete actions that the model follows, 0 if the dynamics ignores them
+    ignores_actions: whether the dynamics takes no notice of actions
+    layout: fields of the d axis, those of the frame model first
+    background_slots: number of slots, the first ones, that stand for no object and keep their place
     """
 
     def __init__(
@@ -87,10 +88,10 @@ class SequenceModel(nn.Module):
     ) -> Trace:
         """Infer z_1:T frame by frame; the state of frame t depends on x_1:t only.
 
-        prev_actions: "b t", the action that led to each frame.
-        carry: from an earlier trace, to go on where it ended; by default a new sequence begins.
-        observed: False marks a missing frame, whose pixels are ignored and may be NaN.
-        sample: draw states from the posterior, as objectives need it, instead of taking point estimates.
+        prev_actions: "b t", the action that led to each frame
+        carry: from an earlier trace, to go on where it ended; by default a new sequence begins
+        observed: False marks a missing frame, whose pixels are ignored and may be NaN
+        sample: draw states from the posterior, as objectives need it, instead of taking point estimates
 
         Raises:
             UserError: the model follows actions and was given none, or the other way round, or not one per
@@ -112,7 +113,7 @@ class SequenceModel(nn.Module):
         """Infer z_1:T from encoding "b t ...": `filter` after its encoding.
 
         observed: as in `filter`, which has already removed missing frames from the encoding; the dynamics
-            needs it if it reads frames.
+            needs it if it reads frames
         """
         batch, length = encoding.mean.shape[:2]
         self._check_actions("prev_actions", prev_actions, length)
@@ -122,12 +123,12 @@ class SequenceModel(nn.Module):
             # 1. predict z_t before its frame is seen
             action = None if prev_actions is None else prev_actions[:, t]
             transition = self.dynamics.predict(carry.dynamics, action)
-            # 2. correct the prediction by the frame
+            # 2. correct the prediction by the frame; encoding_t has the order of the predicted slots
             q, encoding_t, posterior_carry = self.posterior(encoding.at(t), transition, carry.posterior)
             z, log_q = sample_with_log_prob(q) if sample else (point(q), None)
             # 3. go on from the corrected state
             read = encoding_t
-            if observed is not None:
+            if observed is not None:  # a dynamics that reads frames gets its own where one is missing
                 read = self._with_imagined(encoding_t, observed[:, t], z, transition.context)
             state = self.dynamics.update(transition.carried(carry.dynamics), z, read)
             carry = Carry(state, posterior_carry)
@@ -139,8 +140,8 @@ class SequenceModel(nn.Module):
     ) -> Trace:
         """Roll the dynamics out for `horizon` frames.
 
-        actions: "b t"; actions[:, 0] leads to the first imagined frame.
-        sample: draw each state from p(z_t | z_<t) instead of taking its mean.
+        actions: "b t"; actions[:, 0] leads to the first imagined frame
+        sample: draw each state from p(z_t | z_<t) instead of taking its mean
 
         Raises:
             UserError: as in `filter`, about `actions`.
@@ -154,7 +155,7 @@ class SequenceModel(nn.Module):
             read = self._imagined(z, transition.context)
             state = self.dynamics.update(transition.carried(state), z, read)
             steps.append(_Step(z, transition.prior, None, None, transition.context))
-        # the posterior starts over: it remembers the last frame seen, and imagined frames are not seen
+        # the posterior starts over, since its carry holds the frame before, and imagined frames have none
         last = steps[-1].z
         return _trace(steps, Carry(state, self.posterior.init(last.shape[0], last)))
 

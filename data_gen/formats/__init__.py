@@ -8,19 +8,31 @@ _BLOCK_BYTES, unless the format itself forces it.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import h5py
 import numpy as np
 
-from data_gen.errors import DataError
+from data_gen.errors import DataError, require_choice, require_flags, require_number, require_words
+from data_gen.io import PatientFile, whole
 from data_gen.schema import FIELDS
+from data_gen.splits import SPLITS
 
-IMPORTS = ("gswm", "stove", "images", "npz", "videos")
-EXPORTS = ("gswm", "stove", "images")
+# Module and function that read a format, and the module that writes it; imported late, for some need more
+# packages.
+IMPORTS = {
+    "gswm": "gswm.read",
+    "stove": "stove_files.read",
+    "images": "image_sets.read",
+    "npz": "videos.read_arrays",
+    "videos": "videos.read",
+}
+EXPORTS = {"gswm": "gswm", "stove": "stove_files", "images": "image_sets"}
 
 _BLOCK_BYTES = 64 * 2**20
 
@@ -41,9 +53,15 @@ class Source:
     notes: tuple[str, ...] = ()
 
 
-def format_module(name: str) -> ModuleType:
-    """The module of a format; imported late, for some need optional packages."""
-    return importlib.import_module(f"data_gen.formats.{name}")
+def reader(name: str) -> Callable[[Path, Options], Iterator[Source]]:
+    """The function that reads a format."""
+    module, _, function = IMPORTS[name].partition(".")
+    return getattr(importlib.import_module(f"data_gen.formats.{module}"), function)
+
+
+def exporter(name: str) -> ModuleType:
+    """The module that writes a format."""
+    return importlib.import_module(f"data_gen.formats.{EXPORTS[name]}")
 
 
 def files_in(path: Path, suffixes: tuple[str, ...]) -> list[Path]:
@@ -95,3 +113,96 @@ def as_field(path: Path, key: str, array: np.ndarray) -> np.ndarray:
     if (converted != array).any():
         raise DataError(f"{path}: {key} holds values that are no {dtype}; the file is of another kind")
     return converted
+
+
+@dataclass(frozen=True)
+class Options:
+    """configs/data_import.yaml, composed and checked."""
+
+    format: str
+    data: str
+    out: str
+    name: str | None = None
+    split: str | None = None
+    overwrite: bool = False
+    canvas: int | None = None
+    image_size: int | None = None
+    crop: bool = True
+    length: int | None = None
+    stride: int | None = None
+    val: float = 0.0
+    test: float = 0.0
+
+    def __post_init__(self) -> None:
+        require_words(self, "format", "data", "out", *([] if self.name is None else ["name"]))
+        require_choice("format", self.format, IMPORTS)
+        require_flags(self, "overwrite", "crop")
+        if self.split is not None:
+            require_choice("split", self.split, SPLITS)
+        for key in ("canvas", "image_size", "length", "stride"):
+            if getattr(self, key) is not None:
+                require_number(key, getattr(self, key), minimum=1, maximum=10**6, integer=True)
+        for key in ("val", "test"):
+            require_number(key, getattr(self, key), minimum=0, maximum=1)
+        if self.val + self.test > 1:
+            raise DataError(f"val={self.val} test={self.test}: more than all together; give shares")
+
+    def said(self) -> dict[str, Any]:
+        """What differs from the defaults, but for where the files go."""
+        said = {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) != f.default}
+        return {key: value for key, value in said.items() if key not in ("out", "overwrite")}
+
+    def split_of(self, path: Path) -> str:
+        """The split that a file becomes: the one asked for, the one in its name, else train."""
+        words = path.stem.lower().replace("-", "_").split("_")  # "billiards_test", "validation"
+        named = (split for split in SPLITS if any(word.startswith(split) for word in words))
+        return self.split or next(named, "train")
+
+
+def as_bytes(path: Path, key: str, frames: np.ndarray) -> np.ndarray:
+    """Bytes as they are, or numbers in [0, 1] as floor(255 x + 0.5); DataError for everything else."""
+    if frames.dtype == np.uint8:
+        return frames
+    if frames.dtype.kind != "f":
+        raise DataError(f"{path}: {key} has type {frames.dtype}, must be uint8, or numbers in [0, 1]")
+    low, high = frames.min(), frames.max()
+    if not (low >= 0 and high <= 1):  # not a number is neither
+        raise DataError(f"{path}: {key} holds values from {low:g} to {high:g}, must be in [0, 1] or uint8")
+    return np.floor(frames * 255.0 + 0.5).astype(np.uint8)
+
+
+@contextmanager
+def open_foreign(path: Path, *required: str) -> Iterator[h5py.File]:
+    """A file with at least the datasets `required`. Raises DataError where it is damaged or another kind."""
+    try:
+        file = h5py.File(path, "r")
+    except OSError as error:
+        kind = "is truncated" if "truncated" in str(error) else "is not a readable HDF5 file"
+        raise DataError(f"{path}: {kind}; copy it again") from None
+    with file, reading(path):
+        for key in required:
+            if not isinstance(file.get(key), h5py.Dataset):
+                raise DataError(
+                    f"{path}: holds {', '.join(file) or 'nothing'}, but no {key}; is it another format="
+                )
+        yield file
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Turn the errors of HDF5 inside the block, where data are damaged, into a DataError."""
+    try:
+        yield
+    except OSError as error:
+        problem = str(error).splitlines()[0]
+        raise DataError(f"{path}: is damaged ({problem}); copy it again") from None
+
+
+@contextmanager
+def create_foreign(path: Path) -> Iterator[h5py.File]:
+    """A new file that appears under its name when the block ends well. Raises DataError where it cannot."""
+    with whole(path) as temporary:
+        disk = PatientFile(temporary, "w+")
+        with disk, h5py.File(disk, "w") as file:
+            yield file
+        disk.check()

@@ -20,9 +20,17 @@ import h5py
 import numpy as np
 
 from data_gen.errors import DataError
-from data_gen.formats import Source, as_field, check_shapes, files_in, slices
-from data_gen.formats.hdf5 import create_foreign, open_foreign, reading
-from data_gen.formats.options import Options
+from data_gen.formats import (
+    Options,
+    Source,
+    as_field,
+    check_shapes,
+    create_foreign,
+    files_in,
+    open_foreign,
+    reading,
+    slices,
+)
 from data_gen.schema import FIELDS, DatasetInfo
 
 SUFFIX = ".hdf5"

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from data_gen.disk import whole
 from data_gen.errors import DataError
+from data_gen.io import whole
 
 FPS = 10  # of everything we write; a GIF counts hundredths of a second, and ten frames a second fit evenly
 

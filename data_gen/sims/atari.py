@@ -6,10 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from data_gen.ale import COLUMNS, ROWS, open_game
 from data_gen.errors import DataError, require_number
-from data_gen.policies import sticky_actions
-from data_gen.resample import area_average
+from data_gen.sims._ale import COLUMNS, ROWS, area_average, open_game
+from data_gen.sims._policies import sticky_actions
 
 
 @dataclass(frozen=True, kw_only=True)

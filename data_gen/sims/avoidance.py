@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from data_gen.amounts import Amount
 from data_gen.errors import require_number
-from data_gen.physics import advance_billiards
-from data_gen.policies import sticky_actions
+from data_gen.physics.collisions import advance_billiards
+from data_gen.sims._discs import Amount
+from data_gen.sims._policies import sticky_actions
 from data_gen.sims.billiards import Billiards
 from data_gen.simulator import State, Step
 

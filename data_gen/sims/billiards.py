@@ -7,10 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from data_gen.amounts import Amount, bounds
-from data_gen.discs import DiscWorld
 from data_gen.errors import DataError, require_number
-from data_gen.physics import advance_billiards
+from data_gen.physics.collisions import advance_billiards
+from data_gen.sims._discs import Amount, DiscWorld, bounds
 from data_gen.simulator import State, Step
 
 

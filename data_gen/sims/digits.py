@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from data_gen import digit_images
-from data_gen.bouncing import BouncingWorld, reflect
+from data_gen.drawing import handwriting
+from data_gen.drawing.shapes import pixel_centres
 from data_gen.errors import DataError, require_range
-from data_gen.paint import pixel_centres
+from data_gen.sims._bouncing import BouncingWorld, reflect
 from data_gen.simulator import State, Step, peaceful_step
 
 BLENDS = ("max", "add")
@@ -51,9 +51,9 @@ class Digits(BouncingWorld):
         self.require_room("sim.digit_size", span[1] / 2)
         if self.blend not in BLENDS:
             raise DataError(f"sim.blend={self.blend}: must be one of {', '.join(BLENDS)}")
-        if self.images not in list(digit_images.STRETCHES):
-            raise DataError(f"sim.images={self.images}: must be one of {', '.join(digit_images.STRETCHES)}")
-        digit_images.load()  # before a file is begun, if it cannot
+        if self.images not in list(handwriting.STRETCHES):
+            raise DataError(f"sim.images={self.images}: must be one of {', '.join(handwriting.STRETCHES)}")
+        handwriting.load()  # before a file is begun, if it cannot
 
     def for_split(self, name: str) -> "Digits":
         """This world with the images of a split."""
@@ -64,7 +64,7 @@ class Digits(BouncingWorld):
         exists = self.draw_counts(n, rng)
         sizes = rng.uniform(*self.digit_size, exists.shape) / 2
         places = self.draw_places(sizes, exists, rng)
-        extra = {"images": rng.integers(*digit_images.stretch(self.images), exists.shape)}
+        extra = {"images": rng.integers(*handwriting.stretch(self.images), exists.shape)}
         return State(places, self.draw_velocities(n, rng), {**extra, "sizes": sizes, "present": exists})
 
     def step(self, state: State, actions: np.ndarray | None = None) -> Step:
@@ -89,7 +89,7 @@ class Digits(BouncingWorld):
             "colors": np.ones((*sizes.shape, 3), np.float32),
             "present": present,
             "layers": np.zeros(sizes.shape, np.int64),
-            "shapes": digit_images.load()[1][images],
+            "shapes": handwriting.load()[1][images],
             "sources": np.where(present, images, -1)[:, 0],
         }
 
@@ -124,8 +124,8 @@ class Digits(BouncingWorld):
             frame = np.flatnonzero(present[:, k])
             column, row = first[frame, k].T
             where = frame, row, column
-            images = digit_images.load()[0][states.extra["images"][frame, k]]
-            ink = digit_images.enlarge(images, *points[frame, k].swapaxes(0, 1))
+            images = handwriting.load()[0][states.extra["images"][frame, k]]
+            ink = handwriting.enlarge(images, *points[frame, k].swapaxes(0, 1))
             below, best, labels = (view[where] for view in views)
             wins = (ink > best) | ((ink == best) & (labels == 0))
             views[0][where] = np.maximum(below, ink) if self.blend == "max" else np.minimum(below + ink, 1)

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from data_gen.discs import DiscWorld
 from data_gen.errors import require_number
-from data_gen.physics import advance_gravity, closest_approach
+from data_gen.physics import closest_approach
+from data_gen.physics.forces import advance_gravity
+from data_gen.sims._discs import DiscWorld
 from data_gen.simulator import State, Step, Trajectory, peaceful_step
 
 

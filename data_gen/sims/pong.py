@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from data_gen.ale import COLUMNS
 from data_gen.errors import require_number
+from data_gen.sims._ale import COLUMNS
 from data_gen.sims.atari import Atari
 
 # Bytes of the console's memory that hold x and y of each object (Anand et al. 2019, arXiv 1906.08226), and

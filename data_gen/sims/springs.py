@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from data_gen.errors import require_number
-from data_gen.leapfrog import spring_forces
-from data_gen.particles import ParticleWorld
+from data_gen.physics.forces import spring_forces
+from data_gen.sims._particles import ParticleWorld
 from data_gen.simulator import State
 
 

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from data_gen import looks, paint
-from data_gen.bouncing import BouncingWorld, reflect
+from data_gen.drawing.colours import PALETTE, draw_hsv, draw_named, palette
+from data_gen.drawing.shapes import BATCH, SHAPES, backdrop, hang_curtain, paint, to_bytes
 from data_gen.errors import DataError, require_number, require_range
-from data_gen.render import PALETTE
-from data_gen.shapes import SHAPES
+from data_gen.sims._bouncing import BouncingWorld, reflect
 from data_gen.simulator import State, Step, peaceful_step
 
 BACKGROUNDS = ("black", "gray", "color", "gradient", "texture")
@@ -28,11 +27,11 @@ class Sprites(BouncingWorld):
 
     The layers of a sequence are a random order, and stay. A position is the centre of mass of the whole
     shape, and a radius that of the disc of the same area. An object bounces where the circle around it
-    touches a wall. How masks are defined: data_gen.paint.
+    touches a wall. How masks are defined: data_gen.drawing.shapes.
 
-    shapes: names from shapes.SHAPES.
-    colors: "random", or names from render.PALETTE.  repeat_colors: whether two objects of a sequence may
-        have the same colour (the same part of the circle of hues, when random).
+    shapes: names from drawing.shapes.SHAPES.
+    colors: "random", or names from drawing.colours.PALETTE.  repeat_colors: whether two objects of a
+        sequence may have the same colour (the same part of the circle of hues, when random).
     held_out: combinations [color, shape] that never occur; with only_held_out, the only ones that do.
     radius: [lowest, highest].  growth: its highest change a frame, up or down until it meets these bounds.
     spin: highest turn a frame, in radians, to either side; each object starts at a random angle.
@@ -156,14 +155,14 @@ class Sprites(BouncingWorld):
         objects["colors"] = 255 * objects["colors"]
         frames = np.empty((len(flat.positions), size, size, 3), np.uint8)
         masks = np.zeros((len(flat.positions), size, size), np.uint8)
-        for start in range(0, len(frames), paint.BATCH):
-            batch = slice(start, start + paint.BATCH)
+        for start in range(0, len(frames), BATCH):
+            batch = slice(start, start + BATCH)
             some = {name: array[batch] for name, array in objects.items()}
-            planes = paint.backdrop(255 * some["background"], some.get("waves"), size)
-            paint.paint(planes, masks[batch], some, self.shapes, self.radius[1])
+            planes = backdrop(255 * some["background"], some.get("waves"), size)
+            paint(planes, masks[batch], some, self.shapes, self.radius[1])
             if self.curtain is not None:
-                paint.hang_curtain(planes, masks[batch], self.curtain, 255 * np.array(CURTAIN))
-            frames[batch] = paint.to_bytes(planes)
+                hang_curtain(planes, masks[batch], self.curtain, 255 * np.array(CURTAIN))
+            frames[batch] = to_bytes(planes)
         return frames.reshape(*leading, *frames.shape[1:]), masks.reshape(*leading, *masks.shape[1:])
 
     def _pairs(self) -> tuple[tuple[str, str], ...]:
@@ -190,9 +189,9 @@ class Sprites(BouncingWorld):
         """Shapes, int64 "n k", and colours, RGB "n k 3"."""
         if self.colors == "random":
             kinds = rng.integers(len(self.shapes), size=(n, k))
-            return kinds, looks.draw_hsv(n, k, rng, repeat=self.repeat_colors)
-        named, kinds = looks.draw_named(n, k, self._allowed(), rng, repeat=self.repeat_colors)
-        return kinds, looks.palette(self.colors)[named]
+            return kinds, draw_hsv(n, k, rng, repeat=self.repeat_colors)
+        named, kinds = draw_named(n, k, self._allowed(), rng, repeat=self.repeat_colors)
+        return kinds, palette(self.colors)[named]
 
     def _draw_turns(self, exists: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """Numbers of frames that objects are there, and then not there, int64 "n k" each."""
@@ -209,7 +208,7 @@ class Sprites(BouncingWorld):
             return {"background": np.zeros((n, 2, 3))}
         if self.background == "gray":
             return {"background": np.broadcast_to(rng.uniform(*_GRAYS, (n, 1, 1)), (n, 2, 3))}
-        colors = {"background": looks.draw_hsv(n, 2, rng, strong=_MUTED)}
+        colors = {"background": draw_hsv(n, 2, rng, strong=_MUTED)}
         if self.background == "color":
             return colors
         # A gradient is half a wave over the diagonal; a texture is several waves of 1 to 4 in the picture.

@@ -26,13 +26,13 @@ class LSTMEncoder(nn.Module):
     The flattened image is the input of each of K steps of an LSTM; a small sigmoid layer turns each output
     into a box.
 
-    extent: smallest and largest s_x.
-    aspect: smallest and largest s_y / s_x.
-    reach: largest |x| and |y|.
-    max_std: largest std, above its floor.
-    hidden: size of the LSTM.
-    bottleneck: width of the sigmoid layer.
-    xavier: start the layers after the LSTM as published, with Xavier-uniform weights and biases of 0.1.
+    extent: smallest and largest s_x
+    aspect: smallest and largest s_y / s_x
+    reach: largest |x| and |y|
+    max_std: largest std, above its floor
+    hidden: size of the LSTM
+    bottleneck: width of the sigmoid layer
+    xavier: start the layers after the LSTM as published, with Xavier-uniform weights and biases of 0.1
     """
 
     def __init__(
@@ -78,14 +78,14 @@ class PursuitEncoder(nn.Module):
     all slots and places, so equivariant to translation: `rounds` times, look at a glimpse of the residual
     around the proposal and at what the other slots explain of it, and regress the box and its stds.
 
-    extent: smallest and largest half-extent.
-    scale: half-extent of a typical object; by default the geometric mean of `extent`.
-    view: half-extent of the glimpses, in scales.
-    glimpse: edge of the glimpses, samples.
-    hidden: width of the network.
-    rounds: number of refinements, at least 1.
-    max_std: largest std, above its floor.
-    initial_std: std before training.
+    extent: smallest and largest half-extent
+    scale: half-extent of a typical object; by default the geometric mean of `extent`
+    view: half-extent of the glimpses, in scales
+    glimpse: edge of the glimpses, samples
+    hidden: width of the network
+    rounds: number of refinements, at least 1
+    max_std: largest std, above its floor
+    initial_std: std before training
     """
 
     def __init__(
@@ -203,9 +203,9 @@ FIRST_LOGIT = 1.0  # of presence, before training: an object that is never prese
 class GlimpseCounter(nn.Module):
     """An LSTM that looks at one box after the other, and at the share of it that earlier boxes cover.
 
-    glimpse: edge of the glimpses, samples.
-    hidden: size of the LSTM.
-    margin: half-extent of the glimpses, in half-extents of the box.
+    glimpse: edge of the glimpses, samples
+    hidden: size of the LSTM
+    margin: half-extent of the glimpses, in half-extents of the box
     """
 
     def __init__(
@@ -243,7 +243,7 @@ class ImageCounter(nn.Module):
 
     Unlike theirs, it does not see the appearance of earlier slots, only that they are present.
 
-    hidden: size of the LSTM.
+    hidden: size of the LSTM
     """
 
     def __init__(self, height: int, width: int, slots: int, hidden: int = 256):

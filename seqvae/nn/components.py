@@ -30,8 +30,8 @@ class WholeComponent(nn.Module):
 
     Convolutions read (x, log m); a spatial broadcast decoder draws colours and the logit of the mask.
 
-    code: size of the code.
-    features, layers, stride: of the decoder (BroadcastDecoder).
+    code: size of the code
+    features, layers, stride: of the decoder (BroadcastDecoder)
 
     Raises:
         UserError: a velocity is asked for.
@@ -88,11 +88,11 @@ class PlacedComponent(nn.Module):
     at place and size, so that shapes are learned independently of where they are. The slot holds so little
     that two objects do not fit into one.
 
-    z: size and position in half-widths, velocity if wanted, appearance.
-    code: size of the appearance.
-    extent: the smallest and the largest size, half-widths.
-    glimpse: edge of a glimpse, samples.
-    hidden: width of the networks.
+    z: size and position in half-widths, velocity if wanted, appearance
+    code: size of the appearance
+    extent: the smallest and the largest size, half-widths
+    glimpse: edge of a glimpse, samples
+    hidden: width of the networks
     """
 
     def __init__(

@@ -26,7 +26,7 @@ COARSEST = 4  # pixels: convolutions halve an image until its shorter side is no
 class FullyConnectedEncoder(nn.Module):
     """Linear layers on the flattened image.
 
-    hidden: widths of the hidden layers; () makes the encoder linear.
+    hidden: widths of the hidden layers; () makes the encoder linear
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class FullyConnectedEncoder(nn.Module):
 class FullyConnectedDecoder(nn.Module):
     """Linear layers to the flattened image, the mirror image of FullyConnectedEncoder.
 
-    hidden: widths of the hidden layers.
+    hidden: widths of the hidden layers
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class FullyConnectedDecoder(nn.Module):
 class ConvEncoder(nn.Module):
     """Convolutions of stride 2 down to a few pixels, then one linear layer.
 
-    features: channels per convolution; the last number is repeated until the image is small enough.
+    features: channels per convolution; the last number is repeated until the image is small enough
     """
 
     def __init__(
@@ -85,7 +85,7 @@ class ConvEncoder(nn.Module):
 class ConvDecoder(nn.Module):
     """One linear layer to a few pixels, then transposed convolutions of stride 2 up to the image.
 
-    features: channels per convolution as in ConvEncoder, in the encoder's order.
+    features: channels per convolution as in ConvEncoder, in the encoder's order
     """
 
     def __init__(
@@ -118,10 +118,10 @@ class BroadcastDecoder(nn.Module):
     The vector is repeated at every pixel, joined with the coordinates of that pixel, and passed through
     convolutions of stride 1.
 
-    features: channels of the convolutions.
-    layers: number of convolutions.
+    features: channels of the convolutions
+    layers: number of convolutions
     stride: edge, in pixels, of the cells that the vector is broadcast to; the last layer enlarges the result.
-        A stride of s costs 1 / s^2 of the computation.
+        A stride of s costs 1 / s^2 of the computation
     """
 
     def __init__(
@@ -180,8 +180,8 @@ class Bernoulli(nn.Module):
 
     threshold: binarise the data, with pixels above it as 1 and all others as 0; densities are then those of
         binarised images. With None, pixels between 0 and 1 enter a cross-entropy as they are, which is no
-        density and is reported as such.
-    normalised: whether log_prob is a log-density.
+        density and is reported as such
+    normalised: whether log_prob is a log-density
     """
 
     def __init__(self, threshold: float | None = 0.5):
@@ -202,10 +202,10 @@ class Bernoulli(nn.Module):
 class Gaussian(nn.Module):
     """p(x | raw) = prod over pixels of N(x; mean, std^2), with one std for all pixels.
 
-    std: in units of the full range; the start value if it is learned.
-    learn: whether the std is learned.
-    bounded: whether the mean is sigmoid(raw); otherwise it is raw itself.
-    normalised: whether log_prob is a log-density.
+    std: in units of the full range; the start value if it is learned
+    learn: whether the std is learned
+    bounded: whether the mean is sigmoid(raw); otherwise it is raw itself
+    normalised: whether log_prob is a log-density
     """
 
     normalised = True

@@ -27,8 +27,8 @@ class UNet(nn.Module):
     Convolutions go down to a coarse grid and up again; on the way up, each level is joined with the level of
     its size on the way down. The last layer starts small, so that the output starts near 0.
 
-    inputs, outputs: channels.
-    features: channels per level; each level after the first halves the image, rounded up.
+    inputs, outputs: channels
+    features: channels per level; each level after the first halves the image, rounded up
     """
 
     def __init__(self, inputs: int, outputs: int, features: tuple[int, ...] = (16, 32, 32, 32)):
@@ -66,8 +66,8 @@ class RecurrentAttention(nn.Module):
 
     alpha_k is the sigmoid of its output. The background comes first; the last object takes what is left.
 
-    objects: number of objects K.
-    features: channels per level of the U-Net.
+    objects: number of objects K
+    features: channels per level of the U-Net
     """
 
     def __init__(self, channels: int, objects: int, features: tuple[int, ...] = (16, 32, 32, 32)):
@@ -99,11 +99,11 @@ class SeedAttention(nn.Module):
     al. 2018). The seed of object k is the pixel in the middle of its scope; alpha_k = exp(-distance^2 / 2)
     in the space of embeddings. Unlike GENESIS-V2, no seed is drawn at random. The background is the rest.
 
-    objects: number of objects K.
-    features: channels per level of the U-Net.
-    embedding: size of the embedding, at least 2 for the place.
-    reach: half-widths from its seed over which an object extends at the start.
-    shifts: number of mean-shift steps that move a seed to the mean of the embeddings near it.
+    objects: number of objects K
+    features: channels per level of the U-Net
+    embedding: size of the embedding, at least 2 for the place
+    reach: half-widths from its seed over which an object extends at the start
+    shifts: number of mean-shift steps that move a seed to the mean of the embeddings near it
 
     Raises:
         UserError: the embedding has fewer than 2 numbers.

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from data_gen.convert import ExportOptions, export_data, import_data
-from data_gen.formats.options import Options
+from data_gen.formats import Options
 from data_gen.generate import main as generate
 from seqvae.data.sequences import read_sequences
 from seqvae.errors import UserError

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from data_gen.bouncing import BouncingWorld, reflect
 from data_gen.errors import DataError
+from data_gen.sims._bouncing import BouncingWorld, reflect
 
 
 def test_a_value_is_reflected_at_the_wall_that_it_passes():

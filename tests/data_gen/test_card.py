@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 
 from data_gen.__main__ import main
-from data_gen.card import CARD, write_card
+from data_gen.card import CARD, statistics, write_card
 from data_gen.schema import read_info
-from data_gen.statistics import statistics
 from tests.data_gen.foreign import contents, write_hdf5, write_ours
 
 SMALL = ("train=3", "length=5", "image_size=8", "workers=1")
@@ -81,7 +80,7 @@ def test_files_of_another_making_have_no_command(tmp_path):
 @pytest.mark.parametrize("at_once", [512, 2])
 def test_statistics_by_hand(tmp_path, monkeypatch, at_once):
     """Three sequences of two frames with two objects; the last sequence lacks the second one."""
-    monkeypatch.setattr("data_gen.statistics._AT_ONCE", at_once)
+    monkeypatch.setattr("data_gen.card._AT_ONCE", at_once)
     velocities = np.zeros((3, 2, 2, 2))
     velocities[:, 0, 0] = [3, 4]  # a speed of 5
     velocities[:, :, 1] = [0, 2]

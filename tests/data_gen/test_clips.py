@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from data_gen.blocks import SPLITS
 from data_gen.convert import import_data
 from data_gen.errors import DataError
-from data_gen.formats.options import Options
+from data_gen.formats import Options
 from data_gen.media.reading import fit
 from data_gen.media.writing import write_video
 from data_gen.schema import read_info
+from data_gen.splits import SPLITS
 from tests.data_gen.foreign import contents
 
 

@@ -7,8 +7,9 @@ from math import hypot
 import numpy as np
 import pytest
 
-from data_gen.leapfrog import advance_particles, coulomb_forces, spring_forces
-from data_gen.physics import advance_billiards, advance_gravity, closest_approach, per_disc, planes
+from data_gen.physics import closest_approach, per_disc, planes
+from data_gen.physics.collisions import advance_billiards
+from data_gen.physics.forces import advance_gravity, advance_particles, coulomb_forces, spring_forces
 
 
 def scalar_gravity(x, v, m, limit, substeps, gravity, recall, max_force):

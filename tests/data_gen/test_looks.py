@@ -6,8 +6,8 @@ import colorsys
 
 import numpy as np
 
-from data_gen.bouncing import reflect
-from data_gen.looks import draw_hsv, draw_named, hsv_to_rgb
+from data_gen.drawing.colours import draw_hsv, draw_named, hsv_to_rgb
+from data_gen.sims._bouncing import reflect
 
 
 def test_hsv_is_that_of_the_standard_library(rng):

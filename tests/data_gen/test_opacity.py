@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from data_gen.paint import backdrop, paint, to_bytes
-from data_gen.render import PALETTE, draw_discs
-from data_gen.shapes import SHAPES
+from data_gen.drawing.colours import PALETTE
+from data_gen.drawing.discs import draw_discs
+from data_gen.drawing.shapes import SHAPES, backdrop, paint, to_bytes
 from data_gen.sims.billiards import Billiards
 from data_gen.sims.gravity import Gravity
 from data_gen.sims.sprites import Sprites

@@ -30,8 +30,8 @@ class System:
     ) -> Tensor:
         """Return log p(x_1:T) of x "t p" by the Kalman filter.
 
-        observed: "t", the frames that count; None for all.
-        start: mean and covariance of the state before the first frame, instead of the prior of z_1.
+        observed: "t", the frames that count; None for all
+        start: mean and covariance of the state before the first frame, instead of the prior of z_1
         """
         mean, cov, total = torch.zeros_like(self.first), self.first.square().diag(), 0.0
         if start is not None:
@@ -75,8 +75,8 @@ class LinearFrame(FrameModel):
 
     smoothing: if True, the encoding of frame t holds log p(x_t:T | z_t), a quadratic in z_t, computed
         backwards over the video; p(z_t | z_t-1) exp(encoding) is then the exact posterior. If False, it holds
-        log p(x_t | z_t), and the same product is the best posterior that sees no future.
-    observed: "t", the frames that carry information; None for all.
+        log p(x_t | z_t), and the same product is the best posterior that sees no future
+    observed: "t", the frames that carry information; None for all
     """
 
     def __init__(self, system: System, smoothing: bool, observed: Tensor | None = None):

@@ -17,12 +17,10 @@ from typing import Any
 import h5py
 import numpy as np
 
-from data_gen.disk import whole
 from data_gen.errors import DataError
-from data_gen.formats import Source, as_field, check_shapes, files_in, slices
-from data_gen.formats.options import Options
+from data_gen.formats import Options, Source, as_bytes, as_field, check_shapes, files_in, slices
 from data_gen.formats.pickles import PickleWriter, read_pickle
-from data_gen.formats.pixels import as_bytes
+from data_gen.io import whole
 from data_gen.schema import DatasetInfo
 
 SUFFIX = ".pkl"

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from data_gen.amounts import Amount, bounds
-from data_gen.discs import DiscWorld
 from data_gen.errors import DataError, require_number
-from data_gen.leapfrog import advance_particles
+from data_gen.physics.forces import advance_particles
+from data_gen.sims._discs import Amount, DiscWorld, bounds
 from data_gen.simulator import State, Step, peaceful_step
 
 # Largest angle by which the fastest oscillation may advance in a substep: leapfrog is stable up to 2, and its

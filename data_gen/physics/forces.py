@@ -1,7 +1,8 @@
-"""Motion of particles under smooth forces in a box with elastic walls, vectorised over sequences.
+"""Motion of particles under smooth forces, vectorised over sequences: springs, charges, gravity.
 
 As in data_gen.physics, functions work on coordinate planes "2 k n" (x or y, particle, sequence) and on pairs
-"2 k k n", whose second axis is the particle that the other one acts on.
+"2 k k n", whose second axis is the particle that the other one acts on. Gravity is exact to the reference
+simulator of STOVE (Kossen et al. 2020).
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from data_gen.physics import per_disc, planes
+from data_gen.physics import ordered_pairs, per_disc, planes
 
 
 def advance_particles(
@@ -78,3 +79,51 @@ def _total(pairs: np.ndarray) -> np.ndarray:
     for j in range(1, pairs.shape[2]):
         total += pairs[:, :, j]
     return total
+
+
+def advance_gravity(
+    positions: np.ndarray,
+    velocities: np.ndarray,
+    masses: np.ndarray,
+    *,
+    limit: float,
+    substeps: int,
+    gravity: float,
+    recall: float,
+    max_force: float,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Move point masses by one frame under their mutual attraction, without walls or contacts.
+
+    positions, velocities: "n k 2", float64, in simulator units and units per frame.
+    masses: "k", or "n k" where they differ between sequences.
+    gravity: the gravitational constant.
+    recall: strength of a weak cubic pull towards the centre of the box.
+    max_force: each component of the force on a body is clipped to [-max_force, max_force].
+
+    The centre of mass is held at the centre of the box. Returns the new positions and velocities "n k 2".
+    """
+    x, v = planes(positions), planes(velocities)
+    h = 1.0 / substeps
+    centre = limit / 2
+    mass = per_disc(masses)
+    share = mass / mass.sum(axis=0)
+    first, second = ordered_pairs(len(mass))
+    strength = gravity * mass[first] * mass[second]
+
+    for _ in range(substeps):
+        x += h * v
+        x += centre - (share * x).sum(axis=1, keepdims=True)
+        inward = centre - x
+        distance = np.sqrt(inward[0] ** 2 + inward[1] ** 2)
+        force = (
+            recall * (inward * inward * inward) / np.maximum(distance, np.finfo(float).tiny)
+        )  # none at the centre itself
+        gap = x[:, first] - x[:, second]
+        softened = np.sqrt(gap[0] ** 2 + gap[1] ** 2) + 1e-5  # finite where two bodies meet
+        pull = gap * (strength / (softened * softened * softened))
+        for p, (i, j) in enumerate(zip(first, second, strict=True)):
+            force[:, i] -= pull[:, p]
+            force[:, j] += pull[:, p]
+        np.clip(force, -max_force, max_force, out=force)
+        v += force * (h / mass)
+    return x.T, v.T

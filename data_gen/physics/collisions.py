@@ -1,7 +1,4 @@
-"""Motion of discs, vectorised over sequences and exact to the reference simulator of STOVE.
-
-Each function advances all sequences by one frame and is pure. It works on coordinate planes "2 k n"
-(x or y, disc, sequence), where every operation of a substep runs over contiguous memory.
+"""Motion of discs that bounce off walls and each other, exact to the reference simulator of STOVE.
 
 Source: Kossen et al. 2020, "Structured Object-Aware Physics Prediction for Video Modeling and Planning".
 """
@@ -9,6 +6,8 @@ Source: Kossen et al. 2020, "Structured Object-Aware Physics Prediction for Vide
 from __future__ import annotations
 
 import numpy as np
+
+from data_gen.physics import ordered_pairs, per_disc, planes
 
 
 def advance_billiards(
@@ -59,7 +58,7 @@ class _Contacts:
     """Elastic contacts between discs, resolved pair by pair in the reference's order."""
 
     def __init__(self, radii, masses, h, agent, n):
-        self.first, self.second = _ordered_pairs(len(radii))
+        self.first, self.second = ordered_pairs(len(radii))
         self.reach_squared = (radii[self.first] + radii[self.second]) ** 2
         self.masses, self.h, self.agent = np.broadcast_to(masses, (len(masses), n)), h, agent
         self.count = np.zeros(n, dtype=np.int64)
@@ -110,77 +109,3 @@ def elastic_speeds(mass_1, mass_2, speed_1, speed_2):
     """Speeds along one line after an elastic collision: conserves momentum and kinetic energy."""
     new_2 = (2 * mass_1 * speed_1 + speed_2 * (mass_2 - mass_1)) / (mass_1 + mass_2)
     return new_2 + (speed_2 - speed_1), new_2
-
-
-def advance_gravity(
-    positions: np.ndarray,
-    velocities: np.ndarray,
-    masses: np.ndarray,
-    *,
-    limit: float,
-    substeps: int,
-    gravity: float,
-    recall: float,
-    max_force: float,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Move point masses by one frame under their mutual attraction, without walls or contacts.
-
-    positions, velocities: "n k 2", float64, in simulator units and units per frame.
-    masses: "k", or "n k" where they differ between sequences.
-    gravity: the gravitational constant.
-    recall: strength of a weak cubic pull towards the centre of the box.
-    max_force: each component of the force on a body is clipped to [-max_force, max_force].
-
-    The centre of mass is held at the centre of the box. Returns the new positions and velocities "n k 2".
-    """
-    x, v = planes(positions), planes(velocities)
-    h = 1.0 / substeps
-    centre = limit / 2
-    mass = per_disc(masses)
-    share = mass / mass.sum(axis=0)
-    first, second = _ordered_pairs(len(mass))
-    strength = gravity * mass[first] * mass[second]
-
-    for _ in range(substeps):
-        x += h * v
-        x += centre - (share * x).sum(axis=1, keepdims=True)
-        inward = centre - x
-        distance = np.sqrt(inward[0] ** 2 + inward[1] ** 2)
-        force = (
-            recall * (inward * inward * inward) / np.maximum(distance, np.finfo(float).tiny)
-        )  # none at the centre itself
-        gap = x[:, first] - x[:, second]
-        softened = np.sqrt(gap[0] ** 2 + gap[1] ** 2) + 1e-5  # finite where two bodies meet
-        pull = gap * (strength / (softened * softened * softened))
-        for p, (i, j) in enumerate(zip(first, second, strict=True)):
-            force[:, i] -= pull[:, p]
-            force[:, j] += pull[:, p]
-        np.clip(force, -max_force, max_force, out=force)
-        v += force * (h / mass)
-    return x.T, v.T
-
-
-def closest_approach(positions: np.ndarray, radii: np.ndarray) -> np.ndarray:
-    """Least distance of a pair over the sum of its radii: positions "... k 2" -> "..." (inf for one disc).
-
-    radii: "k", or with leading axes that broadcast against those of the positions.
-    """
-    first, second = _ordered_pairs(radii.shape[-1])
-    gap = positions[..., first, :] - positions[..., second, :]
-    relative = np.hypot(gap[..., 0], gap[..., 1]) / (radii[..., first] + radii[..., second])
-    return relative.min(axis=-1, initial=np.inf)
-
-
-def _ordered_pairs(k: int) -> tuple[np.ndarray, np.ndarray]:
-    """Pairs i, j with j < i, in the order in which the reference resolves contacts."""
-    return np.tril_indices(k, -1)
-
-
-def per_disc(amounts: np.ndarray) -> np.ndarray:
-    """Amounts "k" or "n k" as they meet planes: "k 1" or a contiguous "k n"."""
-    return np.array(np.atleast_2d(amounts).T, dtype=np.float64, order="C")
-
-
-def planes(array: np.ndarray) -> np.ndarray:
-    """A fresh, contiguous "2 k n" from "n k 2"."""
-    return np.array(array.T, dtype=np.float64, order="C")

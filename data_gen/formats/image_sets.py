@@ -14,10 +14,16 @@ import h5py
 import numpy as np
 
 from data_gen.errors import DataError
-from data_gen.formats import Source, files_in, slices
-from data_gen.formats.hdf5 import create_foreign, open_foreign, reading
-from data_gen.formats.options import Options
-from data_gen.formats.pixels import as_bytes
+from data_gen.formats import (
+    Options,
+    Source,
+    as_bytes,
+    create_foreign,
+    files_in,
+    open_foreign,
+    reading,
+    slices,
+)
 from data_gen.schema import DatasetInfo
 
 SUFFIX = ".hdf5"

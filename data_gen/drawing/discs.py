@@ -16,15 +16,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-PALETTE = {
-    "red": (1.0, 0.0, 0.0),
-    "green": (0.0, 1.0, 0.0),
-    "blue": (0.0, 0.0, 1.0),
-    "yellow": (1.0, 1.0, 0.0),
-    "magenta": (1.0, 0.0, 1.0),
-    "cyan": (0.0, 1.0, 1.0),
-}
-
 # In radii, how far from the centre g falls below 1e-19, where 0.5 + 255 g is 0.5 in float64.
 _VANISHED = np.log(1e19) ** (1 / 8)
 

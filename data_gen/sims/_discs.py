@@ -1,17 +1,48 @@
-"""What worlds of soft discs in a square share: their sizes, their colours, their picture, their truth."""
+"""A quantity of each disc: one number for all, a list with one a disc, or a range from which it is drawn."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from data_gen.amounts import Amount, bounds, is_drawn, require_amount
+from data_gen.drawing.colours import PALETTE
+from data_gen.drawing.discs import draw_discs
 from data_gen.errors import DataError, require_number
 from data_gen.physics import closest_approach
-from data_gen.render import PALETTE, draw_discs
 from data_gen.simulator import State, Trajectory
+
+# Uniform(min, max) for each disc of each sequence, where it is a mapping.
+Amount = float | Sequence[float] | Mapping[str, float]
+
+
+def is_drawn(amount: Amount) -> bool:
+    """Whether the amount differs between sequences."""
+    return isinstance(amount, Mapping)
+
+
+def bounds(amount: Amount, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """The least and the largest that the amount of each of k discs can be, "k" each."""
+    low, high = (amount["min"], amount["max"]) if is_drawn(amount) else (amount, amount)
+    return np.full(k, low, dtype=np.float64), np.full(k, high, dtype=np.float64)
+
+
+def require_amount(key: str, amount: object, k: int) -> None:
+    """Raise DataError unless `amount` is an Amount of k discs, with positive numbers."""
+    if is_drawn(amount):
+        if set(amount) != {"min", "max"}:
+            raise DataError(f"{key}={dict(amount)}: a range is written {{min: 1, max: 2}}")
+        require_number(f"{key}.min", amount["min"], above=0)
+        require_number(f"{key}.max", amount["max"], minimum=amount["min"])
+    elif isinstance(amount, Sequence) and not isinstance(amount, str):
+        if len(amount) != k:
+            raise DataError(f"{key}={list(amount)}: must have {k} numbers, one a ball, or be a single one")
+        for value in amount:
+            require_number(key, value, above=0)
+    else:
+        require_number(key, amount, above=0)
+
 
 # Starts are drawn this many at a time, and given up after this many draws in a row without success.
 _CANDIDATES, _PATIENCE = 4096, 300
@@ -31,7 +62,7 @@ class DiscWorld:
     radius, mass: of all discs, a list with one a disc, or a range {min, max}, from which they are drawn for
         each disc and sequence; drawn ones are part of the state (`sizes`, `masses`).
     substeps: integration steps in a frame.
-    colors: names from render.PALETTE, repeated as often as needed.
+    colors: names from drawing.colours.PALETTE, repeated as often as needed.
     min_distance: a sequence is left out of datasets if in one of its frames a pair is closer than this
         share of the sum of its radii (None: all are kept).
     """

@@ -1,10 +1,18 @@
-"""How objects look: colours at random or from a palette, and which colour goes with which shape."""
+"""Colours at random or from a palette, and which colour goes with which shape."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from data_gen.render import PALETTE
+PALETTE = {
+    "red": (1.0, 0.0, 0.0),
+    "green": (0.0, 1.0, 0.0),
+    "blue": (0.0, 0.0, 1.0),
+    "yellow": (1.0, 1.0, 0.0),
+    "magenta": (1.0, 0.0, 1.0),
+    "cyan": (0.0, 1.0, 1.0),
+}
+
 
 # Ranges of saturation and value of a random colour: strong, and bright on dark backgrounds.
 _STRONG = (0.6, 1.0), (0.7, 1.0)
