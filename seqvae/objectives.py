@@ -12,12 +12,13 @@ from jaxtyping import Bool, Float, Shaped
 from torch import Tensor
 from torch.nn.functional import pad
 
+from seqvae.config import register
 from seqvae.distributions import gaussian_log_density
 from seqvae.errors import UserError
 from seqvae.layout import StateLayout
 from seqvae.matching import assign, reorder, squared_distances
 from seqvae.sequence import SequenceModel, blanked
-from seqvae.types import Carry, Terms, Trace
+from seqvae.types import Carry, Schedule, Terms, Trace
 
 
 def temporal_elbo(
@@ -57,8 +58,8 @@ def elbo(
     Dynamics that read frames (`reads_frames`) read the model's own mean frame in place of a missing one; the
     sum is then the bound of a model that does so.
     """
-    frame_terms = model.frame.terms(blanked(video, observed), trace.z, trace.evidence, trace.context)
-    return temporal_elbo(trace, frame_terms, start, getattr(model.frame, "beside", None), observed)
+    frame_terms = model.frame.terms(blanked(video, observed), trace.z, trace.encoding, trace.context)
+    return temporal_elbo(trace, frame_terms, start, model.frame.auxiliary, observed)
 
 
 def observed_of(batch: Any) -> Bool[Tensor, "b t"] | None:
@@ -81,20 +82,21 @@ def iwae(log_weights: Float[Tensor, "s b"]) -> Float[Tensor, "b"]:
     return torch.logsumexp(log_weights, 0) - math.log(log_weights.shape[0])
 
 
-def evidence_log_density(layout: StateLayout, trace: Trace) -> Float[Tensor, "b t"]:
-    """log N(evidence mean; z_t, 1 / precision) over the fields that a frame itself shows, nats.
+def encoding_log_density(layout: StateLayout, trace: Trace) -> Float[Tensor, "b t"]:
+    """log N(encoding mean; z_t, 1 / precision) over the fields that a frame itself shows, nats.
 
-    Stands in for log p(x_t | z_t) where only the evidence of a frame is at hand, not its pixels. What was
+    Stands in for log p(x_t | z_t) where only the encoding of a frame is at hand, not its pixels. What was
     not observed (precision 0) counts nothing.
     """
-    mean, precision = trace.evidence.mean, trace.evidence.precision
+    mean, precision = trace.encoding.mean, trace.encoding.precision
     seen = precision > 0
     std = torch.where(seen, precision, 1.0).rsqrt()
     density = torch.where(seen, gaussian_log_density(mean, trace.z, std), 0.0)
-    shown = [f.name for f in layout.fields if f.use != "prior" and f.difference_of is None]
+    shown = [f.name for f in layout.fields if f.use != "dynamics" and f.difference_of is None]
     return sum(density[..., layout[name]].sum((-2, -1)) for name in shown)
 
 
+@register()
 @dataclass(frozen=True)
 class Rollout:
     """Multi-step prediction: a rollout from frame `context` on, scored at the frames after it.
@@ -115,7 +117,26 @@ class Rollout:
         return log_density.sum(-1)
 
 
-class TemporalELBO:
+class Objective:
+    """What a training maximises: a function of a model and a batch of clips.
+
+    start: the first frame, counted from 1, that enters
+    context: frames of a clip that are given before the rest is predicted; 0 for no prediction
+    """
+
+    start: int = 1
+    context: int = 0
+
+    def __call__(self, model: SequenceModel, batch: Any, progress: float) -> tuple[Terms, Trace]:
+        """Return terms in nats per frame, and the trace that they come from.
+
+        progress: the share of the training's budget that is used up, in [0, 1].
+        """
+        raise NotImplementedError
+
+
+@register(Objective)
+class TemporalELBO(Objective):
     """The temporal ELBO on clips of frames.
 
     start: the first frame, counted from 1, that enters; see `temporal_elbo` for what the sum then bounds. All
@@ -132,14 +153,15 @@ class TemporalELBO:
         return elbo(model, batch.video, trace, self.start, observed), trace
 
 
-class LatentELBO:
-    """The temporal ELBO on clips of cached evidence: what was seen in a frame stands for its pixels.
+@register(Objective)
+class LatentELBO(Objective):
+    """The temporal ELBO on clips of cached encoding: what was seen in a frame stands for its pixels.
 
     Trains dynamics and posterior alone, at a fraction of the cost of frames. With `rollout` the ELBO is that
     of the frames up to the rollout's context, and the frames after it are predicted: a frame imagined
     costs half of one inferred.
 
-    sharpen: a factor on the evidence's precision, in this objective alone. Images that say little of a box's
+    sharpen: a factor on the encoding's precision, in this objective alone. Images that say little of a box's
     exact place make the encoder's stds several times its errors; with less noise in the context a rollout
     can learn finer motion.
 
@@ -154,32 +176,33 @@ class LatentELBO:
                 f"{rollout.context}; give a start of at most that, or a longer objective.rollout.context"
             )
         self.start, self.rollout, self.sharpen = start, rollout, sharpen
+        self.context = 0 if rollout is None else rollout.context
 
     def __call__(self, model: SequenceModel, batch: Any, progress: float) -> tuple[Terms, Trace]:
-        """Terms of batch.evidence, nats a frame; the trace that they come from.
+        """Terms of batch.encoding, nats a frame; the trace that they come from.
 
-        For the rollout the evidence's slots must be tracked: one order for a whole clip.
+        For the rollout the encoding's slots must be tracked: one order for a whole clip.
         """
-        evidence, actions, observed = batch.evidence, batch.prev_actions, observed_of(batch)
-        evidence = replace(evidence, precision=self.sharpen * evidence.precision)
+        encoding, actions, observed = batch.encoding, batch.prev_actions, observed_of(batch)
+        encoding = replace(encoding, precision=self.sharpen * encoding.precision)
         if observed is not None:
-            evidence = evidence.observed(observed)
-        length = evidence.mean.shape[1]
+            encoding = encoding.observed(observed)
+        length = encoding.mean.shape[1]
         split = length if self.rollout is None else self.rollout.context
         given, known = slice(split), part(observed, slice(split))
         trace = model.infer(
-            evidence.map(lambda x: x[:, given]), part(actions, given), sample=True, observed=known
+            encoding.map(lambda x: x[:, given]), part(actions, given), sample=True, observed=known
         )
-        frame_terms = {"evidence": evidence_log_density(model.layout, trace)}
+        frame_terms = {"evidence": encoding_log_density(model.layout, trace)}
         terms = temporal_elbo(trace, frame_terms, self.start, observed=known)
         if self.rollout is None:
             return terms, trace
         if "position" not in model.layout:
             raise UserError("objective.rollout: compares positions, and the model has none; give null")
         future = model.imagine(trace.carry, length - split, part(actions, slice(split, None)))
-        seen = model.positions(evidence.mean)
+        seen = model.positions(encoding.mean)
         cost = squared_distances(
-            at_last_seen(model.positions(trace.evidence.mean), known), at_last_seen(seen[:, :split], known)
+            at_last_seen(model.positions(trace.encoding.mean), known), at_last_seen(seen[:, :split], known)
         )
         order = assign(cost, model.background_slots)
         seen = reorder(seen.transpose(1, 2), order).transpose(1, 2)[:, split:]
@@ -233,6 +256,7 @@ def part(x: Shaped[Tensor, "b t"] | None, frames: slice) -> Shaped[Tensor, "b _"
 # An objective for models that decode whole frames: the bound, a weight on its KL, and decoded rollouts.
 
 
+@register()
 @dataclass(frozen=True)
 class FrameRollout:
     """Multi-step prediction: after `context` frames the rest of a clip is imagined, decoded and scored.
@@ -246,7 +270,8 @@ class FrameRollout:
     weight: float = 1.0
 
 
-class FrameELBO:
+@register(Objective)
+class FrameELBO(Objective):
     """The temporal ELBO with beta times its KL, and the term of a rollout if there is one.
 
     start: the first frame, counted from 1, that enters. beta: as in the beta-VAE (Higgins et al. 2017); with
@@ -259,9 +284,10 @@ class FrameELBO:
         start: int = 1,
         beta: float = 1.0,
         rollout: FrameRollout | None = None,
-        factors: Mapping[str, Any] | None = None,
+        factors: Mapping[str, Schedule] | None = None,
     ):
         self.start, self.beta, self.rollout, self.factors = start, beta, rollout, dict(factors or {})
+        self.context = 0 if rollout is None else rollout.context
 
     def __call__(self, model: SequenceModel, batch: Any, progress: float) -> tuple[Terms, Trace]:
         """Terms of batch.video, nats a frame; the trace that they come from."""
@@ -317,7 +343,8 @@ def _known(weights: Mapping[str, float]) -> str:
 BASELINE_WEIGHT = 1e-2  # of squares of hundreds of nats, which else would use up the clipped gradient
 
 
-class EnumeratedELBO:
+@register(Objective)
+class EnumeratedELBO(Objective):
     """sum_n q(n | x_t) [ log p(x_t | z_n) + log p(z_n) - log q(z_n | x_t) ], n = 0 to K, exact in the count.
 
     For models whose frames are independent, so that a count matters in its own frame alone.
@@ -327,7 +354,7 @@ class EnumeratedELBO:
 
     start = 1
 
-    def __init__(self, anneal: Any = None):
+    def __init__(self, anneal: Schedule | None = None):
         self.anneal = anneal
 
     def __call__(self, model: SequenceModel, batch: Any, progress: float) -> tuple[Terms, Trace]:
@@ -337,16 +364,16 @@ class EnumeratedELBO:
             UserError: the model does not count, or its frames depend on each other.
         """
         _require_counts(model, "EnumeratedELBO")
-        if not getattr(model.dynamics, "independent", False):
+        if not model.dynamics.frames_independent:
             raise UserError(
                 "objective: EnumeratedELBO goes through the counts of single frames, which here depend on "
                 "each other; use ScoreFunctionELBO"
             )
         observed = observed_of(batch)
         trace = model.filter(batch.video, batch.prev_actions, observed=observed, sample=True)
-        z, log_counts = trace.posterior.support()
+        z, log_counts = trace.posterior.enumerate_support()
         video = blanked(batch.video, observed)
-        frame_terms = model.frame.terms_by_count(video, z[-1], trace.evidence, trace.context)
+        frame_terms = model.frame.terms_by_count(video, z[-1], trace.encoding, trace.context)
         terms, defined = masked(frame_terms, observed)
         terms["log_prior"] = trace.prior.log_prob(z)
         terms["neg_log_posterior"] = -trace.posterior.log_prob(z)
@@ -356,7 +383,8 @@ class EnumeratedELBO:
         return _annealed(Terms(values, defined=defined), expected, self.anneal, progress), trace
 
 
-class ScoreFunctionELBO:
+@register(Objective)
+class ScoreFunctionELBO(Objective):
     """The temporal ELBO of one draw, with the gradient E[ (f - baseline) d log q(n) ] of the counts drawn.
 
     f is what a count leads to: the objective of its frame and, unless frames are independent, of all later
@@ -367,7 +395,7 @@ class ScoreFunctionELBO:
 
     start = 1
 
-    def __init__(self, anneal: Any = None):
+    def __init__(self, anneal: Schedule | None = None):
         self.anneal = anneal
 
     def __call__(self, model: SequenceModel, batch: Any, progress: float) -> tuple[Terms, Trace]:
@@ -383,12 +411,12 @@ class ScoreFunctionELBO:
         trace = model.filter(batch.video, batch.prev_actions, observed=observed, sample=True)
         terms = elbo(model, batch.video, trace, observed=observed)
         terms = _annealed(terms, trace.z[..., 0].sum(-1), self.anneal, progress)
-        gain = terms.total().detach()
-        if not getattr(model.dynamics, "independent", False):
+        gain = terms.objective().detach()
+        if not model.dynamics.frames_independent:
             gain = gain.flip(1).cumsum(1).flip(1)
         gain = gain - _mean_of_others(gain)
         values, weights = dict(terms.values), dict(terms.weights)
-        guess = getattr(model.posterior, "baseline", lambda evidence: None)(trace.evidence)
+        guess = model.posterior.baseline(trace.encoding)
         if guess is not None:
             values["baseline"], weights["baseline"] = -0.5 * (gain - guess).square(), BASELINE_WEIGHT
             gain = gain - guess.detach()
@@ -402,7 +430,7 @@ def _mean_of_others(x: Float[Tensor, "b t"]) -> Float[Tensor, "b t"]:
     return (x.sum(0) - x) / max(len(x) - 1, 1)
 
 
-def _annealed(terms: Terms, count: Float[Tensor, "b t"], anneal: Any, progress: float) -> Terms:
+def _annealed(terms: Terms, count: Float[Tensor, "b t"], anneal: Schedule | None, progress: float) -> Terms:
     """The terms, and beside them the number of objects, each worth what the schedule says, in nats.
 
     The bound with this is the bound under a geometric prior of another ratio, up to a constant.
@@ -414,10 +442,10 @@ def _annealed(terms: Terms, count: Float[Tensor, "b t"], anneal: Any, progress: 
 
 
 def _require_counts(model: SequenceModel, name: str) -> None:
-    if not getattr(model.posterior, "counts", False):
+    if not model.posterior.has_presence:
         raise UserError(
-            f"objective: {name} is for models that count, with a posterior like Counted; use temporal_elbo "
-            "or frame_elbo"
+            f"objective: {name} is for models that count, with a posterior like AIRPosterior; use "
+            "temporal_elbo or frame_elbo"
         )
 
 
@@ -441,10 +469,11 @@ def energy_score(samples: Float[Tensor, "s b t k 2"], seen: Float[Tensor, "b t k
     return (error - between / 2).mean(-1)
 
 
-class EnergyScore:
+@register(Objective)
+class EnergyScore(Objective):
     """Minus the energy score of sampled rollouts against the positions that the encoder sees later.
 
-    Filters `context` frames of a clip of evidence with sampled states, imagines the rest `samples` times,
+    Filters `context` frames of a clip of encoding with sampled states, imagines the rest `samples` times,
     and scores the positions frame by frame. Fitting the `spread` of posterior and dynamics by it calibrates
     the model's sampled futures, and leaves the rollout of means as it is. The score is in half-widths, and
     no part of any bound.
@@ -459,7 +488,7 @@ class EnergyScore:
         self.context, self.samples = context, samples
 
     def __call__(self, model: SequenceModel, batch: Any, progress: float) -> tuple[Terms, Trace]:
-        """Terms of batch.evidence, whose slots must be tracked; the trace of all samples' contexts.
+        """Terms of batch.encoding, whose slots must be tracked; the trace of all samples' contexts.
 
         Raises:
             UserError: the model has no positions.
@@ -470,18 +499,18 @@ class EnergyScore:
         actions, observed = (
             None if x is None else x.repeat(copies, 1) for x in (batch.prev_actions, observed_of(batch))
         )
-        evidence = batch.evidence.map(lambda x: x.repeat(copies, *[1] * (x.dim() - 1)))
+        encoding = batch.encoding.map(lambda x: x.repeat(copies, *[1] * (x.dim() - 1)))
         if observed is not None:
-            evidence = evidence.observed(observed)
-        split, length = self.context, evidence.mean.shape[1]
-        context, known = evidence.map(lambda x: x[:, :split]), part(observed, slice(split))
+            encoding = encoding.observed(observed)
+        split, length = self.context, encoding.mean.shape[1]
+        context, known = encoding.map(lambda x: x[:, :split]), part(observed, slice(split))
         trace = model.infer(context, part(actions, slice(split)), sample=True, observed=known)
         future = model.imagine(trace.carry, length - split, part(actions, slice(split, None)), sample=True)
-        seen = model.positions(evidence.mean)
+        seen = model.positions(encoding.mean)
         cost = squared_distances(
-            at_last_seen(seen[:, :split], known), at_last_seen(model.positions(trace.evidence.mean), known)
+            at_last_seen(seen[:, :split], known), at_last_seen(model.positions(trace.encoding.mean), known)
         )
-        order = assign(cost, model.background_slots)  # of the trace's slots, as the evidence has them
+        order = assign(cost, model.background_slots)  # of the trace's slots, as the encoding has them
         drawn = reorder(model.positions(future.z).transpose(1, 2), order).transpose(1, 2)
         objects = slice(model.background_slots, None)
         drawn, seen = (x[:, :, objects].unflatten(0, (copies, -1)) for x in (drawn, seen[:, split:]))

@@ -244,7 +244,7 @@ def _rollout(model: SequenceModel, trace: Trace, context: int, decode: bool) -> 
 
 def _attention(trace: Trace) -> Tensor | None:
     """The encoder's own masks of filtered frames, in the trace's order, where it makes some."""
-    features = trace.evidence.features if trace.evidence is not None else {}
+    features = trace.encoding.features if trace.encoding is not None else {}
     return features["log_masks"].exp() if "log_masks" in features else None
 
 

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 
 # A file of seqvae imports its own layer and those below it. A name is a file, or a folder with all its files.
 LAYERS = {
-    0: ["errors", "types", "layout", "io", "streams", "tree"],
+    0: ["aliases", "config", "errors", "io", "layout", "streams", "tree", "types"],
     1: ["distributions", "matching", "nn"],
     2: ["sequence", "objectives", "metrics", "video", "data"],
     3: ["frames", "posteriors", "dynamics"],

@@ -9,15 +9,17 @@ from collections.abc import Mapping
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
+from seqvae.config import register
 from seqvae.distributions import CountedNormal, Normal, geometric, require_presence
 from seqvae.errors import UserError
-from seqvae.layout import StateLayout
-from seqvae.types import Evidence, Transition, require_names
+from seqvae.layout import StateLayout, require_names
+from seqvae.types import Dynamics, Encoding, Transition
 
 
-class CountPrior(nn.Module):
+@register(Dynamics)
+class AIRPrior(Dynamics):
     """p(z_t) = p(n) prod_{k <= n} N(z_k; mean, diag std^2), p(n) in proportion to ratio^n, n = 0 to K.
 
     ratio: what an object more costs: -log ratio nats. mean, std: field -> number, by default 0 and 1;
@@ -28,9 +30,9 @@ class CountPrior(nn.Module):
             std names no field.
     """
 
-    independent = True
+    frames_independent = True
     ignores_actions = True
-    counts = True
+    has_presence = True
 
     def __init__(
         self,
@@ -43,7 +45,7 @@ class CountPrior(nn.Module):
     ):
         super().__init__()
         remedy = "use StandardNormal, or a frame model of a varying number of objects"
-        require_presence(frame_layout, "model.dynamics: CountPrior", remedy)
+        require_presence(frame_layout, "model.dynamics: AIRPrior", remedy)
         if ratio <= 0:
             raise UserError(f"model.dynamics.ratio={ratio}: expected a number above 0")
         self.layout, self.slots, self.ratio = frame_layout, slots, ratio
@@ -64,6 +66,6 @@ class CountPrior(nn.Module):
         return Transition(prior, prior)
 
     def update(
-        self, carry: Float[Tensor, "b k d"], z: Float[Tensor, "b k d"], evidence: Evidence | None
+        self, carry: Float[Tensor, "b k d"], z: Float[Tensor, "b k d"], encoding: Encoding | None
     ) -> Float[Tensor, "b k d"]:
         return carry

@@ -1,4 +1,4 @@
-"""What a frame is said to show, against formulas with the frame models' own networks called by hand."""
+"""Encoding of frames, against formulas with the networks of the frame models called by hand."""
 
 from __future__ import annotations
 
@@ -11,50 +11,49 @@ from torch.testing import assert_close
 from seqvae.build import DataSpec, build
 from seqvae.frames.supair import grey
 from seqvae.nn.glimpse import read
+from tests.laws.common import F64
 from tests.models import config, make, video
-
-F64 = torch.float64
 
 
 def clip(channels: int = 3, frames: int = 2) -> Tensor:
     return 0.4 * video(frames=frames, channels=channels, dtype=F64)
 
 
-def parts(model, evidence) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Mean and precision by field, with b and t joined."""
-    return tuple(model.frame.layout.split(x.flatten(0, 1)) for x in (evidence.mean, evidence.precision))
+def parts(model, encoding) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Return mean and precision by field, with b and t joined."""
+    return tuple(model.frame.layout.split(x.flatten(0, 1)) for x in (encoding.mean, encoding.precision))
 
 
-def listening(model) -> dict[str, Tensor]:
-    """What the encoder is given."""
-    heard, encoder = {}, model.frame.encoder
+def recorded(model) -> dict[str, Tensor]:
+    """Return a dict that will hold inputs and outputs of the frame model's encoder."""
+    record, encoder = {}, model.frame.encoder
 
     def forward(image, background):
-        heard["image"], heard["background"] = image, background
-        heard["box"], heard["std"] = type(encoder).forward(encoder, image, background)
-        return heard["box"], heard["std"]
+        record["image"], record["background"] = image, background
+        record["box"], record["std"] = type(encoder).forward(encoder, image, background)
+        return record["box"], record["std"]
 
     encoder.forward = forward
-    return heard
+    return record
 
 
 @pytest.mark.parametrize("name", ["spatial_vae", "air"])
-def test_boxes_come_from_the_encoder_and_the_appearance_from_what_is_seen_in_them(name):
+def test_boxes_come_from_the_encoder_and_the_appearance_from_their_glimpses(name):
     model, frames = make(name, channels=3, dtype=F64), clip()
-    heard = listening(model)
+    record = recorded(model)
     mean, precision = parts(model, model.frame.encode(frames))
     image = frames.flatten(0, 1)
     if name == "spatial_vae":
         expected = (image - model.frame.backdrop).abs().sum(1).clamp(max=1)
     else:
         expected = image.amax(1)
-    assert_close(heard["image"], expected)
-    assert (heard["background"] == 0).all() and heard["background"].shape == (32, 32)
-    size, position = heard["box"].split(2, -1)
-    assert_close(torch.cat([mean["size"], mean["position"]], -1), heard["box"])
-    assert_close(torch.cat([precision["size"], precision["position"]], -1), heard["std"].pow(-2))
-    seen = read(image, position, size, model.frame.glimpse).flatten(2)
-    code, raw_std = model.frame.look(seen).chunk(2, -1)
+    assert_close(record["image"], expected)
+    assert (record["background"] == 0).all() and record["background"].shape == (32, 32)
+    size, position = record["box"].split(2, -1)
+    assert_close(torch.cat([mean["size"], mean["position"]], -1), record["box"])
+    assert_close(torch.cat([precision["size"], precision["position"]], -1), record["std"].pow(-2))
+    glimpses = read(image, position, size, model.frame.glimpse).flatten(2)
+    code, raw_std = model.frame.look(glimpses).chunk(2, -1)
     assert_close(mean["appearance"], code)
     assert_close(precision["appearance"].rsqrt(), 1e-3 + softplus(raw_std - 1))
     if name == "air":
@@ -64,71 +63,71 @@ def test_boxes_come_from_the_encoder_and_the_appearance_from_what_is_seen_in_the
         assert (mean["velocity"] == 0).all() and (precision["velocity"] == 0).all()
 
 
-def test_what_is_brighter_than_the_range_counts_as_its_end():
+def test_differences_beyond_the_range_are_clipped():
     model = make("spatial_vae", channels=3, dtype=F64)
-    heard = listening(model)
+    record = recorded(model)
     with torch.no_grad():
         model.frame.backdrop.fill_(0)
     model.frame.encode(torch.ones(1, 1, 3, 32, 32, dtype=F64))
-    assert (heard["image"] == 1).all()
+    assert (record["image"] == 1).all()
 
 
 @pytest.mark.parametrize("name", ["spatial_vae", "air"])
-def test_where_to_look_does_not_learn_from_what_is_seen_there(name):
+def test_a_glimpse_passes_no_gradient_to_its_place(name):
     model = make(name, dtype=F64)
     mean, precision = parts(model, model.frame.encode(clip(1)))
     (mean["appearance"].sum() + precision["appearance"].sum()).backward()
     assert all(p.grad is None or not p.grad.any() for p in model.frame.encoder.parameters())
 
 
-def test_supair_gives_the_encoder_grey_frames_and_what_it_expects_of_the_background():
+def test_supair_gives_the_encoder_grey_frames_and_the_expected_background():
     model, frames = make("stove", channels=3, dtype=F64), 2 * clip()
-    heard = listening(model)
+    record = recorded(model)
     mean, precision = parts(model, model.frame.encode(frames))
-    assert_close(heard["image"], frames.flatten(0, 1).sum(1).clamp(max=1))
-    assert (heard["image"] == 1).any(), "or nothing was clipped"
-    assert_close(heard["background"].flatten(), model.frame.background.expectation())
-    assert not heard["background"].requires_grad
-    assert_close(torch.cat([mean["size"], mean["position"]], -1), heard["box"])
-    assert_close(torch.cat([precision["size"], precision["position"]], -1), heard["std"].pow(-2))
+    assert_close(record["image"], frames.flatten(0, 1).sum(1).clamp(max=1))
+    assert (record["image"] == 1).any(), "nothing was clipped"
+    assert_close(record["background"].flatten(), model.frame.background.expectation())
+    assert not record["background"].requires_grad
+    assert_close(torch.cat([mean["size"], mean["position"]], -1), record["box"])
+    assert_close(torch.cat([precision["size"], precision["position"]], -1), record["std"].pow(-2))
     assert (mean["velocity"] == 0).all() and (precision["velocity"] == 0).all()
-    assert_close(grey(frames), heard["image"].unflatten(0, (2, 2)))
+    assert_close(grey(frames), record["image"].unflatten(0, (2, 2)))
 
 
 def test_the_code_of_a_vae_has_the_encoder_s_mean_and_std():
     model, frames = make("vae", channels=3, dtype=F64), clip()
-    evidence = model.frame.encode(frames)
+    encoding = model.frame.encode(frames)
     mean, raw_std = model.frame.encoder(frames.flatten(0, 1)).chunk(2, -1)
-    assert_close(evidence.mean.flatten(0, 1)[:, 0], mean)
-    assert_close(evidence.precision.flatten(0, 1)[:, 0].rsqrt(), 1e-3 + softplus(raw_std - 2))
+    assert_close(encoding.mean.flatten(0, 1)[:, 0], mean)
+    assert_close(encoding.precision.flatten(0, 1)[:, 0].rsqrt(), 1e-3 + softplus(raw_std - 2))
 
 
 def test_a_vae_decodes_the_code_and_the_context():
     for name, context in (("vae", None), ("vrnn", torch.randn(2, 4, 256, dtype=F64))):
         model = make(name, dtype=F64)
         z, x = torch.randn(2, 4, 1, 32, dtype=F64), clip(1, 4)
-        told = z[:, :, 0] if context is None else torch.cat([z[:, :, 0], context], -1)
-        raw = model.frame.decoder(told.flatten(0, 1)).unflatten(0, (2, 4))
+        inputs = z[:, :, 0] if context is None else torch.cat([z[:, :, 0], context], -1)
+        raw = model.frame.decoder(inputs.flatten(0, 1)).unflatten(0, (2, 4))
         assert_close(model.frame.decode(z, context).frames, model.frame.likelihood.mean(raw).clamp(0, 1))
         log_p = model.frame.likelihood.log_prob(x, raw)
         assert_close(model.frame.terms(x, z, None, context)["log_likelihood"], log_p)
 
 
 @pytest.mark.parametrize("masks", ["posterior", "decoder"])
-def test_masks_in_the_likelihood_do_not_learn_from_being_read(masks):
+def test_masks_in_the_likelihood_get_no_gradient_from_the_component(masks):
     chosen = config("monet")
     chosen["frame"]["masks"] = masks
     torch.manual_seed(0)
     model = build(chosen, DataSpec(16, 16, 3, objects=2)).double()
     frames = 0.4 * video(frames=2, height=16, width=16, channels=3, dtype=F64)
-    evidence = model.frame.encode(frames)
+    encoding = model.frame.encode(frames)
     image = frames.flatten(0, 1)
     log_masks = model.frame.attention(image)
-    assert_close(evidence.features["log_masks"].flatten(0, 1), log_masks)
+    assert_close(encoding.features["log_masks"].flatten(0, 1), log_masks)
     mean, precision = model.frame.component.encode(image, log_masks)
-    assert_close(evidence.mean.flatten(0, 1), mean)
-    assert_close(evidence.precision.flatten(0, 1), precision)
-    evidence.mean.sum().backward()
+    assert_close(encoding.mean.flatten(0, 1), mean)
+    assert_close(encoding.precision.flatten(0, 1), precision)
+    encoding.mean.sum().backward()
     learns = any(p.grad is not None and p.grad.any() for p in model.frame.attention.parameters())
     assert learns == (masks == "decoder")
     assert model.frame.unnormalised == ({"log_likelihood"} if masks == "posterior" else set())
@@ -199,13 +198,13 @@ def test_air_explains_a_frame_with_the_first_slots_alone():
         assert_close(by_count[n], model.frame.terms(x, some, None, None)["log_likelihood"])
 
 
-def test_a_colour_is_the_mean_of_what_a_box_shows_and_known_to_a_hundredth():
+def test_a_colour_is_the_mean_of_its_box_with_a_std_of_a_hundredth():
     chosen, frames = config("stove_paper"), clip()
     chosen["frame"]["colour"], chosen["dynamics"]["held"] = True, ["size", "colour"]
     torch.manual_seed(0)
     model = build(chosen, DataSpec(32, 32, 3, objects=3)).double()
     mean, precision = parts(model, model.frame.encode(frames))
     # the outermost samples lie on the edge of the box
-    seen = read(frames.flatten(0, 1), mean["position"], mean["size"] * 10 / 9, 10)
-    assert_close(mean["colour"], seen.mean((-2, -1)))
+    glimpses = read(frames.flatten(0, 1), mean["position"], mean["size"] * 10 / 9, 10)
+    assert_close(mean["colour"], glimpses.mean((-2, -1)))
     assert_close(precision["colour"], torch.full_like(mean["colour"], 1e4))
