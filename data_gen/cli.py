@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from hydra import compose, initialize_config_dir
 from hydra.errors import HydraException
@@ -34,7 +34,7 @@ def read_options(kind: type[Options], command: str, overrides: list[str]) -> Opt
     Raises DataError for unknown keys.
     """
     config = compose_config(command, overrides)
-    known = [field.name for field in fields(kind)]
+    known = [field.name for field in fields(cast(Any, kind))]
     for key in config:
         if key not in known:
             raise DataError(f"{key}: unknown option; {_remedy(command)} them")
@@ -49,7 +49,7 @@ def compose_config(command: str, overrides: list[str]) -> dict[str, Any]:
     except (HydraException, OmegaConfBaseException) as error:
         problem = str(error).strip().splitlines()[0].rstrip(".")
         raise DataError(f"{problem}; {_remedy(command)} the options") from None
-    return config
+    return cast(dict[str, Any], config)
 
 
 def yaml_of(command: str) -> Path:
@@ -75,7 +75,7 @@ def _quoted(text: str) -> str:
     return f"{key}='{escaped}'"
 
 
-def run(job: Callable[[threading.Event], None]) -> int:
+def run(job: Callable[[threading.Event], object]) -> int:
     """Do a command's job; returns the exit code: 0, 2 for bad input, 130 when interrupted.
 
     The job gets an event, set by Ctrl-C or SIGTERM, after which it is to raise KeyboardInterrupt.

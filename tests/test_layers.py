@@ -27,14 +27,14 @@ PARTS = {"frames", "posteriors", "dynamics"}  # interchangeable, so they never i
 EDGE = {"convert", "formats", "media", "preview", "gym"}
 CORE_PACKAGES = {"numpy", "h5py", "hydra", "omegaconf", "tqdm"}
 # which part of seqvae uses what of data_gen; media reads, writes and draws frames for both
-USES_DATA_GEN = {"data": "core", "video": "core", "cli": "all"}
+USES_DATA_GEN = {"io": "core", "data": "core", "video": "core", "cli": "all"}
 SHARED = {"media"}
 
 # Packages that have their places, so that a model can be read, and run, without them.
 PLACES = {
     "hydra": ["seqvae/cli", "seqvae/__main__", "data_gen/cli"],
     "moviepy": ["data_gen/media"],
-    "h5py": ["data_gen/schema", "data_gen/writer", "data_gen/formats", "seqvae/data"],
+    "h5py": ["data_gen/schema", "data_gen/formats", "seqvae/data"],
     "sklearn": ["data_gen/drawing/handwriting"],
     "ale_py": ["data_gen/sims/_ale"],
     "gymnasium": ["data_gen/gym"],

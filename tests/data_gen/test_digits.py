@@ -72,8 +72,8 @@ def test_enlarging_keeps_the_pixels_and_flat_regions(rng):
 
 
 def test_splits_show_different_images_of_all_ten_digits():
-    images, labels = handwriting.load()
-    ends = [handwriting.stretch(name) for name in SPLITS]
+    images, labels = handwriting.load_digit_images()
+    ends = [handwriting.split_range(name) for name in SPLITS]
     assert ends[0][0] == 0 and ends[-1][1] == len(images) == 1797
     assert [last for _, last in ends[:-1]] == [first for first, _ in ends[1:]]
     for name, (first, last) in zip(SPLITS, ends, strict=True):
@@ -102,7 +102,7 @@ def test_truth_tells_digit_presence_and_place():
     np.testing.assert_array_equal(arrays["in_camera"], seen)
     np.testing.assert_array_equal(arrays["ids"], seen * [1, 2])
     assert not arrays["imgs"][~seen.any(axis=2)].any()
-    labels = handwriting.load()[1]
+    labels = handwriting.load_digit_images()[1]
     start = Split(world, "val", 1, 1, 8, 0).simulator.reset(
         BLOCK, np.random.default_rng(np.random.SeedSequence((0, 1, 0)))
     )
@@ -140,7 +140,7 @@ def test_digits_bounce_off_the_walls_and_keep_their_speed(rng):
 
 
 def test_without_scikit_learn_it_is_one_line(tmp_path, monkeypatch, capsys):
-    handwriting.load.cache_clear()
+    handwriting.load_digit_images.cache_clear()
     monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
     assert main(["sim=digits", f"out={tmp_path / 'new'}"]) == 2
     error = capsys.readouterr().err
