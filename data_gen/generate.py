@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from data_gen.blocks import SPLITS, Split
 from data_gen.card import CARD, write_card
 from data_gen.cli.command import CONFIGS, Job
 from data_gen.cli.configs import compose, read_options
@@ -17,7 +16,7 @@ from data_gen.cli.signals import files_or_nothing
 from data_gen.errors import DataError, require_number
 from data_gen.schema import read_info
 from data_gen.simulator import build_simulator
-from data_gen.splits import describe, write_split
+from data_gen.splits import SPLITS, Split, describe, write_split
 
 _RANGES = {
     "train": (0, 10**9),
@@ -31,7 +30,7 @@ _RANGES = {
 
 @dataclass(frozen=True)
 class Settings:
-    """configs/generate.yaml, composed and checked."""
+    """Options of configs/generate.yaml, composed and checked."""
 
     name: str
     sim: dict[str, Any]
@@ -74,11 +73,15 @@ def run(config: Mapping[str, Any], job: Job) -> None:
 
 
 def generate(settings: Settings, stop: threading.Event | None = None) -> None:
-    """Write the files that `settings` asks for, and say on stdout what was written.
+    """Write the files of the splits that have a size, and print what was written.
 
-    A file that is already there with the same configuration is left as it is; one with another
-    configuration raises DataError, before anything is made, unless settings.overwrite. Once `stop` is set,
-    raises KeyboardInterrupt.
+    A file that exists with the same configuration is left as it is.
+
+    stop: once it is set, KeyboardInterrupt is raised; files that are complete by then stay.
+
+    Raises:
+        DataError: a file exists with another configuration (unless settings.overwrite), which is checked
+            before anything is made; or a file cannot be made.
     """
     simulator = build_simulator(settings.sim)
     folder = Path(settings.out)
@@ -91,37 +94,37 @@ def generate(settings: Settings, stop: threading.Event | None = None) -> None:
         for name in SPLITS
         if getattr(settings, name)
     ]
-    wanted = []
+    unwritten = []
     for split in splits:
         path = folder / f"{split.name}.h5"
         if path.exists() and not settings.overwrite:
             _require_same(path, describe(split))
             print(f"{path}: already there, made from the same configuration; left as it is")
         else:
-            wanted.append((path, split))
-    for path, split in wanted:
+            unwritten.append((path, split))
+    for path, split in unwritten:
         began = time.perf_counter()
         write_split(path, split, settings.name, settings.workers, stop)
         print(
             f"{path}: {split.sequences} sequences of {split.length} frames, "
             f"{split.image_size}x{split.image_size}, in {time.perf_counter() - began:.1f} s"
         )
-    if wanted or not (folder / CARD).exists():
+    if unwritten or not (folder / CARD).exists():
         write_card(folder)
 
 
 def _require_same(path: Path, wanted: dict[str, Any]) -> None:
-    """Raise DataError unless the dataset at `path` was made from the configuration `wanted`."""
+    """Raise DataError unless the dataset at `path` was made with the configuration `wanted`."""
     remedy = "overwrite=true replaces it, out=FOLDER leaves it"
     try:
-        found = read_info(path).config
+        existing = read_info(path).config
     except DataError as error:
         raise DataError(f"{path}: exists, but is no whole dataset of this format; {remedy}") from error
-    if found == wanted:
+    if existing == wanted:
         return
-    for key in wanted:
-        if found.get(key) != wanted[key]:
-            raise DataError(f"{path}: exists, made with {key}={found.get(key)}, not {wanted[key]}; {remedy}")
+    for key, value in wanted.items():
+        if existing.get(key) != value:
+            raise DataError(f"{path}: exists, made with {key}={existing.get(key)}, not {value}; {remedy}")
     raise DataError(f"{path}: exists, made from another configuration; {remedy}")
 
 

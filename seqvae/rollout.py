@@ -15,9 +15,8 @@ from seqvae.data.sequences import to_frames, to_video
 from seqvae.errors import UserError
 from seqvae.interventions import Change, remaining
 from seqvae.metrics import without_repeats
-from seqvae.objectives import part
 from seqvae.sequence import SequenceModel
-from seqvae.tree import short_repr
+from seqvae.tree import short_repr, slice_frames
 from seqvae.types import Trace
 from seqvae.video import Comparison
 
@@ -115,7 +114,9 @@ def roll_out_blocks(
         size = max(1, min(size, NUMBERS // ((context + horizon) * frames[0, 0].size)))
     for where in _blocks(len(frames), size):
         led = None if prev_actions is None else _tensor(prev_actions[where], model)
-        before, ahead = (part(led, time) for time in (slice(context), slice(context, context + horizon)))
+        before, ahead = (
+            slice_frames(led, time) for time in (slice(context), slice(context, context + horizon))
+        )
         with torch.no_grad():
             trace = _filter(model, frames[where, :context], before, sample)
             rollout = _rollout(model, trace, context, decode)
@@ -244,7 +245,7 @@ def _rollout(model: SequenceModel, trace: Trace, context: int, decode: bool) -> 
 
 def _attention(trace: Trace) -> Tensor | None:
     """The encoder's own masks of filtered frames, in the trace's order, where it makes some."""
-    features = trace.evidence.features if trace.evidence is not None else {}
+    features = trace.encoding.features if trace.encoding is not None else {}
     return features["log_masks"].exp() if "log_masks" in features else None
 
 

@@ -1,7 +1,7 @@
-"""Streams of random numbers: every purpose draws from a stream of its own.
+"""Streams of random numbers, one per purpose.
 
-Training, validation, evaluation and data may all be given the same seed. No stream then repeats numbers of
-another one, and no stream of this package those of a simulator.
+Training, validation, evaluation and data may all be given the same seed: no stream repeats numbers of another
+one, nor of a simulator.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ import numpy as np
 
 
 class Stream(IntEnum):
-    """What the numbers of a stream are for; in parentheses the numbers that tell its parts apart.
+    """Purposes of the streams; in parentheses, the numbers that tell streams of one purpose apart.
 
-    The constants start at 2^31. A block of data is seeded by (seed, split, block): after its seed comes a
-    split, which is less than 3. A seed above 32 bits counts as two words, and the second of them is less than
-    2^31. So no data seed can give a key that holds one of these constants in its second place.
+    The constants start at 2^31, so that no data seed can give the key of a stream. A block of data is seeded
+    by (seed, split, block), where the split is less than 3. A seed above 32 bits counts as two words, and the
+    second of them is less than 2^31. The second place of such a key never holds one of these constants.
     """
 
     WEIGHTS = 2**31  # initial weights and random structure of a model
@@ -26,9 +26,9 @@ class Stream(IntEnum):
     ORDER = 2**31 + 4  # order of the sequences in an epoch (epoch)
     STARTS = 2**31 + 5  # first frames of the clips of a batch (step)
     ROUNDS = 2**31 + 6  # clips of a round of fresh sequences (round)
-    VALIDATION_CLIPS = 2**31 + 7  # stands for the seed of the clips on which a validation takes the objective
+    VALIDATION_CLIPS = 2**31 + 7  # replaces the seed of the clips on which a validation takes the objective
 
 
 def seed_sequence(stream: Stream, seed: int, *numbers: int) -> np.random.SeedSequence:
-    """The seeds of one stream. A stream always takes the same count of numbers."""
+    """Return the seeds of one stream. All calls for one purpose pass the same count of numbers."""
     return np.random.SeedSequence((seed, int(stream), *numbers))

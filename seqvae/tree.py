@@ -1,27 +1,30 @@
-"""Records of tensors (dataclasses, dicts): mapped, joined, and shown by their shapes."""
+"""Functions on records of tensors: map, join, stack, concatenate, and show by shape.
+
+A record is a dataclass or a dict, nested to any depth. Anything in it that is neither a record nor a tensor
+(None, a number, a network) stays as it is.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import fields, is_dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 from torch import Tensor
 
-LINE = 60  # characters of any other value
+MAX_LENGTH = 60  # characters that are shown of any other value
 
 
-def short_repr(record: Any) -> str:
-    """Show a dataclass in one line, as thousands of numbers tell nobody anything.
+def short_repr(self: Any) -> str:
+    """Show a dataclass in one line, for use as its `__repr__`.
 
-    Tensors appear by type and shape, records in it by name, and fields that are None not at all. To be set as
-    `__repr__` in the body of a dataclass.
+    Tensors appear by type and shape, nested records by name; fields that are None are left out.
     """
-    values = [(field.name, getattr(record, field.name)) for field in fields(record)]
-    told = ", ".join(f"{name}={_short(value)}" for name, value in values if value is not None)
-    return f"{type(record).__name__}({told})"
+    values = [(field.name, getattr(self, field.name)) for field in fields(self)]
+    shown = ", ".join(f"{name}={_short(value)}" for name, value in values if value is not None)
+    return f"{type(self).__name__}({shown})"
 
 
 def _short(value: Any) -> str:
@@ -33,11 +36,11 @@ def _short(value: Any) -> str:
     if isinstance(value, dict):
         return "{" + ", ".join(f"{key!r}: {_short(item)}" for key, item in value.items()) + "}"
     text = repr(value)
-    return text if len(text) <= LINE else f"{text[:LINE]}..."
+    return text if len(text) <= MAX_LENGTH else f"{text[:MAX_LENGTH]}..."
 
 
 def map_record(fn: Callable[[Tensor], Tensor], record: Any) -> Any:
-    """Apply fn to every tensor of a record (dataclasses, dicts, tensors; anything else stays as it is)."""
+    """Apply fn to every tensor of a record."""
     if isinstance(record, Tensor):
         return fn(record)
     if isinstance(record, dict):
@@ -48,9 +51,9 @@ def map_record(fn: Callable[[Tensor], Tensor], record: Any) -> Any:
 
 
 def join_records(join: Callable[[list[Tensor]], Tensor], records: list[Any]) -> Any:
-    """One record from several equal ones (dataclasses, dicts, tensors), tensor by tensor.
+    """Join records of one structure into one, tensor by tensor.
 
-    Anything else (None, a network) they have in common.
+    Values that are neither records nor tensors are those of the first.
     """
     first = records[0]
     if isinstance(first, Tensor):
@@ -65,15 +68,25 @@ def join_records(join: Callable[[list[Tensor]], Tensor], records: list[Any]) -> 
 
 
 def stack_frames(steps: list[Any]) -> Any:
-    """Records of single frames "b ..." as one record "b t ..."."""
+    """Stack records of single frames "b ..." to a record "b t ..."."""
     return join_records(lambda tensors: torch.stack(tensors, 1), steps)
 
 
 def concat_batch(parts: list[Any]) -> Any:
-    """Records "b ..." of several batches as one."""
+    """Concatenate records "b ..." along the batch."""
     return join_records(lambda tensors: torch.cat(tensors, 0), parts)
 
 
 def concat_frames(parts: list[Any]) -> Any:
-    """Records "b t ..." one after the other in time."""
+    """Concatenate records "b t ..." along time."""
     return join_records(lambda tensors: torch.cat(tensors, 1), parts)
+
+
+def slice_frames(x: Tensor | None, frames: slice) -> Tensor | None:
+    """Return some frames of a tensor "b t ...", such as actions; None for None."""
+    return None if x is None else x[:, frames]
+
+
+def sum_tensors(tensors: Iterable[Tensor]) -> Tensor:
+    """Return the sum of at least one tensor, added in their order."""
+    return cast(Tensor, sum(tensors))

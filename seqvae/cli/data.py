@@ -10,11 +10,11 @@ from typing import Any, TypeVar
 
 import torch
 
-from data_gen.blocks import Split
 from data_gen.cli.command import CONFIGS, Job
 from data_gen.cli.configs import option_values
 from data_gen.schema import read_info
 from data_gen.simulator import build_simulator
+from data_gen.splits import Split
 from seqvae import checkpoint
 from seqvae.build import DataSpec
 from seqvae.data.clips import InMemoryClips

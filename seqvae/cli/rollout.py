@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from data_gen.cli.command import Job
-from seqvae.build import make
 from seqvae.cli.data import ModelConfig, load_data, load_model, make_folder, read_config
+from seqvae.config import make
 from seqvae.data.sequences import Sequences
 from seqvae.errors import UserError, require_at_least
 from seqvae.evaluate import Truth, slot_order

@@ -19,7 +19,7 @@ from seqvae.errors import UserError
 from seqvae.evaluate.commit import UNKNOWN, commits, git_commit
 from seqvae.sequence import SequenceModel
 from seqvae.streams import Stream
-from seqvae.train.encodings import EvidenceClips, encoded, true_states
+from seqvae.train.encodings import EncodingClips, encoded, true_states
 from seqvae.train.learner import Learner
 from seqvae.train.runtime import (
     Ranks,
@@ -224,7 +224,7 @@ def _stage_clips(stage: Stage, training: Training) -> Clips:
         sequences = data.sequences()
         led = sequences.prev_actions
         led = None if led is None else torch.as_tensor(led, device=training.device)
-        return EvidenceClips(true_states(model, sequences), led)
+        return EncodingClips(true_states(model, sequences), led)
     return data.clips
 
 

@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from data_gen.blocks import BLOCK, Split, make_sequences
 from data_gen.errors import DataError
+from data_gen.splits import BLOCK, Split, make_sequences
 from seqvae.data.clips import (
     Batch,
     InMemoryClips,

@@ -18,7 +18,7 @@ from torch import Tensor
 from data_gen.errors import DataError
 from data_gen.media.reading import VIDEOS, fit, read_npz, read_video
 from data_gen.schema import open_dataset, read_info
-from data_gen.walls import wall_rule
+from data_gen.simulator import wall_rule
 from seqvae.errors import UserError
 from seqvae.metrics.objects import visible
 from seqvae.tree import short_repr
@@ -218,7 +218,7 @@ def _from_dataset(path: Path, index: int | None, time: slice) -> Sequences:
 def reach_of(
     rule: Callable | None, radii: np.ndarray | None, shapes: np.ndarray | None, names: tuple[str, ...]
 ) -> Float[np.ndarray, "n t k"] | None:
-    """The distance from a wall at which each object bounces, by the rule of its world (data_gen.walls)."""
+    """The distance from a wall at which each object bounces, by its world's rule (data_gen.simulator)."""
     if rule is None or radii is None:
         return None
     return rule(radii, shapes, names)

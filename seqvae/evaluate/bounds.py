@@ -9,10 +9,10 @@ import torch
 from jaxtyping import Bool, Float, Int
 
 from seqvae.data.sequences import Sequences, to_video
+from seqvae.elbo import elbo, iwae
 from seqvae.errors import UserError
 from seqvae.evaluate.scores import FIRST
 from seqvae.metrics import Estimate, estimate
-from seqvae.objectives import elbo, iwae
 from seqvae.rollout import check_lengths, device_of
 from seqvae.sequence import SequenceModel, blanked
 
@@ -133,12 +133,12 @@ def _log_weights(
     model: SequenceModel, video, before, seen, firsts: list[int], draws: int
 ) -> Float[torch.Tensor, "f s b"]:
     """Return log p(x, z) - log q(z | x), summed over the frames from each of `firsts`, for draws from q."""
-    evidence = model.frame.encode(blanked(video, seen))
+    encoding = model.frame.encode(blanked(video, seen))
     if seen is not None:
-        evidence = evidence.observed(seen)
+        encoding = encoding.observed(seen)
     weights = []
     for _ in range(draws):
-        trace = model.infer(evidence, before, sample=True, observed=seen)
-        by_frame = elbo(model, video, trace, observed=seen).unweighted()
+        trace = model.infer(encoding, before, sample=True, observed=seen)
+        by_frame = elbo(model, video, trace, observed=seen).bound()
         weights.append(torch.stack([by_frame[:, first - 1 :].sum(1) for first in firsts]))
     return torch.stack(weights, 1)

@@ -7,7 +7,6 @@ import io
 import json
 import math
 from dataclasses import asdict, dataclass, field, is_dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from seqvae.evaluate.bounds import NO_BOUND, Bound
 from seqvae.evaluate.commit import git_commit
 from seqvae.evaluate.curves import draw_errors
 from seqvae.evaluate.scores import SHORT, Scores
-from seqvae.io import write_whole
+from seqvae.io import package_version, write_whole
 from seqvae.metrics import Estimate
 
 # Tables of an evaluation for people, in Markdown.
@@ -220,14 +219,6 @@ def _bounds_csv(bound: Bound) -> str:
     named = (" ".join(map(str, of)) for of in bound.sources)
     rows = (f"{line},{of}" for line, of in zip(lines, named, strict=True))
     return "\n".join(["sequence,nats_a_frame,sources", *rows, ""])
-
-
-def package_version() -> str:
-    """Version of the installed package; "unknown" in a tree that is not installed."""
-    try:
-        return version("seqvae")
-    except PackageNotFoundError:
-        return "unknown"
 
 
 def _plain(value: Any) -> Any:

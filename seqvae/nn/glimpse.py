@@ -1,7 +1,8 @@
-"""Axis-aligned spatial transformers (Jaderberg et al. 2015, arXiv 1506.02025), one axis at a time.
+"""Glimpses of an image: axis-aligned spatial transformers (Jaderberg et al. 2015, arXiv 1506.02025).
 
-Positions and half-extents are (x, y) in half-widths and half-heights: the image spans [-1, 1] in x (right)
-and y (down). Axis-aligned bilinear sampling is separable, so reading a glimpse is two small matrix products.
+Positions and half-extents are (x, y), x in half-widths and y in half-heights: the image spans [-1, 1], x to
+the right and y down. Bilinear sampling of an axis-aligned box is separable, so a glimpse is read or pasted
+by one small matrix product per axis.
 """
 
 from __future__ import annotations
@@ -13,18 +14,18 @@ from torch import Tensor
 
 
 def pixel_centres(size: int, like: Tensor) -> Float[Tensor, "size"]:
-    """Coordinates of the pixel centres along an axis of `size` pixels, in half-widths."""
+    """Return the coordinates, in [-1, 1], of the pixel centres along an axis of `size` pixels."""
     return (2 * torch.arange(size, device=like.device, dtype=like.dtype) + 1) / size - 1
 
 
 def sample_points(centre: Float[Tensor, "*b"], extent: Float[Tensor, "*b"], n: int) -> Float[Tensor, "*b n"]:
-    """The n sampling points of a glimpse along one axis, in half-widths of the image."""
+    """Return the image coordinates of the n samples of a glimpse along one axis."""
     return centre[..., None] + extent[..., None] * pixel_centres(n, centre)
 
 
 def bilinear(points: Float[Tensor, "*b n"], size: int) -> Float[Tensor, "*b n size"]:
-    """Weights with which the pixels of an axis make up the value at each point; 0 outside the image."""
-    at_pixel = (points + 1) * (size / 2) - 0.5
+    """Return the weights of the pixels along an axis in the value at each point; 0 outside of the image."""
+    at_pixel = (points + 1) * (size / 2) - 0.5  # pixel centres are at 0, 1, ..., size - 1
     pixels = torch.arange(size, device=points.device, dtype=points.dtype)
     return (1 - (at_pixel[..., None] - pixels).abs()).relu_()
 
@@ -32,10 +33,10 @@ def bilinear(points: Float[Tensor, "*b n"], size: int) -> Float[Tensor, "*b n si
 def read(
     image: Float[Tensor, "b c h w"], centre: Float[Tensor, "b k 2"], extent: Float[Tensor, "b k 2"], n: int
 ) -> Float[Tensor, "b k c n n"]:
-    """Glimpses of n x n samples at centre +- extent."""
+    """Return glimpses of n x n samples at centre +- extent."""
     (_, _, h, w), (cx, cy), (ex, ey) = image.shape, centre.unbind(-1), extent.unbind(-1)
-    across = bilinear(sample_points(cx, ex, n), w)
-    down = bilinear(sample_points(cy, ey, n), h)
+    across = bilinear(sample_points(cx, ex, n), w)  # b k j w
+    down = bilinear(sample_points(cy, ey, n), h)  # b k i h
     rows = einsum(down, image, "b k i h, b c h w -> b k c i w")
     return einsum(rows, across, "b k c i w, b k j w -> b k c i j")
 
@@ -47,8 +48,9 @@ def write(
     height: int,
     width: int,
 ) -> Float[Tensor, "b k c h w"]:
-    """The inverse transform: each glimpse pasted at centre +- extent on an empty canvas."""
+    """Paste each glimpse at centre +- extent on an empty canvas: the inverse transform of `read`."""
     n, (cx, cy), (ex, ey) = glimpse.shape[-1], centre.unbind(-1), extent.unbind(-1)
+    # the pixels in coordinates of the glimpse, whose samples they interpolate
     across = bilinear((pixel_centres(width, centre) - cx[..., None]) / ex[..., None], n)  # b k w n
     down = bilinear((pixel_centres(height, centre) - cy[..., None]) / ey[..., None], n)  # b k h n
     rows = einsum(down, glimpse, "b k h i, b k c i j -> b k c h j")
@@ -58,19 +60,21 @@ def write(
 def box_cover(
     points: Float[Tensor, "*#b n"], centre: Float[Tensor, "*#b"], extent: Float[Tensor, "*#b"], pixel: float
 ) -> Float[Tensor, "*_ n"]:
-    """The share of the pixels (of width `pixel`) at the points that an interval centre +- extent covers.
+    """Return the share of the pixels at the points that the interval centre +- extent covers.
 
-    Exact for intervals at least a pixel wide.
+    It is exact for intervals at least a pixel wide.
+
+    pixel: width of a pixel, in the units of the points
     """
-    inside = extent[..., None] - (points - centre[..., None]).abs()
+    inside = extent[..., None] - (points - centre[..., None]).abs()  # from the nearer edge; < 0 outside
     return (0.5 + inside / pixel).clamp(0, 1)
 
 
-def beside(down: Float[Tensor, "*b h"], across: Float[Tensor, "*b w"]) -> Float[Tensor, "*b h w"]:
-    """1 - down_i across_j: the share of each pixel that is left free by a box with these covers.
+def uncovered_share(down: Float[Tensor, "*b h"], across: Float[Tensor, "*b w"]) -> Float[Tensor, "*b h w"]:
+    """Return 1 - down_i across_j: the share of each pixel outside of a box with these covers per axis.
 
-    As one matrix product a box, whose gradient needs no further tensor of the size of an image.
+    One matrix product per box, so that the gradient keeps no further tensor of the size of an image.
     """
-    columns, rows = down.flatten(0, -2)[:, :, None], across.flatten(0, -2)[:, None]
+    columns, rows = down.flatten(0, -2)[:, :, None], across.flatten(0, -2)[:, None]  # m h 1, m 1 w
     one = down.new_ones(()).expand(len(columns), down.shape[-1], across.shape[-1])
     return torch.baddbmm(one, columns, rows, alpha=-1).unflatten(0, down.shape[:-1])

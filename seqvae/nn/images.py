@@ -1,6 +1,7 @@
-"""Networks between a whole image and a vector: encoders to features, decoders to pixels before the link.
+"""Networks between a whole image and a vector, and likelihoods of pixels given their output.
 
-Every class takes the image's height, width and channels, and the vector's size; any image size will do.
+Encoders map an image to `size` numbers, decoders map `size` numbers to an image before the link function.
+Each takes height, width and channels of the image; any image size will do.
 """
 
 from __future__ import annotations
@@ -10,15 +11,23 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from seqvae.config import register
 from seqvae.distributions import gaussian_log_density
 from seqvae.nn.glimpse import pixel_centres
-from seqvae.nn.layers import mlp
+from seqvae.nn.kinds import ImageDecoder, ImageEncoder, Likelihood
+from seqvae.nn.layers import lecun_normal_, mlp
 
-SMALLEST = 4  # pixels: convolutions halve an image until its shorter side is no longer than this
+# Encoders and decoders.
+
+COARSEST = 4  # pixels: convolutions halve an image until its shorter side is no longer than this
 
 
+@register(ImageEncoder)
 class FullyConnectedEncoder(nn.Module):
-    """The flattened image through linear layers. hidden: their widths; () makes it linear."""
+    """Linear layers on the flattened image.
+
+    hidden: widths of the hidden layers; () makes the encoder linear
+    """
 
     def __init__(
         self, height: int, width: int, channels: int, size: int, hidden: tuple[int, ...] = (256, 256)
@@ -30,8 +39,12 @@ class FullyConnectedEncoder(nn.Module):
         return self.layers(image.flatten(1))
 
 
+@register(ImageDecoder)
 class FullyConnectedDecoder(nn.Module):
-    """The mirror image of FullyConnectedEncoder."""
+    """Linear layers to the flattened image, the mirror image of FullyConnectedEncoder.
+
+    hidden: widths of the hidden layers
+    """
 
     def __init__(
         self, height: int, width: int, channels: int, size: int, hidden: tuple[int, ...] = (256, 256)
@@ -44,10 +57,11 @@ class FullyConnectedDecoder(nn.Module):
         return self.layers(code).unflatten(1, self.shape)
 
 
+@register(ImageEncoder)
 class ConvEncoder(nn.Module):
-    """Convolutions of stride 2 down to a few pixels, then one linear layer. features: of each convolution.
+    """Convolutions of stride 2 down to a few pixels, then one linear layer.
 
-    The last number of features is repeated as often as the image has to be halved.
+    features: channels per convolution; the last number is repeated until the image is small enough
     """
 
     def __init__(
@@ -55,10 +69,11 @@ class ConvEncoder(nn.Module):
     ):
         super().__init__()
         sizes = _halvings(height, width)
-        widths = _stretched(features, len(sizes) - 1)
+        widths = _repeat_last(features, len(sizes) - 1)
         layers: list[nn.Module] = []
         for before, after in zip([channels, *widths], widths, strict=False):
-            layers += [loud(nn.Conv2d(before, after, 3, stride=2, padding=1), 9 * before), nn.ELU()]
+            convolution = nn.Conv2d(before, after, 3, stride=2, padding=1)
+            layers += [lecun_normal_(convolution, 9 * before), nn.ELU()]
         (h, w), last = sizes[-1], widths[-1] if widths else channels
         self.layers = nn.Sequential(*layers, nn.Flatten(), nn.Linear(last * h * w, size))
 
@@ -66,10 +81,11 @@ class ConvEncoder(nn.Module):
         return self.layers(image)
 
 
+@register(ImageDecoder)
 class ConvDecoder(nn.Module):
     """One linear layer to a few pixels, then transposed convolutions of stride 2 up to the image.
 
-    features: as in ConvEncoder, in the encoder's order.
+    features: channels per convolution as in ConvEncoder, in the encoder's order
     """
 
     def __init__(
@@ -77,11 +93,14 @@ class ConvDecoder(nn.Module):
     ):
         super().__init__()
         self.sizes = _halvings(height, width)
-        widths = [channels, *_stretched(features, len(self.sizes) - 1)]
+        widths = [channels, *_repeat_last(features, len(self.sizes) - 1)]
         h, w = self.sizes.pop()
         self.coarse = nn.Sequential(nn.Linear(size, widths[-1] * h * w), nn.Unflatten(1, (widths[-1], h, w)))
+        # kernel 4 at stride 2: each output sums 2 x 2 inputs per channel
         self.layers = nn.ModuleList(
-            loud(nn.ConvTranspose2d(widths[i + 1], widths[i], 4, stride=2, padding=1), 4 * widths[i + 1])
+            lecun_normal_(
+                nn.ConvTranspose2d(widths[i + 1], widths[i], 4, stride=2, padding=1), 4 * widths[i + 1]
+            )
             for i in reversed(range(len(self.sizes)))
         )
 
@@ -92,12 +111,17 @@ class ConvDecoder(nn.Module):
         return image
 
 
+@register(ImageDecoder)
 class BroadcastDecoder(nn.Module):
     """Spatial broadcast decoder (Watters et al. 2019, arXiv 1901.07017).
 
-    The vector is repeated at every pixel, joined by that pixel's coordinates, and passes through
-    convolutions of stride 1. `stride` > 1 broadcasts to every so many pixels only and enlarges the result
-    at the end: cheaper by its square.
+    The vector is repeated at every pixel, joined with the coordinates of that pixel, and passed through
+    convolutions of stride 1.
+
+    features: channels of the convolutions
+    layers: number of convolutions
+    stride: edge, in pixels, of the cells that the vector is broadcast to; the last layer enlarges the result.
+        A stride of s costs 1 / s^2 of the computation
     """
 
     def __init__(
@@ -113,56 +137,51 @@ class BroadcastDecoder(nn.Module):
         super().__init__()
         self.height, self.width = height, width
         self.grid = (-(-height // stride), -(-width // stride))
-        # the first layer sees the same vector everywhere, so it is a linear map of it plus one of the place
+        # The first 1 x 1 layer on (vector, place) is linear in both, so it is computed once per vector and
+        # once per place, and the vector is broadcast after it.
         self.from_code = nn.Linear(size, features)
         self.from_place = nn.Conv2d(2, features, 1, bias=False)
         convolutions: list[nn.Module] = []
         for _ in range(layers):
-            convolutions += [nn.ELU(), loud(nn.Conv2d(features, features, 3, padding=1), 9 * features)]
+            convolution = nn.Conv2d(features, features, 3, padding=1)
+            convolutions += [nn.ELU(), lecun_normal_(convolution, 9 * features)]
         enlarge = nn.Conv2d(features, channels * stride**2, 1)
         self.layers = nn.Sequential(*convolutions, nn.ELU(), enlarge, nn.PixelShuffle(stride))
 
     def forward(self, code: Float[Tensor, "n size"]) -> Float[Tensor, "n c h w"]:
         y, x = (pixel_centres(n, code) for n in self.grid)
-        place = torch.stack(torch.broadcast_tensors(x, y[:, None]))
-        everywhere = rearrange(self.from_code(code), "n f -> n f 1 1") + self.from_place(place[None])
-        return self.layers(everywhere)[..., : self.height, : self.width]
-
-
-def loud(layer: nn.Module, fan_in: float) -> nn.Module:
-    """The layer with weights that keep the variance of what passes (LeCun et al. 1998).
-
-    Those of PyTorch shrink it by 3, in a transposed layer of stride 2 by 12; so quiet a decoder first learns
-    to draw the mean image, and stays with that for long. fan_in: inputs that make up one output.
-    """
-    nn.init.normal_(layer.weight, std=fan_in**-0.5)
-    return layer
+        place = torch.stack(torch.broadcast_tensors(x, y[:, None]))  # 2 h w
+        broadcast = rearrange(self.from_code(code), "n f -> n f 1 1") + self.from_place(place[None])
+        return self.layers(broadcast)[..., : self.height, : self.width]
 
 
 def _halvings(height: int, width: int) -> list[tuple[int, int]]:
-    """The sizes of an image as it is halved (rounded up) until its shorter side is SMALLEST or less."""
+    """Return the sizes of an image halved, rounded up, until its shorter side is at most COARSEST."""
     sizes = [(height, width)]
-    while min(sizes[-1]) > SMALLEST:
+    while min(sizes[-1]) > COARSEST:
         h, w = sizes[-1]
         sizes.append((-(-h // 2), -(-w // 2)))
     return sizes
 
 
-def _stretched(features: tuple[int, ...], count: int) -> list[int]:
+def _repeat_last(features: tuple[int, ...], count: int) -> list[int]:
+    """Return the first `count` numbers of features, followed by repetitions of its last one."""
     return [features[min(i, len(features) - 1)] for i in range(count)]
 
 
-# Likelihoods of pixels given a decoder's output, nats an image.
+# Likelihoods of pixels given a decoder's output `raw`, nats per image.
 
-STD_FLOOR = 1e-3  # of the full range: a learned std without a floor runs to 0 where pixels never change
+STD_FLOOR = 1e-3  # of the full range: without a floor a learned std goes to 0 where pixels never change
 
 
+@register(Likelihood)
 class Bernoulli(nn.Module):
     """p(x | raw) = prod over pixels of Bernoulli(x; sigmoid(raw)).
 
-    threshold: pixels above it count as 1, all others as 0 (a fixed binarisation of the data, so numbers are
-    those of the binarised images). None takes pixels between 0 and 1 as they are: a cross-entropy, which is
-    no density and is reported as such.
+    threshold: binarise the data, with pixels above it as 1 and all others as 0; densities are then those of
+        binarised images. With None, pixels between 0 and 1 enter a cross-entropy as they are, which is no
+        density and is reported as such
+    normalised: whether log_prob is a log-density
     """
 
     def __init__(self, threshold: float | None = 0.5):
@@ -179,10 +198,14 @@ class Bernoulli(nn.Module):
         return raw.sigmoid()
 
 
+@register(Likelihood)
 class Gaussian(nn.Module):
-    """p(x | raw) = prod over pixels of N(x; mean, std^2), with one std, in units of the full range.
+    """p(x | raw) = prod over pixels of N(x; mean, std^2), with one std for all pixels.
 
-    std: fixed, or where a learned one starts (`learn`). bounded: the mean is sigmoid(raw), else raw itself.
+    std: in units of the full range; the start value if it is learned
+    learn: whether the std is learned
+    bounded: whether the mean is sigmoid(raw); otherwise it is raw itself
+    normalised: whether log_prob is a log-density
     """
 
     normalised = True

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from seqvae.build import make
+from seqvae.config import make
 from seqvae.errors import UserError, checked_fields
 from seqvae.train.runtime import DEVICES
 from seqvae.train.stages import OLDER_CRITERION, Stage, build_stages

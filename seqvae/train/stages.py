@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from seqvae.build import instantiate, make
+from seqvae.config import instantiate, make
 from seqvae.errors import UserError, checked_fields
+from seqvae.objectives import Objective
 from seqvae.train.optim import Optim
-
-if TYPE_CHECKING:
-    from seqvae.train.learner import Objective
 
 SOURCES = ("frames", "evidence", "states")
 PARTS = ("frame", "posterior", "dynamics")
@@ -179,15 +177,13 @@ class Stage:
 
         clips: training clips, which know the length of their sequences.
         """
-        length, start = self.trainer.clip_length, getattr(self.objective, "start", 1)
+        length, start, context = self.trainer.clip_length, self.objective.start, self.objective.context
         key = self.key("trainer.clip_length")
         if length < 1:
             raise UserError(f"{key}={length}: expected a whole number from 1")
         if length < start:
             where = self.key("objective.start")
             raise UserError(f"{key}={length}: {where}={start} needs clips of {start} frames or more")
-        predicting = getattr(self.objective, "rollout", None) or self.objective
-        context = getattr(predicting, "context", 0)
         if context and length <= context:
             raise UserError(f"{key}={length}: a rollout after {context} frames needs longer clips")
         clips.require_clips(length)
@@ -222,7 +218,7 @@ def _build_stage(index: int, name: str, own: Mapping[str, Any], base: StageChang
         changes.source,
         changes.parts,
         changes.begin,
-        instantiate(changes.objective or base.objective, f"{where}objective"),
+        instantiate(changes.objective or base.objective, f"{where}objective", Objective),
         make(Optim, {**base.optim, **changes.optim}, f"{where}optim"),
         make(TrainerOptions, {**base.trainer, **changes.trainer}, f"{where}trainer"),
         own,

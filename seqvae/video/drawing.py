@@ -9,7 +9,7 @@ from einops import rearrange, repeat
 from jaxtyping import Float, Int, UInt8
 from PIL import Image, ImageDraw
 
-from data_gen.media.drawing import COLOURS, INK, PAPER, draw_trails, font, to_pixels, upscale, zoom
+from data_gen.media.overlays import COLOURS, INK, PAPER, draw_trails, font, to_pixels, upscale, zoom
 
 CAPTION, GAP = 18, 4  # pixels
 PREDICTED = (255, 170, 60)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import h5py
 import numpy as np
 
-from data_gen.blocks import Split, make_sequences
-from data_gen.schema import create_dataset
 from data_gen.sims.avoidance import Avoidance
 from data_gen.sims.billiards import Billiards
 from data_gen.sims.gravity import Gravity
+from data_gen.splits import Split, make_sequences
+from data_gen.writer import create_dataset
 
 WORLDS = {"billiards": Billiards(), "gravity": Gravity(), "avoidance": Avoidance()}
 

@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data_gen import ale
-from data_gen.blocks import Split, make_sequences
 from data_gen.errors import DataError
 from data_gen.generate import main, read_settings
 from data_gen.schema import FIELDS, open_dataset, read_info
+from data_gen.sims import _ale
 from data_gen.simulator import build_simulator, simulator_config
+from data_gen.splits import Split, make_sequences
 
 SIMS = ("pong", "atari")
 ROOT = Path(__file__).parents[2]
@@ -57,7 +57,7 @@ def test_arrays_are_those_of_the_dataset(name):
 @pytest.mark.parametrize("name", SIMS)
 def test_a_sequence_depends_on_its_seed_and_nothing_else(name):
     together = sequences(world(name), 0, 4)
-    ale.open_game.cache_clear()
+    _ale.open_game.cache_clear()
     alone = sequences(world(name), 2, 3)
     for key, array in together.items():
         np.testing.assert_array_equal(array[2:3], alone[key], err_msg=key)
@@ -157,7 +157,7 @@ def test_without_the_package_it_is_named(monkeypatch):
         return real(name, *arguments, **keywords)
 
     real = builtins.__import__
-    ale.open_game.cache_clear()
+    _ale.open_game.cache_clear()
     monkeypatch.setattr(builtins, "__import__", refuse)
     with pytest.raises(DataError, match=r"pip install 'seqvae\[atari\]'"):
         world().num_actions  # noqa: B018

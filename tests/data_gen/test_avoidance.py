@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from data_gen.errors import DataError
-from data_gen.policies import sticky_actions
+from data_gen.sims._policies import sticky_actions
 from data_gen.sims.avoidance import DIRECTIONS, Avoidance
 from data_gen.simulator import State, simulate
 

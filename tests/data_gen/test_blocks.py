@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from data_gen.blocks import BLOCK, Split, make_sequences
 from data_gen.errors import DataError
 from data_gen.sims.billiards import Billiards
+from data_gen.splits import BLOCK, Split, make_sequences
 
 
 def split(world=None, name="train", sequences=3 * BLOCK, length=4, seed=0):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from data_gen.bouncing import BouncingWorld, reflect
 from data_gen.errors import DataError
+from data_gen.sims._bouncing import BouncingWorld, reflect
 
 
 def test_a_value_is_reflected_at_the_wall_that_it_passes():
@@ -31,12 +31,12 @@ def test_a_value_that_a_moving_wall_has_passed_leaves_the_wall():
 
 def test_counts_are_shared_out_evenly(rng):
     world = BouncingWorld(counts=[1, 3, 4])
-    exists = world.draw_counts(30, rng)
+    exists = world.sample_presence(30, rng)
     assert world.num_objects == 4 and exists.shape == (30, 4)
     assert (exists[:, 1:] <= exists[:, :-1]).all(), "the first so many"
     assert sorted(exists.sum(1)) == [1] * 10 + [3] * 10 + [4] * 10
     # which count is drawn once more than the others is left to chance, and so is the order
-    draws = [world.draw_counts(4, rng).sum(1) for _ in range(300)]
+    draws = [world.sample_presence(4, rng).sum(1) for _ in range(300)]
     twice = [max((1, 3, 4), key=list(counts).count) for counts in draws]
     share = np.array([twice.count(n) / 300 for n in (1, 3, 4)])
     assert (abs(share - 1 / 3) < 4 * np.sqrt(2 / 9 / 300)).all()
@@ -49,7 +49,7 @@ def test_starts_fill_the_room_between_the_walls_and_keep_their_distance(rng):
     reach = np.tile([0.05, 0.1, 0.15], (4000, 1))
     exists = np.ones((4000, 3), bool)
     exists[:2000, 2] = False
-    places = world.draw_places(reach, exists, rng)
+    places = world.sample_positions(reach, exists, rng)
     assert (places >= reach[..., None]).all() and (places <= 1 - reach[..., None]).all()
     assert (abs(places.min((0, 2)) - [0.05, 0.1, 0.15]) < 0.01).all()
     assert (abs(places.max((0, 2)) - [0.95, 0.9, 0.85]) < 0.01).all()
@@ -66,11 +66,11 @@ def test_starts_fill_the_room_between_the_walls_and_keep_their_distance(rng):
 def test_starts_that_cannot_be_apart_are_refused(rng):
     world = BouncingWorld(counts=[3], apart=20.0)
     with pytest.raises(DataError, match="sim.apart=20.0: 3 objects"):
-        world.draw_places(np.full((2, 3), 0.1), np.ones((2, 3), bool), rng)
+        world.sample_positions(np.full((2, 3), 0.1), np.ones((2, 3), bool), rng)
 
 
 def test_speeds_and_directions_are_uniform(rng):
-    velocities = BouncingWorld(counts=[2], speed=[0.02, 0.05]).draw_velocities(20_000, rng)
+    velocities = BouncingWorld(counts=[2], speed=[0.02, 0.05]).sample_velocities(20_000, rng)
     assert velocities.shape == (20_000, 2, 2)
     speed = np.linalg.norm(velocities, axis=-1)
     assert 0.02 <= speed.min() < 0.0201 and 0.0499 < speed.max() <= 0.05

@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 
 from data_gen.__main__ import main
-from data_gen.card import CARD, write_card
+from data_gen.card import CARD, compute_statistics, write_card
 from data_gen.schema import read_info
-from data_gen.statistics import statistics
 from tests.data_gen.foreign import contents, write_hdf5, write_ours
 
 SMALL = ("train=3", "length=5", "image_size=8", "workers=1")
@@ -81,7 +80,7 @@ def test_files_of_another_making_have_no_command(tmp_path):
 @pytest.mark.parametrize("at_once", [512, 2])
 def test_statistics_by_hand(tmp_path, monkeypatch, at_once):
     """Three sequences of two frames with two objects; the last sequence lacks the second one."""
-    monkeypatch.setattr("data_gen.statistics._AT_ONCE", at_once)
+    monkeypatch.setattr("data_gen.card._BLOCK", at_once)
     velocities = np.zeros((3, 2, 2, 2))
     velocities[:, 0, 0] = [3, 4]  # a speed of 5
     velocities[:, :, 1] = [0, 2]
@@ -96,7 +95,7 @@ def test_statistics_by_hand(tmp_path, monkeypatch, at_once):
         **{key: np.zeros((3, 2, 2), int) for key in ("layers", "shapes")},
         positions=np.zeros((3, 2, 2, 2)), colors=np.zeros((3, 2, 2, 3), np.float32),
     )  # fmt: skip
-    found = statistics(read_info(tmp_path / "a.h5"))
+    found = compute_statistics(read_info(tmp_path / "a.h5"))
     assert found.speed == (3 * 5 + 3 * 0 + 4 * 2) / 10
     np.testing.assert_array_equal(found.kinetic_energy, [(3 * 25 + 2 * 4) / 3, (2 * 4) / 3])
     assert found.collisions == 3 / 6
@@ -108,5 +107,5 @@ def test_statistics_by_hand(tmp_path, monkeypatch, at_once):
 def test_statistics_without_truth_are_none(tmp_path, rng):
     np.savez(tmp_path / "a.npz", frames=rng.integers(0, 256, (2, 3, 8, 8, 3), dtype=np.uint8))
     assert main(["import", "format=npz", f"data={tmp_path / 'a.npz'}", f"out={tmp_path}"]) == 0
-    found = statistics(read_info(tmp_path / "train.h5"))
+    found = compute_statistics(read_info(tmp_path / "train.h5"))
     assert all(value is None for value in vars(found).values())

@@ -8,14 +8,13 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from data_gen import digit_images
-from data_gen.blocks import BLOCK, SPLITS, Split, make_sequences
+from data_gen.drawing import handwriting
 from data_gen.errors import DataError
 from data_gen.generate import main, read_settings
 from data_gen.schema import read_info
 from data_gen.sims.digits import Digits
 from data_gen.simulator import State, build_simulator, simulate
-from data_gen.splits import describe
+from data_gen.splits import BLOCK, SPLITS, Split, describe, make_sequences
 
 datasets = pytest.importorskip("sklearn.datasets")
 
@@ -64,17 +63,17 @@ def test_frames_and_masks_are_those_of_a_renderer_of_one_pixel_at_a_time(rng, bl
 def test_enlarging_keeps_the_pixels_and_flat_regions(rng):
     images = rng.random((3, 8, 8)).astype(np.float32)
     at_pixels = np.broadcast_to((np.arange(8) + 1) / 9, (3, 8))
-    np.testing.assert_allclose(digit_images.enlarge(images, at_pixels, at_pixels), images, atol=1e-6)
+    np.testing.assert_allclose(handwriting.enlarge(images, at_pixels, at_pixels), images, atol=1e-6)
     between = np.broadcast_to(np.linspace(2 / 9, 7 / 9, 40), (3, 40))
-    flat = digit_images.enlarge(np.full_like(images, 0.7), between, between)
+    flat = handwriting.enlarge(np.full_like(images, 0.7), between, between)
     np.testing.assert_allclose(flat, 0.7, atol=1e-6)
     outside = np.array([[-0.01, 1.01]] * 3)
-    assert not digit_images.enlarge(images, outside, at_pixels).any()
+    assert not handwriting.enlarge(images, outside, at_pixels).any()
 
 
 def test_splits_show_different_images_of_all_ten_digits():
-    images, labels = digit_images.load()
-    ends = [digit_images.stretch(name) for name in SPLITS]
+    images, labels = handwriting.load_digit_images()
+    ends = [handwriting.split_range(name) for name in SPLITS]
     assert ends[0][0] == 0 and ends[-1][1] == len(images) == 1797
     assert [last for _, last in ends[:-1]] == [first for first, _ in ends[1:]]
     for name, (first, last) in zip(SPLITS, ends, strict=True):
@@ -103,7 +102,7 @@ def test_truth_tells_digit_presence_and_place():
     np.testing.assert_array_equal(arrays["in_camera"], seen)
     np.testing.assert_array_equal(arrays["ids"], seen * [1, 2])
     assert not arrays["imgs"][~seen.any(axis=2)].any()
-    labels = digit_images.load()[1]
+    labels = handwriting.load_digit_images()[1]
     start = Split(world, "val", 1, 1, 8, 0).simulator.reset(
         BLOCK, np.random.default_rng(np.random.SeedSequence((0, 1, 0)))
     )
@@ -141,7 +140,7 @@ def test_digits_bounce_off_the_walls_and_keep_their_speed(rng):
 
 
 def test_without_scikit_learn_it_is_one_line(tmp_path, monkeypatch, capsys):
-    digit_images.load.cache_clear()
+    handwriting.load_digit_images.cache_clear()
     monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
     assert main(["sim=digits", f"out={tmp_path / 'new'}"]) == 2
     error = capsys.readouterr().err

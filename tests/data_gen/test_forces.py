@@ -7,8 +7,9 @@ from math import hypot
 import numpy as np
 import pytest
 
-from data_gen.leapfrog import advance_particles, coulomb_forces, spring_forces
-from data_gen.physics import advance_billiards, advance_gravity, closest_approach, per_disc, planes
+from data_gen.physics import closest_approach, per_object, to_planes
+from data_gen.physics.collisions import advance_billiards
+from data_gen.physics.forces import advance_gravity, advance_particles, coulomb_forces, spring_forces
 
 
 def scalar_gravity(x, v, m, limit, substeps, gravity, recall, max_force):
@@ -116,10 +117,10 @@ def test_closest_approach_broadcasts_radii():
 
 def test_planes_are_copies():
     x = np.arange(12.0).reshape(2, 3, 2)
-    p = planes(x)
+    p = to_planes(x)
     assert p.shape == (2, 3, 2) and p.flags.c_contiguous and not np.shares_memory(p, x)
     np.testing.assert_array_equal(p[1, 2], x[:, 2, 1])
-    assert per_disc(np.ones(3)).shape == (3, 1) and per_disc(np.ones((5, 3))).shape == (3, 5)
+    assert per_object(np.ones(3)).shape == (3, 1) and per_object(np.ones((5, 3))).shape == (3, 5)
 
 
 def scalar_leapfrog(x, v, r, m, force, limit, substeps):

@@ -11,13 +11,13 @@ import pytest
 from data_gen.__main__ import main
 from data_gen.convert import ExportOptions, export_data, import_data
 from data_gen.errors import DataError
-from data_gen.formats.options import Options
+from data_gen.formats import ImportOptions
 from data_gen.schema import read_info
 from tests.data_gen.foreign import contents, gswm_arrays, write_hdf5, write_ours
 
 
 def bring_in(form, data, out, **options):
-    import_data(Options(form, str(data), str(out), **options))
+    import_data(ImportOptions(form, str(data), str(out), **options))
 
 
 def send_out(form, data, out, **options):

@@ -12,13 +12,12 @@ import h5py
 import numpy as np
 import pytest
 
-from data_gen.blocks import BLOCK, Split, make_sequences
 from data_gen.errors import DataError
 from data_gen.generate import main, read_settings
 from data_gen.schema import read_info
 from data_gen.sims.billiards import Billiards
 from data_gen.sims.charged import Charged
-from data_gen.splits import write_split
+from data_gen.splits import BLOCK, Split, make_sequences, write_split
 
 SMALL = ("train=3", "val=2", "test=1", "length=5", "image_size=8", "workers=1")
 ROOT = Path(__file__).parents[2]

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from data_gen.errors import DataError
-from data_gen.physics import advance_gravity, closest_approach
+from data_gen.physics import closest_approach
+from data_gen.physics.forces import advance_gravity
 from data_gen.sims.gravity import Gravity
 from data_gen.simulator import State, Trajectory, simulate
 

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from data_gen.errors import DataError
-from data_gen.leapfrog import advance_particles, coulomb_forces, spring_forces
-from data_gen.physics import advance_gravity
+from data_gen.physics.forces import advance_gravity, advance_particles, coulomb_forces, spring_forces
 from data_gen.sims.avoidance import Avoidance
 from data_gen.sims.billiards import Billiards
 from data_gen.sims.springs import Springs

@@ -6,8 +6,8 @@ import colorsys
 
 import numpy as np
 
-from data_gen.bouncing import reflect
-from data_gen.looks import draw_hsv, draw_named, hsv_to_rgb
+from data_gen.drawing.colours import hsv_to_rgb, sample_combinations, sample_hsv
+from data_gen.sims._bouncing import reflect
 
 
 def test_hsv_is_that_of_the_standard_library(rng):
@@ -16,7 +16,7 @@ def test_hsv_is_that_of_the_standard_library(rng):
 
 
 def test_hues_that_may_not_repeat_lie_apart(rng):
-    colors = draw_hsv(100, 4, rng, repeat=False)
+    colors = sample_hsv(100, 4, rng, repeat=False)
     hues = np.array([[colorsys.rgb_to_hsv(*rgb)[0] for rgb in row] for row in colors])
     gaps = np.diff(np.sort(hues), axis=1, append=np.sort(hues)[:, :1] + 1)
     assert gaps.min() > 1 / 8 - 1e-9 and gaps.max() > 1 / 4
@@ -25,7 +25,7 @@ def test_hues_that_may_not_repeat_lie_apart(rng):
 
 def test_allowed_combinations_are_drawn_evenly(rng):
     allowed = np.array([[True, True], [False, True], [False, False]])
-    colors, shapes = draw_named(4000, 1, allowed, rng)
+    colors, shapes = sample_combinations(4000, 1, allowed, rng)
     counts = np.array([[((colors == c) & (shapes == s)).sum() for s in range(2)] for c in range(3)])
     expected = np.array([[1000, 1000], [0, 2000], [0, 0]])
     assert (np.abs(counts - expected) <= 5 * np.sqrt(expected)).all() and counts.sum() == 4000

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from data_gen.paint import backdrop, paint, to_bytes
-from data_gen.render import PALETTE, draw_discs
-from data_gen.shapes import SHAPES
+from data_gen.drawing.colours import PALETTE
+from data_gen.drawing.discs import draw_discs
+from data_gen.drawing.shapes import SHAPES, render_background, render_sprites, to_uint8
 from data_gen.sims.billiards import Billiards
 from data_gen.sims.gravity import Gravity
 from data_gen.sims.sprites import Sprites
@@ -46,7 +46,7 @@ def test_bodies_of_worlds_show_their_full_colour(rng, kind):
 def test_the_nearer_object_hides_the_farther(shape):
     colors = np.array([[200.0, 40.0, 0.0], [10.0, 60.0, 250.0]])
     for layers, front in (([0, 1], 1), ([1, 0], 0)):
-        planes = backdrop(np.full((1, 2, 3), 90.0), None, SIZE)
+        planes = render_background(np.full((1, 2, 3), 90.0), None, SIZE)
         masks = np.zeros((1, SIZE, SIZE), np.uint8)
         objects = {
             "positions": np.full((1, 2, 2), 0.51),
@@ -57,8 +57,8 @@ def test_the_nearer_object_hides_the_farther(shape):
             "layers": np.array([layers]),
             "present": np.ones((1, 2), bool),
         }
-        paint(planes, masks, objects, [shape], radius=0.2)
-        frame = to_bytes(planes)[0]
+        render_sprites(planes, masks, objects, [shape], max_radius=0.2)
+        frame = to_uint8(planes)[0]
         np.testing.assert_array_equal(frame[20, 20], colors[front])
         assert masks[0, 20, 20] == front + 1 and (masks[0] != 2 - front).all()
         np.testing.assert_array_equal(frame[0, 0], [90, 90, 90])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from data_gen.errors import DataError
-from data_gen.leapfrog import coulomb_forces, spring_forces
+from data_gen.physics.forces import coulomb_forces, spring_forces
 from data_gen.sims.charged import Charged
 from data_gen.sims.springs import Springs
 from data_gen.simulator import State, simulate

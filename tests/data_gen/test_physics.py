@@ -7,7 +7,8 @@ from math import hypot
 import numpy as np
 import pytest
 
-from data_gen.physics import advance_billiards, closest_approach, elastic_speeds
+from data_gen.physics import closest_approach
+from data_gen.physics.collisions import advance_billiards, elastic_speeds
 
 LIMIT, SUBSTEPS = 10.0, 10
 

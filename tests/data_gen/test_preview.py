@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from data_gen.__main__ import main
-from data_gen.media.drawing import COLOURS
+from data_gen.media.overlays import COLOURS
 from data_gen.media.reading import read_video
 from data_gen.preview import Film, Scenes, read_scenes, sheet
 from data_gen.schema import read_info

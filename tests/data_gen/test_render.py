@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from data_gen.render import PALETTE, draw_discs
+from data_gen.drawing.colours import PALETTE
+from data_gen.drawing.discs import draw_discs
 
 RGB = np.array(list(PALETTE.values()))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from data_gen.resample import area_average
+from data_gen.sims._ale import area_average
 
 
 def test_area_average_by_hand(rng):

@@ -10,9 +10,9 @@ import h5py
 import numpy as np
 import pytest
 
-from data_gen.chunks import chunk_shape, pack
 from data_gen.errors import DataError
-from data_gen.schema import FIELDS, create_dataset, open_dataset, read_info
+from data_gen.schema import FIELDS, open_dataset, read_info
+from data_gen.writer import chunk_shape, create_dataset, pack
 
 ATTRIBUTES = {
     "simulator": "test",

@@ -7,11 +7,11 @@ import dataclasses
 import numpy as np
 import pytest
 
-from data_gen.blocks import BLOCK, Split, make_sequences
 from data_gen.cli.command import CONFIGS
 from data_gen.generate import read_settings
 from data_gen.schema import FIELDS
 from data_gen.simulator import build_simulator, simulate, simulator_config
+from data_gen.splits import BLOCK, Split, make_sequences
 
 EMULATORS = {"atari", "pong"}
 NAMES = sorted({file.stem for file in (CONFIGS / "sim").glob("*.yaml")} - EMULATORS)

@@ -9,12 +9,12 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from data_gen.blocks import BLOCK, Split, make_sequences
+from data_gen.drawing.colours import PALETTE
+from data_gen.drawing.shapes import SHAPES
 from data_gen.errors import DataError
-from data_gen.render import PALETTE
-from data_gen.shapes import SHAPES
 from data_gen.sims.sprites import BACKGROUNDS, CURTAIN, Sprites
 from data_gen.simulator import simulate
+from data_gen.splits import BLOCK, Split, make_sequences
 
 VARYING = dict(counts=[2, 3, 4, 5], radius=[0.07, 0.14], growth=0.003, spin=0.15, stay=[3, 6], away=[2, 4])
 NAMED = dict(colors=list(PALETTE), background="black")
