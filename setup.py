@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from setuptools import find_packages, setup
 
-# configs/ sits at the top of the repository, for people to read. A wheel carries it inside each package.
-CONFIGS = {"seqvae.configs": "configs", "data_gen.configs": "configs"}
+# configs/ sits at the top of the repository, for people to read. A wheel carries it inside data_gen.
+CONFIGS = {"data_gen.configs": "configs"}
 
 setup(
     packages=[*find_packages(include=["seqvae*", "data_gen*"]), *CONFIGS],
