@@ -26,7 +26,7 @@ from data_gen.generate import read_settings
 from data_gen.schema import read_info
 from data_gen.simulator import build_simulator
 from data_gen.splits import write_split
-from seqvae.data.clips import InMemoryClips
+from seqvae.data.clips import ClipRequest, InMemoryClips
 from seqvae.data.online import ENDLESS, OnlineClips
 from seqvae.data.streamed import StreamedClips
 
@@ -40,7 +40,7 @@ def rate(clips, device: str) -> float:
     for step in range(BEFORE + STEPS):
         if step == BEFORE:
             began = time.perf_counter()
-        clips.batch(step, BATCH, CLIP, seed=0)
+        clips.batch(ClipRequest(step, BATCH, CLIP, seed=0))
     if device == "cuda":
         torch.cuda.synchronize()
     seconds = time.perf_counter() - began

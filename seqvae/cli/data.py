@@ -17,7 +17,7 @@ from seqvae import checkpoint
 from seqvae.build import DataSpec
 from seqvae.cli.compose import configs_folder
 from seqvae.data.clips import InMemoryClips
-from seqvae.data.online import ENDLESS, OnlineClips, simulated
+from seqvae.data.online import ENDLESS, OnlineClips, simulate
 from seqvae.data.sequences import Sequences, read_sequences, reading
 from seqvae.data.streamed import StreamedClips, open_clips
 from seqvae.errors import UserError, require, require_at_least
@@ -35,7 +35,7 @@ ONLINE = "online"  # as `data`: no file, but the simulator that `sim` names
 class Source:
     """Clips to train on, what a model has to know of them, and sequences to validate on (None: do not).
 
-    sequences: reads or makes all that `clips.whole` goes through, with their true states.
+    sequences: reads or makes all that `clips.full_sequences` goes through, with their true states.
     """
 
     name: str
@@ -98,11 +98,11 @@ def _simulator(config: Mapping[str, Any], device: torch.device, validation_seque
         validation = _read(Path(str(config["val"])), spec)
     else:
         val = Split(world, "val", validation_sequences, own["length"], size, own["seed"])
-        validation = simulated(val, config["name"])
+        validation = simulate(val, config["name"])
     clips = OnlineClips(train, device, config["workers"], own["sequences"])
     first = replace(train, sequences=own["sequences"])
     name = config["name"]
-    return Source(f"{ONLINE} {name}", clips, spec, validation, lambda: simulated(first, name))
+    return Source(f"{ONLINE} {name}", clips, spec, validation, lambda: simulate(first, name))
 
 
 def _files(data: Any, val: Any) -> tuple[Path, Path | None]:

@@ -21,10 +21,10 @@ from seqvae.evaluate import (
     usable_lengths,
     write_report,
 )
-from seqvae.evaluate.commit import UNKNOWN
-from seqvae.rollout import compare, roll_out
+from seqvae.provenance import UNKNOWN
+from seqvae.rollout import roll_out
 from seqvae.sequence import SequenceModel
-from seqvae.video import counting_sheet, write_png, write_video
+from seqvae.video import compare, counting_sheet, write_png, write_video
 
 SHOWN = 48  # frames in the picture of counts
 
@@ -59,7 +59,7 @@ def evaluate(model: SequenceModel, sequences: Sequences, config: dict[str, Any])
         print(f"{sequences.name}: has no true positions, so only pixels are scored")
     scores = score(model, sequences, context, horizon, decode=True, pixels=config["pixels"])
     if config["iwae"]:
-        few = sequences.first(config["bound_sequences"]).untold()
+        few = sequences.first(config["bound_sequences"]).without_truth()
         found = bounds(model, few, config["iwae"], context + horizon, reported(model))
     about = origin(config) | {"config": config, "model": model.config}
     whole, later = (*found, None, None)[:2]
@@ -77,7 +77,7 @@ def _counting(model: SequenceModel, sequences: Sequences, out: Path) -> list[Pat
     """For models that count, the first frame of some sequences with boxes and counts."""
     if "presence" not in model.layout:
         return []
-    few, visible = sequences.first(SHOWN), sequences.first(SHOWN).visible()
+    few, visible = sequences.first(SHOWN), sequences.first(SHOWN).count_visible()
     seen = roll_out(model, few.frames, few.prev_actions, context=1, horizon=0, decode=True)
     sheet = counting_sheet(
         few.frames[:, 0],
@@ -92,7 +92,7 @@ def _counting(model: SequenceModel, sequences: Sequences, out: Path) -> list[Pat
 
 
 def _videos(model: SequenceModel, sequences: Sequences, config: dict[str, Any], out: Path) -> list[Path]:
-    few = sequences.first(config["videos"]).untold()
+    few = sequences.first(config["videos"]).without_truth()
     if not len(few):
         return []
     context, horizon = usable_lengths(sequences, config["context"], config["horizon"])

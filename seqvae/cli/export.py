@@ -13,8 +13,8 @@ from seqvae.checkpoint import Checkpoint
 from seqvae.cli.compose import compose
 from seqvae.cli.data import folder_of, make_folder
 from seqvae.errors import require
-from seqvae.evaluate.commit import UNKNOWN
 from seqvae.io import write_whole
+from seqvae.provenance import UNKNOWN
 from seqvae.train.stages import CRITERIA, OLDER_CRITERION, stages
 from seqvae.weights import FILE
 

@@ -18,8 +18,8 @@ from seqvae.cli.run import CONFIG, Plan, how_to_resume, plan
 from seqvae.data.sequences import Sequences
 from seqvae.data.streamed import is_death_of_worker
 from seqvae.errors import UserError, require
-from seqvae.evaluate.commit import UNKNOWN, commits, git_commit
 from seqvae.io import write_whole
+from seqvae.provenance import UNKNOWN, commits, git_commit
 from seqvae.sequence import SequenceModel
 from seqvae.streams import Stream
 from seqvae.train.encodings import EvidenceClips, encoded, true_states

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from seqvae.data.clips import InMemoryClips, clip_positions
+from seqvae.data.clips import ClipRequest, InMemoryClips, clip_starts
 from seqvae.data.online import OnlineClips
 from seqvae.data.sequences import Sequences
 from seqvae.data.streamed import StreamedClips
@@ -51,7 +51,9 @@ def encoded(model: SequenceModel, clips: InMemoryClips | StreamedClips | OnlineC
     was_training = model.training
     model.eval()
     with torch.no_grad():
-        parts = [(tracked(model, _gaussian(model, video)), led) for video, led in clips.whole(AT_ONCE)]
+        parts = [
+            (tracked(model, _gaussian(model, video)), led) for video, led in clips.full_sequences(AT_ONCE)
+        ]
     model.train(was_training)
     evidence, actions = zip(*parts, strict=True)
     return EvidenceClips(concat_batch(list(evidence)), None if actions[0] is None else torch.cat(actions))
@@ -97,17 +99,13 @@ class EvidenceClips:
     def __init__(self, evidence: Evidence, prev_actions: Int[Tensor, "n t"] | None = None):
         self.evidence, self.prev_actions = evidence, prev_actions
 
-    def batch(
-        self, step: int, batch_size: int, clip_length: int, seed: int, rank: int = 0, world_size: int = 1
-    ) -> EvidenceBatch:
-        """Batch number `step`, as InMemoryClips.batch has it of frames."""
+    def batch(self, request: ClipRequest) -> EvidenceBatch:
+        """Return the clips of a request, as InMemoryClips.batch has them of frames."""
         n, length = self.evidence.mean.shape[:2]
-        starts = length - clip_length + 1
-        sequences, first = clip_positions(
-            step, batch_size, seed, sequences=n, starts=starts, rank=rank, world_size=world_size
-        )
+        starts = clip_starts("evidence", length, request.clip_length)
+        sequences, first = request.positions(n, starts)
         device = self.evidence.mean.device
         row = torch.as_tensor(sequences).to(device)[:, None]
-        time = torch.as_tensor(first).to(device)[:, None] + torch.arange(clip_length, device=device)
+        time = torch.as_tensor(first).to(device)[:, None] + torch.arange(request.clip_length, device=device)
         actions = None if self.prev_actions is None else self.prev_actions[row, time]
         return EvidenceBatch(self.evidence.map(lambda x: x[row, time]), actions)

@@ -11,7 +11,7 @@ import data_gen.generate
 import seqvae
 from data_gen.schema import open_dataset
 from seqvae.cli.main import main
-from seqvae.data.sequences import to_video
+from seqvae.data.conversion import to_video
 
 
 def test_single_images_are_trained_on_and_evaluated(tmp_path):

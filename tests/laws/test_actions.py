@@ -11,7 +11,7 @@ from torch.testing import assert_close
 
 import data_gen.generate
 from seqvae.build import DataSpec, build
-from seqvae.data.clips import InMemoryClips
+from seqvae.data.clips import ClipRequest, InMemoryClips
 from seqvae.data.sequences import read_sequences
 from seqvae.distributions import Normal
 from seqvae.errors import UserError
@@ -117,7 +117,7 @@ def test_clips_bounds_and_validation_hear_the_same(data, led):
     found = read_sequences(data)
     model = recorder()
     for source in (data, {"imgs": found.frames, "prev_actions": found.prev_actions}):
-        batch = InMemoryClips(source).batch(0, 3, LENGTH, seed=0)
+        batch = InMemoryClips(source).batch(ClipRequest(0, 3, LENGTH, seed=0))
         z = model.filter(batch.video, batch.prev_actions).z
         np.testing.assert_allclose(z[:, :, 0, 0], led[batch.sequences], atol=1e-4)
     # log p = the first number of the state, and nothing else: the mean action of frames 1 to 8

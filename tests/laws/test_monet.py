@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from seqvae.build import DataSpec, build
-from seqvae.data.sequences import to_frames
+from seqvae.data.conversion import to_frames
 from seqvae.errors import UserError
 from seqvae.interventions import drop, move
 from seqvae.matching import assign, track
@@ -144,7 +144,7 @@ def test_the_background_is_no_object_in_what_is_scored():
 
 
 def test_true_states_need_a_slot_an_object():
-    data = spelled.sequences(*spelled.straight(np.random.default_rng(0)), radii=np.full((3, 20, 2), 1.0))
+    data = spelled.sequences(*spelled.straight(np.random.default_rng(0)), radii=np.full((3, 20, 2), 0.2))
     with pytest.raises(UserError, match="has 2 objects, the model 3 slots"):
         true_states(make("monet_sequence", slots=2), data)
 

@@ -18,7 +18,7 @@ import torch
 import data_gen.generate
 from seqvae import checkpoint
 from seqvae.cli.main import main
-from seqvae.evaluate.commit import git_commit
+from seqvae.provenance import git_commit
 from seqvae.train.logging import read_log
 
 # three stages, tiny: the second and third train on evidence

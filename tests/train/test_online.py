@@ -18,7 +18,7 @@ from seqvae.cli.compose import compose
 from seqvae.cli.data import open_source
 from seqvae.cli.main import main
 from seqvae.cli.run import plan
-from seqvae.data.sequences import to_video
+from seqvae.data.conversion import to_video
 
 # three stages, tiny: the second and third train on evidence
 SHORT = [
@@ -128,7 +128,7 @@ def test_what_is_trained_on_is_known_in_full():
     source = open_source(compose("train", [*asked, "workers=0"]), torch.device("cpu"), 3)
     whole = source.sequences()
     assert whole.positions.shape == (10, 30, 2, 2) and len(source.validation) == 3
-    frames = torch.cat([video for video, _ in source.clips.whole(4)])
+    frames = torch.cat([video for video, _ in source.clips.full_sequences(4)])
     assert torch.equal(frames, to_video(whole.frames))
 
 
