@@ -1,8 +1,8 @@
-"""The other models of the family in numbers: python benchmarks/family.py [--only WORD ...] [--jobs N]
+"""Make the table of the other models of the family: python benchmarks/family.py [--only WORD ...] [--jobs N]
 
-As benchmarks/results.py, whose folder it shares: data, trainings with every seed, evaluations on the test
-split, and a table of the numbers that each model is judged by, kept as runs/results/family.md. Below each
-model stand the strongest baselines of its world.
+Like results.py, in the same folder: generate data, train with every seed, evaluate on the test split, and
+print the numbers that each model is judged by, with the strongest baselines of its world below them. The
+table is kept as runs/results/family.md.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ DIGITS = ("sim=digits_still", "image_size=28", "sim.counts=[1]", "sim.digit_size
 SPRITES = ("sim=sprites", "image_size=32")
 IMAGES = ("videos=0", "iwae=0")
 BOUNDS = ("videos=0", "iwae=100", "bound_sequences=3000")
-BOUNDED = (  # goes on from the first row's seed 0
+BOUNDED = (  # starts from seed 0 of the first row
     "experiment=monet_sprites",
     "model.frame.masks=decoder",
     "init=runs/results/sprites_still-monet-0",
@@ -36,7 +36,7 @@ ROWS = (
 )
 MASKS = ("fg_ari_at_10", "fg_ari_1_10", "mean_iou_at_10")
 WORDS = {"fg_ari": "FG-ARI", "mean_iou": "mean IoU", "at_10": "predicted frame 10", "1_10": "predicted 1-10"}
-# of each number: its place in metrics.json, what it is called, digits
+# path in metrics.json, name, digits
 NUMBERS = (
     (("shares", "count_accuracy"), "count accuracy", 4),
     (("shares", "fg_ari_attention"), "FG-ARI, encoder's masks", 3),
@@ -51,7 +51,7 @@ def main() -> None:
 
 
 def report(rows: Sequence[Row]) -> Iterator[str]:
-    """One table: a number of a model a line; its mean, each seed, spread over seeds, error over the data."""
+    """Yield one table with a line per number of a model: mean, seeds, spread over seeds, standard error."""
     head = ["model", "number", "mean", "each seed", "spread", "se of seed 0", "minutes", "checkpoint by"]
     yield "\n".join(markdown(head, [line for row in rows for line in _lines(row)]))
 
@@ -62,17 +62,17 @@ def _lines(row: Row) -> Iterator[list[str]]:
         return
     took, by = " ".join(f"{minutes(row.run(seed)):.1f}" for seed in row.done()), chosen_by(results)
     for path, name, digits in numbers(results[0]):
-        found = [value for value in (at(result, path) for result in results) if value]
-        if found:
-            each = [value["mean"] for value in found]
-            error = f"{found[0]['se']:.{digits}f}" if found[0]["se"] is not None else ""
+        values = [value for value in (at(result, path) for result in results) if value]
+        if values:
+            each = [value["mean"] for value in values]
+            error = f"{values[0]['se']:.{digits}f}" if values[0]["se"] is not None else ""
             spread = f"{stdev(each):.{digits}f}" if len(each) > 1 else ""
             shown = " ".join(f"{x:.{digits}f}" for x in each) if len(each) > 1 else ""
             yield [row.name, name, f"{mean(each):.{digits}f}", shown, spread, error, took, by]
 
 
 def numbers(result: Result) -> Iterator[tuple[tuple[str, ...], str, int]]:
-    """NUMBERS, and predictions: of masks beside every baseline, of the rest beside the strongest."""
+    """Yield NUMBERS and the predictions: of masks with every baseline, of the rest with the strongest."""
     yield from NUMBERS
     for key in MASKS:
         name = ", ".join(WORDS[part] for part in WORDS if part in key)
@@ -89,10 +89,11 @@ def numbers(result: Result) -> Iterator[tuple[tuple[str, ...], str, int]]:
 
 
 def at(result: Result, path: tuple[str, ...]) -> Any:
-    """What stands there in a metrics.json, if anything."""
+    """Return the estimate at a path in metrics.json, or None if there is none."""
+    value: Any = result
     for key in path:
-        result = (result or {}).get(key)
-    return result if result and result.get("mean") is not None else None
+        value = (value or {}).get(key)
+    return value if value and value.get("mean") is not None else None
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""What bad input and kills do, through the commands themselves: python benchmarks/faults.py [KILLS]
+"""Test the commands with bad input and kills: python benchmarks/faults.py [KILLS]
 
-Prints two tables: each bad input with the exit code and the line it ends in, and KILLS (by default 20)
-trainings that were killed at a random moment and resumed, with whether they end in the weights of the
-unbroken run. Ends with code 1 if any of it is not as it should be: code 2 and one line; equal weights.
+Print two tables: the exit code and last line for each bad input, and KILLS (by default 20) trainings that are
+killed at a random moment and resumed, with a comparison of their weights to those of an unbroken run. Exit
+with code 1 unless every bad input ends in one line and code 2, and all weights are equal.
 """
 
 from __future__ import annotations
@@ -54,14 +54,14 @@ def made(path: Path, content: bytes) -> Path:
 
 
 def newer(path: Path, source: Path) -> Path:
-    """A checkpoint that says it was written by a later version."""
+    """Write a checkpoint that claims a later version."""
     content = torch.load(source, weights_only=True)
     torch.save(content | {"version": checkpoint.VERSION + 1}, path)
     return path
 
 
 def other_model(path: Path, source: Path) -> Path:
-    """A checkpoint whose weights are not those of the model it names."""
+    """Write a checkpoint whose weights do not fit the model that it names."""
     content = torch.load(source, weights_only=True)
     content["config"]["model"]["dynamics"]["width"] = 16
     torch.save(content, path)
@@ -69,14 +69,14 @@ def other_model(path: Path, source: Path) -> Path:
 
 
 class Trap:
-    """Unpickling this would run a command."""
+    """An object that runs a command if it is unpickled."""
 
     def __reduce__(self):
         return os.system, ("echo the checkpoint ran code",)
 
 
 def bad_inputs(work: Path, data: Path, run: Path) -> dict[str, list[object]]:
-    """What is wrong -> the command's arguments."""
+    """Return fault -> arguments of the command."""
     dataset, last = (data / "train.h5").read_bytes(), (run / checkpoint.LAST).read_bytes()
     small = generate(work / "small", "image_size=16")
     short = generate(work / "short", "length=5")
@@ -134,10 +134,10 @@ def try_bad_inputs(work: Path, data: Path, run: Path) -> bool:
     for name, arguments in bad_inputs(work, data, run).items():
         done = subprocess.run(command(*arguments), capture_output=True, text=True, env=ENVIRONMENT)
         lines = done.stderr.strip().splitlines() or [""]
-        as_it_should = done.returncode == 2 and len(lines) == 1 and "ran code" not in done.stdout
-        good &= as_it_should
+        right = done.returncode == 2 and len(lines) == 1 and "ran code" not in done.stdout
+        good &= right
         line = lines[-1].replace(f"{work}/", "").replace("|", "\\|")
-        print(f"| {name} | {done.returncode}{'' if as_it_should else ' **wrong**'} | {line} |", flush=True)
+        print(f"| {name} | {done.returncode}{'' if right else ' **wrong**'} | {line} |", flush=True)
     return good
 
 
@@ -146,9 +146,10 @@ def weights(run: Path) -> dict[str, torch.Tensor]:
 
 
 def kill_and_resume(run: Path, data: Path, delay: float) -> tuple[str, int] | None:
-    """Kill a training after `delay` seconds and resume it: what was there then, and the last exit code.
+    """Kill a training after `delay` seconds and resume it.
 
-    None if the training had ended before.
+    Return the checkpoint that the kill left, in words, and the exit code of the resumed training; None if the
+    training ended before the kill.
     """
     arguments = command("train", *SHORT, f"data={data}", f"run={run}", "resume=auto")
     process = subprocess.Popen(arguments, stderr=subprocess.DEVNULL, env=ENVIRONMENT)
@@ -157,9 +158,9 @@ def kill_and_resume(run: Path, data: Path, delay: float) -> tuple[str, int] | No
     if process.wait() == 0:
         return None
     last = run / checkpoint.LAST
-    found = f"step {checkpoint.load(last).step}" if last.exists() else "nothing yet"
+    state = f"step {checkpoint.load(last).step}" if last.exists() else "nothing yet"
     done = subprocess.run(arguments, capture_output=True, text=True, env=ENVIRONMENT)
-    return found, done.returncode
+    return state, done.returncode
 
 
 def try_kills(work: Path, data: Path, unbroken: Path, seconds: float, kills: int) -> bool:
@@ -172,7 +173,7 @@ def try_kills(work: Path, data: Path, unbroken: Path, seconds: float, kills: int
             shutil.rmtree(run)
             seconds *= 0.95
             continue
-        found, code = killed
+        state, code = killed
         done += 1
         alike = code == 0 and all(
             torch.equal(a.model[name], b.model[name]) and a.scores == b.scores
@@ -182,7 +183,7 @@ def try_kills(work: Path, data: Path, unbroken: Path, seconds: float, kills: int
         )
         good &= alike
         verdict = "yes" if alike else "**no**"
-        print(f"| {done} | {delay:.1f} | {found} | {code} | {verdict} |", flush=True)
+        print(f"| {done} | {delay:.1f} | {state} | {code} | {verdict} |", flush=True)
         shutil.rmtree(run)
     return good
 

@@ -1,8 +1,8 @@
-"""How fast datasets are made, on one core: python benchmarks/generator.py [NAME ...]
+"""Time the making of datasets on one core: python benchmarks/generator.py [NAME ...]
 
-Frames a second, median of a few rounds, for the simulators named (by default all): physics alone, rendering
-alone, both (with starts and truth), and all of it with the compressed file. Seconds are CPU time of this
-process, which other work on the machine disturbs least.
+Print frames per second, the median of a few rounds, for the named simulators (by default all): physics alone,
+rendering alone, both with starts and truth, and the whole with the compressed file. The clock is the CPU time
+of this process, which other work on the machine disturbs least.
 """
 
 from __future__ import annotations
@@ -20,16 +20,15 @@ from statistics import median
 
 import numpy as np
 
-from data_gen.blocks import BLOCK, Split, make_sequences
 from data_gen.generate import CONFIGS, read_settings
 from data_gen.simulator import build_simulator, simulate
-from data_gen.splits import write_split
+from data_gen.splits import BLOCK, Split, make_sequences, write_split
 
 SEQUENCES, LENGTH, ROUNDS = 4 * BLOCK, 100, 7
 
 
 def seconds(work: Callable[[], object]) -> float:
-    """Median CPU time of a call, after one to warm up."""
+    """Return the median CPU time of a call, after one call to warm up."""
     times = []
     for _ in range(ROUNDS + 1):
         began = time.process_time()
@@ -39,7 +38,7 @@ def seconds(work: Callable[[], object]) -> float:
 
 
 def measure(name: str) -> list[float]:
-    """Frames a second of one simulator: physics, rendering, both, and with the file."""
+    """Return frames per second of one simulator: physics, rendering, both, and with the file."""
     settings = read_settings([f"sim={name}"])
     simulator, rng = build_simulator(settings.sim), np.random.default_rng(0)
     start = simulator.reset(SEQUENCES, rng)

@@ -1,9 +1,9 @@
-"""How fast a trained model is used: python benchmarks/inference.py [--plot scaling.png]
+"""Time inference and training: python benchmarks/inference.py [--plot scaling.png]
 
-Frames a second of filtering (frames to states), imagining (state to state) and rendering (states to frames),
-beside those of a training step; medians of a few goes, by the processor's clock and by that on the wall, and
-the largest memory of a process. Each line is a process of its own. With --plot also how all four grow with
-the number of objects, the image size and the batch.
+Print frames per second of filtering (frames to states), imagining (state to state), rendering (states to
+frames) and a training step, as medians in wall time and CPU time, and the peak memory of the process. Each
+number comes from a process of its own. With --plot, also draw how all four scale with the number of objects,
+the image size and the batch.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def main() -> None:
 
 
 def alone(options: argparse.Namespace, kind: str, threads: int, sizes: dict[str, int]) -> dict[str, float]:
-    """`measure` in a process with its own threads and memory."""
+    """Run `measure` in a process of its own, with its own threads and memory."""
     flags = [f"--{name}={value}" for name, value in sizes.items()]
     flags += [f"--model={options.model[0]}", f"--frames={options.frames}", f"--threads={threads}"]
     flags += ["--compile"] if options.compile else []
@@ -61,10 +61,10 @@ def alone(options: argparse.Namespace, kind: str, threads: int, sizes: dict[str,
 
 
 def measure(options: argparse.Namespace, kind: str) -> dict[str, float]:
-    """Frames a second, by both clocks, and gigabytes."""
+    """Return frames per second in wall and CPU time, and peak memory in GB."""
     import torch
 
-    from seqvae.objectives import TemporalELBO
+    from seqvae.objectives import ELBO
     from seqvae.train.runtime import compile_parts, keep_freed_memory
 
     keep_freed_memory()
@@ -72,36 +72,37 @@ def measure(options: argparse.Namespace, kind: str) -> dict[str, float]:
     if options.compile:
         compile_parts(model)
     if kind == "train":
-        objective, optimiser = TemporalELBO(), torch.optim.Adam(model.parameters(), 1e-3)
+        objective, optimiser = ELBO(start=3), torch.optim.Adam(model.parameters(), 1e-3)
 
-        def go() -> None:
+        def run() -> None:
             optimiser.zero_grad()
-            (-objective(model, batch, 0.0)[0].total().mean()).backward()
+            (-objective(model, batch, 0.0)[0].objective().mean()).backward()
             optimiser.step()
 
     else:
         model.eval()
         with torch.no_grad():
             trace = model.filter(batch.video)
-        does = {
+        tasks = {
             "filter": lambda: model.filter(batch.video, sample=False),
             "imagine": lambda: model.imagine(trace.carry, HORIZON),
             "render": lambda: model.decode(trace),
         }
 
-        def go() -> None:
+        def run() -> None:
             with torch.no_grad():
-                does[kind]()
+                tasks[kind]()
 
     frames = options.batch * (HORIZON if kind == "imagine" else options.frames)
-    go(), go()  # to warm up
+    for _ in range(2):  # to warm up
+        run()
     clocks = (time.perf_counter, time.process_time)
-    wall, cpu = (median(seconds(go, clock) for _ in range(7)) for clock in clocks)
+    wall, cpu = (median(seconds(run, clock) for _ in range(7)) for clock in clocks)
     return {"wall": frames / wall, "cpu": frames / cpu, "gigabytes": peak_gigabytes()}
 
 
 def plot(options: argparse.Namespace, usual: dict[str, int]) -> None:
-    """Frames a second of CPU time over each axis of AXES, the others as usual, on one thread."""
+    """Draw frames per second of CPU time along each axis of AXES, on one thread."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -112,12 +113,12 @@ def plot(options: argparse.Namespace, usual: dict[str, int]) -> None:
         for kind in KINDS:
             rates = [alone(options, kind, 1, usual | {axis: value})["cpu"] for value in values]
             panel.plot(values, rates, "o-", label=kind)
-            told = " ".join(f"{value}: {rate:,.0f}" for value, rate in zip(values, rates, strict=True))
-            print(f"{axis:>8} {kind:>8}  {told}", flush=True)
+            line = " ".join(f"{value}: {rate:,.0f}" for value, rate in zip(values, rates, strict=True))
+            print(f"{axis:>8} {kind:>8}  {line}", flush=True)
         panel.set(xlabel=axis, xscale="log", yscale="log", xticks=values, xticklabels=values)
         panel.minorticks_off()
         panel.grid(alpha=0.3)
-    panels[0].set_ylabel("frames a second, one core")
+    panels[0].set_ylabel("frames per second, one core")
     panels[0].legend(frameon=False)
     figure.savefig(options.plot, dpi=110)
 

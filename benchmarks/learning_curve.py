@@ -1,7 +1,8 @@
-"""Prediction error over time and frames seen: python benchmarks/learning_curve.py out.png NAME=RUN ...
+"""Draw the prediction error over time and frames: python benchmarks/learning_curve.py out.png NAME=RUN ...
 
-Reads the validations from the logs of runs: the error of predicted frames 1-10 in half-widths. A frame counts
-each time that a clip shows it, as pixels or as cached evidence. Several runs under one name are one colour.
+The error is that of predicted frames 1-10 in half-widths, from the validations in the logs of the runs. A
+frame counts each time that a clip shows it, as pixels or as a cached encoding. Runs of one name have one
+colour.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from omegaconf import OmegaConf
@@ -27,19 +29,21 @@ def main() -> None:
 
     figure, panels = plt.subplots(1, 2, figsize=(9, 3.6), sharey=True, layout="constrained")
     colours: dict[str, str] = {}
+    worlds: set[str] = set()
     for argument in sys.argv[2:]:
         name, _, run = argument.partition("=")
         minutes, frames, errors, data = curve(Path(run))
+        worlds.add(data)
         label = name if name not in colours else None
         colour = colours.setdefault(name, f"C{len(colours)}")
         for panel, x in zip(panels, (minutes, frames), strict=True):
             panel.plot(x, errors, ".-", color=colour, label=label)
         print(f"{run}: {errors[-1]:.4f} after {minutes[-1]:.1f} minutes and {frames[-1]:,.0f} frames")
-    for panel, what in zip(panels, ("minutes of training", "frames seen"), strict=True):
+    for panel, what in zip(panels, ("minutes of training", "frames in clips"), strict=True):
         panel.set(xlabel=what, yscale="log")
         panel.grid(alpha=0.3, which="both")
-        if data in PAPER:
-            panel.axhline(PAPER[data], color="grey", linestyle="--", label="paper (recalled), at the end")
+        for error in {PAPER[data] for data in worlds if data in PAPER}:
+            panel.axhline(error, color="grey", linestyle="--", label="paper (recalled), at the end")
     panels[1].set_xscale("log")
     panels[0].set_ylabel("position error, predicted 1-10")
     panels[0].legend(frameon=False)
@@ -47,24 +51,25 @@ def main() -> None:
 
 
 def curve(run: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray, str]:
-    """Minutes, frames and errors of a run's validations, and the data it was trained on."""
+    """Return minutes, frames and errors of a run's validations, and the data that it was trained on."""
     lines = [json.loads(text) for text in (run / "log.jsonl").read_text().splitlines()]
-    config = OmegaConf.to_container(OmegaConf.load(run / "config.yaml"))
+    config: Any = OmegaConf.to_container(OmegaConf.load(run / "config.yaml"))
     trained = [(x["step"], x["elapsed"] / 60) for x in lines if x["kind"] == "train"]
     steps = np.array([x["step"] for x in lines if x["kind"] == "validation"])
     errors = np.array([x[ERROR] for x in lines if x["kind"] == "validation"])
-    minutes = np.interp(steps, *zip((0, 0.0), *trained, strict=True))
+    at_step, at_minute = zip((0, 0.0), *trained, strict=True)
+    minutes = np.interp(steps, at_step, at_minute)
     return minutes, np.array([frames_until(step, config) for step in steps]), errors, config["data"]
 
 
-def frames_until(step: int, config: dict) -> int:
-    """Frames in the clips of the first `step` updates, stage by stage."""
+def frames_until(step: int, config: dict[str, Any]) -> int:
+    """Return the number of frames in the clips of the first `step` updates, over all stages."""
     frames = 0
     for stage in (config["stages"] or {"": {}}).values():
         trainer = config["trainer"] | stage.get("trainer", {})
-        here = step if trainer["steps"] is None else min(step, trainer["steps"])
-        frames += here * trainer["batch_size"] * trainer["clip_length"]
-        step -= here
+        of_stage = step if trainer["steps"] is None else min(step, trainer["steps"])
+        frames += of_stage * trainer["batch_size"] * trainer["clip_length"]
+        step -= of_stage
     return frames
 
 

@@ -1,10 +1,9 @@
-"""Mutants of a module: which there are, and how one is put in place of code that is already imported.
+"""Mutants of a module: their enumeration, and their exchange for code that is already imported.
 
-The operators are those of cosmic-ray (pip install cosmic-ray==8.7.0), but for replacements that only raise a
+The operators are those of cosmic-ray (pip install cosmic-ray==8.7.0), without replacements that only raise a
 TypeError, and two more for code on arrays: a method call without arguments is left out (x.exp() -> x), and
-the first two of several arguments are exchanged (kl(q, p) -> kl(p, q)), where that makes a difference.
-
-(mutmut leaves out functions with a decorator and code outside of functions: all likelihoods and constants.)
+the first two of several arguments are exchanged (kl(q, p) -> kl(p, q)) if that makes a difference. mutmut is
+no alternative, since it leaves out decorated functions and module-level code: all likelihoods and constants.
 
 Nothing is mutated in annotations, imports, decorators, `raise` statements (the texts of errors), `__all__`
 and `__repr__`: a change there alters no number, or fails when the module is imported.
@@ -22,11 +21,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import parso
-from cosmic_ray import plugins
-from cosmic_ray.ast import ast_nodes, get_ast
-from cosmic_ray.mutating import mutate_code
-from cosmic_ray.operators.operator import Operator
+import parso  # pyright: ignore[reportMissingImports]
+from cosmic_ray import plugins  # pyright: ignore[reportMissingImports]
+from cosmic_ray.ast import ast_nodes, get_ast  # pyright: ignore[reportMissingImports]
+from cosmic_ray.mutating import mutate_code  # pyright: ignore[reportMissingImports]
+from cosmic_ray.operators.operator import Operator  # pyright: ignore[reportMissingImports]
 
 BINARY = {
     "Add": ("Sub", "Mul"),
@@ -129,8 +128,8 @@ class ExchangeArguments(Operator):
 def operators() -> dict[str, Operator]:
     names = [f"ReplaceBinaryOperator_{a}_{b}" for a, to in BINARY.items() for b in to]
     names += [f"ReplaceComparisonOperator_{a}_{b}" for a, to in COMPARISON.items() for b in to]
-    found = {name: plugins.get_operator(f"core/{name}")() for name in [*names, *OTHERS]}
-    return found | {"LeaveOutCall": LeaveOutCall(), "ExchangeArguments": ExchangeArguments()}
+    standard = {name: plugins.get_operator(f"core/{name}")() for name in [*names, *OTHERS]}
+    return standard | {"LeaveOutCall": LeaveOutCall(), "ExchangeArguments": ExchangeArguments()}
 
 
 OPERATORS = operators()
@@ -138,7 +137,13 @@ OPERATORS = operators()
 
 @dataclass(frozen=True)
 class Mutant:
-    """path: of the module. lines: those of the statement that is changed. code: the whole mutated module."""
+    """One changed module.
+
+    path: of the module, relative to the repository
+    operator: name of the change
+    lines: first and last line of the statement that is changed
+    code: the whole mutated module
+    """
 
     path: str
     operator: str
@@ -146,7 +151,7 @@ class Mutant:
     code: str
 
     def change(self, source: str) -> tuple[str, str]:
-        """The lines that differ, before and after, without the white space around them."""
+        """Return the lines that differ, before and after, without surrounding white space."""
         old, new = source.splitlines(), self.code.splitlines()
         steps = difflib.SequenceMatcher(None, old, new, False).get_opcodes()
         _, a, b, c, d = next(step for step in steps if step[0] != "equal")
@@ -155,7 +160,7 @@ class Mutant:
 
 @dataclass(frozen=True)
 class Site:
-    """A place where an operator applies: the occurrence-th one of a module."""
+    """A place in a module where an operator applies, by its number of occurrence."""
 
     path: Path
     operator: str
@@ -163,7 +168,7 @@ class Site:
     lines: tuple[int, int]
 
     def mutant(self, root: Path) -> Mutant | None:
-        """None where the change gives no program, or the same one."""
+        """Return the mutant, or None if the change gives no program or the same one."""
         source = self.path.read_text()
         code = mutate_code(source, OPERATORS[self.operator], self.occurrence)
         if code is None or code == source or not _compiles(code):
@@ -172,7 +177,7 @@ class Site:
 
 
 def sites(path: Path) -> Iterator[Site]:
-    """Every place in a module that may be changed, in the order of operators and places."""
+    """Yield every place in a module that may be changed, by operator and position."""
     nodes = list(ast_nodes(get_ast(path.read_text())))
     for name, operator in OPERATORS.items():
         places = [node for node in nodes for _ in operator.mutation_positions(node)]
@@ -196,7 +201,7 @@ def _is_skipped(node: Any) -> bool:
 
 
 def _lines(node: Any) -> tuple[int, int]:
-    """The lines of the innermost statement around a node; of a compound one, its head."""
+    """Return the lines of the innermost statement around a node, or the head of a compound statement."""
     while node.parent is not None and node.parent.type not in ("simple_stmt", "suite", "file_input"):
         if isinstance(node, parso.python.tree.Flow) or node.type == "funcdef":
             break
@@ -215,16 +220,16 @@ def _compiles(code: str) -> bool:
 
 
 def apply(mutant: Mutant) -> None:
-    """Make the mutant's code that of its module, which is imported already, and of what has been made of it.
+    """Exchange the code of the mutant's module, which is already imported.
 
-    Functions keep their identity and get new code and defaults; so whoever holds a function, a class or an
-    instance has the mutant. Changed constants are replaced wherever they were imported by name.
+    Functions keep their identity and get new code and defaults, so existing references, classes and instances
+    run the mutant. Changed constants are replaced wherever they were imported by name.
     """
     name = mutant.path.removesuffix(".py").replace("/", ".").removesuffix(".__init__")
     old = sys.modules[name]
     new = types.ModuleType(name)
     new.__file__, new.__package__ = old.__file__, old.__package__
-    exec(compile(mutant.code, old.__file__, "exec"), new.__dict__)
+    exec(compile(mutant.code, str(old.__file__), "exec"), new.__dict__)
     for key, value in vars(new).items():
         before = vars(old).get(key)
         if key.startswith("__"):

@@ -1,16 +1,16 @@
 """Mutation tests of the core: python benchmarks/mutation.py [--sample N] [MODULE ...]
 
-Changes the code in many small ways (mutants.py), one at a time, and runs the fast tests that execute the
-changed lines until one of them fails. Needs `pip install cosmic-ray==8.7.0` beside the test extra. Prints a
-table (module, mutants, killed, timeouts, survived) and the survivors with their diffs, last those that
-survivors.toml gives a reason for. Everything is kept in OUT, so that a run that was stopped goes on.
+Change the code in many small ways (mutants.py), one at a time, and run the fast tests that execute the
+changed lines until one of them fails. Needs `pip install cosmic-ray==8.7.0` beside the test extra. Print a
+table (module, mutants, killed, timeouts, survived) and the survivors with their diffs, last those with a
+reason in survivors.toml. All outcomes are kept in OUT, so a stopped run goes on where it was.
 
-    --sample N    so many mutants, of each module in proportion, the same ones for the same --seed
-    --survivors   only test again what survived before
+    --sample N    number of mutants, from each module in proportion; a --seed always gives the same ones
+    --survivors   test only the mutants that survived before
     --out OUT     default runs/mutation
 
 All tests are imported and collected once. Each mutant is a fork of that process which exchanges the code of
-functions in place, so it costs hardly more than the tests that it fails. One process, one thread.
+functions in place, so it costs little more than the tests that it fails. One process, one thread.
 """
 
 from __future__ import annotations
@@ -33,24 +33,20 @@ from mutation_records import KILLED, ROOT, SURVIVED, TIMEOUT, Results, Tests, fi
 
 CORE = (
     "seqvae/objectives.py",
-    "seqvae/objectives.py",
-    "seqvae/objectives.py",
-    "seqvae/distributions.py",
     "seqvae/distributions.py",
     "seqvae/matching.py",
     "seqvae/posteriors/",
     "seqvae/dynamics/",
     "seqvae/frames/",
     "seqvae/metrics/",
-    "data_gen/physics.py",
-    "data_gen/bouncing.py",
-    "data_gen/leapfrog.py",
+    "data_gen/physics/",
+    "data_gen/sims/_bouncing.py",
 )
 TESTS = (
     "tests/laws",
     "tests/metrics",
     "tests/data_gen/test_laws.py",
-    "tests/data_gen/test_physics.py",
+    "tests/data_gen/test_collisions.py",
     "tests/data_gen/test_particles.py",
     "tests/data_gen/test_opacity.py",
     "tests/data_gen/test_bouncing.py",
@@ -60,15 +56,16 @@ SLACK = 10  # seconds of processor time that a test may take beyond ten times wh
 
 
 def modules(names: list[str]) -> list[Path]:
-    found = []
+    """Return the files of the named modules and folders, by default those of CORE."""
+    paths = []
     for name in names or CORE:
         path = ROOT / name
-        found += sorted(path.rglob("*.py")) if path.is_dir() else [path]
-    return [path for path in found if path.stat().st_size]
+        paths += sorted(path.rglob("*.py")) if path.is_dir() else [path]
+    return [path for path in paths if path.stat().st_size]
 
 
 def chosen(paths: list[Path], sample: int | None, seed: int) -> list[Mutant]:
-    """All mutants, each once, or a sample with the same share of every module."""
+    """Return all mutants, each once, or a sample with the same share of every module."""
     everything: dict[Path, list[Site]] = {path: list(sites(path)) for path in paths}
     total, some = sum(map(len, everything.values())), {}
     for path, of_module in everything.items():
@@ -79,7 +76,7 @@ def chosen(paths: list[Path], sample: int | None, seed: int) -> list[Mutant]:
 
 
 class Driver:
-    """A pytest plugin that runs the collected tests once a mutant instead of once."""
+    """Pytest plugin that runs the collected tests once per mutant, instead of once."""
 
     def __init__(self, paths: list[Path], options: argparse.Namespace):
         self.paths, self.options = paths, options
@@ -103,7 +100,7 @@ class Driver:
     def _test(self, mutant: Mutant, progress: str) -> None:
         new, seconds = self.results.new_files(mutant), self.tests.seconds
         names = [n for n in self.tests.executing(mutant.path, *mutant.lines) if file_of(n) in new]
-        # the quickest first, and before them those that killed others of the module
+        # quick tests that killed other mutants of the module come first, then the others from quick to slow
         names.sort(key=lambda n: (-self.kills[n, mutant.path] if seconds[n] < 0.5 else 0, seconds[n], n))
         start = time.monotonic()
         by, status = in_fork(lambda: self._first_failure(mutant, names))
@@ -115,8 +112,8 @@ class Driver:
         print(f"{progress} {place}: {outcome}, {spent:.1f} s {by}", flush=True)
 
     def _first_failure(self, mutant: Mutant, names: list[str]) -> str:
-        """The name of the first test that the mutant fails."""
-        signal.signal(signal.SIGPROF, signal.SIG_DFL)  # ends the process where a test takes too long
+        """Return the name of the first test that the mutant fails, or an empty text."""
+        signal.signal(signal.SIGPROF, signal.SIG_DFL)  # ends the process if a test takes too long
         signal.setitimer(signal.ITIMER_PROF, SLACK)
         try:
             apply(mutant)
@@ -135,13 +132,13 @@ def report(driver: Driver) -> None:
     """Print the table and the survivors."""
     reasons = tomllib.loads((ROOT / "benchmarks/survivors.toml").read_text()).get("survivor", [])
     reasons = {(r["module"], r["line"], r["becomes"]): r["reason"] for r in reasons}
-    counts, left = defaultdict(lambda: defaultdict(int)), []
+    counts, survivors = defaultdict(lambda: defaultdict(int)), []
     for mutant in driver.todo:
         outcome = driver.results.outcome(mutant)
         counts[mutant.path][outcome] += 1
         if outcome == SURVIVED:
             change = mutant.change((ROOT / mutant.path).read_text())
-            left.append((mutant, change, reasons.get((mutant.path, *change))))
+            survivors.append((mutant, change, reasons.get((mutant.path, *change))))
     print("\n| module | mutants | killed | timeouts | survived | share killed |\n|---|---|---|---|---|---|")
     total = defaultdict(int)
     for path, of in counts.items():
@@ -149,9 +146,9 @@ def report(driver: Driver) -> None:
         for outcome, n in of.items():
             total[outcome] += n
     print(_row("all", total))
-    explained = sum(reason is not None for *_, reason in left)
-    print(f"\n{len(left)} survived, {explained} of them with a reason in benchmarks/survivors.toml")
-    for mutant, (old, new), reason in sorted(left, key=lambda x: x[2] is not None):
+    explained = sum(reason is not None for *_, reason in survivors)
+    print(f"\n{len(survivors)} survived, {explained} of them with a reason in benchmarks/survivors.toml")
+    for mutant, (old, new), reason in sorted(survivors, key=lambda x: x[2] is not None):
         print(f"\n{mutant.path}:{mutant.lines[0]} {mutant.operator}\n  - {old}\n  + {new}")
         print(f"  {reason or 'NO REASON'}")
 

@@ -1,4 +1,4 @@
-"""What mutation.py keeps between runs: which tests execute which lines, and what became of each mutant."""
+"""Records that mutation.py keeps between runs: lines that tests execute, and outcomes of mutants."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-import coverage
+import coverage  # pyright: ignore[reportMissingImports]
 from _pytest.runner import runtestprotocol
 from mutants import Mutant
 
@@ -28,7 +28,7 @@ def file_of(nodeid: str) -> str:
 
 
 def in_fork(work: Any) -> tuple[str, int]:
-    """The string that `work` returns in a forked process, and how that ended."""
+    """Run `work` in a forked process; return the string that it returns, and the exit status."""
     read, write = os.pipe()
     if (child := os.fork()) == 0:
         os.close(read)
@@ -42,15 +42,19 @@ def in_fork(work: Any) -> tuple[str, int]:
             os._exit(0)
     os.close(write)
     with os.fdopen(read) as pipe:
-        said = pipe.read()
-    return said, os.waitpid(child, 0)[1]
+        text = pipe.read()
+    return text, os.waitpid(child, 0)[1]
 
 
 class Tests:
-    """The collected tests: `items` by name, their `seconds`, and which of them execute a line of a module.
+    """The collected tests, their durations, and the lines of the modules that each executes.
 
-    Measured in a fork, for each test file once. Where a module has changed since, all tests that executed
-    any line of it count for every line.
+    Durations and lines are measured in a fork, once per test file. If a module has changed since, all tests
+    that executed any line of it count for every line.
+
+    items: name -> pytest item
+    seconds: name -> processor time, for tests that pass
+    failed: names of tests that fail without any mutant
     """
 
     def __init__(self, items: list[Any], modules: list[Path], folder: Path):
@@ -58,16 +62,16 @@ class Tests:
         self.files = {name: digest((ROOT / name).read_text()) for name in sorted({*map(file_of, self.items)})}
         self.modules = {str(p.relative_to(ROOT)): digest(p.read_text()) for p in modules}
         path = folder / "executed.json"
-        known = json.loads(path.read_text()) if path.exists() else {}
+        records = json.loads(path.read_text()) if path.exists() else {}
         for name, text in self.files.items():
-            measured = known.get(name, {"digest": None, "modules": {}})
+            measured = records.get(name, {"digest": None, "modules": {}})
             if measured["digest"] != text or not self.modules.keys() <= measured["modules"].keys():
                 print(f"measuring {name}", flush=True)
                 names = [nodeid for nodeid in self.items if file_of(nodeid) == name]
-                found = json.loads(in_fork(lambda names=names: self._measure(names, modules))[0])
-                known[name] = found | {"digest": text, "modules": self.modules}
-                path.write_text(json.dumps(known))
-        of_files = [known[name] for name in self.files]
+                measured = json.loads(in_fork(lambda names=names: self._measure(names, modules))[0])
+                records[name] = measured | {"digest": text, "modules": self.modules}
+                path.write_text(json.dumps(records))
+        of_files = [records[name] for name in self.files]
         self.failed = [name for file in of_files for name in file["failed"]]
         self.seconds = {name: t for file in of_files for name, t in file["seconds"].items()}
         self.lines: dict[str, dict[int, set[str]]] = defaultdict(lambda: defaultdict(set))
@@ -79,28 +83,29 @@ class Tests:
                     (self.lines[module][int(line)] if same else self.anywhere[module]).update(names)
 
     def _measure(self, names: list[str], modules: list[Path]) -> str:
-        found = coverage.Coverage(data_file=None, include=[str(p) for p in modules], config_file=False)
+        """Run the named tests; return their durations, failures and executed lines as JSON."""
+        recorder = coverage.Coverage(data_file=None, include=[str(p) for p in modules], config_file=False)
         seconds, failed, lines = {}, [], {}
-        found.start()
+        recorder.start()
         for name, after in zip(names, [*names[1:], None], strict=True):
-            found.switch_context(name)
+            recorder.switch_context(name)
             start = time.process_time()
             reports = runtestprotocol(self.items[name], log=False, nextitem=self.items.get(after))
             if any(report.failed for report in reports):
                 failed.append(name)
             elif not any(report.skipped for report in reports):
                 seconds[name] = time.process_time() - start
-        found.stop()
+        recorder.stop()
         for p in modules:
-            of_file = found.get_data().contexts_by_lineno(str(p))
+            of_file = recorder.get_data().contexts_by_lineno(str(p))
             lines[str(p.relative_to(ROOT))] = {n: [x for x in names if x] for n, names in of_file.items()}
         return json.dumps({"seconds": seconds, "failed": failed, "lines": lines})
 
     def executing(self, module: str, first: int, last: int) -> list[str]:
-        """The tests that execute one of these lines.
+        """Return the tests that execute one of these lines.
 
-        Of lines that only run at import, such as constants, those that execute any line of the module, and
-        those in files that name it.
+        For lines that only run at import, such as constants, return the tests that execute any line of the
+        module, and those in files that name it.
         """
         lines = self.lines[module]
         names = set().union(*(lines.get(n, ()) for n in range(first, last + 1)))
@@ -112,19 +117,20 @@ class Tests:
 
 
 class Results:
-    """What became of each mutant, a line of JSON each.
+    """Outcomes of mutants, one line of JSON each.
 
-    It holds as long as the mutated module is the same and so is the file of the test that killed it. A
+    An outcome holds as long as neither the mutated module nor the file of the test that killed it changes. A
     survivor is tested again by files that are new since.
     """
 
     def __init__(self, path: Path, files: dict[str, str]):
-        self.path, self.files, self.known = path, files, {}
+        self.path, self.files = path, files
+        self.records: dict[str, dict[str, Any]] = {}
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.exists():
             for line in path.read_text().splitlines():
                 record = json.loads(line)
-                self.known[record["code"]] = record
+                self.records[record["code"]] = record
 
     def add(self, mutant: Mutant, outcome: str, by: str, seconds: float) -> None:
         files = self.files if outcome != KILLED else {file_of(by): self.files.get(file_of(by))}
@@ -136,23 +142,23 @@ class Results:
             "files": files,
             "seconds": round(seconds, 2),
         }
-        self.known[record["code"]] = record
+        self.records[record["code"]] = record
         with self.path.open("a") as file:
             file.write(json.dumps(record) + "\n")
 
     def outcome(self, mutant: Mutant) -> str | None:
-        """The outcome, where it still holds."""
-        record = self.known.get(digest(mutant.code))
+        """Return the outcome if it still holds, else None."""
+        record = self.records.get(digest(mutant.code))
         if record is None or self.new_files(mutant):
             return None
         return record["outcome"]
 
     def survived_before(self, mutant: Mutant) -> bool:
-        return self.known.get(digest(mutant.code), {}).get("outcome") == SURVIVED
+        return self.records.get(digest(mutant.code), {}).get("outcome") == SURVIVED
 
     def new_files(self, mutant: Mutant) -> set[str]:
-        """The test files that have not had their say."""
-        record = self.known.get(digest(mutant.code), {"outcome": None, "files": {}})
+        """Return the test files that have not tested the mutant."""
+        record = self.records.get(digest(mutant.code), {"outcome": None, "files": {}})
         new = {name for name, text in self.files.items() if record["files"].get(name) != text}
         if record["outcome"] == TIMEOUT:  # a loop without end, whatever the tests
             return set()

@@ -1,10 +1,10 @@
-"""How fast training clips come: python benchmarks/reading.py [device=cuda]
+"""Time the reading of training clips: python benchmarks/reading.py [device=cuda]
 
-Clips a second at a batch of 256 clips of 8 frames, 1000 sequences of 100 frames of billiards: from memory
-(uint8 on the device), from disk by worker processes, and made while the training runs. Then the same from
-disk in a process that may not hold the frames in memory, and the size of the file. Wall time, so the machine
-should be idle; the first batches, in which workers start, are left out. A training step of the models here
-takes 5,000 to 10,000 frames a second on a CPU of two cores.
+Print clips per second for batches of 256 clips of 8 frames, from 1000 sequences of 100 frames of billiards:
+from memory (uint8 on the device), from disk by worker processes, and simulated while the training runs. Then
+read from disk in a process that may not hold the frames in memory, and print the size of the file. The clock
+is wall time, so the machine should be idle; the first batches, during which workers start, are left out. A
+training step of the models here takes 5,000 to 10,000 frames per second on a CPU of two cores.
 """
 
 from __future__ import annotations
@@ -18,28 +18,29 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import torch
 
-from data_gen.blocks import Split
 from data_gen.generate import read_settings
 from data_gen.schema import read_info
 from data_gen.simulator import build_simulator
-from data_gen.splits import write_split
+from data_gen.splits import Split, write_split
 from seqvae.data.clips import ClipRequest, InMemoryClips
 from seqvae.data.online import ENDLESS, OnlineClips
 from seqvae.data.streamed import StreamedClips
 
 BATCH, CLIP, SEQUENCES, LENGTH = 256, 8, 1000, 100
-BEFORE, STEPS = 36, 60  # three rounds of online clips, and five
+BEFORE, STEPS = 36, 60  # steps: three rounds of online clips, and five
 PICKLE = LENGTH * SEQUENCES * 32 * 32 * 3 * 8  # bytes of float64 frames, as the reference's files hold them
 
 
-def rate(clips, device: str) -> float:
-    """Clips a second, once what had been read or made ahead is used up."""
-    for step in range(BEFORE + STEPS):
-        if step == BEFORE:
-            began = time.perf_counter()
+def rate(clips: Any, device: str) -> float:
+    """Return clips per second, measured once the prefetched batches are used up."""
+    for step in range(BEFORE):
+        clips.batch(ClipRequest(step, BATCH, CLIP, seed=0))
+    began = time.perf_counter()
+    for step in range(BEFORE, BEFORE + STEPS):
         clips.batch(ClipRequest(step, BATCH, CLIP, seed=0))
     if device == "cuda":
         torch.cuda.synchronize()
@@ -48,11 +49,11 @@ def rate(clips, device: str) -> float:
     return BATCH * STEPS / seconds
 
 
-def tell(what: str, clips_a_second: float) -> None:
-    print(f"{what:<44}{clips_a_second:>10,.0f}{clips_a_second * CLIP:>12,.0f}", flush=True)
+def show(source: str, clips_per_second: float) -> None:
+    print(f"{source:<44}{clips_per_second:>10,.0f}{clips_per_second * CLIP:>12,.0f}", flush=True)
 
 
-# A limit on the address space, beyond what the imports take, stands in for a machine with less memory.
+# A limit on the address space, beyond the needs of the imports, simulates a machine with less memory.
 LIMITED = """
 import resource, sys
 from benchmarks.reading import rate
@@ -68,7 +69,7 @@ print(f"{rate(clips, 'cpu'):,.0f} clips/s by {type(clips).__name__}")
 
 
 def limited(path: Path, held: int, room: int) -> str:
-    """What a process gets done that may take `room` bytes more, of which open_clips may fill `held`."""
+    """Return the rate in a process that may take `room` bytes more, of which open_clips may fill `held`."""
     command = [sys.executable, "-c", LIMITED, str(path), str(held), str(room)]
     root = Path(__file__).parents[1]
     done = subprocess.run(command, cwd=root, capture_output=True, text=True)
@@ -85,15 +86,15 @@ def main(device: str) -> None:
         info = read_info(path)
         frames = info.sequences * info.length * info.height * info.width * 3
         print(f"{'':<44}{'clips/s':>10}{'frames/s':>12}")
-        tell(f"memory, on {device}", rate(InMemoryClips(path, device), device))
-        tell("disk, in this process", rate(StreamedClips(path, device, workers=0), device))
+        show(f"memory, on {device}", rate(InMemoryClips(path, device), device))
+        show("disk, in this process", rate(StreamedClips(path, device, workers=0), device))
         for method in ("fork", "spawn", "forkserver"):
             for workers in (1, 2, 4):
                 if workers <= (os.cpu_count() or 1):
                     clips = StreamedClips(path, device, workers, start_method=method)
-                    tell(f"disk, {workers} workers by {method}", rate(clips, device))
+                    show(f"disk, {workers} workers by {method}", rate(clips, device))
         endless = Split(world, "train", ENDLESS, LENGTH, settings.image_size, seed=0)
-        tell("online, 2 workers", rate(OnlineClips(endless, device, workers=2), device))
+        show("online, 2 workers", rate(OnlineClips(endless, device, workers=2), device))
 
         room = frames // 2
         print(f"\n{frames / 2**20:.0f} MiB of frames in a process that may take {room / 2**20:.0f} MiB more:")

@@ -1,8 +1,8 @@
-"""The tables of README.md from runs/results: python benchmarks/readme.py [--write]
+"""Make the tables of README.md from runs/results: python benchmarks/readme.py [--write]
 
-Prints what belongs between the marks "results: begin" and "results: end" of README.md, or with --write puts
-it there: the headline rows of results.py and family.py, each beside the strongest baseline of its world, and
-a list of the numbers in which a baseline is better.
+Print the block between the marks "results: begin" and "results: end" of README.md, or write it there with
+--write: the headline rows of results.py and family.py, each with the strongest baseline of its world, and a
+list of the numbers in which a baseline is better.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ from tables import (
     Result,
     Row,
     average,
-    lost,
     markdown,
     minutes,
     number,
     strongest,
     strongest_masks,
+    won_by_baselines,
 )
 
 README = Path(__file__).parents[1] / "README.md"
 BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
 INTRODUCTION = (
     "300 unseen test sequences, 8 frames given, position error in half-widths of the image, predicted frames"
-    " 1-10; training on one thread of a CPU. `make results` makes the tables anew; all numbers, seeds and"
+    " 1-10; training on one thread of a CPU. `make results` regenerates the tables; all numbers, seeds and"
     " baselines: [docs/results.md](docs/results.md). The paper's numbers are recalled, not checked."
 )
 WORLDS = {"billiards": "billiards, STOVE", "gravity": "gravity, STOVE", "billiards6": "six balls, STOVE"}
-MEASURES = {  # name of a row of the family -> what it is judged by: place in metrics.json, words
+MEASURES = {  # name of a row of the family -> the numbers it is judged by: path in metrics.json, words
     "AIR": ((("shares", "count_accuracy"), "frames counted right"),),
     "MONet": (
         (("shares", "fg_ari_attention"), "FG-ARI of the encoder's masks"),
@@ -61,50 +61,52 @@ def main() -> None:
 
 
 def replaced(text: str, block: str) -> str:
-    """A text with `block` between the marks."""
+    """Return the text with `block` between the marks."""
     inside = re.compile(f"(?<={re.escape(BEGIN)}\n).*?(?={re.escape(END)})", re.DOTALL)
     return inside.sub(lambda _: f"{block}\n", text)
 
 
 def tables() -> Iterator[str]:
-    """The parts of the block."""
+    """Yield the parts of the block."""
     rows = {row.sim: row for row in results.ROWS if row.name == "ours" and row.done()}
     others = [row for row in family.ROWS if row.name in MEASURES and row.done()]
     yield INTRODUCTION
     yield "\n".join(headlines(rows))
     yield "\n".join(measures(others))
-    weak = {row: list(lost(row.results()[0])) for row in (*rows.values(), *others)}
-    named = {WORLDS.get(row.sim, row.name): found for row, found in weak.items()}
-    sentences = [f"- {name}: {text}." for name, found in named.items() for text in found]
+    sentences = [
+        f"- {WORLDS.get(row.sim, row.name)}: {text}."
+        for row in (*rows.values(), *others)
+        for text in won_by_baselines(row.results()[0])
+    ]
     if sentences:
         yield "\n".join(["Where a baseline is better (seed 0):", "", *sentences])
 
 
 def headlines(rows: dict[str, Row]) -> Iterator[str]:
-    """STOVE, world by world: the model, and the baseline of least error from true or inferred states."""
+    """Yield a table of STOVE per world: the model, and the baseline of least error."""
     head = ["", "reconstruction", "predicted 1-10", "paper (recalled)", "pixel MSE 1-10", "balls found"]
     head, lines = [*head, "training"], []
     for sim, row in rows.items():
-        found = row.results()
-        near = [r["table"]["model"]["position_error_1_10"] for r in found]
+        evaluations = row.results()
+        near = [r["table"]["model"]["position_error_1_10"] for r in evaluations]
         recalled = RECALLED.get((sim, "position_error"), {}).get("STOVE", "")
         lines.append(
             [
                 f"{WORLDS[sim]}, {_seeds(row)}",
-                average([r["table"]["model"].get("position_error_reconstruction") for r in found]),
+                average([r["table"]["model"].get("position_error_reconstruction") for r in evaluations]),
                 f"**{average(near)}**{_each([number(x) for x in near])}",
                 f"{recalled}",
-                average([r["table"]["model"].get("pixel_mse_1_10") for r in found]),
-                average([r["shares"].get("found") for r in found], 0, 100, " %"),
+                average([r["table"]["model"].get("pixel_mse_1_10") for r in evaluations]),
+                average([r["shares"].get("found") for r in evaluations], 0, 100, " %"),
                 _minutes(row),
             ]
         )
-        lines.append([f"{sim}, strongest baseline", "", *_strongest(found[0]), *[""] * 2])
+        lines.append([f"{sim}, strongest baseline", "", *_strongest(evaluations[0]), *[""] * 2])
     yield from markdown(head, lines)
 
 
 def measures(rows: Sequence[Row]) -> Iterator[str]:
-    """The other models, by the numbers that they are judged by."""
+    """Yield a table of the other models, by the numbers that they are judged by."""
     lines = []
     for row in rows:
         for path, words in MEASURES[row.name]:
@@ -119,7 +121,7 @@ def measures(rows: Sequence[Row]) -> Iterator[str]:
 
 
 def _beside(result: Result, path: tuple[str, ...]) -> str:
-    """The strongest baseline of the same number, with its value."""
+    """Return the strongest baseline for the number at a path, with its value."""
     key = path[-1]
     if path[0] == "table":
         quantity = next(q for q in QUANTITIES if key.startswith(q))
@@ -130,7 +132,7 @@ def _beside(result: Result, path: tuple[str, ...]) -> str:
 
 
 def _strongest(result: Result) -> list[str]:
-    """Cells for predicted 1-10, the paper and pixels of the strongest baselines."""
+    """Return the cells of the strongest baselines: predicted 1-10, paper, pixels."""
     cells = []
     for quantity in QUANTITIES:
         name = strongest(result, quantity, "1_10")

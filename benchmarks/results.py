@@ -1,9 +1,9 @@
-"""The tables of docs/results.md, from data to numbers: python benchmarks/results.py [--only WORD ...]
+"""Make the tables of docs/results.md, from data to numbers: python benchmarks/results.py [--only WORD ...]
 
-Generates the data, trains every row with every seed, evaluates on the test split, and prints the tables of
-these rows; runs/results/table.md keeps those of all rows that have been evaluated. What is complete is not
-done again, so a stopped run goes on where it was. Each training gets one thread; --jobs of them run side by
-side. Rows that take a night are only trained when --only names them.
+Generate the data, train every row with every seed, evaluate on the test split, and print the tables of these
+rows; runs/results/table.md keeps those of all rows evaluated so far. Complete runs are skipped, so a stopped
+script goes on where it was. Each training uses one thread, and --jobs trainings run side by side. Rows that
+take a night are only trained if --only names them.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def main() -> None:
 
 
 def report(rows: Sequence[Row]) -> Iterator[str]:
-    """The tables of some rows: errors world by world, long rollouts, sampled futures."""
+    """Yield the tables of some rows: errors per world, long rollouts, sampled futures."""
     for sim in dict.fromkeys(row.sim for row in rows):
         for quantity in QUANTITIES:
             yield "\n".join(tables.error_table(sim, quantity, rows))
@@ -54,13 +54,13 @@ def report(rows: Sequence[Row]) -> Iterator[str]:
 
 
 def measured(
-    about: str, rows: Sequence[Row], name: str, report: Callable[[Sequence[Row]], Iterator[str]]
+    about: str | None, rows: Sequence[Row], name: str, report: Callable[[Sequence[Row]], Iterator[str]]
 ) -> None:
-    """Train and evaluate the rows that the command line asks for, and tell what was found."""
+    """Train and evaluate the rows that the command line selects, and print their tables."""
     parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--only", nargs="+", default=[], help="rows whose world or name holds one of these")
     parser.add_argument("--jobs", type=int, default=1, help="trainings at a time")
-    parser.add_argument("--seeds", type=int, help="at most so many seeds a row; by default what the row has")
+    parser.add_argument("--seeds", type=int, help="most seeds per row; by default those of the row")
     options = parser.parse_args()
     wanted = chosen(rows, options.only, options.seeds)
     for sim, make in dict.fromkeys((row.sim, row.make) for row in wanted):
@@ -74,13 +74,13 @@ def measured(
 
 
 def chosen(rows: Sequence[Row], words: Sequence[str], seeds: int | None) -> list[Row]:
-    """The rows that hold one of the words, or without words all that need not be asked for."""
-    found = [r for r in rows if any(w in f"{r.sim} {r.name}" for w in words) or not (words or r.asked)]
-    return found if seeds is None else [replace(row, seeds=min(row.seeds, seeds)) for row in found]
+    """Return the rows that contain one of the words, or without words all that need not be asked for."""
+    selected = [r for r in rows if any(w in f"{r.sim} {r.name}" for w in words) or not (words or r.asked)]
+    return selected if seeds is None else [replace(row, seeds=min(row.seeds, seeds)) for row in selected]
 
 
 def keep(rows: Sequence[Row], name: str, report: Callable[[Sequence[Row]], Iterator[str]]) -> None:
-    """Write the tables of all rows that have been evaluated, now or before, into the folder of the runs."""
+    """Write the tables of all rows evaluated so far into the folder of the runs."""
     text = joined(report([row for row in rows if row.done()]))
     (tables.ROOT / name).write_text(text + "\n", encoding="utf-8")
 
@@ -90,7 +90,7 @@ def joined(parts: Iterator[str]) -> str:
 
 
 def measure(row: Row, seed: int) -> None:
-    """Train and evaluate one row with one seed, as far as that is not done."""
+    """Train and evaluate one row with one seed, unless that is done."""
     run = f"run={row.run(seed)}"
     where = (f"data={row.data}", run, f"seed={seed}", "threads=1", "resume=auto")
     command("seqvae", "train", *row.train, *where)
@@ -99,14 +99,14 @@ def measure(row: Row, seed: int) -> None:
 
 
 def up_to_date(row: Row, seed: int) -> bool:
-    """Whether the evaluation is there, by a version whose keys mean the same, with its criterion."""
+    """Return whether there is an evaluation with the keys of this version."""
     path = row.metrics(seed)
-    found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    return found.get("schema_version") == SCHEMA and "chosen_by" in found
+    metrics = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return metrics.get("schema_version") == SCHEMA and "chosen_by" in metrics
 
 
 def command(module: str, *arguments: str) -> None:
-    """Run a command of ours; what it says goes to the terminal, a failure ends everything."""
+    """Run a command of the project with its output on the terminal; exit if it fails."""
     done = subprocess.run([sys.executable, "-m", module, *arguments])
     if done.returncode:
         sys.exit(f"stopped: {module} {' '.join(arguments)} ended with {done.returncode}")

@@ -1,4 +1,4 @@
-"""Tables of what `python -m seqvae evaluate` found, over the seeds of a row; see results.py and family.py."""
+"""Markdown tables of evaluations over seeds, for results.py, family.py and readme.py."""
 
 from __future__ import annotations
 
@@ -25,10 +25,16 @@ Result = dict[str, Any]
 
 @dataclass(frozen=True)
 class Row:
-    """One model on one world: what is said to `train`, and beside that to `evaluate`.
+    """One model on one world, trained with several seeds.
 
-    sim: the world, or the name of the folder in data/ where `make` says how it is made. late: goes on from
-    another row, so it waits for all those that do not. asked: only trained where it is asked for by name.
+    name: title of the row
+    sim: simulator, or the name of the folder in data/ if `make` is given
+    train: options of `seqvae train`
+    seeds: number of trainings, with seeds 0, 1, ..
+    evaluate: options of `seqvae evaluate`
+    make: options of `data_gen`; by default sim=SIM
+    late: whether the training starts from a run of another row, and so waits for all rows that do not
+    asked: whether the row is only trained if --only names it
     """
 
     name: str
@@ -52,34 +58,35 @@ class Row:
         return self.run(seed) / "evaluation" / "metrics.json"
 
     def done(self) -> list[int]:
-        """The seeds that are trained and evaluated."""
+        """Return the seeds that are trained and evaluated."""
         return [seed for seed in range(self.seeds) if self.metrics(seed).is_file()]
 
     def results(self) -> list[Result]:
-        """What `evaluate` found, seed by seed."""
+        """Return the metrics.json of every evaluated seed."""
         return [json.loads(self.metrics(seed).read_text(encoding="utf-8")) for seed in self.done()]
 
 
 def markdown(head: Sequence[str], lines: Sequence[Sequence[str]]) -> Iterator[str]:
-    """Lines of a table."""
+    """Yield the lines of a table."""
     for cells in (head, ["---"] * len(head), *lines):
         yield "| " + " | ".join(cells) + " |"
 
 
 def error_table(sim: str, quantity: str, rows: Sequence[Row]) -> Iterator[str]:
-    """The errors of all models of a world, of the baselines, and of the paper where it is recalled.
+    """Yield a table of the errors of a world's models, of the baselines, and of the paper if recalled.
 
-    Means over seeds; spread: their standard deviation; se: the standard error over test sequences of the
-    first seed. The baselines are those of the first row's first seed; the strongest of each column is bold.
+    Numbers are means over seeds, `spread` is their standard deviation, and `se` the standard error over test
+    sequences of the first seed. The baselines are those of the first seed of the first row; the strongest of
+    each column is bold.
     """
-    found = [(row, row.results()) for row in rows if row.sim == sim]
-    found = [(row, r) for row, r in found if r and _cell(r[0], "model", quantity, "1_10")]
-    if not found:
+    of_world = [(row, row.results()) for row in rows if row.sim == sim]
+    of_world = [(row, r) for row, r in of_world if r and _cell(r[0], "model", quantity, "1_10")]
+    if not of_world:
         return
     head = [f"{sim}: {QUANTITIES[quantity]}", "seeds", "reconstruction", *SPANS.values(), "each seed, 1-10"]
     head += ["spread", "se", "found", "swaps", "minutes", "checkpoint by"]
-    lines = [_model_line(row, results, quantity) for row, results in found]
-    first = found[0][1][0]
+    lines = [_model_line(row, results, quantity) for row, results in of_world]
+    first = of_world[0][1][0]
     best = {span: strongest(first, quantity, span) for span in SPANS}
     for name in baselines(first, quantity):
         values = {span: _cell(first, name, quantity, span) for span in SPANS}
@@ -108,7 +115,7 @@ def _model_line(row: Row, results: list[Result], quantity: str) -> list[str]:
 
 
 def long_table(rows: Sequence[Row]) -> Iterator[str]:
-    """Long rollouts: the energy over the filter's and over the true one, and what is left of the objects."""
+    """Yield a table of long rollouts: energy over the filter's and over the true one, objects that remain."""
     lines = []
     for row in rows:
         results = row.results()
@@ -123,7 +130,7 @@ def long_table(rows: Sequence[Row]) -> Iterator[str]:
 
 
 def sample_table(rows: Sequence[Row]) -> Iterator[str]:
-    """Sampled futures: their errors beside that of the mean path, and the coverage of their intervals."""
+    """Yield a table of sampled futures: errors beside that of the mean path, coverage of intervals."""
     lines, names = [], []
     for row in rows:
         results = row.results()
@@ -138,49 +145,50 @@ def sample_table(rows: Sequence[Row]) -> Iterator[str]:
 
 
 def baselines(result: Result, quantity: str) -> list[str]:
-    """The rows of an evaluation that need no dynamics of the model, where they have the error."""
+    """Return the rows of an evaluation that have the error and do not use the model's dynamics."""
     return [name for name in result["table"] if name != "model" and _cell(result, name, quantity, "1_10")]
 
 
 def strongest(result: Result, quantity: str, span: str) -> str | None:
-    """The baseline with the least error over a span."""
+    """Return the baseline with the least error over a span."""
     values = {name: _cell(result, name, quantity, span) for name in baselines(result, quantity)}
-    return min((n for n, x in values.items() if x), key=lambda n: values[n]["mean"], default=None)
+    means = {name: value["mean"] for name, value in values.items() if value}
+    return min(means, key=means.__getitem__, default=None)
 
 
 def strongest_masks(result: Result, key: str) -> str | None:
-    """The baseline whose masks have the largest score."""
+    """Return the baseline whose masks have the largest score."""
     masks = {name: x[key]["mean"] for name, x in (result.get("segmentation") or {}).items() if key in x}
     return max((name for name in masks if name != "model"), key=masks.__getitem__, default=None)
 
 
-def lost(result: Result) -> Iterator[str]:
-    """A sentence for each number of an evaluation in which a baseline is better than the model."""
+def won_by_baselines(result: Result) -> Iterator[str]:
+    """Yield one phrase per number of an evaluation in which a baseline is better than the model."""
     for quantity, words in QUANTITIES.items():
         for span in SPANS:
-            own, name = _cell(result, "model", quantity, span), strongest(result, quantity, span)
+            of_model, name = _cell(result, "model", quantity, span), strongest(result, quantity, span)
             other = name and _cell(result, name, quantity, span)
-            if own and other and other["mean"] < own["mean"]:
-                yield f"{words}, {span_words(span)}: {name} {number(other)}, the model {number(own)}"
+            if of_model and other and other["mean"] < of_model["mean"]:
+                yield f"{words}, {span_words(span)}: {name} {number(other)}, the model {number(of_model)}"
     masks = result.get("segmentation") or {}
     for key in ("fg_ari_1_10", "fg_ari_at_10"):
-        best, own = strongest_masks(result, key), masks.get("model", {}).get(key)
-        if best and own and masks[best][key]["mean"] > own["mean"]:
-            of = "predicted 1-10" if key.endswith("1_10") else "predicted frame 10"
-            yield f"FG-ARI, {of}: {best} {masks[best][key]['mean']:.3f}, the model {own['mean']:.3f}"
+        best, of_model = strongest_masks(result, key), masks.get("model", {}).get(key)
+        if best and of_model and masks[best][key]["mean"] > of_model["mean"]:
+            span = "predicted 1-10" if key.endswith("1_10") else "predicted frame 10"
+            yield f"FG-ARI, {span}: {best} {masks[best][key]['mean']:.3f}, the model {of_model['mean']:.3f}"
 
 
 def chosen_by(results: list[Result]) -> str:
-    """What chose the checkpoints, as the evaluations tell; once, where it was the same in all stages."""
-    told = [part for result in results for part in str(result.get("chosen_by", "unknown")).split("; ")]
-    plain = {part.partition(" (")[0] for part in told}
-    return plain.pop() if len(plain) == 1 else "; ".join(dict.fromkeys(told))
+    """Return the criteria that chose the checkpoints, or a single one if all stages have the same."""
+    criteria = [part for result in results for part in str(result.get("chosen_by", "unknown")).split("; ")]
+    plain = {part.partition(" (")[0] for part in criteria}
+    return plain.pop() if len(plain) == 1 else "; ".join(dict.fromkeys(criteria))
 
 
 def average(values: Sequence[dict | None], digits: int = 4, factor: float = 1, unit: str = "") -> str:
-    """The mean of the estimates there are; empty without any."""
-    known = [factor * x["mean"] for x in values if x and x["mean"] is not None]
-    return f"{mean(known):.{digits}f}{unit}" if known else ""
+    """Format the mean of the estimates that exist; return an empty text if there is none."""
+    means = [factor * x["mean"] for x in values if x and x["mean"] is not None]
+    return f"{mean(means):.{digits}f}{unit}" if means else ""
 
 
 def number(value: dict | None) -> str:
@@ -188,13 +196,13 @@ def number(value: dict | None) -> str:
 
 
 def minutes(run: Path) -> float:
-    """Wall time of a training, validation included, as its log has it."""
+    """Return the wall time of a training, including validation, from its log."""
     lines = [json.loads(text) for text in (run / "log.jsonl").read_text(encoding="utf-8").splitlines()]
     return max(x["elapsed"] for x in lines if "elapsed" in x) / 60
 
 
 def span_words(span: str) -> str:
-    """A span by itself in words."""
+    """Return a span in words that stand alone."""
     return SPANS[span] if span == "1_10" else f"predicted {SPANS[span]}"
 
 

@@ -1,9 +1,9 @@
-"""How fast models train, and where the time goes: python benchmarks/training.py --model stove vae, or all
+"""Time training steps and their parts: python benchmarks/training.py --model stove vae, or all
 
-Frames a second, forward and backward with the optimiser's step, of clips of moving discs: by the clock on
-the wall, and by the processor's, which other work on the machine disturbs less. Medians of a few steps. The
-largest memory of the process, interpreter and data included. Each line is a process of its own. The parts'
-shares of a step come from further steps, with a clock around each part.
+Print frames per second of forward and backward pass with the optimiser's step, on clips of moving discs, as
+medians in wall time and in CPU time, which other work on the machine disturbs less; and the peak memory of
+the process, including interpreter and data. Each line is a process of its own. The shares of the parts in a
+step come from further steps, with a clock around each part.
 """
 
 from __future__ import annotations
@@ -17,23 +17,22 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from itertools import product
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 MODELS = Path(__file__).parents[1] / "configs/model"
 SIZES = {
-    "batch": (256, "clips in a step"),
+    "batch": (256, "clips per step"),
     "frames": (8, "frames in a clip"),
-    "size": (32, "pixels along each side of a frame"),
+    "size": (32, "pixels per side of a frame"),
     "channels": (1, "channels of a frame"),
     "objects": (3, "discs in a frame"),
 }
 COUNTED = {"batch": 64, "frames": 1, "size": 50, "channels": 3}
 IMAGES, VIDEOS = {"batch": 128, "frames": 1}, {"batch": 16, "frames": 18}
 SPRITES, MOVING = {"batch": 32, "frames": 1, "channels": 3}, {"batch": 8, "frames": 6, "channels": 3}
-RECIPES = {  # what differs
+RECIPES = {  # model -> sizes that differ from SIZES
     **dict.fromkeys(["vae", "vae_broadcast", "vae_fc", "vae_iaf"], IMAGES),
     **dict.fromkeys(["gru_ssm", "vrnn"], VIDEOS),
     **dict.fromkeys(["air", "air_paper"], COUNTED),
@@ -48,7 +47,7 @@ def main() -> None:
     parser.add_argument("--model", nargs="+", default=["stove"], help="names in configs/model, or all")
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     for name, (value, what) in SIZES.items():
-        parser.add_argument(f"--{name}", type=int, help=f"{what}; {value}, or what the model's recipe has")
+        parser.add_argument(f"--{name}", type=int, help=f"{what}; {value}, or that of the model's recipe")
     parser.add_argument("--steps", type=int, default=10)
     parser.add_argument("--fresh-memory", action="store_true", help="return freed memory after every step")
     parser.add_argument("--measure", action="store_true", help=argparse.SUPPRESS)
@@ -62,7 +61,7 @@ def main() -> None:
         f"{'model':<14}{'clips':>9}{'image':>9}{'objects':>8}{'threads':>8}{'frames/s':>10}{'of CPU':>9}"
         f"{'GB':>6}" + "".join(f"{part:>13}" for part in PARTS)
     )
-    for name, threads in product(names, options.threads):
+    for name, threads in ((name, threads) for name in names for threads in options.threads):
         sizes = sizes_of(name, options)
         row = alone(name, sizes, threads, options)
         clip, image = f"{sizes['batch']} x {sizes['frames']}", f"{sizes['size']}^2 x {sizes['channels']}"
@@ -75,14 +74,14 @@ def main() -> None:
 
 
 def sizes_of(name: str, options: argparse.Namespace) -> dict[str, int]:
-    """The sizes that were asked for; else those of the model's recipe, or the usual ones."""
+    """Return the sizes that the options give, else those of the model's recipe, else the usual ones."""
     usual = {size: value for size, (value, _) in SIZES.items()} | RECIPES.get(name, {})
-    asked = {size: getattr(options, size) for size in SIZES}
-    return usual | {size: value for size, value in asked.items() if value is not None}
+    given = {size: getattr(options, size) for size in SIZES}
+    return usual | {size: value for size, value in given.items() if value is not None}
 
 
 def alone(name: str, sizes: dict[str, int], threads: int, options: argparse.Namespace) -> dict[str, Any]:
-    """`measure` in a process with its own threads and memory."""
+    """Run `measure` in a process of its own, with its own threads and memory."""
     flags = [f"--{size}={value}" for size, value in sizes.items()]
     flags += [f"--model={name}", f"--threads={threads}", f"--steps={options.steps}"]
     flags += ["--fresh-memory"] if options.fresh_memory else []
@@ -93,28 +92,29 @@ def alone(name: str, sizes: dict[str, int], threads: int, options: argparse.Name
 
 
 def measure(options: argparse.Namespace) -> dict[str, Any]:
-    """Frames a second, gigabytes, and the share of each part in a step."""
+    """Return frames per second, peak memory in GB, and the share of each part in a step."""
     import torch
 
-    from seqvae.objectives import TemporalELBO
+    from seqvae.objectives import ELBO
     from seqvae.train.runtime import keep_freed_memory
 
     if not options.fresh_memory:
         keep_freed_memory()
     model, batch = prepared(options, options.channels)
-    objective = TemporalELBO(start=min(3, options.frames))
+    objective = ELBO(start=min(3, options.frames))
     optimiser = torch.optim.Adam(model.parameters(), 1e-3)
     clock = Clock()
 
     def step() -> None:
         optimiser.zero_grad()
-        loss = -objective(model, batch, 0.0)[0].total().mean()
+        loss = -objective(model, batch, 0.0)[0].objective().mean()
         with clock("backward"):
             loss.backward()
         with clock("optimiser"):
             optimiser.step()
 
-    step(), step()  # to warm up
+    for _ in range(2):  # to warm up
+        step()
     frames = options.batch * options.frames
     wall = frames / median(seconds(step, time.perf_counter) for _ in range(options.steps))
     cpu = frames / median(seconds(step, time.process_time) for _ in range(options.steps))
@@ -128,7 +128,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def prepared(options: argparse.Namespace, channels: int = 1) -> tuple[Any, Any]:
-    """The model that the options name, and a batch for it, in a process with the threads they ask for."""
+    """Return the model of the options and a batch for it; set the number of threads."""
     import torch
 
     from seqvae.build import DataSpec, build
@@ -143,13 +143,13 @@ def prepared(options: argparse.Namespace, channels: int = 1) -> tuple[Any, Any]:
 
 
 def peak_gigabytes() -> float:
-    """The largest memory that this process has had."""
+    """Return the peak memory of this process."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # KiB on Linux, bytes on macOS
     return peak / (1e9 if sys.platform == "darwin" else 1e9 / 1024)
 
 
 def clips(options: argparse.Namespace, channels: int) -> Any:
-    """White discs in straight flight on black: a batch with the attributes that an objective reads."""
+    """Return a batch of white discs in straight flight on black, as an objective reads it."""
     import types
 
     import torch
@@ -164,7 +164,7 @@ def clips(options: argparse.Namespace, channels: int) -> Any:
 
 
 class Clock:
-    """Seconds spent in parts of a step."""
+    """Seconds spent in the parts of a step."""
 
     def __init__(self):
         self.seconds: dict[str, float] = {}
@@ -176,7 +176,7 @@ class Clock:
         self.seconds[part] = self.seconds.get(part, 0.0) + time.perf_counter() - began
 
     def around(self, owner: Any, method: str, part: str) -> None:
-        """From now on the calls of a method count as `part`."""
+        """Count the calls of a method as `part` from now on."""
         inner = getattr(owner, method)
 
         def clocked(*args, **kwargs):
@@ -187,7 +187,7 @@ class Clock:
 
 
 def seconds(step: Callable[[], None], clock: Callable[[], float]) -> float:
-    """What a step takes."""
+    """Return the duration of a step."""
     began = clock()
     step()
     return clock() - began

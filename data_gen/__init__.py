@@ -1,1 +1,1 @@
-"""Simulators of multi-object video, and the dataset files made from them (NumPy and h5py only)."""
+"""Simulators of multi-object video, and the dataset files made from them."""

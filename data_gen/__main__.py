@@ -1,4 +1,4 @@
-"""`python -m data_gen [COMMAND] key=value ...`: which command, without one generate."""
+"""`python -m data_gen [COMMAND] key=value ...`: dispatch to a command, by default generate."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ COMMANDS = {
 
 
 def main(arguments: list[str]) -> int:
-    """Run a command; returns the exit code."""
+    """Run a command; return the exit code."""
     command = "generate"
     if arguments and not set("=-") & set(arguments[0]):
         command, *arguments = arguments

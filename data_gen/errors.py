@@ -1,57 +1,68 @@
-"""The one exception that bad input raises in data_gen, and checks of options."""
+"""The exception that bad input raises in data_gen, and the checks of options that raise it."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from numbers import Integral, Real
 from typing import Any
 
 
 class DataError(ValueError):
-    """Bad input: a single line that names the file or key and says what to do about it."""
+    """Bad input: one line that names the file, key or option and the remedy."""
 
 
 def require_number(
     key: str,
-    value: object,
+    value: Any,
     *,
     minimum: float | None = None,
     above: float | None = None,
     maximum: float | None = None,
     integer: bool = False,
 ) -> None:
-    """Raise DataError unless `value` is a finite number in the range given."""
-    kind = Integral if integer else Real
-    wanted = "a whole number" if integer else "a number"
+    """Raise DataError unless `value` is a finite number in the given range."""
+    is_number = isinstance(value, Integral if integer else Real) and not isinstance(value, bool)
+    if is_number and _is_within(value, minimum, above, maximum):
+        return
+    expected = "a whole number" if integer else "a number"
     if minimum is not None:
-        wanted += f" of at least {minimum}"
+        expected += f" of at least {minimum}"
     if above is not None:
-        wanted += f" above {above}"
+        expected += f" above {above}"
     if maximum is not None:
-        wanted += f" and at most {maximum}"
-    good = isinstance(value, kind) and not isinstance(value, bool) and abs(value) < float("inf")
-    if good:
-        good = (minimum is None or value >= minimum) and (above is None or value > above)
-        good = good and (maximum is None or value <= maximum)
-    if not good:
-        raise DataError(f"{key}={value}: must be {wanted}")
+        expected += f" and at most {maximum}"
+    raise DataError(f"{key}={value}: must be {expected}")
 
 
-def require_range(key: str, value: object, **bounds: Any) -> tuple:
-    """The pair [low, high] as a tuple; DataError unless it is two numbers in order.
+def _is_within(value: Any, minimum: float | None, above: float | None, maximum: float | None) -> bool:
+    return (
+        abs(value) < float("inf")
+        and (minimum is None or value >= minimum)
+        and (above is None or value > above)
+        and (maximum is None or value <= maximum)
+    )
 
-    bounds: of both numbers, as in require_number.
+
+def require_range(key: str, value: Any, **limits: Any) -> tuple[Any, Any]:
+    """Return the pair [lowest, highest] as a tuple.
+
+    limits: of both numbers, as in require_number.
+
+    Raises:
+        DataError: the value is not a pair of such numbers in rising order.
     """
     if not isinstance(value, list | tuple) or len(value) != 2:
         raise DataError(f"{key}={value}: must be two numbers, [lowest, highest]")
-    for number in value:
-        require_number(key, number, **bounds)
-    if value[0] > value[1]:
+    low, high = value
+    for number in (low, high):
+        require_number(key, number, **limits)
+    if low > high:
         raise DataError(f"{key}={list(value)}: the lowest comes first")
-    return tuple(value)
+    return low, high
 
 
 def require_words(options: object, *keys: str) -> None:
-    """Raise DataError unless each of the attributes is a text that says something."""
+    """Raise DataError unless each of the attributes is a text that is not empty."""
     for key in keys:
         value = getattr(options, key)
         if value in (None, "???", ""):
@@ -60,8 +71,9 @@ def require_words(options: object, *keys: str) -> None:
             raise DataError(f"{key}={value}: must be a word")
 
 
-def require_choice(key: str, value: object, choices: tuple[str, ...]) -> None:
+def require_choice(key: str, value: object, choices: Iterable[str]) -> None:
     """Raise DataError unless the value is one of the choices."""
+    choices = tuple(choices)
     if value not in choices:
         raise DataError(f"{key}={value}: must be one of {', '.join(choices)}")
 

@@ -8,13 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from data_gen.blocks import SPLITS, Split
 from data_gen.card import CARD, write_card
-from data_gen.command import CONFIGS, read_options, run
+from data_gen.cli import CONFIGS, read_options, run
 from data_gen.errors import DataError, require_number
 from data_gen.schema import read_info
 from data_gen.simulator import build_simulator
-from data_gen.splits import describe, write_split
+from data_gen.splits import SPLITS, Split, describe, write_split
 
 _RANGES = {
     "train": (0, 10**9),
@@ -28,7 +27,7 @@ _RANGES = {
 
 @dataclass(frozen=True)
 class Settings:
-    """configs/generate.yaml, composed and checked."""
+    """Options of configs/generate.yaml, composed and checked."""
 
     name: str
     sim: dict[str, Any]
@@ -59,7 +58,11 @@ class Settings:
 
 
 def read_settings(overrides: list[str]) -> Settings:
-    """Compose configs/generate.yaml with key=value overrides; raises DataError for unknown keys."""
+    """Compose configs/generate.yaml with key=value overrides.
+
+    Raises:
+        DataError: a key or a simulator is unknown.
+    """
     for override in overrides:
         choice = override.removeprefix("sim=")
         if choice != override and choice not in _simulators():
@@ -68,11 +71,15 @@ def read_settings(overrides: list[str]) -> Settings:
 
 
 def generate(settings: Settings, stop: threading.Event | None = None) -> None:
-    """Write the files that `settings` asks for, and say on stdout what was written.
+    """Write the files of the splits that have a size, and print what was written.
 
-    A file that is already there with the same configuration is left as it is; one with another
-    configuration raises DataError, before anything is made, unless settings.overwrite. Once `stop` is set,
-    raises KeyboardInterrupt.
+    A file that exists with the same configuration is left as it is.
+
+    stop: once it is set, KeyboardInterrupt is raised; files that are complete by then stay.
+
+    Raises:
+        DataError: a file exists with another configuration (unless settings.overwrite), which is checked
+            before anything is made; or a file cannot be made.
     """
     simulator = build_simulator(settings.sim)
     folder = Path(settings.out)
@@ -85,37 +92,37 @@ def generate(settings: Settings, stop: threading.Event | None = None) -> None:
         for name in SPLITS
         if getattr(settings, name)
     ]
-    wanted = []
+    unwritten = []
     for split in splits:
         path = folder / f"{split.name}.h5"
         if path.exists() and not settings.overwrite:
             _require_same(path, describe(split))
             print(f"{path}: already there, made from the same configuration; left as it is")
         else:
-            wanted.append((path, split))
-    for path, split in wanted:
+            unwritten.append((path, split))
+    for path, split in unwritten:
         began = time.perf_counter()
         write_split(path, split, settings.name, settings.workers, stop)
         print(
             f"{path}: {split.sequences} sequences of {split.length} frames, "
             f"{split.image_size}x{split.image_size}, in {time.perf_counter() - began:.1f} s"
         )
-    if wanted or not (folder / CARD).exists():
+    if unwritten or not (folder / CARD).exists():
         write_card(folder)
 
 
 def _require_same(path: Path, wanted: dict[str, Any]) -> None:
-    """Raise DataError unless the dataset at `path` was made from the configuration `wanted`."""
+    """Raise DataError unless the dataset at `path` was made with the configuration `wanted`."""
     remedy = "overwrite=true replaces it, out=FOLDER leaves it"
     try:
-        found = read_info(path).config
+        existing = read_info(path).config
     except DataError as error:
         raise DataError(f"{path}: exists, but is no whole dataset of this format; {remedy}") from error
-    if found == wanted:
+    if existing == wanted:
         return
-    for key in wanted:
-        if found.get(key) != wanted[key]:
-            raise DataError(f"{path}: exists, made with {key}={found.get(key)}, not {wanted[key]}; {remedy}")
+    for key, value in wanted.items():
+        if existing.get(key) != value:
+            raise DataError(f"{path}: exists, made with {key}={existing.get(key)}, not {value}; {remedy}")
     raise DataError(f"{path}: exists, made from another configuration; {remedy}")
 
 
@@ -133,7 +140,7 @@ def _help() -> str:
 
 
 def main(arguments: list[str]) -> int:
-    """The command line; returns the exit code: 0, 2 for bad input, 130 when interrupted."""
+    """Run the command generate; return the exit code: 0, 2 for bad input, 130 when interrupted."""
     if {"-h", "--help"} & set(arguments):
         print(_help())
         return 0

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from seqvae import weights
+from seqvae.aliases import rename_targets
 from seqvae.build import DataSpec, build
 from seqvae.errors import UserError
 from seqvae.io import TEMPORARY, write_whole
@@ -98,7 +99,8 @@ def _checkpoint(path: Path, content: dict[str, Any]) -> Checkpoint:
     try:
         content = LATER | content
         known = {f.name: content[f.name] for f in fields(Checkpoint)}
-        return Checkpoint(**known | {"spec": DataSpec(**content["spec"])})
+        known |= {"spec": DataSpec(**content["spec"]), "config": rename_targets(content["config"])}
+        return Checkpoint(**known)
     except (KeyError, TypeError):
         raise UserError(f"{path}: is an incomplete seqvae checkpoint") from None
 

@@ -15,9 +15,9 @@ from torch import Tensor
 from torch.nn.functional import logsigmoid, pad
 
 from seqvae.errors import UserError
-from seqvae.layout import StateLayout
+from seqvae.layout import StateLayout, require_fields
 from seqvae.tree import short_repr
-from seqvae.types import Distribution, require_fields
+from seqvae.types import Distribution
 
 # Gaussians.
 
@@ -104,8 +104,8 @@ class CountedNormal:
     The first number of a slot is its presence: 1 in the first n slots, 0 in the others. All other numbers of
     an absent slot are 0 too and have no density, so it adds nothing to a log-ratio of two such distributions.
 
-    log_counts: "... n", log q(n) for n = 0 to k, normalised, nats.
-    inner: density of the numbers after the presence.
+    log_counts: "... n", log q(n) for n = 0 to k, normalised, nats
+    inner: density of the numbers after the presence
     """
 
     __repr__ = short_repr
@@ -121,6 +121,7 @@ class CountedNormal:
         return _present(self.inner.rsample(), count)
 
     def log_prob(self, z: Float[Tensor, "*b k d"]) -> Float[Tensor, "*_"]:
+        # the presence masks the densities of absent slots
         density = gaussian_log_density(z[..., 1:], self.inner.mean, self.inner.std).sum(-1)
         return self.log_count(z) + (z[..., 0] * density).sum(-1)
 
@@ -133,14 +134,14 @@ class CountedNormal:
         """Return the most probable count, and the means."""
         return _present(self.inner.mean, self.log_counts.argmax(-1))
 
-    def support(self) -> tuple[Float[Tensor, "n *b k d"], Float[Tensor, "n *b"]]:
+    def enumerate_support(self) -> tuple[Float[Tensor, "n *b k d"], Float[Tensor, "n *b"]]:
         """Return z for every count from 0 to k, and log q(n) for each, nats.
 
         The slots are drawn once, and a smaller count has the first of those of a larger one. The sum of
         q(n) f(z_n) over n thus estimates E_q[f], and its gradient, without noise from the count.
         """
         log_counts = self.log_counts.movedim(-1, 0)
-        count = torch.arange(len(log_counts), device=log_counts.device)
+        count = torch.arange(len(log_counts), device=log_counts.device)  # n, in front of all batch axes
         count = count.reshape(-1, *[1] * (log_counts.dim() - 1))
         drawn = self.inner.rsample()
         return _present(drawn.expand(len(log_counts), *drawn.shape), count), log_counts

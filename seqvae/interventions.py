@@ -17,8 +17,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from seqvae.errors import UserError
+from seqvae.layout import require_fields
 from seqvae.sequence import SequenceModel
-from seqvae.types import Carry, LastState, Trace, require_fields
+from seqvae.types import Carry, LastState, Trace
 
 
 def drop(model: SequenceModel, trace: Trace, *slots: int) -> Trace:
@@ -83,10 +84,9 @@ FORMS = {  # key -> what is expected, an example
 class Change:
     """A swap, a move and a drop, done in this order. Slots have the numbers that they had before it.
 
-    Attributes:
-        swap: (slot, slot, field, ...), or None
-        move: (slot, dx, dy), in half-widths and half-heights, or None
-        drop: (slot, ...), or None
+    swap: (slot, slot, field, ...), or None
+    move: (slot, dx, dy), in half-widths and half-heights, or None
+    drop: (slot, ...), or None
 
     Raises:
         UserError: one of them has another form.
@@ -154,7 +154,7 @@ def _with_states(model: SequenceModel, trace: Trace, z: Float[Tensor, "b t k d"]
     last = z[:, -1]
     if isinstance(trace.carry.dynamics, LastState):
         dynamics = replace(trace.carry.dynamics, z=last, like=torch.zeros_like(last))
-    elif getattr(model.dynamics, "independent", False):
+    elif model.dynamics.frames_independent:
         dynamics = torch.zeros_like(last)
     else:
         raise UserError(

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
 from torch import Tensor
 
-Use = Literal["evidence", "product", "prior"]
+from seqvae.errors import UserError
+
+Use = Literal["frame", "product", "dynamics"]
 
 
 @dataclass(frozen=True)
 class Field:
     """One named part of a slot's latent state.
 
-    name: key in a StateLayout.
-    size: count of numbers.
-    use: how the posterior forms it: from the frame's `evidence` alone, as the normalised `product` of
-        evidence and dynamics, or from the `prior` (the dynamics) alone.
-    difference_of: name of a field whose difference between two frames is the evidence for this one, which
-        a single frame does not show (velocity from position).
+    name: key in a StateLayout
+    size: count of numbers
+    use: how the posterior forms it: from the `frame` (its encoding) alone, as the normalised `product` of
+        encoding and dynamics, or from the `dynamics` alone
+    difference_of: name of a field whose difference between two frames is the encoding for this one, which
+        a single frame does not show (velocity from position)
     """
 
     name: str
@@ -42,7 +45,7 @@ class StateLayout:
         names = [f.name for f in self.fields]
         if len(set(names)) != len(names):
             raise ValueError(f"a layout names each field once, got {names}")
-        for f in self.fields:
+        for f in self.fields:  # a velocity has as many numbers as a position
             if f.difference_of is not None and self.field(f.difference_of).size != f.size:
                 raise ValueError(f"{f.name} and {f.difference_of}, whose difference it is, differ in size")
 
@@ -76,3 +79,26 @@ class StateLayout:
     def extend(self, *fields: Field) -> StateLayout:
         """Return a layout with fields appended; the slices of existing names stay as they are."""
         return StateLayout(self.fields + fields)
+
+
+def require_fields(layout: StateLayout, names: tuple[str, ...], part: str, remedy: str) -> None:
+    """Raise UserError unless the layout has the fields that `part` ("model.dynamics: X") needs."""
+    if not all(name in layout for name in names):
+        has = ", ".join(field.name for field in layout.fields)
+        raise UserError(f"{part} needs {' and '.join(names)} in the state, which has {has}; {remedy}")
+
+
+def refuse_presence(layout: StateLayout, part: str, remedy: str) -> None:
+    """Raise UserError if slots can be absent and `part` ("model.dynamics: X") does not know of that."""
+    if "presence" in layout:
+        raise UserError(
+            f"{part} takes every slot for an object, and in this frame model some are absent; use {remedy}"
+        )
+
+
+def require_names(layout: StateLayout, names: Iterable[str], key: str) -> None:
+    """Raise UserError unless every name, given for the config's `key`, is that of a field."""
+    for name in names:
+        if name not in layout:
+            has = ", ".join(field.name for field in layout.fields)
+            raise UserError(f"{key}.{name}: the state has no such field; it has {has}")

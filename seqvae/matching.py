@@ -24,7 +24,7 @@ def assign(cost: Float[Tensor, "b i j"], kept: int = 0) -> Int[Tensor, "b i"]:
     Up to 6 slots it is exact, by enumeration, and the identity if all rows are equal, as before a first
     frame. Above it is greedy, cheapest pair first.
 
-    kept: number of rows, the first ones (a background), that keep their own columns.
+    kept: number of rows, the first ones (a background), that keep their own columns
     """
     if kept:
         identity = torch.arange(kept, device=cost.device).expand(cost.shape[0], -1)
@@ -43,7 +43,7 @@ def assign(cost: Float[Tensor, "b i j"], kept: int = 0) -> Int[Tensor, "b i"]:
 def track(position: Float[Tensor, "b t k 2"], kept: int = 0) -> Int[Tensor, "b t k"]:
     """Return, per frame, the order of slots that follows those of the first frame, nearest to nearest.
 
-    kept: number of slots, the first ones, that keep their place.
+    kept: number of slots, the first ones, that keep their place
     """
     order = torch.arange(position.shape[2], device=position.device).expand(position.shape[0], -1)
     orders = [order]

@@ -15,9 +15,8 @@ from torch import Tensor
 from seqvae.data.conversion import to_frames, to_video
 from seqvae.errors import UserError
 from seqvae.interventions import Change, remaining
-from seqvae.objectives import part
 from seqvae.sequence import SequenceModel
-from seqvae.tree import join_records, short_repr
+from seqvae.tree import join_records, short_repr, slice_frames
 from seqvae.types import Trace
 
 SEQUENCES = 64  # filtered and imagined at once
@@ -32,16 +31,15 @@ class Rollout:
     Places are coordinates, x in half-widths of the picture and y in half-heights. They are not a number in
     slots that are absent or background. Of several samples each is a Rollout of its own.
 
-    Attributes:
-        z: n t k d, latent states
-        context: number of filtered frames
-        positions: n t k 2, None for models without
-        velocities: n t k 2, coordinates per frame, None for models without
-        extents: n t k 2, half the width and height of boxes, None for models without
-        presence: n t k, which slots are not absent, None for models whose slots never are
-        frames: n t h w c, in [0, 1], None unless decoded
-        masks: n t k h w, None unless decoded, or for models without
-        attention: n context k h w, masks that the encoder sees, None for models whose encoder makes none
+    z: n t k d, latent states
+    context: number of filtered frames
+    positions: n t k 2, None for models without
+    velocities: n t k 2, coordinates per frame, None for models without
+    extents: n t k 2, half the width and height of boxes, None for models without
+    presence: n t k, which slots are not absent, None for models whose slots never are
+    frames: n t h w c, in [0, 1], None unless decoded
+    masks: n t k h w, None unless decoded, or for models without
+    attention: n context k h w, masks that the encoder sees, None for models whose encoder makes none
     """
 
     __repr__ = short_repr
@@ -92,13 +90,12 @@ def roll_out(
     By default everything is deterministic: the point estimates of posterior and transition. Samples differ by
     the noise of the future and by what is not known of the present.
 
-    Args:
-        frames: as on disk; only the context is looked at.
-        prev_actions: [:, t] led to frame t, filtered or imagined. Models that follow no actions ignore them.
-        sample: draw from posterior and transition.
-        decode: also make frames and masks.
-        change: intervention on the slots after the context, before the future is imagined. The numbers of a
-            dropped slot are from then on not a number, its masks 0.
+    frames: as on disk; only the context is looked at.
+    prev_actions: [:, t] led to frame t, filtered or imagined. Models that follow no actions ignore them.
+    sample: draw from posterior and transition.
+    decode: also make frames and masks.
+    change: intervention on the slots after the context, before the future is imagined. The numbers of a
+        dropped slot are from then on not a number, its masks 0.
 
     Raises:
         UserError: too few frames, or actions missing or too few; or the change cannot be made.
@@ -126,11 +123,11 @@ def roll_out_blocks(
         led_to = None if prev_actions is None else _tensor(prev_actions[where], model)
         past, future = slice(context), slice(context, context + horizon)
         with torch.no_grad():
-            trace = _filter(model, frames[where, :context], part(led_to, past), sample)
+            trace = _filter(model, frames[where, :context], slice_frames(led_to, past), sample)
             rollout = _record(model, trace, context, decode)
             if horizon > 0:
                 changed = change(model, trace) if change else trace
-                imagined = model.imagine(changed.carry, horizon, part(led_to, future), sample)
+                imagined = model.imagine(changed.carry, horizon, slice_frames(led_to, future), sample)
                 rollout = _append(rollout, _record(model, imagined, context, decode), change)
             yield where, rollout
 
@@ -257,7 +254,7 @@ def _array(x: Tensor | None) -> Any:
 
 def _attention(trace: Trace) -> Tensor | None:
     """Return the encoder's own masks of filtered frames, in the trace's order, None where it makes none."""
-    features = trace.evidence.features if trace.evidence is not None else {}
+    features = trace.encoding.features if trace.encoding is not None else {}
     return features["log_masks"].exp() if "log_masks" in features else None
 
 

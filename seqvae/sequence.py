@@ -1,11 +1,14 @@
 """A sequence model: frame model, posterior and dynamics, joined by two loops over time.
 
-One loop filters a video, the other imagines its future. What crosses a time step is an explicit carry.
+One loop filters a video, the other imagines its future. Everything that crosses a time step is in an explicit
+carry, so that a trace can be continued, batched and changed.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float
@@ -14,7 +17,17 @@ from torch import Tensor, nn
 from seqvae.distributions import draw, point, sample_with_log_prob
 from seqvae.errors import UserError
 from seqvae.tree import stack_frames
-from seqvae.types import Carry, Distribution, Dynamics, Evidence, FrameModel, Posterior, Scene, Trace
+from seqvae.types import (
+    Carry,
+    DataSpec,
+    Distribution,
+    Dynamics,
+    Encoding,
+    FrameModel,
+    Posterior,
+    Scene,
+    Trace,
+)
 
 
 @dataclass(frozen=True)
@@ -24,7 +37,7 @@ class _Step:
     z: Tensor
     prior: Distribution
     posterior: Distribution | None
-    evidence: Evidence | None
+    encoding: Encoding | None
     context: Tensor | None
     log_posterior: Tensor | None = None
 
@@ -35,22 +48,31 @@ class SequenceModel(nn.Module):
     A model that follows actions must be given one per frame. A model made without actions refuses them; one
     whose dynamics ignores them accepts both.
 
-    actions: number of discrete actions that the dynamics was made for. The attribute of this name is the
-        number that the model follows, which is 0 if the dynamics ignores them.
-    ignores_actions: whether the dynamics takes no notice of actions.
-    layout: fields of the d axis, those of the frame model first.
-    background_slots: number of slots, the first ones, that stand for no object and keep their place.
+    spec: the data for which the parts were made
+    config: plain data from which `build` makes the parts
+    actions: number of discrete actions that the model follows, 0 if the dynamics ignores them
+    ignores_actions: whether the dynamics takes no notice of actions
+    layout: fields of the d axis, those of the frame model first
+    background_slots: number of slots, the first ones, that stand for no object and keep their place
     """
 
-    def __init__(self, frame: FrameModel, posterior: Posterior, dynamics: Dynamics, actions: int = 0):
+    def __init__(
+        self,
+        frame: FrameModel,
+        posterior: Posterior,
+        dynamics: Dynamics,
+        spec: DataSpec,
+        config: Mapping[str, Any] | None = None,
+    ):
         super().__init__()
-        self.ignores_actions = getattr(dynamics, "ignores_actions", False)
-        self.actions = 0 if self.ignores_actions else actions
+        self.spec, self.config = spec, dict(config or {})
+        self.ignores_actions = dynamics.ignores_actions
+        self.actions = 0 if self.ignores_actions else spec.actions
         self.frame = frame
         self.posterior = posterior
         self.dynamics = dynamics
         self.layout = dynamics.layout
-        self.background_slots = getattr(frame, "background_slots", 0)
+        self.background_slots = frame.background_slots
 
     def init(self, batch: int, like: Tensor) -> Carry:
         """Return the carry before the first frame, on the device and in the dtype of `like`."""
@@ -66,51 +88,51 @@ class SequenceModel(nn.Module):
     ) -> Trace:
         """Infer z_1:T frame by frame; the state of frame t depends on x_1:t only.
 
-        prev_actions: "b t", the action that led to each frame.
-        carry: from an earlier trace, to go on where it ended; by default a new sequence begins.
-        observed: False marks a missing frame, whose pixels are ignored and may be NaN.
-        sample: draw states from the posterior, as objectives need it, instead of taking point estimates.
+        prev_actions: "b t", the action that led to each frame
+        carry: from an earlier trace, to go on where it ended; by default a new sequence begins
+        observed: False marks a missing frame, whose pixels are ignored and may be NaN
+        sample: draw states from the posterior, as objectives need it, instead of taking point estimates
 
         Raises:
             UserError: the model follows actions and was given none, or the other way round, or not one per
                 frame.
         """
-        evidence = self.frame.encode(blanked(video, observed))
+        encoding = self.frame.encode(blanked(video, observed))
         if observed is not None:
-            evidence = evidence.observed(observed)
-        return self.infer(evidence, prev_actions, carry, sample, observed)
+            encoding = encoding.observed(observed)
+        return self.infer(encoding, prev_actions, carry, sample, observed)
 
     def infer(
         self,
-        evidence: Evidence,
+        encoding: Encoding,
         prev_actions: Tensor | None = None,
         carry: Carry | None = None,
         sample: bool = False,
         observed: Bool[Tensor, "b t"] | None = None,
     ) -> Trace:
-        """Infer z_1:T from evidence "b t ...": `filter` after its encoding.
+        """Infer z_1:T from encoding "b t ...": `filter` after its encoding.
 
-        observed: as in `filter`, which has already removed missing frames from the evidence; the dynamics
-            needs it if it reads frames.
+        observed: as in `filter`, which has already removed missing frames from the encoding; the dynamics
+            needs it if it reads frames
         """
-        batch, length = evidence.mean.shape[:2]
+        batch, length = encoding.mean.shape[:2]
         self._check_actions("prev_actions", prev_actions, length)
-        carry = carry or self.init(batch, evidence.mean)
+        carry = carry or self.init(batch, encoding.mean)
         steps = []
         for t in range(length):
             # 1. predict z_t before its frame is seen
             action = None if prev_actions is None else prev_actions[:, t]
             transition = self.dynamics.predict(carry.dynamics, action)
-            # 2. correct the prediction by the frame
-            q, evidence_t, posterior_carry = self.posterior(evidence.at(t), transition, carry.posterior)
+            # 2. correct the prediction by the frame; encoding_t has the order of the predicted slots
+            q, encoding_t, posterior_carry = self.posterior(encoding.at(t), transition, carry.posterior)
             z, log_q = sample_with_log_prob(q) if sample else (point(q), None)
             # 3. go on from the corrected state
-            read = evidence_t
-            if observed is not None:
-                read = self._with_imagined(evidence_t, observed[:, t], z, transition.context)
+            read = encoding_t
+            if observed is not None:  # a dynamics that reads frames gets its own where one is missing
+                read = self._with_imagined(encoding_t, observed[:, t], z, transition.context)
             state = self.dynamics.update(transition.carried(carry.dynamics), z, read)
             carry = Carry(state, posterior_carry)
-            steps.append(_Step(z, transition.prior, q, evidence_t, transition.context, log_q))
+            steps.append(_Step(z, transition.prior, q, encoding_t, transition.context, log_q))
         return _trace(steps, carry)
 
     def imagine(
@@ -118,8 +140,8 @@ class SequenceModel(nn.Module):
     ) -> Trace:
         """Roll the dynamics out for `horizon` frames.
 
-        actions: "b t"; actions[:, 0] leads to the first imagined frame.
-        sample: draw each state from p(z_t | z_<t) instead of taking its mean.
+        actions: "b t"; actions[:, 0] leads to the first imagined frame
+        sample: draw each state from p(z_t | z_<t) instead of taking its mean
 
         Raises:
             UserError: as in `filter`, about `actions`.
@@ -133,7 +155,7 @@ class SequenceModel(nn.Module):
             read = self._imagined(z, transition.context)
             state = self.dynamics.update(transition.carried(state), z, read)
             steps.append(_Step(z, transition.prior, None, None, transition.context))
-        # the posterior starts over: it remembers the last frame seen, and imagined frames are not seen
+        # the posterior starts over, since its carry holds the frame before, and imagined frames have none
         last = steps[-1].z
         return _trace(steps, Carry(state, self.posterior.init(last.shape[0], last)))
 
@@ -147,24 +169,24 @@ class SequenceModel(nn.Module):
         elif given.shape[1] != frames:
             raise UserError(f"{name}: there are {given.shape[1]} for {frames} frames; give one a frame")
 
-    def _imagined(self, z: Tensor, context: Tensor | None) -> Evidence | None:
+    def _imagined(self, z: Tensor, context: Tensor | None) -> Encoding | None:
         """Encode the decoded frame of z, for dynamics that read frames (VRNN); else return None."""
-        if not getattr(self.dynamics, "reads_frames", False):
+        if not self.dynamics.reads_frames:
             return None
         frames = self.frame.decode(z[:, None], None if context is None else context[:, None]).frames
         return self.frame.encode(frames).at(0)
 
     def _with_imagined(
-        self, evidence: Evidence, observed: Bool[Tensor, "b"], z: Tensor, context: Tensor | None
-    ) -> Evidence:
-        """Return the evidence that the dynamics reads: of the imagined frame where none was observed."""
+        self, encoding: Encoding, observed: Bool[Tensor, "b"], z: Tensor, context: Tensor | None
+    ) -> Encoding:
+        """Return the encoding that the dynamics reads: of the imagined frame where none was observed."""
         imagined = self._imagined(z, context)
         if imagined is None:
-            return evidence
+            return encoding
         is_observed = observed[:, None, None]
-        return Evidence(
-            torch.where(is_observed, evidence.mean, imagined.mean),
-            torch.where(is_observed, evidence.precision, imagined.precision),
+        return Encoding(
+            torch.where(is_observed, encoding.mean, imagined.mean),
+            torch.where(is_observed, encoding.precision, imagined.precision),
         )
 
     def decode(self, trace: Trace) -> Scene:
@@ -196,4 +218,4 @@ def blanked(
 
 def _trace(steps: list[_Step], carry: Carry) -> Trace:
     s = stack_frames(steps)
-    return Trace(s.z, s.prior, s.posterior, s.evidence, s.context, carry, s.log_posterior)
+    return Trace(s.z, s.prior, s.posterior, s.encoding, s.context, carry, s.log_posterior)

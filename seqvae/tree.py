@@ -6,9 +6,9 @@ A record is a dataclass or a dict, nested to any depth. Anything in it that is n
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import fields, is_dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -80,3 +80,13 @@ def concat_batch(parts: list[Any]) -> Any:
 def concat_frames(parts: list[Any]) -> Any:
     """Concatenate records "b t ..." along time."""
     return join_records(lambda tensors: torch.cat(tensors, 1), parts)
+
+
+def slice_frames(x: Tensor | None, frames: slice) -> Tensor | None:
+    """Return some frames of a tensor "b t ...", such as actions; None for None."""
+    return None if x is None else x[:, frames]
+
+
+def sum_tensors(tensors: Iterable[Tensor]) -> Tensor:
+    """Return the sum of at least one tensor, added in their order."""
+    return cast(Tensor, sum(tensors))

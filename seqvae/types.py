@@ -1,4 +1,4 @@
-"""Records and protocols: what the parts of a model pass to each other, and what each part must offer.
+"""Records that the parts of a model pass to each other, and the base classes of the parts.
 
 Axes: b batch, t frame, k slot, d latent, c h w image, a action. Log-probabilities are in nats and up is
 good. Records are frozen and hold unreduced tensors; an explicit carry crosses a time step.
@@ -6,17 +6,46 @@ good. Records are frozen and hold unreduced tensors; an explicit carry crosses a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from types import MappingProxyType
 from typing import Any, Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Bool, Float
-from torch import Tensor
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
 
 from seqvae.errors import UserError
 from seqvae.layout import StateLayout
-from seqvae.tree import concat_frames, short_repr
+from seqvae.tree import concat_frames, short_repr, sum_tensors
+
+
+@dataclass(frozen=True)
+class DataSpec:
+    """Everything that a model has to know of its data.
+
+    height, width, channels: size of a frame, pixels
+    actions: number of discrete actions; 0 without
+    objects: number of objects; None if the data does not say
+    coord_limit: positions on disk lie in [0, coord_limit]; None if the data has no positions
+    """
+
+    height: int
+    width: int
+    channels: int
+    actions: int = 0
+    objects: int | None = None
+    coord_limit: float | None = None
+
+    def require_same_input(self, other: DataSpec, name: str) -> None:
+        """Raise UserError unless data of `other`, read from `name`, fits a model built for this one."""
+        for key in ("height", "width", "channels", "actions"):
+            ours, theirs = getattr(self, key), getattr(other, key)
+            if ours != theirs:
+                raise UserError(f"{name}: {key} is {theirs}, but the model was trained with {key} {ours}")
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
 
 
 @runtime_checkable
@@ -31,11 +60,12 @@ class Distribution(Protocol):
 
 
 @dataclass(frozen=True)
-class Evidence:
-    """What frames say about z, slot by slot: a Gaussian likelihood for the leading fields of the layout.
+class Encoding:
+    """A Gaussian likelihood of z per slot, from frames: N(mean; z, 1 / precision) over the leading fields.
 
-    mean, precision: (b, [t,] k, e). Precision 0 means "not observed": fusion then returns the prior.
-    features: further tensors (b, [t,] k, ...) that belong to a slot and follow its order.
+    mean: (b, [t,] k, e)
+    precision: (b, [t,] k, e), 0 for "not observed": fusion then returns the prior
+    features: further tensors (b, [t,] k, ...) that belong to a slot and follow its order
     """
 
     __repr__ = short_repr
@@ -44,26 +74,28 @@ class Evidence:
     precision: Float[Tensor, "b *t k e"]
     features: dict[str, Tensor] = field(default_factory=dict)
 
-    def map(self, fn: Callable[[Tensor], Tensor]) -> Evidence:
+    def map(self, fn: Callable[[Tensor], Tensor]) -> Encoding:
         """Apply fn to every tensor."""
-        return Evidence(fn(self.mean), fn(self.precision), {n: fn(x) for n, x in self.features.items()})
+        return Encoding(fn(self.mean), fn(self.precision), {n: fn(x) for n, x in self.features.items()})
 
-    def at(self, t: int) -> Evidence:
+    def at(self, t: int) -> Encoding:
+        """Return the encoding of one frame."""
         return self.map(lambda x: x[:, t])
 
-    def observed(self, seen: Bool[Tensor, "b t"]) -> Evidence:
-        """The same evidence with nothing known of the frames that were not seen, whatever their pixels."""
+    def observed(self, seen: Bool[Tensor, "b t"]) -> Encoding:
+        """Return the encoding with mean and precision 0 in the frames that were not seen."""
         mean, precision = (x.masked_fill(~seen[..., None, None], 0) for x in (self.mean, self.precision))
-        return Evidence(mean, precision, self.features)
+        return Encoding(mean, precision, self.features)
 
 
 @dataclass(frozen=True)
 class Transition:
-    """What the dynamics says of the next state before its frame is seen.
+    """The prediction of the next state before its frame is seen.
 
-    prior: p(z_t | z_<t), the generative density. proposal: the dynamics' part of the posterior, the
-    same or with its own std. context: h_t "b h" that conditions frame model and posterior, or None. carry:
-    the carry with the action taken in, from which `update` goes on; None where it is the one given.
+    prior: p(z_t | z_<t), the generative density
+    proposal: the dynamics' factor in the posterior; the prior, or the same mean with a std of its own
+    context: h_t "b h", which frame model and posterior condition on; None without
+    carry: the carry with the action taken in, from which `update` goes on; None if it is the one given
     """
 
     __repr__ = short_repr
@@ -74,15 +106,16 @@ class Transition:
     carry: Any = None
 
     def carried(self, given: Any) -> Any:
-        """What `update` goes on from, after a prediction from the carry `given`."""
+        """Return the carry from which `update` goes on, after a prediction from the carry `given`."""
         return given if self.carry is None else self.carry
 
 
 @dataclass(frozen=True)
 class LastState:
-    """What a Markov dynamics carries: the last state, or None before the first frame.
+    """The carry of a Markov dynamics.
 
-    like: zeros of a state's shape, on its device.
+    z: the last state; None before the first frame
+    like: zeros of a state's shape, on its device
     """
 
     __repr__ = short_repr
@@ -93,7 +126,11 @@ class LastState:
 
 @dataclass(frozen=True)
 class Carry:
-    """Everything that crosses a time step of a SequenceModel."""
+    """Everything that crosses a time step of a SequenceModel.
+
+    dynamics: the carry of the dynamics
+    posterior: the carry of the posterior
+    """
 
     __repr__ = short_repr
 
@@ -103,7 +140,11 @@ class Carry:
 
 @dataclass(frozen=True)
 class Scene:
-    """Rendered frames in [0, 1], and the weight with which each slot shows at each pixel, if defined."""
+    """Rendered frames.
+
+    frames: pixels in [0, 1]
+    masks: the weight of each slot at each pixel; None for models without masks
+    """
 
     __repr__ = short_repr
 
@@ -113,12 +154,15 @@ class Scene:
 
 @dataclass(frozen=True)
 class Trace:
-    """Latent states over time, filtered or imagined, and the densities they were drawn from.
+    """Latent states over time, filtered or imagined, and the densities from which they were drawn.
 
-    z: (b, t, k, d). prior: p(z_t | z_<t) stacked over t. posterior: q(z_t | x_<=t, z_<t) stacked over t
-    (None when imagined). evidence: in the trace's slot order (None when imagined). carry: the state
-    after the last frame, from which filtering or imagination goes on. log_posterior: log q(z_t | ...), nats,
-    where drawing z gave it and the posterior could tell it only at a price (a flow); else None.
+    z: (b, t, k, d)
+    prior: p(z_t | z_<t), stacked over t
+    posterior: q(z_t | x_<=t, z_<t), stacked over t; None if imagined
+    encoding: the encoded frames, in the trace's slot order; None if imagined
+    context: h_t "b t h"; None for dynamics without
+    carry: the state after the last frame, from which filtering or imagination goes on
+    log_posterior: log q(z_t | ...), nats, if drawing z gave it for free (a flow); else None
     """
 
     __repr__ = short_repr
@@ -126,27 +170,28 @@ class Trace:
     z: Float[Tensor, "b t k d"]
     prior: Distribution
     posterior: Distribution | None
-    evidence: Evidence | None
+    encoding: Encoding | None
     context: Tensor | None
     carry: Carry
     log_posterior: Float[Tensor, "b t"] | None = None
 
     def then(self, later: Trace) -> Trace:
-        """This trace and one that goes on from its carry, as one."""
-        names = ("z", "prior", "posterior", "evidence", "context", "log_posterior")
+        """Return this trace and one that goes on from its carry as one trace."""
+        names = ("z", "prior", "posterior", "encoding", "context", "log_posterior")
         joined = {n: concat_frames([getattr(self, n), getattr(later, n)]) for n in names}
         return Trace(**joined, carry=later.carry)
 
 
 @dataclass(frozen=True)
 class Terms:
-    """Terms of an objective in nats, per sequence and frame: name -> "b t".
+    """Terms of an objective in nats, per sequence and frame.
 
-    weights: name -> weight of a term that is trained beside the bound, as no part of it. defined: name -> the
-    frames on which a term is defined, if these are not all; on the other frames its value is 0.
+    values: name -> term "b t"
+    weights: name -> weight of an auxiliary term, which is trained and is no part of the bound
+    defined: name -> the frames on which a term is defined, if these are not all; its value is 0 on the others
 
-    The mean of `total` is what an optimiser maximises: it counts the zeros. Numbers that are reported come
-    from `per_frame` and `bound`, which do not.
+    The mean of `objective` is maximised by the optimiser and counts the zeros. Reported numbers come from
+    `per_frame` and `bound_per_frame`, which do not.
     """
 
     __repr__ = short_repr
@@ -155,116 +200,164 @@ class Terms:
     weights: dict[str, float] = field(default_factory=dict)
     defined: dict[str, Bool[Tensor, "b t"]] = field(default_factory=dict)
 
-    def total(self) -> Float[Tensor, "b t"]:
-        """Return what is trained: the bound and the weighted terms beside it, nats per frame."""
-        return sum(self.weights.get(name, 1.0) * value for name, value in self.values.items())
+    def objective(self) -> Float[Tensor, "b t"]:
+        """Return the bound plus the weighted auxiliary terms, nats per frame."""
+        return sum_tensors([self.weights.get(name, 1.0) * value for name, value in self.values.items()])
 
-    def unweighted(self) -> Float[Tensor, "b t"]:
-        """The sum of all terms without a weight: the bound, or the energy that stands in for it."""
+    def bound(self) -> Float[Tensor, "b t"]:
+        """Return the sum of all terms without a weight: the bound, or the energy that stands in for it."""
         bound = [value for name, value in self.values.items() if name not in self.weights]
-        return sum(bound) if bound else torch.zeros_like(self.total())
-
-    def per_frame(self, *names: str) -> Float[Tensor, ""]:
-        """Return the sum of the named terms over the batch, divided by the frames on which all are defined.
-
-        The result is NaN if there is no such frame.
-        """
-        total = sum(self.values[name] for name in names)
-        defined = [self.defined[name] for name in names if name in self.defined]
-        if not defined:
-            return total.mean()
-        frames = torch.stack(defined).all(0).sum()
-        return torch.where(frames > 0, total.sum() / frames, torch.nan)
+        return sum_tensors(bound) if bound else torch.zeros_like(self.objective())
 
     @property
     def bounded(self) -> bool:
         """Whether any term has no weight, and so is part of a bound."""
         return any(name not in self.weights for name in self.values)
 
-    def bound(self) -> Float[Tensor, ""]:
+    def per_frame(self, *names: str) -> Float[Tensor, ""]:
+        """Return the sum of the named terms over the batch, divided by the frames on which all are defined.
+
+        The result is NaN if there is no such frame.
+        """
+        total = sum_tensors([self.values[name] for name in names])
+        defined = [self.defined[name] for name in names if name in self.defined]
+        if not defined:
+            return total.mean()
+        frames = torch.stack(defined).all(0).sum()
+        return torch.where(frames > 0, total.sum() / frames, torch.nan)
+
+    def bound_per_frame(self) -> Float[Tensor, ""]:
         """Return `per_frame` of all terms without a weight: a bound only if each is a log-density.
 
         The result is NaN if every term has a weight.
         """
         names = [name for name in self.values if name not in self.weights]
-        return self.per_frame(*names) if self.bounded else self.total().new_full((), torch.nan)
+        return self.per_frame(*names) if self.bounded else self.objective().new_full((), torch.nan)
 
 
-@runtime_checkable
-class FrameModel(Protocol):
-    """p(x_t | z_t, h_t), and what a frame says about z_t.
+class FrameModel(nn.Module):
+    """p(x_t | z_t, h_t), and the encoder of a frame. Made with height, width, channels and slots.
 
-    unnormalised: names of the terms that are energies, not log-densities; with any there is no bound. Where
-    the model has them: beside: term -> weight of those that are no part of the bound; background_slots: how
-    many slots, the first ones, are no objects and keep their place. One whose slots can be absent has a
-    field `presence`, the first of its layout, and a method `terms_by_count`: as `terms`, but "n b t", of the
-    first n = 0 to k slots of z alone.
+    layout: the fields of a slot's state, and how the posterior forms each
+    slots: number of slots, those of a background included
+    context: numbers of the dynamics' context h_t that it reads; 0 for none
+    background_slots: number of slots, the first ones, that are no objects and keep their place
+    unnormalised: names of terms that are energies, no log-densities; with any there is no bound
+    auxiliary: term -> weight of the terms that are no part of the bound
+    size_limits: smallest and largest half-extent of a box, half-widths; None for models without boxes
     """
 
     layout: StateLayout
     slots: int
-    unnormalised: frozenset[str]
+    context: int = 0
+    background_slots: int = 0
+    unnormalised: frozenset[str] = frozenset()
+    auxiliary: Mapping[str, float] = MappingProxyType({})
+    size_limits: tuple[float, float] | None = None
 
-    def encode(self, video: Float[Tensor, "b t c h w"]) -> Evidence: ...
+    def encode(self, video: Float[Tensor, "b t c h w"]) -> Encoding:
+        """Return a Gaussian over the leading fields of each slot's state, per frame."""
+        raise NotImplementedError
 
     def terms(
-        self, video: Float[Tensor, "b t c h w"], z: Float[Tensor, "b t k d"], evidence: Evidence, context: Any
-    ) -> dict[str, Float[Tensor, "b t"]]: ...
+        self,
+        video: Float[Tensor, "b t c h w"],
+        z: Float[Tensor, "b t k d"],
+        encoding: Encoding | None,
+        context: Tensor | None,
+    ) -> dict[str, Float[Tensor, "b t"]]:
+        """Return the terms of log p(x_t | z_t, h_t), nats per frame. encoding: None for imagined frames."""
+        raise NotImplementedError
 
-    def decode(self, z: Float[Tensor, "b t k d"], context: Any = None) -> Scene: ...
+    def terms_by_count(
+        self,
+        video: Float[Tensor, "b t c h w"],
+        z: Float[Tensor, "b t k d"],
+        encoding: Encoding | None,
+        context: Tensor | None,
+    ) -> dict[str, Float[Tensor, "n b t"]]:
+        """Return `terms` of the first n slots of z alone, for n = 0 to k.
+
+        Only for models whose slots can be absent, with a field `presence`, the first of the layout.
+        """
+        raise NotImplementedError
+
+    def decode(self, z: Float[Tensor, "b t k d"], context: Tensor | None = None) -> Scene:
+        """Return the frames, and masks if there are any, for which states stand."""
+        raise NotImplementedError
 
 
-@runtime_checkable
-class Posterior(Protocol):
-    """q(z_t | x_<=t, z_<t).
+class Posterior(nn.Module):
+    """q(z_t | x_<=t, z_<t). Made with the layout.
 
-    One that draws the presence of slots says so with `counts = True`, as such a dynamics does.
+    context: numbers of the dynamics' context h_t that it reads; 0 for none
+    background_slots: number of slots, the first ones, that keep their place
+    keeps_frame_order: whether slots stay in the order in which the encoder gives those of each frame
+    has_presence: whether it infers which slots are present
     """
 
-    def init(self, batch: int, like: Tensor) -> Any: ...
+    context: int = 0
+    background_slots: int = 0
+    keeps_frame_order: bool = False
+    has_presence: bool = False
+
+    def init(self, batch: int, like: Tensor) -> Any:
+        """Return the carry before the first frame: None if nothing crosses a time step."""
+        return None
 
     def __call__(
-        self, evidence: Evidence, transition: Transition, carry: Any
-    ) -> tuple[Distribution, Evidence, Any]: ...
+        self, encoding: Encoding, transition: Transition, carry: Any
+    ) -> tuple[Distribution, Encoding, Any]:
+        """Return q(z_t), the frame's encoding in the order of z_t's slots, and the carry."""
+        raise NotImplementedError
+
+    def baseline(self, encoding: Encoding) -> Float[Tensor, "b t"] | None:
+        """Return a guess of the frame's objective, nats above the mean of a batch; None without one."""
+        return None
 
 
-@runtime_checkable
-class Dynamics(Protocol):
-    """p(z_t | z_<t, a_<t).
+class Dynamics(nn.Module):
+    """p(z_t | z_<t, a_<t). Made with the frame model's layout (frame_layout), slots and actions.
 
-    `update` goes on from the carry that `predict` was given, or from the one in its Transition, where the
-    action must be remembered. One whose `update` needs the evidence of every frame says so with
-    `reads_frames = True`: in imagination it then gets what the frame model sees of its own frames. One that
-    takes no notice of actions says so with `ignores_actions = True`.
+    layout: the fields of a slot's state: those of the frame model, then its own
+    context: numbers of the context h_t that it gives; 0 for none
+    held: names of fields without a density over time
+    frames_independent: whether z_t does not depend on the past
+    has_presence: whether it predicts which slots are present
+    reads_frames: whether `update` reads the encoding of every frame; in imagination, that of the model's own
+    ignores_actions: whether actions make no difference
     """
 
     layout: StateLayout
+    context: int = 0
+    held: tuple[str, ...] = ()
+    frames_independent: bool = False
+    has_presence: bool = False
+    reads_frames: bool = False
+    ignores_actions: bool = False
 
-    def init(self, batch: int, like: Tensor) -> Any: ...
+    def init(self, batch: int, like: Tensor) -> Any:
+        """Return the carry before the first frame."""
+        raise NotImplementedError
 
-    def predict(self, carry: Any, prev_action: Tensor | None) -> Transition: ...
+    def predict(self, carry: Any, prev_action: Int[Tensor, "b"] | None) -> Transition:
+        """Return the prediction of the next state."""
+        raise NotImplementedError
 
-    def update(self, carry: Any, z: Float[Tensor, "b k d"], evidence: Evidence | None) -> Any: ...
+    def update(self, carry: Any, z: Float[Tensor, "b k d"], encoding: Encoding | None) -> Any:
+        """Return the carry after the state z.
 
-
-def require_fields(layout: StateLayout, names: tuple[str, ...], part: str, remedy: str) -> None:
-    """Raise UserError unless the layout has the fields that `part` ("model.dynamics: X") needs."""
-    if not all(name in layout for name in names):
-        has = ", ".join(field.name for field in layout.fields)
-        raise UserError(f"{part} needs {' and '.join(names)} in the state, which has {has}; {remedy}")
-
-
-def refuse_presence(layout: StateLayout, part: str, remedy: str) -> None:
-    """Raise UserError where slots can be absent, of which `part` ("model.dynamics: X") knows nothing."""
-    if "presence" in layout:
-        raise UserError(
-            f"{part} takes every slot for an object, and in this frame model some are absent; use {remedy}"
-        )
+        carry: that of the Transition if it has one, else the one that `predict` was given.
+        """
+        raise NotImplementedError
 
 
-def require_names(layout: StateLayout, names: Iterable[str], key: str) -> None:
-    """Raise UserError unless every name, given for the config's `key`, is that of a field."""
-    for name in names:
-        if name not in layout:
-            has = ", ".join(field.name for field in layout.fields)
-            raise UserError(f"{key}.{name}: the state has no such field; it has {has}")
+@runtime_checkable
+class Schedule(Protocol):
+    """A factor on the learning rate or on the weight of a term, a pure function of where a training stands.
+
+    step: updates so far, from 0
+    progress: the share of the budget that is used up, in [0, 1]
+    """
+
+    def __call__(self, step: int, progress: float) -> float: ...

@@ -48,7 +48,7 @@ OF_OBJECTS = [name for name in MODELS if config(name)["slots"] != 1 and name != 
 FOLLOWING = [
     name
     for name in OF_OBJECTS
-    if config(name)["dynamics"]["_target_"].rpartition(".")[2] not in ("CountPrior", "StandardNormal")
+    if config(name)["dynamics"]["_target_"].rpartition(".")[2] not in ("AIRPrior", "StandardNormal")
 ]
 
 

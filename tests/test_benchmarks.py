@@ -1,10 +1,11 @@
-"""The tables of benchmarks/: every row keeps its place, the strongest baseline stands beside the models."""
+"""The tables of benchmarks/: every row keeps its place, with the strongest baseline beside the models."""
 
 from __future__ import annotations
 
 import importlib
 import json
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -122,7 +123,7 @@ def test_a_line_has_the_mean_each_seed_the_spread_and_what_chose_the_checkpoint(
     assert {len(line) for line in (head, model, *below)} == {13}
 
 
-def test_one_criterion_of_all_stages_is_told_once(scripts):
+def test_one_criterion_of_all_stages_is_shown_once(scripts):
     told = scripts["tables"].chosen_by
     staged = "the pixels (objects); the pixels (motion)"
     assert told([{"chosen_by": staged}, {"chosen_by": staged}]) == "the pixels"
@@ -130,13 +131,13 @@ def test_one_criterion_of_all_stages_is_told_once(scripts):
     assert told([{}]) == "unknown"
 
 
-def test_where_a_baseline_is_better_is_said(scripts):
+def test_numbers_in_which_a_baseline_is_better_are_listed(scripts):
     row = scripts["results"].ROWS[0]
     masks = {"model": {"fg_ari_at_10": value(0.6)}, "true shapes, copied": {"fg_ari_at_10": value(0.2)}}
     masks["true shapes, moved straight and bouncing"] = {"fg_ari_at_10": value(0.86)}
     evaluated(row, 0, segmentation=masks)
     (result,) = row.results()
-    told = list(scripts["tables"].lost(result))
+    told = list(scripts["tables"].won_by_baselines(result))
     assert "position error, predicted 1-92: bouncing, from true states 0.4500, the model 0.5000" in told
     assert not any("predicted 1-10:" in line and "ARI" not in line for line in told)
     moved = "true shapes, moved straight and bouncing 0.860"
@@ -187,3 +188,9 @@ def test_pairs_are_compared_by_source_and_over_trainings(scripts, tmp_path, monk
     assert scripts["paired"].read(str(tmp_path / "b0"))[1] is None
     with pytest.raises(SystemExit, match="evaluate both on the same data"):
         scripts["paired"].main()
+
+
+def test_every_survivor_is_a_line_of_its_module():
+    survivors = tomllib.loads((FOLDER / "survivors.toml").read_text())["survivor"]
+    missing = [s["line"] for s in survivors if s["line"] not in (FOLDER.parent / s["module"]).read_text()]
+    assert survivors and not missing, missing

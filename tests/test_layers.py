@@ -12,9 +12,9 @@ ROOT = Path(__file__).parents[1]
 
 # A file of seqvae imports its own layer and those below it. A name is a file, or a folder with all its files.
 LAYERS = {
-    0: ["errors", "types", "layout", "io", "provenance", "streams", "tree"],
+    0: ["aliases", "config", "errors", "io", "layout", "provenance", "streams", "tree", "types"],
     1: ["distributions", "matching", "nn"],
-    2: ["sequence", "objectives", "metrics", "data"],
+    2: ["sequence", "elbo", "objectives", "prediction", "metrics", "data"],
     3: ["frames", "posteriors", "dynamics"],
     4: ["build", "checkpoint", "interventions", "rollout", "weights"],
     5: ["evaluate", "train", "video"],
@@ -24,19 +24,19 @@ LAYER_OF = {name: layer for layer, names in LAYERS.items() for name in names}
 PARTS = {"frames", "posteriors", "dynamics"}  # interchangeable, so they never import each other
 
 # Everything in data_gen is core but these, which may use optional packages.
-EDGE = {"convert", "formats", "media", "preview", "gym", "sources"}
+EDGE = {"convert", "formats", "media", "preview", "gym"}
 CORE_PACKAGES = {"numpy", "h5py", "hydra", "omegaconf", "tqdm"}
 # which part of seqvae uses what of data_gen; media reads, writes and draws frames for both
-USES_DATA_GEN = {"data": "core", "video": "core", "cli": "all"}
+USES_DATA_GEN = {"io": "core", "data": "core", "video": "core", "cli": "all"}
 SHARED = {"media"}
 
 # Packages that have their places, so that a model can be read, and run, without them.
 PLACES = {
-    "hydra": ["seqvae/cli", "seqvae/__main__", "data_gen/command"],
+    "hydra": ["seqvae/cli", "seqvae/__main__", "data_gen/cli"],
     "moviepy": ["data_gen/media"],
     "h5py": ["data_gen/schema", "data_gen/formats", "seqvae/data"],
-    "sklearn": ["data_gen/digit_images"],
-    "ale_py": ["data_gen/ale"],
+    "sklearn": ["data_gen/drawing/handwriting"],
+    "ale_py": ["data_gen/sims/_ale"],
     "gymnasium": ["data_gen/gym"],
 }
 
@@ -148,7 +148,7 @@ ALLOWED = {
     "data_gen/__init__.py": "",
     "data_gen/schema.py": "import json\nimport h5py\nimport numpy as np",
     "data_gen/preview.py": "import matplotlib\nfrom data_gen import schema",
-    "data_gen/digit_images.py": "def load():\n    from sklearn.datasets import load_digits",
+    "data_gen/drawing/handwriting.py": "def load():\n    from sklearn.datasets import load_digits",
     "data_gen/media/writing.py": "from moviepy import VideoClip",
     "seqvae/video/drawing.py": "from data_gen.media import writing",
 }
@@ -165,10 +165,10 @@ PLANTED = {
     "moviepy in video": ("seqvae/video/drawing.py", "import moviepy"),
     "data_gen in metrics": ("seqvae/metrics.py", "from data_gen import schema"),
     "data_gen's edge in data": ("seqvae/data/reader.py", "from data_gen.preview import sheet"),
-    "torch in data_gen": ("data_gen/physics.py", "import torch"),
+    "torch in data_gen": ("data_gen/physics/forces.py", "import torch"),
     "seqvae in data_gen's edge": ("data_gen/preview.py", "import seqvae.video"),
-    "data_gen's edge in its core": ("data_gen/physics.py", "from . import preview"),
-    "an optional package in the core": ("data_gen/physics.py", "import scipy"),
+    "data_gen's edge in its core": ("data_gen/physics/forces.py", "from .. import preview"),
+    "an optional package in the core": ("data_gen/physics/forces.py", "import scipy"),
     "scikit-learn in a simulator": ("data_gen/sims/digits.py", "import sklearn"),
     "a file in no layer": ("seqvae/utils.py", ""),
 }

@@ -6,7 +6,7 @@ import jaxtyping
 import pytest
 import torch
 
-from seqvae.types import Evidence, Scene
+from seqvae.types import Encoding, Scene
 
 
 def test_a_wrong_shape_is_found():
@@ -16,4 +16,4 @@ def test_a_wrong_shape_is_found():
 
 def test_axes_of_one_name_have_one_size():
     with pytest.raises(jaxtyping.TypeCheckError):
-        Evidence(mean=torch.zeros(2, 3, 4), precision=torch.zeros(2, 3, 5))
+        Encoding(mean=torch.zeros(2, 3, 4), precision=torch.zeros(2, 3, 5))

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from data_gen.blocks import BLOCK, SPLITS, Split, make_sequences
 from data_gen.sims.billiards import Billiards
+from data_gen.splits import BLOCK, SPLITS, Split, make_sequences
 from seqvae.cli.main import main
 from seqvae.streams import Stream, seed_sequence
 from seqvae.train.runtime import seed_everything

@@ -9,10 +9,10 @@ from typing import Any
 
 import torch
 
-from data_gen.blocks import Split
 from data_gen.errors import require_number
 from data_gen.schema import read_info
 from data_gen.simulator import build_simulator
+from data_gen.splits import Split
 from seqvae import checkpoint
 from seqvae.build import DataSpec
 from seqvae.cli.compose import configs_folder

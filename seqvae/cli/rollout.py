@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from seqvae.build import make
 from seqvae.cli.compose import compose
 from seqvae.cli.data import folder_of, load_data, load_model, make_folder
+from seqvae.config import make
 from seqvae.data.conversion import from_coordinates, from_half_widths
 from seqvae.data.sequences import Sequences
 from seqvae.errors import UserError, require, require_at_least

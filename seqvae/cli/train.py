@@ -11,19 +11,21 @@ from typing import Any
 import torch
 from omegaconf import OmegaConf
 
-from seqvae.build import build, instantiate, make
+from seqvae.build import build
 from seqvae.checkpoint import BEST, LAST, find, load, remove_temporaries
 from seqvae.cli.data import Source, ignored_actions, open_source
 from seqvae.cli.run import CONFIG, Plan, how_to_resume, plan
+from seqvae.config import instantiate, make
 from seqvae.data.sequences import Sequences
 from seqvae.data.streamed import is_death_of_worker
 from seqvae.errors import UserError, require
 from seqvae.io import write_whole
+from seqvae.objectives import Objective
 from seqvae.provenance import UNKNOWN, commits, git_commit
 from seqvae.sequence import SequenceModel
 from seqvae.streams import Stream
-from seqvae.train.encodings import EvidenceClips, encoded, true_states
-from seqvae.train.learner import Learner, Objective
+from seqvae.train.encodings import EncodingClips, encoded, true_states
+from seqvae.train.learner import Learner
 from seqvae.train.optim import Optim
 from seqvae.train.runtime import Ranks, compile_parts, join, keep_freed_memory, seed_everything
 from seqvae.train.stages import Options, Stage, Start, check_precision, pick_device, stages
@@ -166,7 +168,7 @@ def _take_weights(model: SequenceModel, init: str) -> None:
 
 
 def _job(stage: Stage, validation: Sequences | None, device: torch.device) -> Job:
-    objective = instantiate(stage.objective, stage.key("objective"))
+    objective = instantiate(stage.objective, stage.key("objective"), Objective)
     optim, options = make(Optim, stage.optim, stage.key("optim")), stage.options
     validate = None
     if validation is not None:
@@ -176,13 +178,11 @@ def _job(stage: Stage, validation: Sequences | None, device: torch.device) -> Jo
 
 def _require_clips(job: Job) -> None:
     """Raise UserError where clips end before the objective begins."""
-    length, start = job.options.clip_length, getattr(job.objective, "start", 1)
+    length, start, context = job.options.clip_length, job.objective.start, job.objective.context
     key = job.stage.key("trainer.clip_length")
-    predicting = getattr(job.objective, "rollout", None) or job.objective
     if length < start:
         where = job.stage.key("objective.start")
         raise UserError(f"{key}={length}: {where}={start} needs clips of {start} frames or more")
-    context = getattr(predicting, "context", 0)
     if context and length <= context:
         raise UserError(f"{key}={length}: a rollout after {context} frames needs longer clips")
 
@@ -201,7 +201,7 @@ def _trainer(job: Job, start: Start, setting: Setting, todo: Plan, ranks: Ranks)
         sequences = setting.source.sequences()
         led = sequences.prev_actions
         led = None if led is None else torch.as_tensor(led, device=setting.device)
-        clips = EvidenceClips(true_states(setting.model, sequences), led)
+        clips = EncodingClips(true_states(setting.model, sequences), led)
     learner = Learner(setting.model, job.objective, job.optim, setting.precision, ranks, stage.parts)
     seed_everything(config["seed"], Stream.TRAINING, stage.index, ranks.rank)
     trainer = Trainer(

@@ -28,13 +28,12 @@ Positions = tuple[Int[np.ndarray, " b"], Int[np.ndarray, " b"]]
 class ClipRequest:
     """Request for a rank's share of batch number `step`; the clips are a pure function of it.
 
-    Attributes:
-        step: number of the batch, from 0
-        batch_size: clips per batch, of all ranks together
-        clip_length: frames per clip
-        seed: of the order of sequences and the first frames
-        rank: number of this process
-        world_size: number of processes that share the batch
+    step: number of the batch, from 0
+    batch_size: clips per batch, of all ranks together
+    clip_length: frames per clip
+    seed: of the order of sequences and the first frames
+    rank: number of this process
+    world_size: number of processes that share the batch
 
     Raises:
         UserError: the batch does not divide among the ranks.
@@ -106,11 +105,10 @@ def _rng(stream: Stream, seed: int, number: int) -> np.random.Generator:
 class Batch:
     """Clips as a model takes them.
 
-    Attributes:
-        video: b t c h w, in [0, 1]
-        prev_actions: b t, the action that led to each frame, None without actions
-        sequences: b, number of the sequence in the dataset
-        starts: b, frame of the sequence at which the clip begins, from 0
+    video: b t c h w, in [0, 1]
+    prev_actions: b t, the action that led to each frame, None without actions
+    sequences: b, number of the sequence in the dataset
+    starts: b, frame of the sequence at which the clip begins, from 0
     """
 
     __repr__ = short_repr
@@ -132,10 +130,9 @@ class InMemoryClips:
     ) -> None:
         """Read a dataset, or take its arrays.
 
-        Args:
-            source: a dataset file, or arrays by name: `imgs` "n t h w c" uint8, and optionally `actions`
-                "n t" as on disk, or `prev_actions` "n t", which led to each frame.
-            name: name of the data in messages, by default the file.
+        source: a dataset file, or arrays by name: `imgs` "n t h w c" uint8, and optionally `actions`
+            "n t" as on disk, or `prev_actions` "n t", which led to each frame.
+        name: name of the data in messages, by default the file.
 
         Raises:
             UserError: the file cannot be read.

@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from data_gen.blocks import BLOCK, Split, make_sequences
 from data_gen.errors import DataError
+from data_gen.splits import BLOCK, Split, make_sequences
 from seqvae.data.clips import (
     Batch,
     ClipRequest,
@@ -47,9 +47,8 @@ class OnlineClips:
     ) -> None:
         """Prepare to simulate.
 
-        Args:
-            workers: number of processes that simulate; 0: this one does.
-            sequences: number of sequences that `full_sequences` yields.
+        workers: number of processes that simulate; 0: this one does.
+        sequences: number of sequences that `full_sequences` yields.
         """
         self.split, self.device, self.workers = split, torch.device(device), workers
         self.sequences = sequences

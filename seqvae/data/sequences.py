@@ -7,17 +7,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-import h5py
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
 from data_gen.errors import DataError
 from data_gen.media.reading import VIDEOS, fit, read_npz, read_video
-from data_gen.schema import open_dataset, read_info
-from data_gen.walls import wall_rule
+from data_gen.schema import ArrayFile, open_dataset, read_info
+from data_gen.simulator import wall_rule
 from seqvae.data.conversion import prev_actions, to_coordinates, to_half_widths, to_video
 from seqvae.errors import UserError
 from seqvae.metrics.objects import count_visible
@@ -47,25 +46,24 @@ class Sequences:
     Positions are coordinates of the picture, x to the right in half-widths and y down in half-heights. Every
     array but the frames is None where the data does not have it.
 
-    Attributes:
-        name: file or simulator, for messages
-        frames: n t h w c, uint8
-        positions: n t k 2, half-widths and half-heights from the middle of the picture
-        velocities: n t k 2, half-widths and half-heights per frame
-        radii: n t k, half-widths
-        present: n t k, whether an object exists; the states of others mean nothing. None: all do
-        masks: n t h w, 0 background, k + 1 the object seen at a pixel
-        layers: n t k, drawing order, higher is nearer
-        prev_actions: n t, the action that led to each frame
-        rewards: n t, received on arriving at a frame
-        sources: n s, images or videos that a sequence is made from, -1 for none; sequences that share one are
-            not independent samples
-        walls: n t k, an object's centre bounces at -wall and wall in both coordinates; worlds with walls are
-            square
-        coord_limit: width of the picture in simulator units, as files of rollouts have them
-        num_actions: number of different actions, 0 without actions
-        simulator: name of the world
-        notes: lines that say what was done to the frames, for the user to read
+    name: file or simulator, for messages
+    frames: n t h w c, uint8
+    positions: n t k 2, half-widths and half-heights from the middle of the picture
+    velocities: n t k 2, half-widths and half-heights per frame
+    radii: n t k, half-widths
+    present: n t k, whether an object exists; the states of others mean nothing. None: all do
+    masks: n t h w, 0 background, k + 1 the object seen at a pixel
+    layers: n t k, drawing order, higher is nearer
+    prev_actions: n t, the action that led to each frame
+    rewards: n t, received on arriving at a frame
+    sources: n s, images or videos that a sequence is made from, -1 for none; sequences that share one are
+        not independent samples
+    walls: n t k, an object's centre bounces at -wall and wall in both coordinates; worlds with walls are
+        square
+    coord_limit: width of the picture in simulator units, as files of rollouts have them
+    num_actions: number of different actions, 0 without actions
+    simulator: name of the world
+    notes: lines that say what was done to the frames, for the user to read
     """
 
     __repr__ = short_repr
@@ -126,11 +124,10 @@ def read_sequences(
 ) -> Sequences:
     """Read a dataset (.h5, .hdf5), `frames` in an .npz ("n t h w 3" or "t h w 3", uint8), or a video file.
 
-    Args:
-        index: number of the one sequence to read; None: all.
-        image_size: height and width that the frames must have. Videos are cropped to the middle and resized
-            to it; of the others, any other size is an error.
-        max_frames: number of frames after which each sequence is cut off.
+    index: number of the one sequence to read; None: all.
+    image_size: height and width that the frames must have. Videos are cropped to the middle and resized
+        to it; of the others, any other size is an error.
+    max_frames: number of frames after which each sequence is cut off.
 
     Raises:
         UserError: the file cannot be read, holds no such sequence, or has frames of another size.
@@ -169,11 +166,10 @@ def fields_of(
 ) -> dict[str, Any]:
     """Convert the arrays of a dataset to fields of Sequences: of the chosen sequences, the frames in `time`.
 
-    Args:
-        arrays: arrays on disk or in memory, by the keys of a dataset.
-        limit: width of the picture in simulator units.
-        reach: distance from a wall at which objects bounce, of radii "n t k" in simulator units, indices of
-            shapes "n t k" or None, and the names of shapes (data_gen.walls); None: there are no known walls.
+    arrays: arrays on disk or in memory, by the keys of a dataset.
+    limit: width of the picture in simulator units.
+    reach: distance from a wall at which objects bounce, of radii "n t k" in simulator units, indices of
+        shapes "n t k" or None, and the names of shapes (data_gen.simulator); None: there are no known walls.
     """
 
     def read(key: str) -> np.ndarray:
@@ -209,10 +205,10 @@ def reading(path: str | Path) -> Iterator[None]:
 
 
 @contextmanager
-def open_arrays(path: str | Path) -> Iterator[Mapping[str, h5py.Dataset]]:
+def open_arrays(path: str | Path) -> Iterator[ArrayFile]:
     """Open a dataset for the block, in which `reading` applies."""
     with reading(path), open_dataset(path) as file:
-        yield cast(Mapping[str, h5py.Dataset], file)
+        yield file
 
 
 def _read_dataset(path: Path, index: int | None, time: slice) -> Sequences:

@@ -7,19 +7,18 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from multiprocessing.util import Finalize
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-import h5py
 import numpy as np
 import torch
 from jaxtyping import Int
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from data_gen.schema import open_dataset, read_info
+from data_gen.schema import ArrayFile, open_dataset, read_info
 from seqvae.data.clips import Batch, ClipRequest, InMemoryClips, PrevActions, Video, clip_starts
 from seqvae.data.conversion import prev_actions, to_video
 from seqvae.data.sequences import open_arrays, reading
@@ -108,9 +107,8 @@ class StreamedClips:
     ) -> None:
         """Open a dataset file.
 
-        Args:
-            workers: number of processes that read; 0: this one does.
-            start_method: how workers are started, fork, spawn or forkserver; by default as the platform does.
+        workers: number of processes that read; 0: this one does.
+        start_method: how workers are started, fork, spawn or forkserver; by default as the platform does.
 
         Raises:
             UserError: the file cannot be read.
@@ -197,7 +195,7 @@ class ClipDataset(Dataset):
         self.path, self.clip_length = Path(path), clip_length
         self.sequences, self.has_actions = info.sequences, "actions" in info.keys
         self.starts = clip_starts(str(path), info.length, clip_length)
-        self._file: Mapping[str, h5py.Dataset] | None = None
+        self._file: ArrayFile | None = None
         self._process: int | None = None
 
     def __len__(self) -> int:
@@ -226,9 +224,9 @@ class ClipDataset(Dataset):
             yield (sequences * self.starts + first).tolist()
             request = request.following()
 
-    def _open(self) -> Mapping[str, h5py.Dataset]:
+    def _open(self) -> ArrayFile:
         if self._file is None or self._process != os.getpid():  # a fork must not use its parent's handle
-            self._file = cast(Mapping[str, h5py.Dataset], open_dataset(self.path))
+            self._file = open_dataset(self.path)
             self._process = os.getpid()
         return self._file
 

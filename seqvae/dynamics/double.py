@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
 
 from jaxtyping import Float, Int
-from torch import Tensor, nn
+from torch import Tensor
 
+from seqvae.config import register
 from seqvae.dynamics.linear import LinearDynamics
 from seqvae.dynamics.markov import MarkovDynamics
 from seqvae.errors import UserError
 from seqvae.layout import StateLayout
-from seqvae.types import Evidence, LastState, Transition
+from seqvae.types import Dynamics, Encoding, LastState, Transition
 
 
-class DoubleDynamics(nn.Module):
+@register(Dynamics)
+class DoubleDynamics(Dynamics):
     """p(z_t | z_t-1) from one network, and the proposal, the posterior's expectation, from another.
 
     What STOVE saves by using its dynamics in the posterior too (Kossen et al. 2020, arXiv 1910.02425,
@@ -24,7 +26,9 @@ class DoubleDynamics(nn.Module):
         UserError: what is made carries more, or less, than the last state.
     """
 
-    def __init__(self, frame_layout: StateLayout, slots: int, dynamics: Any, actions: int = 0):
+    def __init__(
+        self, frame_layout: StateLayout, slots: int, dynamics: Callable[..., Dynamics], actions: int = 0
+    ):
         super().__init__()
         self.generative = dynamics(frame_layout=frame_layout, slots=slots, actions=actions)
         self.inference = dynamics(frame_layout=frame_layout, slots=slots, actions=actions)
@@ -34,7 +38,7 @@ class DoubleDynamics(nn.Module):
                 "which is all that the two share; use GraphDynamics, StoveDynamics or LinearDynamics"
             )
         self.layout = self.generative.layout
-        self.ignores_actions = getattr(self.generative, "ignores_actions", False)
+        self.ignores_actions = self.generative.ignores_actions
 
     def init(self, batch: int, like: Tensor) -> LastState:
         return self.generative.init(batch, like)
@@ -43,5 +47,5 @@ class DoubleDynamics(nn.Module):
         prior = self.generative.predict(carry, prev_action).prior
         return Transition(prior, self.inference.predict(carry, prev_action).proposal)
 
-    def update(self, carry: LastState, z: Float[Tensor, "b k d"], evidence: Evidence | None) -> LastState:
-        return self.generative.update(carry, z, evidence)
+    def update(self, carry: LastState, z: Float[Tensor, "b k d"], encoding: Encoding | None) -> LastState:
+        return self.generative.update(carry, z, encoding)

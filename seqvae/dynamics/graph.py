@@ -13,11 +13,14 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn.functional import relu
 
+from seqvae.config import register
 from seqvae.dynamics.markov import MarkovDynamics, Stds
 from seqvae.layout import StateLayout
 from seqvae.nn.layers import mlp
+from seqvae.types import Dynamics
 
 
+@register(Dynamics)
 class GraphDynamics(MarkovDynamics):
     """v' = v + dv, x' = x + v' + dx, latent' = tanh(.), from a graph network over the slots.
 

@@ -11,21 +11,23 @@ from einops import rearrange
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from seqvae.config import register
 from seqvae.distributions import Normal
 from seqvae.errors import UserError
 from seqvae.layout import StateLayout
 from seqvae.nn.layers import full_precision, mlp
-from seqvae.types import Evidence, Transition
+from seqvae.types import Dynamics, Encoding, Transition
 
 STD_FLOOR = 1e-2  # a prior sharper than this makes rollouts no better, and its gradients large
 
 
-class GRUDynamics(nn.Module):
+@register(Dynamics)
+class GRUDynamics(Dynamics):
     """p(z_t | h_t), h_t = GRU(z_t-1, x_t-1; h_t-1), slots taken together in their order.
 
     The discrete action that leads to frame t, one-hot, shifts h_t, which is also the context and is what the
     GRU goes on from.
-    reads_frames: the GRU sees the frame's evidence beside z; where there is no frame, the model's own.
+    reads_frames: the GRU sees the frame's encoding beside z; where there is no frame, the model's own.
 
     Raises:
         UserError: reads_frames with several slots, or with a velocity.
@@ -67,7 +69,7 @@ class GRUDynamics(nn.Module):
         return Transition(prior, prior, h, carry=h)
 
     def update(
-        self, carry: Float[Tensor, "b h"], z: Float[Tensor, "b k d"], evidence: Evidence | None
+        self, carry: Float[Tensor, "b h"], z: Float[Tensor, "b k d"], encoding: Encoding | None
     ) -> Float[Tensor, "b h"]:
-        read = torch.cat([z, evidence.mean], -1) if self.reads_frames else z
+        read = torch.cat([z, encoding.mean], -1) if self.reads_frames else z
         return self.cell(rearrange(read, "b k d -> b (k d)"), carry).to(z.dtype)

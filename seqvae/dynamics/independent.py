@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
+from seqvae.config import register
 from seqvae.distributions import Normal
 from seqvae.errors import UserError
 from seqvae.layout import StateLayout
-from seqvae.types import Evidence, Transition
+from seqvae.types import Dynamics, Encoding, Transition
 
 
-class StandardNormal(nn.Module):
+@register(Dynamics)
+class StandardNormal(Dynamics):
     """p(z_t) = N(0, 1), whatever came before (Kingma & Welling 2014, arXiv 1312.6114).
 
     Raises:
         UserError: the frame model has a velocity, which is nothing where frames are independent.
     """
 
-    independent = True
+    frames_independent = True
     ignores_actions = True
 
     def __init__(self, frame_layout: StateLayout, slots: int, actions: int = 0):
@@ -39,6 +41,6 @@ class StandardNormal(nn.Module):
         return Transition(prior, prior)
 
     def update(
-        self, carry: Float[Tensor, "b k d"], z: Float[Tensor, "b k d"], evidence: Evidence | None
+        self, carry: Float[Tensor, "b k d"], z: Float[Tensor, "b k d"], encoding: Encoding | None
     ) -> Float[Tensor, "b k d"]:
         return carry

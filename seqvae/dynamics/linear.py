@@ -6,12 +6,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from seqvae.config import register
 from seqvae.distributions import Normal
-from seqvae.layout import StateLayout
-from seqvae.types import Evidence, LastState, Transition, require_fields, require_names
+from seqvae.layout import StateLayout, require_fields, require_names
+from seqvae.types import Dynamics, Encoding, LastState, Transition
 
 
-class LinearDynamics(nn.Module):
+@register(Dynamics)
+class LinearDynamics(Dynamics):
     """p(z_t | z_t-1) = N(x + v, v, rest unchanged; std^2), with learned stds: a constant-velocity filter.
 
     moving: with False the position stays too (the static baseline). std: the initial std by field,
@@ -57,10 +59,11 @@ class LinearDynamics(nn.Module):
         prior = Normal(mean, (self.log_std.exp() + 1e-4).expand_as(mean))
         return Transition(prior, prior)
 
-    def update(self, carry: LastState, z: Float[Tensor, "b k d"], evidence: Evidence | None) -> LastState:
+    def update(self, carry: LastState, z: Float[Tensor, "b k d"], encoding: Encoding | None) -> LastState:
         return LastState(z, carry.like)
 
 
+@register(Dynamics)
 class StaticDynamics(LinearDynamics):
     """p(z_t | z_t-1) = N(z_t-1, std^2): nothing moves but by chance."""
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor, nn
+from torch import Tensor
 
 from seqvae.distributions import Normal
 from seqvae.errors import UserError
-from seqvae.layout import Field, StateLayout
+from seqvae.layout import Field, StateLayout, refuse_presence, require_fields, require_names
 from seqvae.nn.layers import Spread, full_precision
-from seqvae.types import Evidence, LastState, Transition, refuse_presence, require_fields, require_names
+from seqvae.types import Dynamics, Encoding, LastState, Transition
 
 Stds = dict[str, float]
 
@@ -21,7 +21,7 @@ WALK = {"size": 0.02, "appearance": 0.1}
 FIRST_SIZE = 0.3
 
 
-class MarkovDynamics(nn.Module):
+class MarkovDynamics(Dynamics):
     """p(z_t | z_t-1, a_t-1) = N(mean of `step`, prior_std^2). A subclass offers `step`.
 
     Position, velocity (if the frame layout has one) and `latent` further numbers are moved by `step`; all
@@ -49,8 +49,8 @@ class MarkovDynamics(nn.Module):
         super().__init__()
         remedy = "GRUDynamics and StaticDynamics need none"
         require_fields(frame_layout, ("position",), f"model.dynamics: {type(self).__name__}", remedy)
-        refuse_presence(frame_layout, f"model.dynamics: {type(self).__name__}", "CountPrior")
-        self.layout, self.slots = frame_layout.extend(Field("latent", latent, "prior")), slots
+        refuse_presence(frame_layout, f"model.dynamics: {type(self).__name__}", "AIRPrior")
+        self.layout, self.slots = frame_layout.extend(Field("latent", latent, "dynamics")), slots
         stds = {"prior_std": prior_std, "proposal_std": proposal_std, "walk": walk, "first_std": first_std}
         for name, by_field in stds.items():
             require_names(self.layout, by_field or (), f"model.dynamics.{name}")
@@ -94,7 +94,7 @@ class MarkovDynamics(nn.Module):
         std = self.first_std.expand_as(mean)
         return Transition(Normal(mean, std), Normal(mean, self.latent_spread(std)))
 
-    def update(self, carry: LastState, z: Float[Tensor, "b k d"], evidence: Evidence | None) -> LastState:
+    def update(self, carry: LastState, z: Float[Tensor, "b k d"], encoding: Encoding | None) -> LastState:
         return LastState(z, carry.like)
 
     def step(

@@ -14,12 +14,13 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from seqvae.config import register
 from seqvae.distributions import gaussian_log_density
 from seqvae.dynamics.markov import WALK, MarkovDynamics, Stds
 from seqvae.errors import UserError
-from seqvae.layout import StateLayout
+from seqvae.layout import StateLayout, require_names
 from seqvae.nn.layers import mlp
-from seqvae.types import Evidence, LastState, Transition, require_names
+from seqvae.types import Dynamics, Encoding, LastState, Transition
 
 ACTION_NUMBERS = 4  # a slot
 
@@ -61,6 +62,7 @@ class AddedMLP(nn.Module):
         return self.last(h) + h
 
 
+@register(Dynamics)
 class StoveDynamics(MarkovDynamics):
     """x' = x + g_x, (v', latent') = (g_v, g_latent), with g = 2 sigmoid(r) - 1 and r from a graph network.
 
@@ -129,7 +131,7 @@ class StoveDynamics(MarkovDynamics):
         prior = transition.prior
         return replace(transition, prior=Held(prior.mean, prior.std * self._free))
 
-    def update(self, carry: LastState, z: Float[Tensor, "b k d"], evidence: Evidence | None) -> LastState:
+    def update(self, carry: LastState, z: Float[Tensor, "b k d"], encoding: Encoding | None) -> LastState:
         return (FirstState if carry.z is None else LastState)(z, carry.like)
 
     def step(

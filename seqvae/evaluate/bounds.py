@@ -11,11 +11,11 @@ from torch import Tensor
 
 from seqvae.data.conversion import to_video
 from seqvae.data.sequences import Sequences
+from seqvae.elbo import elbo, iwae
 from seqvae.errors import UserError
 from seqvae.evaluate.scores import FIRST
 from seqvae.metrics import Estimate, estimate
 from seqvae.metrics.statistics import Sources
-from seqvae.objectives import elbo, iwae
 from seqvae.rollout import check_lengths, device_of
 from seqvae.sequence import SequenceModel, blanked
 
@@ -31,16 +31,15 @@ class Bound:
     the encoder's q(z_1:2 | x_1:2), which can exceed log p(x_3:T | x_1:2) by any amount. A model with terms
     that are no densities has neither bound; its objective is comparable only with itself.
 
-    Attributes:
-        first: number of the first frame that counts, from 1
-        last: number of the last one
-        samples: draws from the posterior per sequence
-        elbo: mean over draws, None without a normalised bound
-        iwae: log-mean-exp over draws, None without a normalised bound
-        objective: mean of the objective over draws; equals elbo where there is a normalised bound
-        unnormalised: names of the terms that are no densities
-        by_sequence: n, IWAE or objective of each sequence
-        sources: n s, sources of the sequences (metrics.statistics), None where they are independent
+    first: number of the first frame that counts, from 1
+    last: number of the last one
+    samples: draws from the posterior per sequence
+    elbo: mean over draws, None without a normalised bound
+    iwae: log-mean-exp over draws, None without a normalised bound
+    objective: mean of the objective over draws; equals elbo where there is a normalised bound
+    unnormalised: names of the terms that are no densities
+    by_sequence: n, IWAE or objective of each sequence
+    sources: n s, sources of the sequences (metrics.statistics), None where they are independent
     """
 
     first: int
@@ -92,10 +91,9 @@ def bounds(
     The weights are summed over a sequence before the log-mean-exp, then divided by its frames. Of a model
     without a normalised bound one draw of its objective is taken.
 
-    Args:
-        firsts: first frames that count, each for a Bound of its own from the same draws; numbers beyond T are
-            left out, or T is taken if all are.
-        observed: False for missing frames; bounded, and divided by their number, are then the observed ones.
+    firsts: first frames that count, each for a Bound of its own from the same draws; numbers beyond T are
+        left out, or T is taken if all are.
+    observed: False for missing frames; bounded, and divided by their number, are then the observed ones.
 
     Raises:
         UserError: actions are missing, or no frame of a sequence was observed.
@@ -163,12 +161,12 @@ def _log_weights(
     draws: int,
 ) -> Float[Tensor, "f s b"]:
     """Return log p(x, z) - log q(z | x), summed over the frames from each of `firsts`, for draws from q."""
-    evidence = model.frame.encode(blanked(video, observed))
+    encoding = model.frame.encode(blanked(video, observed))
     if observed is not None:
-        evidence = evidence.observed(observed)
+        encoding = encoding.observed(observed)
     weights = []
     for _ in range(draws):
-        trace = model.infer(evidence, prev_actions, sample=True, observed=observed)
-        by_frame = elbo(model, video, trace, observed=observed).unweighted()
+        trace = model.infer(encoding, prev_actions, sample=True, observed=observed)
+        by_frame = elbo(model, video, trace, observed=observed).bound()
         weights.append(torch.stack([by_frame[:, first - 1 :].sum(1) for first in firsts]))
     return torch.stack(weights, 1)

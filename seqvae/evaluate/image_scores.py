@@ -33,9 +33,8 @@ def straight_frames(
 
     Only the positions change: linear and bouncing. Empty without a prediction or velocities.
 
-    Args:
-        clamp: coordinate where linear motion stops.
-        wall: coordinate where each slot bounces; None: there is no such row.
+    clamp: coordinate where linear motion stops.
+    wall: coordinate where each slot bounces; None: there is no such row.
     """
     last, horizon = rollout.context - 1, rollout.z.shape[1] - rollout.context
     if rollout.positions is None or rollout.velocities is None or horizon == 0:
@@ -62,10 +61,9 @@ class PixelErrors:
     def __init__(self, frames: UInt8[np.ndarray, "n t h w c"], mode: str, context: int, first: int):
         """Look at the true frames of all sequences.
 
-        Args:
-            mode: "grey" compares clipped channel sums (balls on black), "rgb" channels; "auto" takes grey
-                where most of the data's pixels are exactly black.
-            first: number of the first frame of the model's errors, from 1.
+        mode: "grey" compares clipped channel sums (balls on black), "rgb" channels; "auto" takes grey
+            where most of the data's pixels are exactly black.
+        first: number of the first frame of the model's errors, from 1.
 
         Raises:
             UserError: the mode is unknown.
@@ -85,10 +83,9 @@ class PixelErrors:
     ) -> dict[str, Float[np.ndarray, "n _"]]:
         """Return row -> errors.
 
-        Args:
-            predicted: the model's frames, from frame 1 on.
-            frames: the true ones.
-            straight: row -> frames of the prediction if everything were left to itself.
+        predicted: the model's frames, from frame 1 on.
+        frames: the true ones.
+        straight: row -> frames of the prediction if everything were left to itself.
         """
         truth, model = self.reduce(frames / np.float32(255)), self.reduce(predicted)
         truth, model = np.broadcast_arrays(truth, model)  # where only one of them is grey

@@ -50,10 +50,9 @@ def score(
     (linear and bouncing: the model's own states of the last context frame, left to themselves), and for
     models of masks the errors of their centroids and, where the data has masks, segmentation scores.
 
-    Args:
-        horizon: by default 92, or what the data has; single images are only reconstructed.
-        pixels: auto, grey or rgb, see PixelErrors.
-        baselines: without them there is no row but the model's.
+    horizon: by default 92, or what the data has; single images are only reconstructed.
+    pixels: auto, grey or rgb, see PixelErrors.
+    baselines: without them there is no row but the model's.
 
     Raises:
         UserError: sequences too short, actions missing, or fewer slots than objects in a model of objects.
@@ -113,12 +112,11 @@ def usable_lengths(sequences: Sequences, context: int, horizon: int | None) -> t
 class _Measured:
     """Numbers taken from the rollouts of some sequences; None, or empty, where model or data have none.
 
-    Attributes:
-        positions: n t s 2, places of slots, half-widths and half-heights
-        velocities: n t s 2, half-widths and half-heights per frame
-        counts: n context, inferred numbers of objects
-        pixels: row -> n _, errors of frames
-        masks: row -> score -> n
+    positions: n t s 2, places of slots, half-widths and half-heights
+    velocities: n t s 2, half-widths and half-heights per frame
+    counts: n context, inferred numbers of objects
+    pixels: row -> n _, errors of frames
+    masks: row -> score -> n
     """
 
     positions: Float[np.ndarray, "n t s 2"] | None
@@ -132,10 +130,9 @@ class _Measured:
 class _Protocol:
     """One evaluation: what is measured on each rollout, and the scores of all that was measured.
 
-    Attributes:
-        truth: true states, None where there are none or nothing is predicted
-        errors: of pixels, None where frames are not decoded
-        baselines: whether rows beside the model's are wanted
+    truth: true states, None where there are none or nothing is predicted
+    errors: of pixels, None where frames are not decoded
+    baselines: whether rows beside the model's are wanted
     """
 
     model: SequenceModel

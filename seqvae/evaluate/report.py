@@ -26,13 +26,12 @@ SCHEMA = 2  # raise when a key of metrics.json changes its meaning
 class Report:
     """Results of an evaluation, with the model and data that it was done on.
 
-    Attributes:
-        scores: errors, shares and masks
-        about: config and names, added to metrics.json as they are
-        bound: bound of whole sequences, or of later frames for models without a normalised one
-        uncertainty: errors and coverages of sampled futures
-        long: predicted frame -> values of long rollouts
-        under_encoder: bound of later frames, given the encoder's states of the first ones
+    scores: errors, shares and masks
+    about: config and names, added to metrics.json as they are
+    bound: bound of whole sequences, or of later frames for models without a normalised one
+    uncertainty: errors and coverages of sampled futures
+    long: predicted frame -> values of long rollouts
+    under_encoder: bound of later frames, given the encoder's states of the first ones
     """
 
     scores: Scores

@@ -23,11 +23,10 @@ MIDDLE = 50  # predicted frames, between the paper's horizon and the end
 class Curve:
     """One error per sequence and frame.
 
-    Attributes:
-        errors: n t; a NaN in a defined frame is an error that is not finite, and stays one
-        first: number of the first frame, from 1
-        sources: n s, sources of the sequences (metrics.statistics), None where they are independent
-        defined: n t, frames that have an error, such as frames with an object in them; None: all have
+    errors: n t; a NaN in a defined frame is an error that is not finite, and stays one
+    first: number of the first frame, from 1
+    sources: n s, sources of the sequences (metrics.statistics), None where they are independent
+    defined: n t, frames that have an error, such as frames with an object in them; None: all have
     """
 
     errors: Float[np.ndarray, "n t"]
@@ -65,16 +64,15 @@ class Curve:
 class Scores:
     """Results of an evaluation.
 
-    Attributes:
-        n: number of sequences
-        context: number of frames given
-        horizon: number of frames predicted
-        curves: row (the model, a baseline) -> quantity (position_error, velocity_error, pixel_mse) -> curve
-        shares: found, context_swap, segmentation scores where there are masks, and count_accuracy of models
-            that count
-        counts: of these, confusion matrix of the frames given: rows true counts, columns inferred counts
-        segmentation: row (the model, true shapes left to themselves) -> scores of its masks
-        sources: number of images or videos the sequences were made from, None where they are independent
+    n: number of sequences
+    context: number of frames given
+    horizon: number of frames predicted
+    curves: row (the model, a baseline) -> quantity (position_error, velocity_error, pixel_mse) -> curve
+    shares: found, context_swap, segmentation scores where there are masks, and count_accuracy of models
+        that count
+    counts: of these, confusion matrix of the frames given: rows true counts, columns inferred counts
+    segmentation: row (the model, true shapes left to themselves) -> scores of its masks
+    sources: number of images or videos the sequences were made from, None where they are independent
     """
 
     n: int

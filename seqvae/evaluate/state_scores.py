@@ -28,9 +28,8 @@ def object_curves(
 ) -> dict[str, dict[str, Curve]]:
     """Return row -> position and velocity errors in half-widths: the model and, if asked for, baselines.
 
-    Args:
-        positions: of slots, in the frames of the context and the predicted ones.
-        clamp: coordinate where linear motion stops.
+    positions: of slots, in the frames of the context and the predicted ones.
+    clamp: coordinate where linear motion stops.
     """
     order = slot_order(positions, truth, context)
     positions = metrics.reorder(positions, order)
@@ -82,10 +81,9 @@ def straight_paths(
 ) -> Mapping[str, tuple[States, States]]:
     """Return name -> positions and velocities of objects left to themselves: static, linear, bouncing.
 
-    Args:
-        velocity: without it objects can only be static.
-        clamp: coordinate where linear motion stops.
-        wall: coordinate where each object bounces; without it none does.
+    velocity: without it objects can only be static.
+    clamp: coordinate where linear motion stops.
+    wall: coordinate where each object bounces; without it none does.
     """
     still = metrics.static(start, horizon)
     paths = {"static": (still, np.zeros_like(still))}

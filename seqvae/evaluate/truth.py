@@ -18,14 +18,13 @@ from seqvae.metrics import frame_slice
 class Truth:
     """True states, in the units of Sequences; None where the data does not have them.
 
-    Attributes:
-        positions: n t k 2, half-widths and half-heights
-        velocities: n t k 2, half-widths and half-heights per frame
-        radii: n t k, half-widths
-        present: n t k, whether an object exists, None where all always do
-        walls: n t k, an object's centre bounces at -wall and wall in both coordinates
-        sources: n s, see Sequences
-        aspect: height of the picture over its width
+    positions: n t k 2, half-widths and half-heights
+    velocities: n t k 2, half-widths and half-heights per frame
+    radii: n t k, half-widths
+    present: n t k, whether an object exists, None where all always do
+    walls: n t k, an object's centre bounces at -wall and wall in both coordinates
+    sources: n s, see Sequences
+    aspect: height of the picture over its width
     """
 
     positions: Float[np.ndarray, "n t k 2"]
@@ -81,8 +80,7 @@ def slot_order(
 ) -> Int[np.ndarray, "n k"]:
     """Return the slot of each object, by the positions in frames 3-7 (or as many as there are).
 
-    Args:
-        background: number of slots that stand for no object.
+    background: number of slots that stand for no object.
 
     Raises:
         UserError: there are fewer slots than objects.

@@ -5,6 +5,7 @@ Eslami et al. 2016, arXiv 1603.08575.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -13,17 +14,20 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
+from seqvae.config import register
 from seqvae.distributions import gaussian_log_density
 from seqvae.layout import Field, StateLayout
 from seqvae.nn.boxes import STD_FLOOR
 from seqvae.nn.glimpse import read, write
+from seqvae.nn.kinds import BoxEncoder, Counter
 from seqvae.nn.layers import in_full_precision, mlp
-from seqvae.types import Evidence, Scene
+from seqvae.types import Encoding, FrameModel, Scene
 
 SMALLEST, LARGEST = 0.05, 2.0  # half-extents of what is drawn, half-widths
 
 
-class AIR(nn.Module):
+@register(FrameModel)
+class AIR(FrameModel):
     """p(x_t | z_t) = N(x_t; sum_k presence_k write(glimpse(appearance_k), size_k, position_k), std^2).
 
     encoder: proposes K boxes. counter: a network of seqvae/nn/boxes.py, which says of one after the other
@@ -32,16 +36,14 @@ class AIR(nn.Module):
     dark: the logit of a glimpse's light before anything is learned.
     """
 
-    unnormalised: frozenset[str] = frozenset()
-
     def __init__(
         self,
         height: int,
         width: int,
         channels: int,
         slots: int,
-        encoder: Any,
-        counter: Any,
+        encoder: Callable[..., BoxEncoder],
+        counter: Callable[..., Counter],
         appearance: int = 16,
         glimpse: int = 16,
         hidden: int = 128,
@@ -54,10 +56,10 @@ class AIR(nn.Module):
         self.glimpse = glimpse
         self.layout = StateLayout(
             (
-                Field("presence", 1, "evidence"),
-                Field("size", 2, "evidence"),
-                Field("position", 2, "evidence"),
-                Field("appearance", appearance, "evidence"),
+                Field("presence", 1, "frame"),
+                Field("size", 2, "frame"),
+                Field("position", 2, "frame"),
+                Field("appearance", appearance, "frame"),
             )
         )
         self.encoder = encoder(height=height, width=width, slots=slots)
@@ -71,7 +73,7 @@ class AIR(nn.Module):
             blob = 1 - 2 * (axis.square() + axis.square()[:, None])
             self.draw[-1].bias.view(channels, glimpse, glimpse).add_(dark + blob)
 
-    def encode(self, video: Float[Tensor, "b t c h w"]) -> Evidence:
+    def encode(self, video: Float[Tensor, "b t c h w"]) -> Encoding:
         """Boxes from the encoder, appearance from what is seen in them, presence from the counter."""
         image = rearrange(video, "b t c h w -> (b t) c h w")
         light = image.amax(1)
@@ -83,18 +85,18 @@ class AIR(nn.Module):
         logit = self.counter(light, position, size)[..., None]
         mean = torch.cat([logit, box, appearance], -1)
         precision = torch.cat([torch.ones_like(logit), box_std.pow(-2), look_std.pow(-2)], -1)
-        return Evidence(mean, precision).map(lambda x: x.unflatten(0, video.shape[:2]))
+        return Encoding(mean, precision).map(lambda x: x.unflatten(0, video.shape[:2]))
 
     @in_full_precision
     def terms(
-        self, video: Float[Tensor, "b t c h w"], z: Float[Tensor, "b t k d"], evidence: Any, context: Any
+        self, video: Float[Tensor, "b t c h w"], z: Float[Tensor, "b t k d"], encoding: Any, context: Any
     ) -> dict[str, Float[Tensor, "b t"]]:
         """log p(x_t | z_t), nats a frame."""
         return {"log_likelihood": self._log_likelihood(video, self._lights(z).sum(2))}
 
     @in_full_precision
     def terms_by_count(
-        self, video: Float[Tensor, "b t c h w"], z: Float[Tensor, "b t k d"], evidence: Any, context: Any
+        self, video: Float[Tensor, "b t c h w"], z: Float[Tensor, "b t k d"], encoding: Any, context: Any
     ) -> dict[str, Float[Tensor, "n b t"]]:
         """`terms` of the first n slots of z alone, for n = 0 to K, with each slot decoded once."""
         canvas = pad(self._lights(z).cumsum(2), (0, 0, 0, 0, 0, 0, 1, 0))

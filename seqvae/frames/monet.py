@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from einops import rearrange
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
+from seqvae.config import register
 from seqvae.distributions import gaussian_log_density
 from seqvae.errors import UserError
+from seqvae.nn.kinds import Attention, Component
 from seqvae.nn.layers import in_full_precision
-from seqvae.types import Evidence, Scene
+from seqvae.types import Encoding, FrameModel, Scene
 
 MASKS = ("posterior", "decoder")
 
 
-class MONet(nn.Module):
+@register(FrameModel)
+class MONet(FrameModel):
     """p(x_t | z_t) = prod over pixels of sum_k m_k N(x; colour_k(z), std_k^2), slot 0 the background.
 
     masks: whose m_k are in the likelihood. "posterior": the attention's, as published; they know x, so that
@@ -41,8 +45,8 @@ class MONet(nn.Module):
         width: int,
         channels: int,
         slots: int,
-        attention: Any,
-        component: Any,
+        attention: Callable[..., Attention],
+        component: Callable[..., Component],
         masks: str = "posterior",
         std: float = 0.11,
         background_std: float = 0.09,
@@ -57,39 +61,39 @@ class MONet(nn.Module):
         self.attention = attention(channels=channels, objects=slots)
         self.component = component(height=height, width=width, channels=channels, velocity=velocity)
         self.layout = self.component.layout
-        self.beside = {"decoder_masks": decoder_masks, "attention_masks": attention_masks}
+        self.auxiliary = {"decoder_masks": decoder_masks, "attention_masks": attention_masks}
         self.unnormalised = frozenset({"log_likelihood"} if masks == "posterior" else ())
         stds = torch.tensor([background_std, *[std] * slots])
         self.register_buffer("std", stds[:, None, None, None], persistent=False)
 
-    def encode(self, video: Float[Tensor, "b t c h w"]) -> Evidence:
+    def encode(self, video: Float[Tensor, "b t c h w"]) -> Encoding:
         """Gaussians over the slots' numbers; the attention's log masks go with them as a feature."""
         image = rearrange(video, "b t c h w -> (b t) c h w")
         log_masks = self.attention(image)
         # masks in the likelihood learn there; drawn to what is decoded easily as well, they find less
         read = log_masks.detach() if self.masks == "posterior" else log_masks
-        evidence = Evidence(*self.component.encode(image, read), {"log_masks": log_masks})
-        return evidence.map(lambda x: x.unflatten(0, video.shape[:2]))
+        encoding = Encoding(*self.component.encode(image, read), {"log_masks": log_masks})
+        return encoding.map(lambda x: x.unflatten(0, video.shape[:2]))
 
     @in_full_precision
     def terms(
         self,
         video: Float[Tensor, "b t c h w"],
         z: Float[Tensor, "b t k d"],
-        evidence: Evidence | None,
+        encoding: Encoding | None,
         context: Any,
     ) -> dict[str, Float[Tensor, "b t"]]:
         """log p(x_t | z_t), and minus the KL of the masks twice, nats a frame.
 
         The gradient of decoder_masks reaches only what decodes z, that of attention_masks only the
-        attention. Without evidence, as for imagined frames, there is only the likelihood, with the
+        attention. Without encoding, as for imagined frames, there is only the likelihood, with the
         decoder's masks.
         """
         colours, log_decoded = self._decoded(z)
         density = gaussian_log_density(video[:, :, None], colours, self.std).sum(3)
-        if evidence is None:
+        if encoding is None:
             return {"log_likelihood": _mixture(log_decoded, density)}
-        log_seen = evidence.features["log_masks"]
+        log_seen = encoding.features["log_masks"]
         return {
             "log_likelihood": _mixture(log_seen if self.masks == "posterior" else log_decoded, density),
             "decoder_masks": -_kl(log_seen.detach(), log_decoded),

@@ -6,6 +6,7 @@ al. 2020, arXiv 2001.02407). Unlike SuPAIR it is a normalised density over colou
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import reduce
 from typing import Any
 
@@ -14,15 +15,18 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from seqvae.config import register
 from seqvae.distributions import gaussian_log_density
 from seqvae.layout import Field, StateLayout
 from seqvae.nn.boxes import STD_FLOOR
 from seqvae.nn.glimpse import read, write
+from seqvae.nn.kinds import BoxEncoder
 from seqvae.nn.layers import in_full_precision, mlp
-from seqvae.types import Evidence, Scene
+from seqvae.types import Encoding, FrameModel, Scene
 
 
-class SpatialVAE(nn.Module):
+@register(FrameModel)
+class SpatialVAE(FrameModel):
     """p(x_t | z_t) = N(x_t; canvas(z_t), std^2): each slot's decoded glimpse, pasted at its box.
 
     z holds size and position (half-widths) and `appearance`, from which a small network decodes colour and
@@ -32,15 +36,13 @@ class SpatialVAE(nn.Module):
     velocity: whether the state has one.
     """
 
-    unnormalised: frozenset[str] = frozenset()
-
     def __init__(
         self,
         height: int,
         width: int,
         channels: int,
         slots: int,
-        encoder: Any,
+        encoder: Callable[..., BoxEncoder],
         appearance: int = 8,
         glimpse: int = 12,
         hidden: int = 64,
@@ -54,7 +56,7 @@ class SpatialVAE(nn.Module):
         moving = (Field("velocity", 2, "product", difference_of="position"),) if velocity else ()
         self.layout = StateLayout(
             (
-                Field("size", 2, "evidence"),
+                Field("size", 2, "frame"),
                 Field("position", 2, "product"),
                 *moving,
                 Field("appearance", appearance, "product"),
@@ -71,7 +73,7 @@ class SpatialVAE(nn.Module):
             blob = 3 - 5 * (axis.square() + axis.square()[:, None])
             self.draw[-1].bias.view(channels + 1, glimpse, glimpse)[-1].add_(blob)
 
-    def encode(self, video: Float[Tensor, "b t c h w"]) -> Evidence:
+    def encode(self, video: Float[Tensor, "b t c h w"]) -> Encoding:
         """Boxes from the encoder, appearance from what is seen in them."""
         image = rearrange(video, "b t c h w -> (b t) c h w")
         difference = (image - self.backdrop.detach()).abs().sum(1).clamp(max=1)
@@ -84,11 +86,11 @@ class SpatialVAE(nn.Module):
         no_velocity = [torch.zeros_like(position)] if "velocity" in self.layout else []
         mean = torch.cat([box, *no_velocity, appearance], -1)
         precision = torch.cat([box_std.pow(-2), *no_velocity, look_std.pow(-2)], -1)
-        return Evidence(mean, precision).map(lambda x: x.unflatten(0, video.shape[:2]))
+        return Encoding(mean, precision).map(lambda x: x.unflatten(0, video.shape[:2]))
 
     @in_full_precision
     def terms(
-        self, video: Float[Tensor, "b t c h w"], z: Float[Tensor, "b t k d"], evidence: Any, context: Any
+        self, video: Float[Tensor, "b t c h w"], z: Float[Tensor, "b t k d"], encoding: Any, context: Any
     ) -> dict[str, Float[Tensor, "b t"]]:
         """log p(x_t | z_t), nats a frame."""
         canvas = self.decode(z).frames

@@ -7,6 +7,7 @@ the fixed-K form of STOVE (Kossen et al. 2020, arXiv 1910.02425).
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import reduce
 from typing import Any
 
@@ -16,16 +17,19 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
+from seqvae.config import register
 from seqvae.layout import Field, StateLayout
 from seqvae.nn.glimpse import box_cover, pixel_centres, read, sample_points, uncovered_share, write
+from seqvae.nn.kinds import BoxEncoder
 from seqvae.nn.layers import full_precision, in_full_precision
 from seqvae.nn.spn import RatSPN
-from seqvae.types import Evidence, Scene
+from seqvae.types import Encoding, FrameModel, Scene
 
-COLOUR_STD = 0.01  # of the colour as evidence, far below what tells two objects apart
+COLOUR_STD = 0.01  # of the colour as encoding, far below what tells two objects apart
 
 
-class SuPAIR(nn.Module):
+@register(FrameModel)
+class SuPAIR(FrameModel):
     """An energy of grey frames given boxes: object SPNs inside the boxes, a background SPN outside.
 
     z holds size (s_x, s_y: half-extents) and position (x, y), all in half-widths. Colour frames are
@@ -53,7 +57,7 @@ class SuPAIR(nn.Module):
         width: int,
         channels: int,
         slots: int,
-        encoder: Any,
+        encoder: Callable[..., BoxEncoder],
         glimpse: int = 10,
         overlap_rate: float = 10.0,
         area: str = "pixels",
@@ -68,11 +72,11 @@ class SuPAIR(nn.Module):
         self.height, self.width, self.channels, self.slots = height, width, channels, slots
         self.glimpse, self.overlap_rate = glimpse, overlap_rate
         self.area = {"pixels": height * width / glimpse**2, "image": 1.0}[area]
-        self.layout = StateLayout((Field("size", 2, "evidence"), Field("position", 2, "product")))
+        self.layout = StateLayout((Field("size", 2, "frame"), Field("position", 2, "product")))
         if velocity:
             self.layout = self.layout.extend(Field("velocity", 2, "product", difference_of="position"))
         if colour:
-            self.layout = self.layout.extend(Field("colour", channels, "evidence"))
+            self.layout = self.layout.extend(Field("colour", channels, "frame"))
         self.encoder = encoder(height=height, width=width, slots=slots)
         self.size_limits = self.encoder.extent
         self.reach = glimpse / (glimpse - 1) if to_edge else 1.0  # of a glimpse, in half-extents of its box
@@ -82,20 +86,20 @@ class SuPAIR(nn.Module):
             _make_plain(self.objects)
             _make_plain(self.background)
 
-    def encode(self, video: Float[Tensor, "b t c h w"]) -> Evidence:
-        """Box evidence; the velocity's precision is 0, since one frame says nothing of it."""
+    def encode(self, video: Float[Tensor, "b t c h w"]) -> Encoding:
+        """Box encoding; the velocity's precision is 0, since one frame says nothing of it."""
         backdrop = self.background.expectation().detach().unflatten(0, (self.height, self.width))
         mean, std = self.encoder(rearrange(grey(video), "b t h w -> (b t) h w"), backdrop)
-        evidence = Evidence(mean, std.square().reciprocal())
+        encoding = Encoding(mean, std.square().reciprocal())
         if "velocity" in self.layout:
-            evidence = evidence.map(lambda x: pad(x, (0, 2)))
+            encoding = encoding.map(lambda x: pad(x, (0, 2)))
         if "colour" in self.layout:
             colour = self._colour(video.flatten(0, 1), mean.detach())
             precision = torch.full_like(colour, COLOUR_STD**-2)
-            evidence = Evidence(
-                torch.cat([evidence.mean, colour], -1), torch.cat([evidence.precision, precision], -1)
+            encoding = Encoding(
+                torch.cat([encoding.mean, colour], -1), torch.cat([encoding.precision, precision], -1)
             )
-        return evidence.map(lambda x: x.unflatten(0, video.shape[:2]))
+        return encoding.map(lambda x: x.unflatten(0, video.shape[:2]))
 
     def _colour(self, frames: Float[Tensor, "n c h w"], box: Float[Tensor, "n k 4"]) -> Tensor:
         """The mean colour of the glimpse of each box, "n k c"."""
@@ -111,7 +115,7 @@ class SuPAIR(nn.Module):
 
     @in_full_precision
     def terms(
-        self, video: Float[Tensor, "b t c h w"], z: Float[Tensor, "b t k d"], evidence: Any, context: Any
+        self, video: Float[Tensor, "b t c h w"], z: Float[Tensor, "b t k d"], encoding: Any, context: Any
     ) -> dict[str, Float[Tensor, "b t"]]:
         """The energy's three terms, nats a frame."""
         b, t = video.shape[:2]

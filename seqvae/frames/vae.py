@@ -5,6 +5,7 @@ Kingma & Welling 2014 (arXiv 1312.6114), Rezende et al. 2014 (arXiv 1401.4082).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -12,18 +13,21 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from seqvae.config import register
 from seqvae.errors import UserError
 from seqvae.layout import Field, StateLayout
+from seqvae.nn.kinds import ImageDecoder, ImageEncoder, Likelihood
 from seqvae.nn.layers import in_full_precision
-from seqvae.types import Evidence, Scene
+from seqvae.types import Encoding, FrameModel, Scene
 
 STD_FLOOR = 1e-3  # of the code, whose prior has a std around 1
 
 
-class VAE(nn.Module):
+@register(FrameModel)
+class VAE(FrameModel):
     """p(x_t | z_t, h_t): a network from the code (and the context, where it has one) to every pixel.
 
-    The encoder's Gaussian over the code is the frame's evidence. It is the whole posterior of a plain VAE;
+    The encoder's Gaussian over the code is the frame's encoding. It is the whole posterior of a plain VAE;
     a posterior that also knows the context corrects it.
     encoder, decoder: networks of seqvae/nn/images.py. likelihood: one of seqvae/nn/images.py. code:
     numbers of the code. context: numbers of the dynamics' context that the decoder sees, as in a VRNN; 0
@@ -39,9 +43,9 @@ class VAE(nn.Module):
         width: int,
         channels: int,
         slots: int,
-        encoder: Any,
-        decoder: Any,
-        likelihood: Any,
+        encoder: Callable[..., ImageEncoder],
+        decoder: Callable[..., ImageDecoder],
+        likelihood: Likelihood,
         code: int = 32,
         context: int = 0,
     ):
@@ -49,22 +53,22 @@ class VAE(nn.Module):
         if slots != 1:
             raise UserError(f"model.slots={slots}: a VAE of whole frames has one code a frame; give slots: 1")
         self.slots, self.context = slots, context
-        self.layout = StateLayout((Field("code", code, "evidence"),))
+        self.layout = StateLayout((Field("code", code, "frame"),))
         self.encoder = encoder(height=height, width=width, channels=channels, size=2 * code)
         self.decoder = decoder(height=height, width=width, channels=channels, size=code + context)
         self.likelihood = likelihood
         self.unnormalised = frozenset() if likelihood.normalised else frozenset({"log_likelihood"})
 
-    def encode(self, video: Float[Tensor, "b t c h w"]) -> Evidence:
+    def encode(self, video: Float[Tensor, "b t c h w"]) -> Encoding:
         """The Gaussian over the code that a frame alone suggests."""
         seen = self.encoder(rearrange(video, "b t c h w -> (b t) c h w")).to(video.dtype)
         mean, raw_std = rearrange(seen, "(b t) d -> b t 1 d", b=len(video)).chunk(2, -1)
         std = STD_FLOOR + nn.functional.softplus(raw_std - 2)  # starts near 0.1: a code that is heard
-        return Evidence(mean, std.pow(-2))
+        return Encoding(mean, std.pow(-2))
 
     @in_full_precision
     def terms(
-        self, video: Float[Tensor, "b t c h w"], z: Float[Tensor, "b t k d"], evidence: Any, context: Any
+        self, video: Float[Tensor, "b t c h w"], z: Float[Tensor, "b t k d"], encoding: Any, context: Any
     ) -> dict[str, Float[Tensor, "b t"]]:
         """log p(x_t | z_t, h_t), nats a frame."""
         return {"log_likelihood": self.likelihood.log_prob(video, self._raw(z, context))}

@@ -57,11 +57,10 @@ def complete_shapes(
 ) -> Bool[np.ndarray, "n k h w"]:
     """Return the pixels of each object: those that it shows, and of its disc those where a nearer one shows.
 
-    Args:
-        masks: 0 background, k + 1 object k.
-        layers: drawing order, higher is nearer.
-        positions: x in half-widths, y in half-heights.
-        radii: half-widths.
+    masks: 0 background, k + 1 object k.
+    layers: drawing order, higher is nearer.
+    positions: x in half-widths, y in half-heights.
+    radii: half-widths.
     """
     h, w = masks.shape[-2:]
     shown = masks[:, None] == np.arange(1, layers.shape[1] + 1)[:, None, None]

@@ -189,9 +189,8 @@ def distinct_objects(
     Slots nearer to each other than one radius stand for the same object (bodies do not overlap that far),
     also when linked through a third slot. Slots outside the frame are not counted.
 
-    Args:
-        radius: in half-widths.
-        aspect: height of the frame over its width, as y is in half-heights.
+    radius: in half-widths.
+    aspect: height of the frame over its width, as y is in half-heights.
     """
     inside = in_box(positions)
     lengths = positions * np.array([1.0, aspect])

@@ -35,10 +35,9 @@ def estimate(
     Values of one sequence depend on each other, so they are averaged first and count as one. A NaN is
     passed on: a model whose states are not finite must not look better for it.
 
-    Args:
-        sources: see `standard_error`.
-        defined: where there is a value at all, None for everywhere. Others count nowhere, and a sequence
-            without any is not one of the n; without a sequence the mean is NaN, and n = 0.
+    sources: see `standard_error`.
+    defined: where there is a value at all, None for everywhere. Others count nowhere, and a sequence
+        without any is not one of the n; without a sequence the mean is NaN, and n = 0.
     """
     if defined is None:
         per_sequence = values.reshape(len(values), -1).mean(1, dtype=np.float64)
@@ -76,8 +75,7 @@ def standard_error(residuals: Num[np.ndarray, "n"], sources: Sources = None) -> 
     joins overlapping clusters, for which the sum may fall below the one of independent values; then the
     larger of the two is taken. NaN for a single independent unit.
 
-    Args:
-        sources: n s, sources that each value was made from, -1 for none.
+    sources: n s, sources that each value was made from, -1 for none.
     """
     residuals = np.asarray(residuals, dtype=np.float64)
     n = len(residuals)
@@ -127,8 +125,7 @@ def best_of(
 ) -> Float[np.ndarray, "n"]:
     """Return the least error, averaged over the frames given, among a sequence's S samples.
 
-    Args:
-        defined: frames that have an error, None for all. NaN for a sequence without any.
+    defined: frames that have an error, None for all. NaN for a sequence without any.
     """
     if defined is None:
         return errors.mean(-1).min(0)

@@ -9,7 +9,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from seqvae.config import register
 from seqvae.nn.glimpse import box_cover, pixel_centres, read, sample_points
+from seqvae.nn.kinds import BoxEncoder, Counter
 from seqvae.nn.layers import full_precision, mlp, output_layer
 
 # Encoders from an image to K boxes, with one std per number.
@@ -17,19 +19,20 @@ from seqvae.nn.layers import full_precision, mlp, output_layer
 STD_FLOOR = 1e-3  # half-widths, 0.016 pixels at 32 x 32: without a floor the likelihood overflows
 
 
+@register(BoxEncoder)
 class LSTMEncoder(nn.Module):
     """The encoder of SuPAIR and STOVE (Kossen et al. 2020, arXiv 1910.02425, appendix).
 
     The flattened image is the input of each of K steps of an LSTM; a small sigmoid layer turns each output
     into a box.
 
-    extent: smallest and largest s_x.
-    aspect: smallest and largest s_y / s_x.
-    reach: largest |x| and |y|.
-    max_std: largest std, above its floor.
-    hidden: size of the LSTM.
-    bottleneck: width of the sigmoid layer.
-    xavier: start the layers after the LSTM as published, with Xavier-uniform weights and biases of 0.1.
+    extent: smallest and largest s_x
+    aspect: smallest and largest s_y / s_x
+    reach: largest |x| and |y|
+    max_std: largest std, above its floor
+    hidden: size of the LSTM
+    bottleneck: width of the sigmoid layer
+    xavier: start the layers after the LSTM as published, with Xavier-uniform weights and biases of 0.1
     """
 
     def __init__(
@@ -66,6 +69,7 @@ class LSTMEncoder(nn.Module):
         return torch.cat([sx, sy, position], -1), STD_FLOOR + self.max_std * share[..., 4:8]
 
 
+@register(BoxEncoder)
 class PursuitEncoder(nn.Module):
     """Boxes by pursuit of the residual |x - background|, refined by a learned network.
 
@@ -74,14 +78,14 @@ class PursuitEncoder(nn.Module):
     all slots and places, so equivariant to translation: `rounds` times, look at a glimpse of the residual
     around the proposal and at what the other slots explain of it, and regress the box and its stds.
 
-    extent: smallest and largest half-extent.
-    scale: half-extent of a typical object; by default the geometric mean of `extent`.
-    view: half-extent of the glimpses, in scales.
-    glimpse: edge of the glimpses, samples.
-    hidden: width of the network.
-    rounds: number of refinements, at least 1.
-    max_std: largest std, above its floor.
-    initial_std: std before training.
+    extent: smallest and largest half-extent
+    scale: half-extent of a typical object; by default the geometric mean of `extent`
+    view: half-extent of the glimpses, in scales
+    glimpse: edge of the glimpses, samples
+    hidden: width of the network
+    rounds: number of refinements, at least 1
+    max_std: largest std, above its floor
+    initial_std: std before training
     """
 
     def __init__(
@@ -195,12 +199,13 @@ def _logit(p: float) -> float:
 FIRST_LOGIT = 1.0  # of presence, before training: an object that is never present is never learned
 
 
+@register(Counter)
 class GlimpseCounter(nn.Module):
     """An LSTM that looks at one box after the other, and at the share of it that earlier boxes cover.
 
-    glimpse: edge of the glimpses, samples.
-    hidden: size of the LSTM.
-    margin: half-extent of the glimpses, in half-extents of the box.
+    glimpse: edge of the glimpses, samples
+    hidden: size of the LSTM
+    margin: half-extent of the glimpses, in half-extents of the box
     """
 
     def __init__(
@@ -232,12 +237,13 @@ class GlimpseCounter(nn.Module):
         return (down.transpose(-1, -2) @ across).clamp(max=1)  # summed over slots
 
 
+@register(Counter)
 class ImageCounter(nn.Module):
     """An LSTM that sees the whole image at every slot, as in Eslami et al. 2016 (arXiv 1603.08575).
 
     Unlike theirs, it does not see the appearance of earlier slots, only that they are present.
 
-    hidden: size of the LSTM.
+    hidden: size of the LSTM
     """
 
     def __init__(self, height: int, width: int, slots: int, hidden: int = 256):

@@ -11,10 +11,12 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
+from seqvae.config import register
 from seqvae.errors import UserError
 from seqvae.layout import Field, StateLayout
 from seqvae.nn.glimpse import pixel_centres, read, write
 from seqvae.nn.images import BroadcastDecoder, ConvEncoder
+from seqvae.nn.kinds import Component
 from seqvae.nn.layers import mlp, output_layer, positive_std
 
 VIEW = 1.5  # half-extent of an object's glimpse, in sizes of the object
@@ -22,13 +24,14 @@ OUTSIDE = -8.0  # logit of an object's mask outside its glimpse
 STD_FLOOR = 1e-3  # of codes, whose prior has a std around 1, and of places in half-widths
 
 
+@register(Component)
 class WholeComponent(nn.Module):
     """MONet's component VAE (Burgess et al. 2019, arXiv 1901.11390): one code for anything anywhere.
 
     Convolutions read (x, log m); a spatial broadcast decoder draws colours and the logit of the mask.
 
-    code: size of the code.
-    features, layers, stride: of the decoder (BroadcastDecoder).
+    code: size of the code
+    features, layers, stride: of the decoder (BroadcastDecoder)
 
     Raises:
         UserError: a velocity is asked for.
@@ -76,6 +79,7 @@ class WholeComponent(nn.Module):
         return out[:, :, :-1].sigmoid(), out[:, :, -1]
 
 
+@register(Component)
 class PlacedComponent(nn.Module):
     """Objects with a place, a size, one colour and a shape; the background has one colour everywhere.
 
@@ -84,11 +88,11 @@ class PlacedComponent(nn.Module):
     at place and size, so that shapes are learned independently of where they are. The slot holds so little
     that two objects do not fit into one.
 
-    z: size and position in half-widths, velocity if wanted, appearance.
-    code: size of the appearance.
-    extent: the smallest and the largest size, half-widths.
-    glimpse: edge of a glimpse, samples.
-    hidden: width of the networks.
+    z: size and position in half-widths, velocity if wanted, appearance
+    code: size of the appearance
+    extent: the smallest and the largest size, half-widths
+    glimpse: edge of a glimpse, samples
+    hidden: width of the networks
     """
 
     def __init__(
@@ -108,7 +112,7 @@ class PlacedComponent(nn.Module):
         moving = (Field("velocity", 2, "product", difference_of="position"),) if velocity else ()
         self.layout = StateLayout(
             (
-                Field("size", 2, "evidence"),
+                Field("size", 2, "frame"),
                 Field("position", 2, "product"),
                 *moving,
                 Field("appearance", code, "product"),

@@ -64,7 +64,7 @@ def box_cover(
 
     It is exact for intervals at least a pixel wide.
 
-    pixel: width of a pixel, in the units of the points.
+    pixel: width of a pixel, in the units of the points
     """
     inside = extent[..., None] - (points - centre[..., None]).abs()  # from the nearer edge; < 0 outside
     return (0.5 + inside / pixel).clamp(0, 1)

@@ -11,8 +11,10 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from seqvae.config import register
 from seqvae.distributions import gaussian_log_density
 from seqvae.nn.glimpse import pixel_centres
+from seqvae.nn.kinds import ImageDecoder, ImageEncoder, Likelihood
 from seqvae.nn.layers import lecun_normal_, mlp
 
 # Encoders and decoders.
@@ -20,10 +22,11 @@ from seqvae.nn.layers import lecun_normal_, mlp
 COARSEST = 4  # pixels: convolutions halve an image until its shorter side is no longer than this
 
 
+@register(ImageEncoder)
 class FullyConnectedEncoder(nn.Module):
     """Linear layers on the flattened image.
 
-    hidden: widths of the hidden layers; () makes the encoder linear.
+    hidden: widths of the hidden layers; () makes the encoder linear
     """
 
     def __init__(
@@ -36,10 +39,11 @@ class FullyConnectedEncoder(nn.Module):
         return self.layers(image.flatten(1))
 
 
+@register(ImageDecoder)
 class FullyConnectedDecoder(nn.Module):
     """Linear layers to the flattened image, the mirror image of FullyConnectedEncoder.
 
-    hidden: widths of the hidden layers.
+    hidden: widths of the hidden layers
     """
 
     def __init__(
@@ -53,10 +57,11 @@ class FullyConnectedDecoder(nn.Module):
         return self.layers(code).unflatten(1, self.shape)
 
 
+@register(ImageEncoder)
 class ConvEncoder(nn.Module):
     """Convolutions of stride 2 down to a few pixels, then one linear layer.
 
-    features: channels per convolution; the last number is repeated until the image is small enough.
+    features: channels per convolution; the last number is repeated until the image is small enough
     """
 
     def __init__(
@@ -76,10 +81,11 @@ class ConvEncoder(nn.Module):
         return self.layers(image)
 
 
+@register(ImageDecoder)
 class ConvDecoder(nn.Module):
     """One linear layer to a few pixels, then transposed convolutions of stride 2 up to the image.
 
-    features: channels per convolution as in ConvEncoder, in the encoder's order.
+    features: channels per convolution as in ConvEncoder, in the encoder's order
     """
 
     def __init__(
@@ -105,16 +111,17 @@ class ConvDecoder(nn.Module):
         return image
 
 
+@register(ImageDecoder)
 class BroadcastDecoder(nn.Module):
     """Spatial broadcast decoder (Watters et al. 2019, arXiv 1901.07017).
 
     The vector is repeated at every pixel, joined with the coordinates of that pixel, and passed through
     convolutions of stride 1.
 
-    features: channels of the convolutions.
-    layers: number of convolutions.
+    features: channels of the convolutions
+    layers: number of convolutions
     stride: edge, in pixels, of the cells that the vector is broadcast to; the last layer enlarges the result.
-        A stride of s costs 1 / s^2 of the computation.
+        A stride of s costs 1 / s^2 of the computation
     """
 
     def __init__(
@@ -167,13 +174,14 @@ def _repeat_last(features: tuple[int, ...], count: int) -> list[int]:
 STD_FLOOR = 1e-3  # of the full range: without a floor a learned std goes to 0 where pixels never change
 
 
+@register(Likelihood)
 class Bernoulli(nn.Module):
     """p(x | raw) = prod over pixels of Bernoulli(x; sigmoid(raw)).
 
     threshold: binarise the data, with pixels above it as 1 and all others as 0; densities are then those of
         binarised images. With None, pixels between 0 and 1 enter a cross-entropy as they are, which is no
-        density and is reported as such.
-    normalised: whether log_prob is a log-density.
+        density and is reported as such
+    normalised: whether log_prob is a log-density
     """
 
     def __init__(self, threshold: float | None = 0.5):
@@ -190,13 +198,14 @@ class Bernoulli(nn.Module):
         return raw.sigmoid()
 
 
+@register(Likelihood)
 class Gaussian(nn.Module):
     """p(x | raw) = prod over pixels of N(x; mean, std^2), with one std for all pixels.
 
-    std: in units of the full range; the start value if it is learned.
-    learn: whether the std is learned.
-    bounded: whether the mean is sigmoid(raw); otherwise it is raw itself.
-    normalised: whether log_prob is a log-density.
+    std: in units of the full range; the start value if it is learned
+    learn: whether the std is learned
+    bounded: whether the mean is sigmoid(raw); otherwise it is raw itself
+    normalised: whether log_prob is a log-density
     """
 
     normalised = True

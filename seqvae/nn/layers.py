@@ -27,7 +27,7 @@ Convolution = TypeVar("Convolution", bound=nn.Conv2d | nn.ConvTranspose2d)
 def mlp(*sizes: int, activation: type[nn.Module] = nn.ELU, zero_last: bool = False) -> nn.Sequential:
     """Return linear layers of the given sizes with an activation between each two.
 
-    zero_last: start the last layer at zero, so that the network starts as the constant 0.
+    zero_last: start the last layer at zero, so that the network starts as the constant 0
     """
     linears = [nn.Linear(fan_in, fan_out) for fan_in, fan_out in pairwise(sizes)]
     if zero_last:
@@ -52,7 +52,7 @@ def lecun_normal_(layer: Convolution, fan_in: float) -> Convolution:
     PyTorch's default divides the variance by 3 per layer, and by 12 per transposed layer of stride 2. A
     decoder that starts so faint first learns to draw the mean image, and stays with it for long.
 
-    fan_in: number of inputs that contribute to one output.
+    fan_in: number of inputs that contribute to one output
     """
     nn.init.normal_(layer.weight, std=fan_in**-0.5)
     return layer
@@ -92,11 +92,11 @@ class MADE(nn.Module):
 
     The context enters the first hidden layer and, past the masks, the outputs.
 
-    size: number of inputs.
-    context: size of the context vector.
-    hidden: units per hidden layer.
-    reverse: go through the inputs from the last to the first.
-    order: indices of the inputs, each after all that its two numbers depend on.
+    size: number of inputs
+    context: size of the context vector
+    hidden: units per hidden layer
+    reverse: go through the inputs from the last to the first
+    order: indices of the inputs, each after all that its two numbers depend on
     """
 
     def __init__(self, size: int, context: int, hidden: int = 64, reverse: bool = False):
@@ -158,7 +158,7 @@ class Spread(nn.Module):
     They widen or narrow a density without moving its mean. Only a training stage with the part `spread`
     learns them (see EnergyScore), so their gradient is off by default.
 
-    fields: names of the fields that have a factor; names that the layout lacks are ignored.
+    fields: names of the fields that have a factor; names that the layout lacks are ignored
     """
 
     member: Tensor  # (field, d): 1 where a number belongs to a field

@@ -12,8 +12,10 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, interpolate, logsigmoid, relu
 
+from seqvae.config import register
 from seqvae.errors import UserError
 from seqvae.nn.glimpse import pixel_centres
+from seqvae.nn.kinds import Attention
 from seqvae.nn.layers import full_precision, lecun_normal_
 
 MIN_DISTANCE = 1e-4  # of half squared distances to a seed: keeps log(1 - alpha) finite at the seed itself
@@ -25,8 +27,8 @@ class UNet(nn.Module):
     Convolutions go down to a coarse grid and up again; on the way up, each level is joined with the level of
     its size on the way down. The last layer starts small, so that the output starts near 0.
 
-    inputs, outputs: channels.
-    features: channels per level; each level after the first halves the image, rounded up.
+    inputs, outputs: channels
+    features: channels per level; each level after the first halves the image, rounded up
     """
 
     def __init__(self, inputs: int, outputs: int, features: tuple[int, ...] = (16, 32, 32, 32)):
@@ -58,13 +60,14 @@ class UNet(nn.Module):
         return self.out(image)
 
 
+@register(Attention)
 class RecurrentAttention(nn.Module):
     """MONet's attention (Burgess et al. 2019, arXiv 1901.11390): a U-Net on (x, log scope), slot by slot.
 
     alpha_k is the sigmoid of its output. The background comes first; the last object takes what is left.
 
-    objects: number of objects K.
-    features: channels per level of the U-Net.
+    objects: number of objects K
+    features: channels per level of the U-Net
     """
 
     def __init__(self, channels: int, objects: int, features: tuple[int, ...] = (16, 32, 32, 32)):
@@ -86,6 +89,7 @@ class RecurrentAttention(nn.Module):
         return torch.cat([*log_masks, log_scope], 1)
 
 
+@register(Attention)
 class SeedAttention(nn.Module):
     """Attention that grows each object from a seed pixel, over the pixels whose embedding is near the seed's.
 
@@ -95,11 +99,11 @@ class SeedAttention(nn.Module):
     al. 2018). The seed of object k is the pixel in the middle of its scope; alpha_k = exp(-distance^2 / 2)
     in the space of embeddings. Unlike GENESIS-V2, no seed is drawn at random. The background is the rest.
 
-    objects: number of objects K.
-    features: channels per level of the U-Net.
-    embedding: size of the embedding, at least 2 for the place.
-    reach: half-widths from its seed over which an object extends at the start.
-    shifts: number of mean-shift steps that move a seed to the mean of the embeddings near it.
+    objects: number of objects K
+    features: channels per level of the U-Net
+    embedding: size of the embedding, at least 2 for the place
+    reach: half-widths from its seed over which an object extends at the start
+    shifts: number of mean-shift steps that move a seed to the mean of the embeddings near it
 
     Raises:
         UserError: the embedding has fewer than 2 numbers.

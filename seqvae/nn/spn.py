@@ -156,12 +156,12 @@ WEIGHT_SCALE = 10.0  # logits per unit of parameter: at the leaves' learning rat
 class RatSPN(nn.Module):
     """log p(x) of vectors x of `size` pixels: an exact density over the pixels of weight 1.
 
-    replicas, depth: shape of the random region graphs.
-    leaves: Gaussians per leaf region.
-    sums: mixtures per inner region.
-    variance: range of the leaf variances.
-    mean, mean_std: the leaf means start from Normal(mean, mean_std^2).
-    logit_scale: logits of the mixture weights per unit of parameter; may be set.
+    replicas, depth: shape of the random region graphs
+    leaves: Gaussians per leaf region
+    sums: mixtures per inner region
+    variance: range of the leaf variances
+    mean, mean_std: the leaf means start from Normal(mean, mean_std^2)
+    logit_scale: logits of the mixture weights per unit of parameter; may be set
     """
 
     member: Tensor  # (r, l, 1, p): 1 where a pixel lies in a leaf region

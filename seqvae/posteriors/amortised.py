@@ -6,22 +6,24 @@ Kingma & Welling 2014 (arXiv 1312.6114); with a context as in the VRNN (Chung et
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import pad
 
+from seqvae.config import register
 from seqvae.distributions import Normal
 from seqvae.errors import UserError
 from seqvae.layout import StateLayout
 from seqvae.nn.layers import mlp
-from seqvae.types import Evidence, Transition
+from seqvae.types import Encoding, Posterior, Transition
 
 WIDTH = 128  # of the network, where the config gives none
 
 
-class Amortised(nn.Module):
-    """q(z_t | x_t, h_t): the evidence, its mean and log-std shifted by a network of evidence and context.
+@register(Posterior)
+class Amortised(Posterior):
+    """q(z_t | x_t, h_t): the encoding, its mean and log-std shifted by a network of encoding and context.
 
-    Starts as the evidence alone, and without a context stays that: the posterior of a plain VAE. What was
+    Starts as the encoding alone, and without a context stays that: the posterior of a plain VAE. What was
     not observed, and what a frame says nothing of, follows the dynamics. Slots keep the frame's order.
     context: numbers of the dynamics' context, 0 for none. hidden: width of the network, by default 128; there
     is a network only with a context.
@@ -30,7 +32,7 @@ class Amortised(nn.Module):
         UserError: the state has a velocity, of which one frame says nothing; a width without a context.
     """
 
-    frame_order = True
+    keeps_frame_order = True
 
     def __init__(self, layout: StateLayout, context: int = 0, hidden: int | None = None):
         super().__init__()
@@ -53,10 +55,10 @@ class Amortised(nn.Module):
         """Nothing crosses a time step."""
 
     def __call__(
-        self, evidence: Evidence, transition: Transition, carry: None
-    ) -> tuple[Normal, Evidence, None]:
-        unknown = (0, self.dim - evidence.mean.shape[-1])
-        mean, precision = pad(evidence.mean, unknown), pad(evidence.precision, unknown)
+        self, encoding: Encoding, transition: Transition, carry: None
+    ) -> tuple[Normal, Encoding, None]:
+        unknown = (0, self.dim - encoding.mean.shape[-1])
+        mean, precision = pad(encoding.mean, unknown), pad(encoding.precision, unknown)
         observed = precision > 0
         log_std = -0.5 * torch.where(observed, precision, 1.0).log()
         if self.context:
@@ -68,4 +70,4 @@ class Amortised(nn.Module):
         q = Normal(
             torch.where(observed, mean, expected.mean), torch.where(observed, log_std.exp(), expected.std)
         )
-        return q, evidence, carry
+        return q, encoding, carry

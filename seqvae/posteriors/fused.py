@@ -9,22 +9,23 @@ from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
+from seqvae.config import register
 from seqvae.distributions import Normal, product
 from seqvae.errors import UserError
 from seqvae.layout import StateLayout
 from seqvae.matching import assign, reorder, squared_distances
 from seqvae.nn.layers import Spread
 from seqvae.tree import short_repr
-from seqvae.types import Evidence, Transition
+from seqvae.types import Encoding, Posterior, Transition
 
 SPREAD = ("position", "velocity")  # fields whose std has a learned factor
 
 
 @dataclass(frozen=True)
 class FusedCarry:
-    """The evidence of the frame before, in the trace's slot order; precision 0 before the first frame."""
+    """The encoding of the frame before, in the trace's slot order; precision 0 before the first frame."""
 
     __repr__ = short_repr
 
@@ -32,11 +33,12 @@ class FusedCarry:
     precision: Float[Tensor, "b k d"]
 
 
-class Fused(nn.Module):
-    """q(z_t | x_<=t, z_<t) proportional to N(z_t; evidence) N(z_t; proposal), field by field.
+@register(Posterior)
+class Fused(Posterior):
+    """q(z_t | x_<=t, z_<t) proportional to N(z_t; encoding) N(z_t; proposal), field by field.
 
     Slots of the frame are matched to the predicted slots by `match` (a field of the layout). A field with
-    `difference_of` gets its evidence from two frames: the difference of the means, the sum of the
+    `difference_of` gets its encoding from two frames: the difference of the means, the sum of the
     variances. Fields of use "evidence" follow the frame alone, unless nothing was observed; with
     fuse=False so do all others that a frame shows, and the dynamics is left out of their estimates. Stds
     of observed positions and velocities have a learned factor (`spread`), 1 unless a training stage fits it.
@@ -50,7 +52,7 @@ class Fused(nn.Module):
         self, layout: StateLayout, match: str = "position", fuse: bool = True, background_slots: int = 0
     ):
         super().__init__()
-        shown = [f.name for f in layout.fields if f.use != "prior" and f.difference_of is None]
+        shown = [f.name for f in layout.fields if f.use != "dynamics" and f.difference_of is None]
         if match not in shown:
             raise UserError(
                 f"model.posterior.match={match}: Fused matches slots by a field that each frame shows, here "
@@ -59,7 +61,7 @@ class Fused(nn.Module):
         self.layout, self.match, self.background_slots = layout, match, background_slots
         from_prior = torch.zeros(layout.dim)
         for field in layout.fields:
-            from_prior[layout[field.name]] = float(fuse and field.use != "evidence")
+            from_prior[layout[field.name]] = float(fuse and field.use != "frame")
         self.register_buffer("from_prior", from_prior, persistent=False)
         self.spread = Spread(layout, SPREAD)
 
@@ -68,39 +70,39 @@ class Fused(nn.Module):
         return FusedCarry(nothing, nothing)
 
     def __call__(
-        self, evidence: Evidence, transition: Transition, carry: FusedCarry
-    ) -> tuple[Normal, Evidence, FusedCarry]:
-        evidence = self._complete(self._matched(evidence, transition.proposal), carry)
-        precision = evidence.precision
-        fused = product(evidence.mean, precision, transition.proposal)
+        self, encoding: Encoding, transition: Transition, carry: FusedCarry
+    ) -> tuple[Normal, Encoding, FusedCarry]:
+        encoding = self._complete(self._matched(encoding, transition.proposal), carry)
+        precision = encoding.precision
+        fused = product(encoding.mean, precision, transition.proposal)
         frame_alone = (self.from_prior == 0) & (precision > 0)
-        mean = torch.where(frame_alone, evidence.mean, fused.mean)
+        mean = torch.where(frame_alone, encoding.mean, fused.mean)
         std = torch.where(frame_alone, precision.clamp_min(1e-12).rsqrt(), fused.std)
         std = torch.where(precision > 0, self.spread(std), std)
-        return Normal(mean, std), evidence, FusedCarry(evidence.mean, evidence.precision)
+        return Normal(mean, std), encoding, FusedCarry(encoding.mean, encoding.precision)
 
-    def _matched(self, evidence: Evidence, prior: Normal) -> Evidence:
-        """The evidence in the order of the slots that were predicted."""
+    def _matched(self, encoding: Encoding, prior: Normal) -> Encoding:
+        """The encoding in the order of the slots that were predicted."""
         where = self.layout[self.match]
         with torch.no_grad():
-            cost = squared_distances(prior.mean[..., where], evidence.mean[..., where])
+            cost = squared_distances(prior.mean[..., where], encoding.mean[..., where])
             order = assign(cost, self.background_slots)
-        return evidence.map(lambda x: reorder(x, order))
+        return encoding.map(lambda x: reorder(x, order))
 
-    def _complete(self, evidence: Evidence, before: FusedCarry) -> Evidence:
-        """Evidence for every field: differences to the frame before, nothing for the latents."""
+    def _complete(self, encoding: Encoding, before: FusedCarry) -> Encoding:
+        """Encoding for every field: differences to the frame before, nothing for the latents."""
         means, precisions = [], []
         for field in self.layout.fields:
             where = self.layout[field.difference_of or field.name]
-            mean, precision = evidence.mean[..., where], evidence.precision[..., where]
+            mean, precision = encoding.mean[..., where], encoding.precision[..., where]
             if field.difference_of is not None:
                 mean = mean - before.mean[..., where]
                 precision = _precision_of_difference(precision, before.precision[..., where])
-            elif where.start >= evidence.mean.shape[-1]:
-                mean = precision = evidence.mean.new_zeros(*evidence.mean.shape[:-1], field.size)
+            elif where.start >= encoding.mean.shape[-1]:
+                mean = precision = encoding.mean.new_zeros(*encoding.mean.shape[:-1], field.size)
             means.append(mean)
             precisions.append(precision)
-        return Evidence(torch.cat(means, -1), torch.cat(precisions, -1), evidence.features)
+        return Encoding(torch.cat(means, -1), torch.cat(precisions, -1), encoding.features)
 
 
 def _precision_of_difference(a: Tensor, b: Tensor) -> Tensor:

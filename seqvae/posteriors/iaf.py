@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,12 +11,13 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import logsigmoid
 
+from seqvae.config import register
 from seqvae.distributions import Normal
 from seqvae.errors import UserError
 from seqvae.layout import StateLayout
 from seqvae.nn.layers import MADE, full_precision
 from seqvae.tree import short_repr
-from seqvae.types import Evidence, Transition
+from seqvae.types import Encoding, Posterior, Transition
 
 OPEN = 2.0  # shift of the gates' logits: they start near 0.9, so that the flow starts near the identity
 LEAST = -15.0  # of log g, near log of float32's rounding: with a smaller gate nothing of z is left in the sum
@@ -110,7 +112,8 @@ class Transformed:
         return self.base.log_prob(self.base.mean + self.base.std * noise) - log_det.sum(-1)
 
 
-class IAF(nn.Module):
+@register(Posterior)
+class IAF(Posterior):
     """q(z_t | ...) of any Gaussian posterior, made non-Gaussian by a flow that knows its mean and std.
 
     base: the posterior (a factory that takes the layout). A slot of which nothing was observed keeps the
@@ -120,28 +123,28 @@ class IAF(nn.Module):
         UserError: the base is a flow itself, or counts objects.
     """
 
-    def __init__(self, layout: StateLayout, base: Any, steps: int = 4, hidden: int = 64):
+    def __init__(self, layout: StateLayout, base: Callable[..., Posterior], steps: int = 4, hidden: int = 64):
         super().__init__()
         self.base = base(layout=layout)
         if isinstance(self.base, IAF):
             raise UserError("model.posterior.base: IAF bends a Gaussian, not another IAF; give more steps")
-        if getattr(self.base, "counts", False):
+        if self.base.has_presence:
             raise UserError(
                 f"model.posterior.base: IAF bends a Gaussian, and {type(self.base).__name__} also draws a "
                 "count; use it without a flow"
             )
-        self.context = getattr(self.base, "context", 0)
-        self.frame_order = getattr(self.base, "frame_order", False)
-        self.background_slots = getattr(self.base, "background_slots", 0)
+        self.context = self.base.context
+        self.keeps_frame_order = self.base.keeps_frame_order
+        self.background_slots = self.base.background_slots
         self.flow = Flow(layout.dim, 2 * layout.dim, steps, hidden)
 
     def init(self, batch: int, like: Tensor) -> Any:
         return self.base.init(batch, like)
 
     def __call__(
-        self, evidence: Evidence, transition: Transition, carry: Any
-    ) -> tuple[Transformed, Evidence, Any]:
-        q, evidence, carry = self.base(evidence, transition, carry)
+        self, encoding: Encoding, transition: Transition, carry: Any
+    ) -> tuple[Transformed, Encoding, Any]:
+        q, encoding, carry = self.base(encoding, transition, carry)
         context = torch.cat([q.mean, q.std.log()], -1)
-        active = (evidence.precision > 0).any(-1, keepdim=True).to(context.dtype)
-        return Transformed(q, context, active, self.flow), evidence, carry
+        active = (encoding.precision > 0).any(-1, keepdim=True).to(context.dtype)
+        return Transformed(q, context, active, self.flow), encoding, carry

@@ -66,8 +66,8 @@ def slot_numbers(
         std = getattr(trace.posterior, "std", None)
         if isinstance(std, Tensor):
             numbers |= {f"std_{f.name}": std[..., layout[f.name]].mean() for f in layout.fields}
-        if trace.evidence is not None and "log_masks" in trace.evidence.features:
-            mass = trace.evidence.features["log_masks"].exp().mean((0, 1, 3, 4))
+        if trace.encoding is not None and "log_masks" in trace.encoding.features:
+            mass = trace.encoding.features["log_masks"].exp().mean((0, 1, 3, 4))
             numbers |= {f"mass_{k}": share for k, share in enumerate(mass)}
         if isinstance(trace.posterior, Normal) and isinstance(trace.prior, Normal):
             kl = elementwise_kl(trace.posterior, trace.prior).sum(-1).mean((0, 1))

@@ -1,4 +1,4 @@
-"""Clips of cached evidence: every frame of the training set seen once, then read as often as needed."""
+"""Clips of cached encoding: every frame of the training set seen once, then read as often as needed."""
 
 from __future__ import annotations
 
@@ -18,35 +18,35 @@ from seqvae.evaluate import Truth
 from seqvae.matching import reorder, track
 from seqvae.sequence import SequenceModel
 from seqvae.tree import concat_batch, short_repr
-from seqvae.types import Evidence
+from seqvae.types import Encoding
 
 AT_ONCE = 16  # sequences encoded together
 TRUE_STD = 1e-3  # half-widths, of true states
 
 
 @dataclass(frozen=True)
-class EvidenceBatch:
-    """Clips of evidence "b t ..."; prev_actions[:, t] led to frame t (None without actions)."""
+class EncodingBatch:
+    """Clips of encoding "b t ..."; prev_actions[:, t] led to frame t (None without actions)."""
 
     __repr__ = short_repr
 
-    evidence: Evidence
+    encoding: Encoding
     prev_actions: Int[Tensor, "b t"] | None
 
 
-def tracked(model: SequenceModel, evidence: Evidence) -> Evidence:
-    """The evidence "b t ..." with the slots of every sequence in one order, where the model has positions."""
-    positions = model.positions(evidence.mean)
+def tracked(model: SequenceModel, encoding: Encoding) -> Encoding:
+    """The encoding "b t ..." with the slots of every sequence in one order, where the model has positions."""
+    positions = model.positions(encoding.mean)
     if positions is None:
-        return evidence
+        return encoding
     order = track(positions, model.background_slots).flatten(0, 1)
-    return evidence.map(lambda x: reorder(x.flatten(0, 1), order).unflatten(0, x.shape[:2]))
+    return encoding.map(lambda x: reorder(x.flatten(0, 1), order).unflatten(0, x.shape[:2]))
 
 
-def encoded(model: SequenceModel, clips: InMemoryClips | StreamedClips | OnlineClips) -> EvidenceClips:
+def encoded(model: SequenceModel, clips: InMemoryClips | StreamedClips | OnlineClips) -> EncodingClips:
     """What a model's encoder, as it is now, says of every training frame, tracked; without features.
 
-    A pure function of the weights and the data, so a resumed training finds the same evidence.
+    A pure function of the weights and the data, so a resumed training finds the same encoding.
     """
     was_training = model.training
     model.eval()
@@ -55,18 +55,18 @@ def encoded(model: SequenceModel, clips: InMemoryClips | StreamedClips | OnlineC
             (tracked(model, _gaussian(model, video)), led) for video, led in clips.full_sequences(AT_ONCE)
         ]
     model.train(was_training)
-    evidence, actions = zip(*parts, strict=True)
-    return EvidenceClips(concat_batch(list(evidence)), None if actions[0] is None else torch.cat(actions))
+    encoding, actions = zip(*parts, strict=True)
+    return EncodingClips(concat_batch(list(encoding)), None if actions[0] is None else torch.cat(actions))
 
 
-def _gaussian(model: SequenceModel, video: Float[Tensor, "b t c h w"]) -> Evidence:
-    """The evidence alone: masks of all frames would fill the memory, and only pixels need them."""
-    evidence = model.frame.encode(video)
-    return Evidence(evidence.mean, evidence.precision)
+def _gaussian(model: SequenceModel, video: Float[Tensor, "b t c h w"]) -> Encoding:
+    """The encoding alone: masks of all frames would fill the memory, and only pixels need them."""
+    encoding = model.frame.encode(video)
+    return Encoding(encoding.mean, encoding.precision)
 
 
-def true_states(model: SequenceModel, sequences: Sequences) -> Evidence:
-    """True positions and radii as evidence with std TRUE_STD: for dynamics trained with supervision.
+def true_states(model: SequenceModel, sequences: Sequences) -> Encoding:
+    """True positions and radii as encoding with std TRUE_STD: for dynamics trained with supervision.
 
     Raises:
         UserError: the data does not know them, or the model's state does not begin with size and position.
@@ -90,22 +90,21 @@ def true_states(model: SequenceModel, sequences: Sequences) -> Evidence:
     precision = torch.zeros_like(mean)
     for name in names:
         precision[..., model.layout[name]] = TRUE_STD**-2
-    return Evidence(mean.to(like), precision.to(like))
+    return Encoding(mean.to(like), precision.to(like))
 
 
-class EvidenceClips:
-    """Random clips of evidence "n t ..."; prev_actions[:, t] led to frame t."""
+class EncodingClips:
+    """Random clips of encoding "n t ..."; prev_actions[:, t] led to frame t."""
 
-    def __init__(self, evidence: Evidence, prev_actions: Int[Tensor, "n t"] | None = None):
-        self.evidence, self.prev_actions = evidence, prev_actions
+    def __init__(self, encoding: Encoding, prev_actions: Int[Tensor, "n t"] | None = None):
+        self.encoding, self.prev_actions = encoding, prev_actions
 
-    def batch(self, request: ClipRequest) -> EvidenceBatch:
+    def batch(self, request: ClipRequest) -> EncodingBatch:
         """Return the clips of a request, as InMemoryClips.batch has them of frames."""
-        n, length = self.evidence.mean.shape[:2]
-        starts = clip_starts("evidence", length, request.clip_length)
-        sequences, first = request.positions(n, starts)
-        device = self.evidence.mean.device
+        n, length = self.encoding.mean.shape[:2]
+        sequences, first = request.positions(n, clip_starts("encodings", length, request.clip_length))
+        device = self.encoding.mean.device
         row = torch.as_tensor(sequences).to(device)[:, None]
         time = torch.as_tensor(first).to(device)[:, None] + torch.arange(request.clip_length, device=device)
         actions = None if self.prev_actions is None else self.prev_actions[row, time]
-        return EvidenceBatch(self.evidence.map(lambda x: x[row, time]), actions)
+        return EncodingBatch(self.encoding.map(lambda x: x[row, time]), actions)

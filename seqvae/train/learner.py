@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -12,14 +11,12 @@ from torch import Tensor, nn
 
 from seqvae.errors import UserError
 from seqvae.nn.layers import Spread
+from seqvae.objectives import Objective
 from seqvae.sequence import SequenceModel
 from seqvae.train.optim import Optim, WeightAverage
 from seqvae.train.runtime import ONE, Ranks
 from seqvae.train.stages import PARTS, SPREAD
 from seqvae.types import Terms, Trace
-
-# (model, batch of clips, progress in [0, 1]) -> terms, and the trace they come from
-Objective = Callable[[SequenceModel, Any, float], tuple[Terms, Trace]]
 
 
 @dataclass(frozen=True)
@@ -61,11 +58,12 @@ class Learner:
         device = self.parameters[0].device.type
         with torch.autocast(device, torch.bfloat16, enabled=self.precision == "bf16"):
             terms, trace = self.objective(self.model, batch, progress)
-        loss = -terms.total().float().mean()
+        loss = -terms.objective().float().mean()
         loss.backward()
         loss = self.ranks.average_gradients(self.parameters, loss)
         norm = self.optim.clip_gradient(self.parameters)
-        numbers = {"loss": loss, "gradient": norm} | ({"bound": terms.bound()} if terms.bounded else {})
+        numbers = {"loss": loss, "gradient": norm}
+        numbers |= {"bound": terms.bound_per_frame()} if terms.bounded else {}
         numbers |= {name: terms.per_frame(name) for name in terms.values}
         return Update({name: value.detach() for name, value in numbers.items()}, terms, trace)
 

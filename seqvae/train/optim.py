@@ -6,13 +6,14 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
+from seqvae.config import register
 from seqvae.errors import UserError
+from seqvae.types import Schedule
 
 # Schedules: pure functions of where a training stands.
 #
@@ -20,13 +21,7 @@ from seqvae.errors import UserError
 # or minutes. Nothing is remembered, so a resumed run needs no schedule state.
 
 
-@runtime_checkable
-class Schedule(Protocol):
-    """A factor, for the learning rate or for the weight of a loss term."""
-
-    def __call__(self, step: int, progress: float) -> float: ...
-
-
+@register(Schedule)
 @dataclass(frozen=True)
 class Constant:
     """1, after a linear rise over the first `warmup` steps."""
@@ -37,6 +32,7 @@ class Constant:
         return _rise(step, self.warmup)
 
 
+@register(Schedule)
 @dataclass(frozen=True)
 class Cosine:
     """From 1 to `final` along half a cosine over the budget (Loshchilov & Hutter 2017, arXiv 1608.03983)."""
@@ -49,6 +45,7 @@ class Cosine:
         return _rise(step, self.warmup) * (self.final + (1 - self.final) * fall)
 
 
+@register(Schedule)
 @dataclass(frozen=True)
 class Exponential:
     """From 1 to `final` over the budget, by a constant factor a step."""
@@ -64,6 +61,7 @@ class Exponential:
         return _rise(step, self.warmup) * self.final ** _clip(progress)
 
 
+@register(Schedule)
 @dataclass(frozen=True)
 class Decay:
     """max(exp(-step / steps), floor), whatever the budget: the schedule of Kossen et al. 2020."""
@@ -75,6 +73,7 @@ class Decay:
         return max(math.exp(-step / self.steps), self.floor)
 
 
+@register(Schedule)
 @dataclass(frozen=True)
 class Ramp:
     """From `start` to `end`, linear in progress between `begin` and `until`, constant outside."""

@@ -207,7 +207,7 @@ def keep_freed_memory() -> bool:
 
 # torch.compile on what a step spends its time in.
 
-# methods from tensors to tensors: frames to evidence, states to frame terms, a state to the next
+# methods from tensors to tensors: frames to encoding, states to frame terms, a state to the next
 METHODS = {"frame": ("encode", "terms"), "dynamics": ("step",)}
 
 

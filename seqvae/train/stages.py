@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from seqvae.build import make
+from seqvae.config import make
 from seqvae.errors import UserError, did_you_mean
 
 # How long to train: a number of steps, a number of minutes, or whichever ends first.

@@ -170,7 +170,7 @@ class Trainer:
         numbers |= {"lr": self.learner.lr(self._used()[0] - 1, progress), "frames_per_second": pace}
         self.log.scalars("train", self.step, numbers | {"elapsed": self.elapsed})
         frame, layout = self.model.frame, self.model.layout
-        limits, background = getattr(frame, "size_limits", None), self.model.background_slots
+        limits, background = frame.size_limits, self.model.background_slots
         slots = slot_numbers(update.trace, update.terms, layout, limits, background=background)
         self.log.scalars("slots", self.step, slots)
         self.show.update(self.step, self.elapsed, pace, {"loss": numbers["loss"]} | self._shown_scores())

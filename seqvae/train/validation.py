@@ -17,11 +17,11 @@ from seqvae.data.sequences import Sequences
 from seqvae.evaluate import score
 from seqvae.evaluate.protocol import usable_lengths
 from seqvae.evaluate.scores import SHORT
+from seqvae.objectives import Objective
 from seqvae.rollout import roll_out
 from seqvae.sequence import SequenceModel
 from seqvae.streams import Stream
-from seqvae.train.encodings import EvidenceBatch, tracked
-from seqvae.train.learner import Objective
+from seqvae.train.encodings import EncodingBatch, tracked
 from seqvae.train.stages import Options
 
 QUANTITIES = {  # of each criterion, the first quantity that there is; else the objective
@@ -60,7 +60,7 @@ class Validation:
     The criterion is that of the options: by default the pixel error of predicted frames 1-10, which needs no
     labels. Minus the objective is taken at progress 1, so with the final weights of its terms.
 
-    source: what the objective reads: "frames", or else their evidence.
+    source: what the objective reads: "frames", or else their encoding.
 
     Raises:
         UserError: the sequences are too short for context, horizon or clips.
@@ -88,17 +88,17 @@ class Validation:
         with torch.no_grad():
             batch = self.batch
             if self.source != "frames":
-                evidence = tracked(model, model.frame.encode(batch.video))
-                batch = EvidenceBatch(evidence, batch.prev_actions)
+                encoding = tracked(model, model.frame.encode(batch.video))
+                batch = EncodingBatch(encoding, batch.prev_actions)
             terms, _ = self.objective(model, batch, 1.0)
-        objective = terms.total().mean().item()
+        objective = terms.objective().mean().item()
         found = score(model, self.sequences, self.context, self.horizon, decode=True, baselines=False)
         scores = found.numbers()
         near = f"1_{min(SHORT, self.horizon)}"
         columns = [f"{quantity}_{near}" for quantity in QUANTITIES[self.options.criterion]]
         chosen_by = next((name for name in columns if name in scores), "objective")
         criterion = scores.get(chosen_by, -objective)
-        bound = {"bound": terms.bound().item()} if terms.bounded else {}
+        bound = {"bound": terms.bound_per_frame().item()} if terms.bounded else {}
         scores = {"objective": objective} | bound | scores
         # a model that predicts nothing finite is worse than any that does
         criterion = math.inf if math.isnan(criterion) else criterion

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from data_gen.media.drawing import contact_sheet, draw_trails, paint_masks, upscale, zoom
+from data_gen.media.overlays import contact_sheet, draw_trails, paint_masks, upscale, zoom
 from data_gen.media.writing import FPS, write_png, write_video
 from seqvae.video.drawing import Comparison, Rows, as_rgb, compare, counting_sheet, draw_boxes
 

@@ -5,28 +5,18 @@ Frames are uint8. Places are coordinates of the picture, x in half-widths and y 
 
 from __future__ import annotations
 
-from typing import Protocol, runtime_checkable
-
 import numpy as np
 from einops import rearrange, repeat
 from jaxtyping import Float, Int, UInt8
 from PIL import Image, ImageDraw
 
-from data_gen.media.drawing import COLOURS, INK, PAPER, draw_trails, font, to_pixels, upscale, zoom
+from data_gen.media.overlays import COLOURS, INK, PAPER, draw_trails, font, to_pixels, upscale, zoom
+from data_gen.media.writing import Frames
 from seqvae.metrics import drop_equal_channels
 from seqvae.rollout import Rollout, as_bytes
 
 CAPTION, GAP = 18, 4  # pixels
 PREDICTED = (255, 170, 60)  # colour of captions of predicted frames, and of wrong counts
-
-
-@runtime_checkable
-class Frames(Protocol):
-    """RGB frames of one size, uint8 "h w 3", by index, so that they can be drawn on demand."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, index: int, /) -> np.ndarray: ...
 
 
 def draw_boxes(
@@ -36,9 +26,8 @@ def draw_boxes(
 ) -> UInt8[np.ndarray, "h w 3"]:
     """Draw one outlined box per slot, or crosses without extents. Slots that are not finite are left out.
 
-    Args:
-        centres: k 2, coordinates.
-        extents: k 2, half the width and height of boxes.
+    centres: k 2, coordinates.
+    extents: k 2, half the width and height of boxes.
     """
     picture = Image.fromarray(image)
     pen = ImageDraw.Draw(picture)
@@ -74,15 +63,14 @@ class Comparison:
     ) -> None:
         """Take what is to be drawn.
 
-        Args:
-            truth: true frames, may be shorter, or None: its panel is then empty, and so is the difference.
-            model: the model's frames. Where they are grey, the difference is to the truth's clipped channel
-                sum.
-            positions: coordinates of slots, for boxes and trails.
-            extents: half the width and height of boxes; without them crosses are drawn.
-            first_predicted: array index of the first frame that the model has not seen, None: it saw all.
-            cloud: positions in sampled futures, drawn as crosses.
-            trail: frames that a trail reaches back.
+        truth: true frames, may be shorter, or None: its panel is then empty, and so is the difference.
+        model: the model's frames. Where they are grey, the difference is to the truth's clipped channel
+            sum.
+        positions: coordinates of slots, for boxes and trails.
+        extents: half the width and height of boxes; without them crosses are drawn.
+        first_predicted: array index of the first frame that the model has not seen, None: it saw all.
+        cloud: positions in sampled futures, drawn as crosses.
+        trail: frames that a trail reaches back.
         """
         self.truth = model[:0] if truth is None else truth
         self.model, self.positions, self.extents = model, positions, extents
@@ -188,9 +176,8 @@ def counting_sheet(
 
     Absent slots, which are not finite, are not drawn.
 
-    Args:
-        counted: n, inferred numbers of objects.
-        truth: n, true ones, where they are known.
+    counted: n, inferred numbers of objects.
+    truth: n, true ones, where they are known.
     """
     tiles, columns = [], min(columns, len(frames))
     for i in range(len(frames)):

@@ -50,8 +50,8 @@ def slots(model: SequenceModel, images: UInt8[np.ndarray, "n h w c"]) -> Rows | 
         return None
     masks = rearrange(scene.masks, "n 1 k h w -> n k 1 h w")
     shown = [scene.frames, masks.expand(-1, -1, scene.frames.shape[2], -1, -1), masks * scene.frames]
-    if trace.evidence is not None and "log_masks" in trace.evidence.features:
-        attention = rearrange(trace.evidence.features["log_masks"].exp(), "n 1 k h w -> n k 1 h w")
+    if trace.encoding is not None and "log_masks" in trace.encoding.features:
+        attention = rearrange(trace.encoding.features["log_masks"].exp(), "n 1 k h w -> n k 1 h w")
         shown.insert(1, attention.expand_as(shown[1]))
     pictures = to_frames(torch.cat(shown, 1)).cpu().numpy()
     return np.concatenate([_with_channels(images[:, None], pictures.shape[-1]), pictures], 1)

@@ -15,7 +15,7 @@ import torch
 
 from seqvae.build import DataSpec, build
 from seqvae.errors import UserError
-from seqvae.objectives import TemporalELBO
+from seqvae.objectives import ELBO
 from tests.models import config, video
 
 SIZE = 16
@@ -54,7 +54,7 @@ POSTERIORS = {
     "amortised, sees h": AMORTISED | {"context": 8},
     "iaf, fused": part("posteriors", "iaf.IAF", steps=1, base=factory(FUSED)),
     "iaf, amortised": part("posteriors", "iaf.IAF", steps=1, base=factory(AMORTISED)),
-    "counted": part("posteriors", "counted.Counted"),
+    "counted": part("posteriors", "air_posterior.AIRPosterior"),
 }
 LINEAR, GRAPH = part("dynamics", "linear.LinearDynamics"), part("dynamics", "graph.GraphDynamics", latent=3)
 GRU = part("dynamics", "gru.GRUDynamics", context=8, hidden=8)
@@ -68,7 +68,7 @@ DYNAMICS = {
     "double graph": part("dynamics", "double.DoubleDynamics", dynamics=factory(GRAPH)),
     "gru": GRU,
     "gru, reads frames": GRU | {"reads_frames": True},
-    "counts": part("dynamics", "count_prior.CountPrior"),
+    "counts": part("dynamics", "air_prior.AIRPrior"),
 }
 
 MOVING = {"supair", "spatial_vae", "monet, moving"}
@@ -81,14 +81,14 @@ SEES_H = {"vae, sees h", "amortised, sees h"}
 # (what is refused, a word of why); the first that applies, in the order in which the parts are built
 REFUSED: list[tuple[Callable[[str, str, str], bool], str]] = [
     (lambda f, q, p: p == "independent" and f in MOVING, "nothing has a velocity"),
-    (lambda f, q, p: p == "counts" and f != "air", "CountPrior needs presence in"),
+    (lambda f, q, p: p == "counts" and f != "air", "AIRPrior needs presence in"),
     (lambda f, q, p: "linear" in p and f not in MOVING, "needs position and velocity"),
     (lambda f, q, p: p in ("graph", "stove", "double graph") and f not in OBJECTS, "needs position in"),
-    (lambda f, q, p: p in ("graph", "stove", "double graph") and f == "air", "absent; use CountPrior"),
+    (lambda f, q, p: p in ("graph", "stove", "double graph") and f == "air", "absent; use AIRPrior"),
     (lambda f, q, p: p == "gru, reads frames" and f in SEVERAL, "reads_frames"),
     (lambda f, q, p: q in BY_POSITION and f not in OBJECTS, "posterior.match=position"),
     (lambda f, q, p: q == "fused by code" and f in SEVERAL, "posterior.match=code"),
-    (lambda f, q, p: q == "counted" and f != "air", "Counted needs presence in"),
+    (lambda f, q, p: q == "counted" and f != "air", "AIRPosterior needs presence in"),
     (lambda f, q, p: "amortised" in q and f in MOVING, "shows no velocity"),
     (lambda f, q, p: not p.startswith("gru") and (f in SEES_H or q in SEES_H), "gives a context of 0"),
     (
@@ -97,8 +97,8 @@ REFUSED: list[tuple[Callable[[str, str, str], bool], str]] = [
         ),
         "follows slots over time",
     ),
-    (lambda f, q, p: f == "air" and p != "counts", "some are absent; use CountPrior"),
-    (lambda f, q, p: f == "air" and q != "counted", "some are absent; use Counted"),
+    (lambda f, q, p: f == "air" and p != "counts", "some are absent; use AIRPrior"),
+    (lambda f, q, p: f == "air" and q != "counted", "some are absent; use AIRPosterior"),
     (lambda f, q, p: "fused" in q and (f in BACKGROUND) != ("background" in q), "that keep their place"),
 ]
 
@@ -124,8 +124,8 @@ def test_what_fits_trains_filters_imagines_and_decodes(names):
     k = model.frame.slots
     clip = video(slots=k, frames=3, height=SIZE, width=SIZE)
     optimiser = torch.optim.SGD(model.parameters(), 1e-4)
-    terms, _ = TemporalELBO(start=1)(model, SimpleNamespace(video=clip, prev_actions=None), 0.0)
-    (-terms.total().mean()).backward()
+    terms, _ = ELBO(start=1)(model, SimpleNamespace(video=clip, prev_actions=None), 0.0)
+    (-terms.objective().mean()).backward()
     for name, weight in model.named_parameters():
         assert not weight.requires_grad or weight.grad is not None, f"{name} is not trained"
         assert weight.grad is None or weight.grad.isfinite().all(), name
@@ -149,15 +149,19 @@ def test_what_does_not_fit_is_refused_with_the_reason(names):
 
 
 IAF = part("posteriors", "iaf.IAF", base=factory(AMORTISED))
-COUNTED = part("posteriors", "counted.Counted")
+COUNTED = part("posteriors", "air_posterior.AIRPosterior")
 CONV = factory(part("nn", "images.ConvEncoder"))
 PURSUIT = factory(part("nn", "encoders.PursuitEncoder"))
 BAD = {
-    "encoder of objects": ("vae_fc", {"frame": whole_frame(encoder=PURSUIT)}, "model.frame.encoder: Pursuit"),
+    "encoder of objects": (
+        "vae_fc",
+        {"frame": whole_frame(encoder=PURSUIT)},
+        "expected a part of kind ImageEncoder, got seqvae.nn.boxes.PursuitEncoder of kind BoxEncoder",
+    ),
     "encoder of frames": (
         "stove",
         {"frame": config("stove")["frame"] | {"encoder": CONV}},
-        "model.frame.encoder: ConvEncoder does not take slots, so it cannot stand here",
+        "model.frame.encoder._target_: expected a part of kind BoxEncoder, got seqvae.nn.images.ConvEncoder",
     ),
     "flow around a flow": (
         "vae_iaf",
@@ -172,7 +176,7 @@ BAD = {
     "flow around dynamics": (
         "vae_iaf",
         {"posterior": part("posteriors", "iaf.IAF", base=factory(GRAPH))},
-        "model.posterior.base: GraphDynamics does not take layout",
+        "model.posterior.base._target_: expected a part of kind Posterior, got seqvae.dynamics.graph",
     ),
     "two GRUs": (
         "stove",

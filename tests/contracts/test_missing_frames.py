@@ -10,33 +10,25 @@ import torch
 from torch import Tensor
 from torch.testing import assert_close
 
-from seqvae.objectives import (
-    EnergyScore,
-    EnumeratedELBO,
-    FrameELBO,
-    FrameRollout,
-    LatentELBO,
-    Rollout,
-    ScoreFunctionELBO,
-    TemporalELBO,
-)
+from seqvae.objectives import ELBO, EnergyScore, EnumeratedELBO, LatentELBO, ScoreFunctionELBO
+from seqvae.prediction import FramePrediction, PositionPrediction
 from seqvae.sequence import SequenceModel
-from seqvae.types import Evidence
+from seqvae.types import Encoding
 from tests.models import FOLLOWING, MODELS, config, make, video
 
 F64 = torch.float64
 FRAMES, CONTEXT = 7, 4
 OBJECTIVES = {
-    "temporal": TemporalELBO(start=1),
-    "later": TemporalELBO(start=3),
-    "frames": FrameELBO(beta=0.5, rollout=FrameRollout(context=CONTEXT)),
+    "temporal": ELBO(start=1),
+    "later": ELBO(start=3),
+    "frames": ELBO(beta=0.5, rollout=FramePrediction(context=CONTEXT)),
     "enumerated": EnumeratedELBO(),
     "score": ScoreFunctionELBO(),
-    "latent": LatentELBO(rollout=Rollout(context=CONTEXT)),
+    "latent": LatentELBO(rollout=PositionPrediction(context=CONTEXT)),
     "energy": EnergyScore(context=CONTEXT),
 }
 OF_EVIDENCE = ("latent", "energy")
-COUNTING = [name for name in MODELS if config(name)["dynamics"]["_target_"].endswith("CountPrior")]
+COUNTING = [name for name in MODELS if config(name)["dynamics"]["_target_"].endswith("AIRPrior")]
 CASES = [
     *((name, objective) for name in MODELS for objective in ("temporal", "later", "frames")),
     *((name, objective) for name in COUNTING for objective in ("enumerated", "score")),
@@ -51,10 +43,10 @@ def gaps() -> Tensor:
     return observed
 
 
-def batch(model: SequenceModel, clip: Tensor, of_evidence: bool, hidden: float | None) -> SimpleNamespace:
+def batch(model: SequenceModel, clip: Tensor, of_encoding: bool, hidden: float | None) -> SimpleNamespace:
     """A batch whose missing frames hold what they would have shown, or the number `hidden`."""
     observed = gaps()
-    if not of_evidence:
+    if not of_encoding:
         if hidden is not None:
             clip = clip.masked_fill(~observed[..., None, None, None], hidden)
         return SimpleNamespace(video=clip, prev_actions=None, observed=observed)
@@ -63,7 +55,7 @@ def batch(model: SequenceModel, clip: Tensor, of_evidence: bool, hidden: float |
     tensors = [seen.mean, seen.precision]
     if hidden is not None:
         tensors = [x.masked_fill(~observed[..., None, None], hidden) for x in tensors]
-    return SimpleNamespace(evidence=Evidence(*tensors), prev_actions=None, observed=observed)
+    return SimpleNamespace(encoding=Encoding(*tensors), prev_actions=None, observed=observed)
 
 
 def outcome(model: SequenceModel, objective: Any, given: SimpleNamespace) -> tuple[Any, list[Tensor]]:
@@ -71,7 +63,7 @@ def outcome(model: SequenceModel, objective: Any, given: SimpleNamespace) -> tup
     torch.manual_seed(3)
     model.zero_grad()
     terms, trace = objective(model, given, 0.5)
-    terms.total().mean().backward()
+    terms.objective().mean().backward()
     assert trace.z.isfinite().all()
     return terms, [p.grad.clone() for p in model.parameters() if p.grad is not None]
 
@@ -79,9 +71,9 @@ def outcome(model: SequenceModel, objective: Any, given: SimpleNamespace) -> tup
 @pytest.mark.parametrize(("name", "objective"), CASES)
 def test_pixels_of_missing_frames_reach_neither_terms_nor_gradients(name, objective):
     model, clip = make(name, dtype=F64), video(frames=FRAMES, dtype=F64)
-    of_evidence = objective in OF_EVIDENCE
+    of_encoding = objective in OF_EVIDENCE
     found = [
-        outcome(model, OBJECTIVES[objective], batch(model, clip, of_evidence, hidden))
+        outcome(model, OBJECTIVES[objective], batch(model, clip, of_encoding, hidden))
         for hidden in (None, torch.nan)
     ]
     (shown, gradients), (blind, blind_gradients) = found
@@ -89,7 +81,7 @@ def test_pixels_of_missing_frames_reach_neither_terms_nor_gradients(name, object
     for term, value in blind.values.items():
         assert value.isfinite().all(), term
         assert torch.equal(value, shown.values[term]), term
-    assert blind.bound().isfinite() or objective == "energy"
+    assert blind.bound_per_frame().isfinite() or objective == "energy"
     assert len(gradients) == len(blind_gradients)
     assert_close(blind_gradients, gradients, rtol=1e-9, atol=1e-12)
 
@@ -120,4 +112,4 @@ def test_frames_that_were_all_observed_change_nothing(name):
         given = SimpleNamespace(video=clip, prev_actions=None, observed=observed)
         found.append(OBJECTIVES["frames"](model, given, 0.0)[0])
     assert all(torch.equal(found[0].values[term], value) for term, value in found[1].values.items())
-    assert_close(found[0].bound(), found[1].bound())
+    assert_close(found[0].bound_per_frame(), found[1].bound_per_frame())

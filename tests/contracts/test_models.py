@@ -14,8 +14,9 @@ from torch.utils._pytree import tree_leaves
 
 from seqvae import checkpoint
 from seqvae.checkpoint import Checkpoint
-from seqvae.objectives import TemporalELBO, elbo
-from seqvae.types import Dynamics, Evidence, FrameModel, Posterior
+from seqvae.elbo import elbo
+from seqvae.objectives import ELBO
+from seqvae.types import Dynamics, Encoding, FrameModel, Posterior
 from tests.models import MODELS, OF_OBJECTS, SHIPPED, config, make, video
 
 F32, F64 = torch.float32, torch.float64
@@ -49,7 +50,7 @@ def test_shapes_and_dtypes(name, k, h, w, c, dtype):
     clip, d, k = video(k, 4, 2, h, w, c, dtype), model.layout.dim, model.frame.slots
     trace = model.filter(clip, sample=True)
     densities = [trace.prior.log_prob(trace.z), trace.posterior.log_prob(trace.z)]
-    terms = model.frame.terms(clip, trace.z, trace.evidence, trace.context)
+    terms = model.frame.terms(clip, trace.z, trace.encoding, trace.context)
     for x, shape in [(trace.z, (2, 4, k, d)), *((x, (2, 4)) for x in (*densities, *terms.values()))]:
         assert x.shape == shape and x.dtype == dtype and x.isfinite().all()
 
@@ -68,7 +69,7 @@ def test_shapes_and_dtypes(name, k, h, w, c, dtype):
 def test_one_sequence_and_one_frame_will_do(name):
     model, clip = make(name), video(frames=1, batch=1)
     trace = model.filter(clip, sample=True)
-    assert elbo(model, clip, trace).total().shape == (1, 1)
+    assert elbo(model, clip, trace).objective().shape == (1, 1)
     assert model.imagine(trace.carry, 1).z.shape[:2] == (1, 1)
 
 
@@ -87,7 +88,9 @@ def test_the_same_seed_gives_the_same_model_and_the_same_numbers(name):
         model = make(name, seed=5)
         trace = model.filter(clip, sample=True)
         future = model.imagine(trace.carry, 2, sample=True)
-        results.append([*model.state_dict().values(), trace.z, future.z, elbo(model, clip, trace).total()])
+        results.append(
+            [*model.state_dict().values(), trace.z, future.z, elbo(model, clip, trace).objective()]
+        )
     assert all(torch.equal(*pair) for pair in zip(*results, strict=True))
 
 
@@ -139,19 +142,19 @@ def test_no_tensor_is_left_behind_on_the_cpu(name):
     model, clip = make(name).to("meta"), video().to("meta")
     observed = torch.ones(2, 5, dtype=torch.bool, device="meta")
     with OneDevice("meta"):
-        terms, trace = TemporalELBO(start=1)(model, Clip(clip), 0.0)
+        terms, trace = ELBO(start=1)(model, Clip(clip), 0.0)
         model.filter(clip, carry=trace.carry, observed=observed, sample=True)
         model.decode(model.imagine(trace.carry, 2, sample=True))
-    terms.total().mean().backward()
+    terms.objective().mean().backward()
 
 
 @every_model
 def test_frame_terms_keep_their_precision_under_autocast(name):
     model, clip = make(name), video(batch=4)
     trace = model.filter(clip, sample=True)
-    exact = model.frame.terms(clip, trace.z, trace.evidence, trace.context)
+    exact = model.frame.terms(clip, trace.z, trace.encoding, trace.context)
     with torch.autocast("cpu", torch.bfloat16):
-        terms = model.frame.terms(clip, trace.z, trace.evidence, trace.context)
+        terms = model.frame.terms(clip, trace.z, trace.encoding, trace.context)
     for term, value in exact.items():
         assert terms[term].dtype == F32
         assert_close(terms[term], value, rtol=0, atol=0.1)  # nats a frame; bfloat16 is off by up to 100
@@ -161,9 +164,9 @@ def test_frame_terms_keep_their_precision_under_autocast(name):
 def test_training_under_autocast(name):
     model, clip = make(name), video()
     with torch.autocast("cpu", torch.bfloat16):
-        terms, trace = TemporalELBO()(model, Clip(clip), 0.0)
+        terms, trace = ELBO(start=3)(model, Clip(clip), 0.0)
     assert trace.z.dtype == F32 and all(value.dtype == F32 for value in terms.values.values())
-    terms.total().mean().backward()
+    terms.objective().mean().backward()
     assert all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)
 
 
@@ -191,10 +194,10 @@ def test_a_transition_keeps_its_precision_under_autocast(name):
     model = make(name)
     like = torch.zeros(16, model.frame.slots, model.layout.dim)
     z = 0.3 * torch.randn_like(like)
-    evidence = Evidence(z, torch.ones_like(z))  # for dynamics that read frames
+    encoding = Encoding(z, torch.ones_like(z))  # for dynamics that read frames
     carry = model.dynamics.init(16, like)
     for _ in range(2):  # the published STOVE needs two states before its network speaks
-        carry = model.dynamics.update(carry, z, evidence)
+        carry = model.dynamics.update(carry, z, encoding)
     exact = numbers(model.dynamics.predict(carry, None).prior)
     with torch.autocast("cpu", torch.bfloat16):
         prior = numbers(model.dynamics.predict(carry, None).prior)

@@ -8,8 +8,9 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from seqvae.build import instantiate
 from seqvae.cli.compose import compose
+from seqvae.config import instantiate
+from seqvae.objectives import Objective
 from tests.models import make, video
 
 SHIPPED = sorted(path.stem for path in (Path(__file__).parents[2] / "configs/objective").glob("*.yaml"))
@@ -17,10 +18,13 @@ MODELS = {"frame_elbo": "vae", "enumerated_elbo": "air", "score_function_elbo": 
 CHANGES = {  # what may be given beside what a yaml says
     "frame_elbo, rollout": (
         "frame_elbo",
-        {"rollout": {"_target_": "seqvae.objectives.FrameRollout", "context": 3}},
+        {"rollout": {"_target_": "seqvae.prediction.FramePrediction", "context": 3}},
     ),
     "latent_elbo, no rollout": ("latent_elbo", {"rollout": None}),
-    "latent_elbo": ("latent_elbo", {"rollout": {"_target_": "seqvae.objectives.Rollout", "context": 3}}),
+    "latent_elbo": (
+        "latent_elbo",
+        {"rollout": {"_target_": "seqvae.prediction.PositionPrediction", "context": 3}},
+    ),
 }
 
 
@@ -29,11 +33,11 @@ def test_the_states_of_an_objective_are_drawn(name):
     """Its terms are those of a sample of the posterior: with point estimates the entropy would be gone."""
     shipped, changes = CHANGES.get(name, (name, {}))
     config = compose("train", [f"objective={shipped}"])["objective"] | changes
-    objective, model = instantiate(config, "objective"), make(MODELS.get(shipped, "stove"))
+    objective, model = instantiate(config, "objective", Objective), make(MODELS.get(shipped, "stove"))
     clip = video(frames=6)
-    batch = SimpleNamespace(video=clip, prev_actions=None, evidence=model.frame.encode(clip))
+    batch = SimpleNamespace(video=clip, prev_actions=None, encoding=model.frame.encode(clip))
     (terms, trace), (others, _) = (objective(model, batch, 0.5) for _ in range(2))
     points = trace.posterior.point()
     for t in range(trace.z.shape[1]):
         assert not torch.equal(trace.z[:, t], points[:, t])
-    assert not torch.equal(terms.total(), others.total())
+    assert not torch.equal(terms.objective(), others.objective())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from data_gen.schema import create_dataset
+from data_gen.writer import create_dataset
 
 N, T, SIZE, K = 7, 20, 8, 3
 

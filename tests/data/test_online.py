@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from data_gen.blocks import BLOCK, Split, make_sequences
 from data_gen.sims.avoidance import Avoidance
 from data_gen.sims.billiards import Billiards
+from data_gen.splits import BLOCK, Split, make_sequences
 from seqvae.data import online
 from seqvae.data.clips import ClipRequest, InMemoryClips
 from seqvae.data.online import ENDLESS, OnlineClips, round_positions, simulate

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from data_gen.convert import ExportOptions, export_data, import_data
-from data_gen.formats.options import Options
+from data_gen.formats import ImportOptions
 from data_gen.generate import main as generate
 from seqvae.data.sequences import read_sequences
 from seqvae.errors import UserError
@@ -47,7 +47,7 @@ def test_imported_billiards_have_walls_and_other_imports_none(tmp_path):
     assert generate(["sim=billiards", f"out={tmp_path}", *sizes]) == 0
     export_data(ExportOptions("stove", str(tmp_path), str(tmp_path / "out")))
     for name, walls in (("billiards", True), ("billiards_official", True), ("gravity", False), (None, False)):
-        import_data(Options("stove", str(tmp_path / "out"), str(tmp_path / f"{name}"), name=name))
+        import_data(ImportOptions("stove", str(tmp_path / "out"), str(tmp_path / f"{name}"), name=name))
         assert (read_sequences(tmp_path / f"{name}" / "test.h5").walls is not None) == walls
 
 

@@ -1,4 +1,4 @@
-"""Attraction against the reference's trajectories, against a plain scalar loop, and against physics."""
+"""Attraction against the reference's trajectories, a scalar loop, and the laws of physics."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from data_gen.errors import DataError
-from data_gen.physics import advance_gravity, closest_approach
+from data_gen.physics import closest_approach
+from data_gen.physics.forces import advance_gravity
 from data_gen.sims.gravity import Gravity
 from data_gen.simulator import State, Trajectory, simulate
 
@@ -15,7 +16,7 @@ CONSTANTS = dict(limit=LIMIT, substeps=50, gravity=0.5, recall=0.001, max_force=
 
 
 def scalar_gravity(x, v, m, limit, substeps, gravity, recall, max_force):
-    """One frame of one sequence, body by body and as the protocol words it: x, v are lists of vectors."""
+    """Advance one sequence by one frame, body by body as the reference does; x, v are lists of vectors."""
     h, k, centre = 1 / substeps, len(x), np.full(2, limit / 2)
     for _ in range(substeps):
         x = [x[i] + h * v[i] for i in range(k)]
@@ -62,7 +63,7 @@ def test_without_recall_and_bound_momentum_is_conserved(rng):
 
 
 def test_two_bodies_on_a_circle_stay_on_it():
-    """Equal masses at distance d orbit with v^2 = G m / (2 d) each; a substep of 1/50 keeps that to 1 %."""
+    """Equal masses at distance d orbit with v^2 = G m / (2 d) each, to 1 % with a substep of 1/50."""
     d, m = 8.0, 4.0
     speed = np.sqrt(0.5 * m / (2 * d))
     x = np.array([[[15 - d / 2, 15.0], [15 + d / 2, 15.0]]])
@@ -98,7 +99,7 @@ def test_starts_circle_the_mean_in_one_sense(rng):
 
 
 def test_acceptance_by_hand():
-    """In 200 frames, two with a near pair or three with a body outside in each are one point or more."""
+    """Of 200 frames, a sequence loses one for each with a close pair, and a third for each body outside."""
     world, still = Gravity(), np.zeros((5, 200, 3, 2))
     positions = still + np.array([[5.0, 5.0], [15.0, 15.0], [25.0, 25.0]])
     positions[1, :2, 0] = [14.0, 15.0]  # two near frames: 198 is 99 %, and not above
@@ -111,7 +112,7 @@ def test_acceptance_by_hand():
     assert Gravity(min_distance=None).accept(trajectory).tolist() == [True, True, True, True, False]
 
 
-def test_what_cannot_be_is_refused():
+def test_impossible_options_are_refused():
     for field in ({"gravity": -1}, {"max_force": 0}, {"speed_noise": "much"}, {"recall": None}):
         with pytest.raises(DataError, match=f"sim.{next(iter(field))}="):
             Gravity(**field)

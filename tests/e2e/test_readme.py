@@ -65,11 +65,11 @@ def test_a_trace_is_shown_in_a_few_lines(demo, monkeypatch):
     exec(compile(example().replace("92", "2"), "README.md", "exec"), names)
     trace = names["trace"]
     assert repr(trace) == (
-        "Trace(z=float32[12, 8, 3, 18], prior=Normal(...), posterior=Normal(...), evidence=Evidence(...), "
+        "Trace(z=float32[12, 8, 3, 18], prior=Normal(...), posterior=Normal(...), encoding=Encoding(...), "
         "carry=Carry(...))"
     )
     assert repr(trace.prior) == "Normal(mean=float32[12, 8, 3, 18], std=float32[12, 8, 3, 18])"
     assert repr(trace.carry) == "Carry(dynamics=LastState(...), posterior=FusedCarry(...))"
-    assert repr(trace.evidence).startswith("Evidence(mean=float32[12, 8, 3, 18], precision=")
+    assert repr(trace.encoding).startswith("Encoding(mean=float32[12, 8, 3, 18], precision=")
     data = repr(read_sequences("data/billiards/test.h5"))
     assert "frames=uint8[12, 20, 32, 32, 3]" in data and len(data) < 500

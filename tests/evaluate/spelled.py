@@ -9,15 +9,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import nn
 
-from seqvae.build import DataSpec
 from seqvae.data.sequences import Sequences
 from seqvae.distributions import Normal
 from seqvae.layout import Field, StateLayout
 from seqvae.posteriors.fused import Fused
 from seqvae.sequence import SequenceModel
-from seqvae.types import Evidence, Scene, Transition
+from seqvae.types import DataSpec, Dynamics, Encoding, FrameModel, Scene, Transition
 
 SIZE, RANGE, LIMIT = 8, 8.0, 10.0  # image edge; numbers lie in [-8, 8]; simulator units of the model's data
 EXACT = 1e8  # precision of what is read
@@ -52,10 +50,8 @@ def sequences(positions: np.ndarray, velocities=None, **fields) -> Sequences:
     )
 
 
-class Reader(nn.Module):
+class Reader(FrameModel):
     """Reads positions exactly; "velocity" is left to the posterior's differences."""
-
-    unnormalised = frozenset()
 
     def __init__(self, slots: int, velocity: bool = True):
         super().__init__()
@@ -67,9 +63,9 @@ class Reader(nn.Module):
         mean = read(video, self.slots)
         precision = torch.full_like(mean, EXACT)
         nothing = torch.zeros(*mean.shape[:-1], self.layout.dim - 2)
-        return Evidence(torch.cat([mean, nothing], -1), torch.cat([precision, nothing], -1))
+        return Encoding(torch.cat([mean, nothing], -1), torch.cat([precision, nothing], -1))
 
-    def terms(self, video, z, evidence, context):
+    def terms(self, video, z, encoding, context):
         return {"log_likelihood": -(z[..., :2] - read(video, self.slots)).square().sum((-2, -1))}
 
     def decode(self, z, context=None):
@@ -83,7 +79,7 @@ class Last:
     like: torch.Tensor
 
 
-class Motion(nn.Module):
+class Motion(Dynamics):
     """x' = x + v' + push[action], v' = damping v, each with noise of one std."""
 
     def __init__(self, layout: StateLayout, damping: float = 1.0, noise: float = 1e-4, push=None):
@@ -106,7 +102,7 @@ class Motion(nn.Module):
         # the proposal knows next to nothing, so that the posterior is what was read
         return Transition(Normal(z, torch.full_like(z, self.noise)), Normal(z, torch.ones_like(z)))
 
-    def update(self, carry, z, evidence):
+    def update(self, carry, z, encoding):
         return Last(z, carry.like)
 
 
@@ -114,9 +110,8 @@ def model(slots: int = 2, velocity: bool = True, actions: int = 0, **motion) -> 
     """A model that reads exactly and predicts by `Motion`."""
     frame = Reader(slots, velocity)
     dynamics = Motion(frame.layout, **motion)
-    built = SequenceModel(frame, Fused(dynamics.layout), dynamics, actions)
-    built.spec, built.config = DataSpec(SIZE, SIZE, 3, actions, slots, LIMIT), {}
-    return built.eval()
+    spec = DataSpec(SIZE, SIZE, 3, actions, slots, LIMIT)
+    return SequenceModel(frame, Fused(dynamics.layout), dynamics, spec).eval()
 
 
 def straight(rng, n: int = 3, t: int = 20, k: int = 2, speed: float = 0.03):

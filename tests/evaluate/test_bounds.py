@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
 from seqvae.data.sequences import Sequences
 from seqvae.distributions import Normal
@@ -14,12 +13,12 @@ from seqvae.evaluate import bound, bounds, reported
 from seqvae.layout import Field, StateLayout
 from seqvae.posteriors.fused import Fused
 from seqvae.sequence import SequenceModel
-from seqvae.types import Evidence, Scene, Transition
+from seqvae.types import DataSpec, Dynamics, Encoding, FrameModel, Scene, Transition
 
 NOISE = 0.5
 
 
-class Pixel(nn.Module):
+class Pixel(FrameModel, Dynamics):
     """p(x_t | z_t) = N(z_t, NOISE^2) of one pixel; z_t is independent over time, N(0, 1)."""
 
     def __init__(self, precision: float, unnormalised=frozenset()):
@@ -29,9 +28,9 @@ class Pixel(nn.Module):
 
     def encode(self, video):
         mean = video.flatten(2)[..., None]
-        return Evidence(mean, torch.full_like(mean, self.precision))
+        return Encoding(mean, torch.full_like(mean, self.precision))
 
-    def terms(self, video, z, evidence, context):
+    def terms(self, video, z, encoding, context):
         return {"log_likelihood": Normal(z, torch.full_like(z, NOISE)).log_prob(video.flatten(2)[..., None])}
 
     def decode(self, z, context=None):
@@ -44,14 +43,14 @@ class Pixel(nn.Module):
         prior = Normal(carry, torch.ones_like(carry))
         return Transition(prior, prior)
 
-    def update(self, carry, z, evidence):
+    def update(self, carry, z, encoding):
         return carry
 
 
 def model(precision: float, **options) -> SequenceModel:
     """Its posterior is exact when `precision` is 1 / NOISE^2."""
     frame = Pixel(precision, **options)
-    return SequenceModel(frame, Fused(frame.layout), frame)
+    return SequenceModel(frame, Fused(frame.layout), frame, DataSpec(1, 1, 1))
 
 
 @pytest.fixture
@@ -78,7 +77,7 @@ def test_with_the_exact_posterior_both_are_the_likelihood(data, first):
 
 def test_otherwise_iwae_lies_between_elbo_and_likelihood(data):
     """Gaps in closed form: E_q log p/q = log p(x) - KL, over 5 frames; IWAE-200 closes most of the gap."""
-    wide = 1 / (1 + 0.5)  # the variance of a posterior with evidence of precision 0.5; the exact one is 1 / 5
+    wide = 1 / (1 + 0.5)  # the variance of a posterior with encoding of precision 0.5; the exact one is 1 / 5
     x = data.frames.reshape(40, 5) / 255
     mean, right = x * 0.5 * wide, x * 0.8
     kl = 0.5 * (wide * 5 + 5 * (mean - right) ** 2 - 1 - np.log(wide * 5))

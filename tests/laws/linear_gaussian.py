@@ -1,4 +1,4 @@
-"""A linear-Gaussian sequence model, whose likelihood and exact posterior are known in closed form."""
+"""A linear-Gaussian sequence model, with likelihood and exact posterior in closed form."""
 
 from __future__ import annotations
 
@@ -6,14 +6,13 @@ from dataclasses import dataclass
 
 import torch
 from einops import einsum, rearrange
-from torch import Tensor, nn
+from torch import Tensor
 
 from seqvae.distributions import Normal
 from seqvae.layout import Field, StateLayout
 from seqvae.sequence import SequenceModel
-from seqvae.types import Evidence, Scene, Transition
-
-F64 = torch.float64
+from seqvae.types import DataSpec, Dynamics, Encoding, FrameModel, Posterior, Scene, Transition
+from tests.laws.common import F64
 
 
 @dataclass(frozen=True)
@@ -29,21 +28,22 @@ class System:
     def log_likelihood(
         self, x: Tensor, observed: Tensor | None = None, start: tuple[Tensor, Tensor] | None = None
     ) -> Tensor:
-        """log p(x_1:T) of x (t, p) by the Kalman filter; with `observed` (t,), of those frames alone.
+        """Return log p(x_1:T) of x "t p" by the Kalman filter.
 
-        start: mean and covariance of the state before the first frame, instead of the prior of z_1.
+        observed: "t", the frames that count; None for all
+        start: mean and covariance of the state before the first frame, instead of the prior of z_1
         """
         mean, cov, total = torch.zeros_like(self.first), self.first.square().diag(), 0.0
         if start is not None:
             mean, cov = self._predicted(*start)
         for t, x_t in enumerate(x):
-            seen = torch.distributions.MultivariateNormal(
+            frame = torch.distributions.MultivariateNormal(
                 self.C @ mean, self.C @ cov @ self.C.T + self.noise.square().diag()
             )
             if observed is None or observed[t]:
-                total = total + seen.log_prob(x_t)
-                gain = cov @ self.C.T @ seen.precision_matrix
-                mean, cov = mean + gain @ (x_t - seen.mean), cov - gain @ self.C @ cov
+                total = total + frame.log_prob(x_t)
+                gain = cov @ self.C.T @ frame.precision_matrix
+                mean, cov = mean + gain @ (x_t - frame.mean), cov - gain @ self.C @ cov
             mean, cov = self._predicted(mean, cov)
         return total
 
@@ -51,7 +51,7 @@ class System:
         return self.A @ mean, self.A @ cov @ self.A.T + self.std.square().diag()
 
     def sample(self, length: int) -> Tensor:
-        """A video (t, p)."""
+        """Draw a video "t p"."""
         z, frames = self.first * torch.randn_like(self.first), []
         for _ in range(length):
             frames.append(self.C @ z + self.noise * torch.randn_like(self.noise))
@@ -60,7 +60,7 @@ class System:
 
 
 def system() -> System:
-    """A damped rotation in the plane, seen through three noisy pixels."""
+    """Return a damped rotation in the plane, observed through three noisy pixels."""
     return System(
         first=torch.tensor([1.0, 0.7], dtype=F64),
         A=torch.tensor([[0.9, -0.4], [0.3, 0.8]], dtype=F64),
@@ -70,23 +70,21 @@ def system() -> System:
     )
 
 
-class LinearFrame(nn.Module):
+class LinearFrame(FrameModel):
     """p(x_t | z_t) = N(C z_t, diag noise^2), and the information about z_t in x_t, or in all of x_t:T.
 
-    smoothing: with True the evidence of frame t holds log p(x_t:T | z_t), a quadratic in z_t, computed
-    backwards over the video. Then p(z_t | z_t-1) exp(evidence) is the exact posterior. With False it
-    holds log p(x_t | z_t), and the same product is the best posterior that sees no future.
-    observed: "t", which frames say anything; None for all.
+    smoothing: if True, the encoding of frame t holds log p(x_t:T | z_t), a quadratic in z_t, computed
+        backwards over the video; p(z_t | z_t-1) exp(encoding) is then the exact posterior. If False, it holds
+        log p(x_t | z_t), and the same product is the best posterior that sees no future
+    observed: "t", the frames that carry information; None for all
     """
-
-    unnormalised = frozenset()
 
     def __init__(self, system: System, smoothing: bool, observed: Tensor | None = None):
         super().__init__()
         self.slots, self.system, self.smoothing, self.observed = 1, system, smoothing, observed
         self.layout = StateLayout((Field("state", 2, "product"),))
 
-    def encode(self, video: Tensor) -> Evidence:
+    def encode(self, video: Tensor) -> Encoding:
         s, x = self.system, rearrange(video, "b t 1 1 p -> t b p")
         weighted = s.C.T / s.noise.square()
         quadratic, linear = weighted @ s.C, einsum(weighted, x, "d p, t b p -> t b d")
@@ -102,18 +100,18 @@ class LinearFrame(nn.Module):
                 vector[t] = vector[t] + einsum(gain, vector[t + 1], "b d e, b e -> b d")
         nothing = torch.zeros_like(rearrange(linear, "t b d -> b t 1 d"))
         features = {"info": torch.stack(info, 1)[:, :, None], "vector": torch.stack(vector, 1)[:, :, None]}
-        return Evidence(nothing, nothing, features)
+        return Encoding(nothing, nothing, features)
 
-    def terms(self, video, z, evidence, context) -> dict[str, Tensor]:
+    def terms(self, video, z, encoding, context) -> dict[str, Tensor]:
         mean = einsum(self.system.C, z, "p d, b t k d -> b t k p")
-        seen = Normal(mean, self.system.noise.expand_as(mean))
-        return {"log_likelihood": seen.log_prob(rearrange(video, "b t 1 1 p -> b t 1 p"))}
+        frame = Normal(mean, self.system.noise.expand_as(mean))
+        return {"log_likelihood": frame.log_prob(rearrange(video, "b t 1 1 p -> b t 1 p"))}
 
     def decode(self, z, context=None) -> Scene:
         return Scene(einsum(self.system.C, z, "p d, b t k d -> b t k p")[:, :, None])
 
 
-class LinearMotion(nn.Module):
+class LinearMotion(Dynamics):
     """p(z_t | z_t-1) = N(A z_t-1, diag std^2)."""
 
     def __init__(self, system: System, layout: StateLayout):
@@ -127,7 +125,7 @@ class LinearMotion(nn.Module):
     def predict(self, carry, prev_action):
         return Transition(carry, carry)
 
-    def update(self, carry, z, evidence):
+    def update(self, carry, z, encoding):
         return Normal(einsum(self.system.A, z, "e d, b k d -> b k e"), self.system.std.expand_as(z))
 
 
@@ -151,20 +149,17 @@ class Correlated:
         return self.mean
 
 
-class Product(nn.Module):
-    """q(z_t | ...) proportional to p(z_t | z_t-1) exp(evidence), the evidence a full quadratic."""
+class Product(Posterior):
+    """q(z_t | ...) proportional to p(z_t | z_t-1) exp(encoding), the encoding a full quadratic."""
 
-    def init(self, batch, like):
-        return None
-
-    def __call__(self, evidence, transition, carry):
+    def __call__(self, encoding, transition, carry):
         prior = transition.proposal
         weight = prior.std.square().reciprocal()
-        cov = torch.linalg.inv(torch.diag_embed(weight) + evidence.features["info"])
-        mean = einsum(cov, weight * prior.mean + evidence.features["vector"], "b k d e, b k e -> b k d")
-        return Correlated(mean, torch.linalg.cholesky(cov)), evidence, carry
+        cov = torch.linalg.inv(torch.diag_embed(weight) + encoding.features["info"])
+        mean = einsum(cov, weight * prior.mean + encoding.features["vector"], "b k d e, b k e -> b k d")
+        return Correlated(mean, torch.linalg.cholesky(cov)), encoding, carry
 
 
 def linear_gaussian(system: System, smoothing: bool, observed: Tensor | None = None) -> SequenceModel:
     frame = LinearFrame(system, smoothing, observed)
-    return SequenceModel(frame, Product(), LinearMotion(system, frame.layout))
+    return SequenceModel(frame, Product(), LinearMotion(system, frame.layout), DataSpec(1, 3, 1))

@@ -1,4 +1,4 @@
-"""Models that count: densities over a count and what is counted, and the gradients of both objectives."""
+"""Models that count: densities over a count and its slots, and the gradients of both objectives."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from torch.testing import assert_close
 
 from seqvae.build import DataSpec, build
 from seqvae.distributions import CountedNormal, Normal, geometric, stopping
-from seqvae.dynamics.count_prior import CountPrior
+from seqvae.dynamics.air_prior import AIRPrior
+from seqvae.elbo import elbo
 from seqvae.errors import UserError
 from seqvae.layout import Field, StateLayout
-from seqvae.objectives import EnumeratedELBO, ScoreFunctionELBO, elbo
+from seqvae.objectives import EnumeratedELBO, ScoreFunctionELBO
 from seqvae.sequence import SequenceModel
 from seqvae.train.optim import Ramp
 from seqvae.types import Terms, Transition
+from tests.laws.common import F64, as_batch, perturbed
 from tests.models import config, make, video
-
-F64 = torch.float64
 
 
 def batch(frames: int = 2, **sizes: int) -> SimpleNamespace:
-    return SimpleNamespace(video=video(frames=frames, dtype=F64, **sizes), prev_actions=None)
+    return as_batch(video=video(frames=frames, dtype=F64, **sizes))
 
 
 def counted(k: int, e: int, *leading: int) -> CountedNormal:
@@ -73,8 +73,8 @@ def test_draws_have_the_counts_and_the_densities_of_the_distribution():
 
 def test_absent_slots_cost_nothing():
     q, other = counted(3, 2, 4), counted(3, 2, 4)
-    z, _ = q.support()
-    for n in range(4):  # what the distribution says of slots from n on makes no difference
+    z, _ = q.enumerate_support()
+    for n in range(4):  # the densities of slots from n on make no difference
         mean, std = q.inner.mean.clone(), q.inner.std.clone()
         mean[:, n:], std[:, n:] = other.inner.mean[:, n:], other.inner.std[:, n:]
         assert_close(CountedNormal(q.log_counts, Normal(mean, std)).log_prob(z[n]), q.log_prob(z[n]))
@@ -92,7 +92,7 @@ def test_a_frame_without_objects_costs_its_count_alone():
     assert (black == 0).all()
 
 
-def test_what_was_not_observed_follows_the_prior():
+def test_missing_frames_follow_the_prior():
     model, clip = make("air", dtype=F64), batch()
     trace = model.filter(clip.video, observed=torch.zeros(2, 2, dtype=torch.bool), sample=True)
     assert_close(trace.posterior.log_prob(trace.z), trace.prior.log_prob(trace.z))
@@ -103,8 +103,8 @@ def test_enumeration_equals_brute_force():
     torch.manual_seed(3)
     terms, trace = EnumeratedELBO()(model, clip, 0.0)
     torch.manual_seed(3)
-    q = model.filter(clip.video, sample=True).posterior  # takes the same random numbers as the objective has
-    z, log_counts = q.support()
+    q = model.filter(clip.video, sample=True).posterior  # draws the same random numbers as the objective
+    z, log_counts = q.enumerate_support()
     expected = {name: 0 for name in terms.values}
     for n in range(4):
         drawn = z[-1].clone()
@@ -120,7 +120,7 @@ def test_both_objectives_estimate_one_bound():
     model, clip = make("air", dtype=F64), _many(batch(frames=1, batch=1), 500)
     with torch.no_grad():
         objectives = (EnumeratedELBO(), ScoreFunctionELBO())
-        drawn = [objective(model, clip, 0.0)[0].unweighted() for objective in objectives]
+        drawn = [objective(model, clip, 0.0)[0].bound() for objective in objectives]
     error = sum(x.var() / x.numel() for x in drawn).sqrt()
     assert (drawn[0].mean() - drawn[1].mean()).abs() < 4 * error
 
@@ -131,14 +131,14 @@ def test_the_score_function_has_the_gradient_of_enumeration(baseline):
     clip = _many(batch(frames=2, batch=1, height=16, width=16), 64)
     exact, exact_error = _gradient(EnumeratedELBO(), model, clip, 10)
     drawn, error = _gradient(ScoreFunctionELBO(), model, clip, 40)
-    assert exact.abs() > 5 * error, "the test could not see a wrong gradient"
+    assert exact.abs() > 5 * error, "too noisy to detect a wrong gradient"
     assert (exact - drawn).abs() < 4 * (error.square() + exact_error.square()).sqrt()
 
 
-class Remembering(CountPrior):
-    """Objects are where they were, and as many cost less where there were some before."""
+class Remembering(AIRPrior):
+    """Objects stay where they were, and are the more probable the more there were in the frame before."""
 
-    independent = False
+    frames_independent = False
 
     def predict(self, carry, prev_action=None):
         before = carry[..., 0].sum(-1, keepdim=True)
@@ -148,20 +148,20 @@ class Remembering(CountPrior):
         )
         return Transition(prior, prior)
 
-    def update(self, carry, z, evidence):
+    def update(self, carry, z, encoding):
         return z
 
 
-def test_the_score_function_credits_a_count_with_what_follows_in_later_frames():
+def test_the_score_function_credits_a_count_with_the_terms_of_later_frames():
     model = counting_model()
     layout = model.layout
     model.dynamics = Remembering(layout, 2)
     clip = _many(batch(frames=2, batch=1, height=16, width=16), 32)
 
     def brute_force(model: SequenceModel, clip, progress: float):
-        """The sum over the counts of both frames, of one draw of what the slots are like."""
+        """Return the sum over the counts of both frames, for one draw of the slots."""
         trace = model.filter(clip.video, sample=True)
-        z, log_counts = trace.posterior.support()
+        z, log_counts = trace.posterior.enumerate_support()
         total = 0
         for first in range(3):
             for second in range(3):
@@ -169,7 +169,7 @@ def test_the_score_function_credits_a_count_with_what_follows_in_later_frames():
                 carries = [model.dynamics.init(len(chosen), chosen[:, 0]), chosen[:, 0]]
                 priors = [model.dynamics.predict(carry).prior for carry in carries]
                 log_prior = torch.stack([priors[t].log_prob(chosen[:, t]) for t in range(2)], 1)
-                frame = model.frame.terms(clip.video, chosen, trace.evidence, None)["log_likelihood"]
+                frame = model.frame.terms(clip.video, chosen, trace.encoding, None)["log_likelihood"]
                 weight = (log_counts[first, :, 0] + log_counts[second, :, 1]).exp()[:, None]
                 total = total + weight * (frame + log_prior - trace.posterior.log_prob(chosen))
         return Terms({"bound": total}), trace
@@ -190,15 +190,15 @@ def test_annealing_stands_beside_the_bound():
         for objective in (annealed, plain):
             torch.manual_seed(2)
             terms.append(objective(model, clip, 0.25)[0])
-        assert_close(terms[0].unweighted(), terms[1].unweighted())
-        assert_close(terms[0].total(), terms[1].total() - 30 * terms[0].values["count"])
+        assert_close(terms[0].bound(), terms[1].bound())
+        assert_close(terms[0].objective(), terms[1].objective() - 30 * terms[0].values["count"])
 
 
 @pytest.mark.parametrize("objective", [EnumeratedELBO(), ScoreFunctionELBO()], ids=["enumerated", "score"])
 @pytest.mark.parametrize("baseline", [0, 8])
 def test_a_gradient_reaches_every_weight(objective, baseline):
     model, clip = counting_model(baseline), batch(frames=3, height=16, width=16)
-    (-objective(model, clip, 0.0)[0].total().mean()).backward()
+    (-objective(model, clip, 0.0)[0].objective().mean()).backward()
     for name, weight in model.named_parameters():
         learns = weight.requires_grad and not (
             name.startswith("posterior.guess") and isinstance(objective, EnumeratedELBO)
@@ -218,34 +218,33 @@ def test_a_prior_needs_a_ratio_above_0():
 
 
 def counting_model(baseline: int = 0) -> SequenceModel:
-    """AIR with two slots, none of which is sure of its presence."""
+    """Return AIR with two slots, both of uncertain presence."""
     torch.manual_seed(1)
     changes = {"posterior": {"baseline": baseline}, "frame": {"std": 1.0}}
     model = build(_changed(**changes), DataSpec(16, 16, 1, objects=2)).to(F64)
+    perturbed(model, 0.02)  # weights that start at zero block the gradient of others
     with torch.no_grad():
-        for weight in model.parameters():  # some start at zero, and keep the gradient from others
-            weight.add_(0.02 * torch.randn_like(weight))
         model.frame.counter.more.bias.zero_()
     return model
 
 
 def _changed(**changes: dict) -> dict:
     chosen = config("air")
-    return chosen | {part: chosen[part] | own for part, own in changes.items()}
+    return chosen | {part: chosen[part] | options for part, options in changes.items()}
 
 
 def _gradient(objective, model: SequenceModel, clip, repeats: int) -> tuple[Tensor, Tensor]:
-    """The gradient with respect to the bias of all logits of presence, with its standard error."""
+    """Return the gradient for the bias of all logits of presence, and its standard error."""
     drawn, bias = [], model.frame.counter.more.bias
     for _ in range(repeats):
-        (gradient,) = torch.autograd.grad(objective(model, clip, 0.0)[0].total().mean(), bias)
+        (gradient,) = torch.autograd.grad(objective(model, clip, 0.0)[0].objective().mean(), bias)
         drawn.append(gradient[0])
     drawn = torch.stack(drawn)
     return drawn.mean(), drawn.std() / repeats**0.5
 
 
 def _many(clip, n: int) -> SimpleNamespace:
-    return SimpleNamespace(video=clip.video.expand(n, *clip.video.shape[1:]), prev_actions=None)
+    return as_batch(video=clip.video.expand(n, *clip.video.shape[1:]))
 
 
 def _inner(q: CountedNormal) -> tuple[Tensor, Tensor]:
@@ -257,6 +256,6 @@ def _with(trace, z: Tensor):
 
 
 def test_presence_comes_first():
-    layout = StateLayout((Field("size", 2, "evidence"), Field("presence", 1, "evidence")))
+    layout = StateLayout((Field("size", 2, "frame"), Field("presence", 1, "frame")))
     with pytest.raises(UserError, match="put that field first"):
-        CountPrior(layout, 2)
+        AIRPrior(layout, 2)

@@ -1,4 +1,4 @@
-"""What is decoded shows every object at full strength, where it is, in its own colour."""
+"""Decoded frames show every object at its place, at full strength and in its own colour."""
 
 from __future__ import annotations
 
@@ -8,13 +8,12 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from seqvae.nn.glimpse import pixel_centres
+from tests.laws.common import F64
 from tests.models import make
-
-F64 = torch.float64
 
 
 def at_pixels(model, places: list[tuple[int, int]], size: float = 0.3) -> Tensor:
-    """States (1 1 k d) of objects whose centres are those of pixels (row, column) of 32 x 32."""
+    """Return states "1 1 k d" of objects centred on pixels (row, column) of 32 x 32."""
     centres = pixel_centres(32, torch.zeros(1, dtype=F64))
     z = torch.zeros(1, 1, model.frame.slots, model.layout.dim, dtype=F64)
     for k, (row, column) in enumerate(places, model.background_slots):
@@ -43,7 +42,7 @@ def test_supair_shows_the_appearance_of_objects_inside_boxes_and_the_background_
 
 
 def drawing(model, colour: list[float], alpha: float | None) -> None:
-    """Make every glimpse of one colour, as logits, and opacity."""
+    """Give every glimpse one colour and one opacity, by the bias of the last layer."""
     last = model.frame.draw[-1]
     values = torch.tensor(colour if alpha is None else [*colour, alpha], dtype=F64)
     with torch.no_grad():
@@ -99,7 +98,7 @@ def test_monet_shows_the_colours_by_their_masks():
     with torch.no_grad():
         for network in (component.colour, component.shape):
             network[-1].weight.mul_(3)
-        component.shape[-1].bias.fill_(40.0)  # an object is there for certain
+        component.shape[-1].bias.fill_(40.0)  # masks of objects are 1
     scene = model.frame.decode(z)
     colours = component.decode(z[0])[0][0, :, :, 0, 0]
     for k, (row, column) in enumerate(PLACES, 1):

@@ -1,4 +1,4 @@
-"""What a config leaves out: defaults, which a checkpoint's config relies on, and the first weights."""
+"""Defaults, on which the configs of checkpoints rely, and initial weights."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ DEFAULTS = {
     },
     "frames.vae.VAE": {"code": 32, "context": 0},
     "posteriors.amortised.Amortised": {"context": 0, "hidden": None},
-    "posteriors.counted.Counted": {"baseline": 0},
+    "posteriors.air_posterior.AIRPosterior": {"baseline": 0},
     "posteriors.fused.Fused": {"match": "position", "fuse": True, "background_slots": 0},
     "posteriors.iaf.IAF": {"steps": 4, "hidden": 64},
     "dynamics.graph.GraphDynamics": {
@@ -64,19 +64,18 @@ DEFAULTS = {
     "dynamics.gru.GRUDynamics": {"actions": 0, "context": 256, "hidden": 128, "reads_frames": False},
     "dynamics.independent.StandardNormal": {"actions": 0},
     "dynamics.linear.LinearDynamics": {"actions": 0, "std": None, "first_std": 1.0},
-    "dynamics.count_prior.CountPrior": {"actions": 0, "ratio": 0.5, "mean": None, "std": None},
-    "objectives.Rollout": {"context": 8, "weight": 1.0, "scale": 0.02},
-    "objectives.TemporalELBO": {"start": 3},
+    "dynamics.air_prior.AIRPrior": {"actions": 0, "ratio": 0.5, "mean": None, "std": None},
+    "prediction.PositionPrediction": {"context": 8, "weight": 1.0, "scale": 0.02},
     "objectives.LatentELBO": {"start": 3, "rollout": None, "sharpen": 1.0},
-    "objectives.FrameELBO": {"start": 1, "beta": 1.0, "rollout": None, "factors": None},
-    "objectives.FrameRollout": {"context": 8, "weight": 1.0},
+    "objectives.ELBO": {"start": 1, "beta": 1.0, "rollout": None, "factors": None},
+    "prediction.FramePrediction": {"context": 8, "weight": 1.0},
     "objectives.EnumeratedELBO": {"anneal": None},
     "objectives.ScoreFunctionELBO": {"anneal": None},
 }
 
 
 @pytest.mark.parametrize("name", DEFAULTS)
-def test_defaults_are_what_configs_of_checkpoints_rely_on(name):
+def test_defaults_stay_as_configs_of_checkpoints_rely_on_them(name):
     module, _, kind = name.rpartition(".")
     signature = inspect.signature(getattr(importlib.import_module(f"seqvae.{module}"), kind).__init__)
     for key, value in DEFAULTS[name].items():

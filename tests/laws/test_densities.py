@@ -17,26 +17,14 @@ from seqvae.distributions import (
     product,
     stopping,
 )
+from seqvae.elbo import encoding_log_density, iwae
 from seqvae.frames.monet import _kl, _mixture
 from seqvae.layout import Field, StateLayout
 from seqvae.nn.images import STD_FLOOR, Bernoulli, Gaussian
-from seqvae.objectives import Rollout, evidence_log_density, iwae
-from seqvae.types import Carry, Evidence, Trace
+from seqvae.prediction import PositionPrediction
+from seqvae.types import Carry, Encoding, Trace
+from tests.laws.common import F64, WITH_LATENT, normal
 from tests.models import make
-
-F64 = torch.float64
-LAYOUT = StateLayout(
-    (
-        Field("size", 2, "evidence"),
-        Field("position", 2, "product"),
-        Field("velocity", 2, "product", difference_of="position"),
-        Field("latent", 3, "prior"),
-    )
-)
-
-
-def normal(*shape: int) -> Normal:
-    return Normal(torch.randn(*shape, dtype=F64), 0.2 + torch.rand(*shape, dtype=F64))
 
 
 def reference(q: Normal) -> distributions.Independent:
@@ -62,7 +50,7 @@ def test_a_normal_draws_from_its_density_with_a_pathwise_gradient():
     assert_close(by_std, ((z - mean) / std).sum(0))
 
 
-def test_the_kl_is_that_from_the_first_to_the_second():
+def test_the_kl_goes_from_the_first_to_the_second():
     q, p = normal(5, 3, 4), normal(5, 3, 4)
     expected = distributions.kl_divergence(
         distributions.Normal(q.mean, q.std), distributions.Normal(p.mean, p.std)
@@ -98,7 +86,7 @@ def test_a_counted_density_is_the_count_and_the_slots_that_are_present():
 
 @pytest.mark.parametrize("scale", [0.02, 0.3])
 def test_the_rollout_scores_by_a_laplace_density_in_the_plane(scale):
-    rollout = Rollout(scale=scale)
+    rollout = PositionPrediction(scale=scale)
     # softened at a distance of 1e-3, which costs (1 + s) exp(-s) of the mass, s = 1e-3 / scale
     lost = 1e-3 / scale
     steps = (torch.arange(1600, dtype=F64) + 0.5) / 800 - 1  # centres of cells, in units of 20 scales
@@ -106,36 +94,36 @@ def test_the_rollout_scores_by_a_laplace_density_in_the_plane(scale):
     middle = torch.tensor([0.4, -0.3], dtype=F64)
     density = rollout.log_density((middle + plane)[None, :, None], middle.expand(1, len(plane), 1, 2)).exp()
     mass = density.sum() * (20 * scale / 800) ** 2
-    # a cell is a fortieth of the scale; the rule errs by its square at the peak
+    # a cell is a fortieth of the scale; the midpoint rule errs by its square at the peak
     assert mass.item() == pytest.approx((1 + lost) * math.exp(-lost), abs=1e-3)
 
 
-def test_the_rollout_sums_over_slots_and_falls_by_a_nat_a_scale():
-    rollout = Rollout(scale=0.1)
-    seen = torch.zeros(1, 1, 2, 2, dtype=F64)
+def test_the_rollout_sums_over_slots_and_falls_by_a_nat_per_scale():
+    rollout = PositionPrediction(scale=0.1)
+    observed = torch.zeros(1, 1, 2, 2, dtype=F64)
     predicted = torch.tensor([[[[3.0, 4.0], [0.6, -0.8]]]], dtype=F64)  # at distances 5 and 1
     expected = -(5 + 1) / 0.1 - 2 * math.log(2 * math.pi * 0.1**2)
-    assert rollout.log_density(seen, predicted).item() == pytest.approx(expected, abs=1e-4)
+    assert rollout.log_density(observed, predicted).item() == pytest.approx(expected, abs=1e-4)
 
 
-def test_the_density_of_evidence_is_that_of_what_each_frame_shows():
-    z = torch.randn(2, 4, 3, LAYOUT.dim, dtype=F64)
+def test_the_density_of_encoding_is_that_of_the_fields_that_a_frame_shows():
+    z = torch.randn(2, 4, 3, WITH_LATENT.dim, dtype=F64)
     mean, precision = torch.randn_like(z), 0.1 + 20 * torch.rand_like(z)
     precision[0, 1], precision[1, 2, 0] = 0, 0  # a frame, and a slot of another, not observed
-    evidence = Evidence(mean, precision)
+    encoding = Encoding(mean, precision)
     prior = Normal(z, torch.ones_like(z))
-    trace = Trace(z, prior, prior, evidence, None, Carry(None, None))
+    trace = Trace(z, prior, prior, encoding, None, Carry(None, None))
     elementwise = distributions.Normal(z, torch.where(precision > 0, precision, 1.0).rsqrt()).log_prob(mean)
     shown = torch.where(precision > 0, elementwise, 0.0)[..., :4]  # size and position, no velocity, no latent
-    assert_close(evidence_log_density(LAYOUT, trace), shown.sum((-2, -1)))
+    assert_close(encoding_log_density(WITH_LATENT, trace), shown.sum((-2, -1)))
 
 
-def test_the_density_of_evidence_integrates_to_one():
+def test_the_density_of_encoding_integrates_to_one():
     layout = StateLayout((Field("position", 1, "product"),))
     grid = torch.linspace(-12, 12, 20001, dtype=F64)[:, None, None, None]
     z, precision = torch.full_like(grid, 0.7), torch.full_like(grid, 6.0)
-    trace = Trace(z, Normal(z, z), None, Evidence(grid, precision), None, Carry(None, None))
-    density = evidence_log_density(layout, trace).exp()
+    trace = Trace(z, Normal(z, z), None, Encoding(grid, precision), None, Carry(None, None))
+    density = encoding_log_density(layout, trace).exp()
     assert_close(torch.trapezoid(density[:, 0], grid[:, 0, 0, 0]).item(), 1.0)
 
 
@@ -160,7 +148,7 @@ def test_a_mixture_of_slots_is_that_of_torch():
     assert_close(_mixture(weights, density), mixture.log_prob(image).sum((-2, -1)))
 
 
-def test_the_kl_of_masks_is_that_from_the_first_to_the_second():
+def test_the_kl_of_masks_goes_from_the_first_to_the_second():
     p, q = log_masks(2, 3, 4, 5, 6), log_masks(2, 3, 4, 5, 6)
     expected = distributions.kl_divergence(
         distributions.Categorical(logits=p.movedim(2, -1)), distributions.Categorical(logits=q.movedim(2, -1))
@@ -196,17 +184,17 @@ def test_frames_are_normal_around_the_canvas(name):
 def test_monet_is_a_mixture_of_its_own_colours_and_stds():
     model = make("monet", slots=2, dtype=F64, height=8, width=6)
     x = torch.rand(2, 3, 1, 8, 6, dtype=F64)
-    evidence = model.frame.encode(x)
-    z = evidence.mean
+    encoding = model.frame.encode(x)
+    z = encoding.mean
     colours, logits = model.frame.component.decode(z.flatten(0, 1))
     colours, decoded = (v.unflatten(0, (2, 3)) for v in (colours, logits.log_softmax(1)))
-    seen = evidence.features["log_masks"]
+    log_attention = encoding.features["log_masks"]
     std = torch.tensor([0.09, 0.11, 0.11], dtype=F64)[:, None, None, None]  # background, then objects
     pixel = distributions.Normal(colours.expand(-1, -1, -1, -1, 8, 6), std).log_prob(x[:, :, None]).sum(3)
-    terms = model.frame.terms(x, z, evidence, None)
+    terms = model.frame.terms(x, z, encoding, None)
     tolerance = {"rtol": 1e-6, "atol": 1e-6}  # the stds are kept in float32
-    assert_close(terms["log_likelihood"], (seen + pixel).logsumexp(2).sum((-2, -1)), **tolerance)
-    kl = (seen.exp() * (seen - decoded)).sum((-3, -2, -1))
+    assert_close(terms["log_likelihood"], (log_attention + pixel).logsumexp(2).sum((-2, -1)), **tolerance)
+    kl = (log_attention.exp() * (log_attention - decoded)).sum((-3, -2, -1))
     assert_close(terms["decoder_masks"], -kl)
     assert_close(terms["attention_masks"], -kl)
     imagined = model.frame.terms(x, z, None, None)["log_likelihood"]

@@ -1,4 +1,4 @@
-"""Dynamics against what they start as, against loops over objects, and against their own stds."""
+"""Dynamics: as they start, against loops spelled out over objects, and their stds."""
 
 from __future__ import annotations
 
@@ -16,11 +16,8 @@ from seqvae.dynamics.linear import LinearDynamics, StaticDynamics
 from seqvae.dynamics.stove import StoveDynamics
 from seqvae.layout import Field, StateLayout
 from seqvae.types import LastState
+from tests.laws.common import F64, MOVING, POSITION, SIZE, VELOCITY, perturbed
 
-F64 = torch.float64
-SIZE, POSITION = Field("size", 2, "evidence"), Field("position", 2, "product")
-VELOCITY = Field("velocity", 2, "product", difference_of="position")
-MOVING = StateLayout((SIZE, POSITION, VELOCITY))
 SPEED = 0.05  # the scale of GraphDynamics
 PAIRS = {
     GraphDynamics: ("pair_own", "pair_other", "pair_geometry", "relation", "attention"),
@@ -29,11 +26,8 @@ PAIRS = {
 
 
 def stirred(part: nn.Module, scale: float = 0.2) -> nn.Module:
-    """In float64, every weight moved away from where it starts."""
-    with torch.no_grad():
-        for p in part.double().parameters():
-            p.add_(scale * torch.randn_like(p))
-    return part
+    """Return the part in float64, with weights away from their start."""
+    return perturbed(part.double(), scale)
 
 
 def states(part: nn.Module, batch: int = 2) -> Tensor:
@@ -64,12 +58,12 @@ def test_without_a_velocity_an_untrained_graph_leaves_objects_where_they_are():
 
 
 def by_hand(d: GraphDynamics, z: Tensor, action: int | None) -> tuple[Tensor, Tensor]:
-    """The next state of one sequence (k d), object by object and pair by pair, and the shares of the stds."""
+    """Return the next state of one sequence "k d" and the shares of the stds, pair by pair of objects."""
     has_velocity = "velocity" in d.layout
     x, latent = z[:, d.layout["position"]], z[:, d.layout["latent"]]
     v = z[:, d.layout["velocity"]] / SPEED if has_velocity else z[:, :0]
-    heard = d.action.weight[action] if action is not None else 0
-    h = [(d.state(torch.cat([x[i], v[i], latent[i]])) + heard).relu() for i in range(len(z))]
+    shift = d.action.weight[action] if action is not None else 0
+    h = [(d.state(torch.cat([x[i], v[i], latent[i]])) + shift).relu() for i in range(len(z))]
     means, shares = [], []
     for i in range(len(z)):
         effect = torch.zeros_like(h[i])
@@ -109,12 +103,12 @@ def test_the_graph_is_a_loop_over_pairs_of_different_objects(slots, fields):
         expected_mean, expected_share = by_hand(dynamics, z[b], action[b])
         assert_close(mean[b], expected_mean)
         assert_close(share[b], expected_share)
-    silent = torch.stack([by_hand(dynamics, one, None)[0] for one in z])
-    assert_close(dynamics.step(z)[0], silent)
+    without_action = torch.stack([by_hand(dynamics, one, None)[0] for one in z])
+    assert_close(dynamics.step(z)[0], without_action)
 
 
 def reached(dynamics: nn.Module, slots: int) -> set[str]:
-    """The parts named in PAIRS that have an effect on the next state."""
+    """Return the networks named in PAIRS that have an effect on the next state."""
     z = states(dynamics)
     dynamics.zero_grad()
     dynamics.step(z)[0].square().sum().backward()
@@ -155,7 +149,7 @@ def test_the_prior_has_the_fixed_stds_and_the_proposal_learned_ones_below_a_boun
     for name, most in {"position": 0.3, "velocity": 0.07, "latent": 0.04}.items():
         std = proposal[name]
         assert (std > 1e-3).all() and (std < 1e-3 + most).all()
-    # sizes walk with the same std in both, but for the floor
+    # sizes walk with the same std in both, except for the floor
     assert_close(proposal["size"], torch.full_like(proposal["size"], 0.026), rtol=1e-6, atol=0)
     assert torch.equal(transition.prior.mean, transition.proposal.mean)
 
@@ -230,7 +224,7 @@ def test_the_second_dynamics_proposes_and_the_first_generates():
 
 
 def test_a_gru_has_its_prior_from_its_memory():
-    dynamics = stirred(GRUDynamics(StateLayout((Field("code", 3, "evidence"),)), 2, context=8, hidden=16))
+    dynamics = stirred(GRUDynamics(StateLayout((Field("code", 3, "frame"),)), 2, context=8, hidden=16))
     z = torch.randn(4, 2, 3, dtype=F64)
     first = dynamics.init(4, z)
     assert torch.equal(first, dynamics.first.expand(4, -1))
@@ -245,10 +239,10 @@ def test_a_gru_has_its_prior_from_its_memory():
 
 
 def test_an_action_shifts_the_memory_of_a_gru():
-    dynamics = stirred(GRUDynamics(StateLayout((Field("code", 3, "evidence"),)), 1, actions=5, context=8))
+    dynamics = stirred(GRUDynamics(StateLayout((Field("code", 3, "frame"),)), 1, actions=5, context=8))
     h, action = torch.randn(4, 8, dtype=F64), torch.tensor([0, 4, 2, 2])
     shift = one_hot(action, 5).to(F64) @ dynamics.act.weight
     assert_close(dynamics.predict(h, action).context, h + shift)
     assert torch.equal(dynamics.predict(h).context, h)
-    deaf = GRUDynamics(StateLayout((Field("code", 3, "evidence"),)), 1, context=8)
-    assert torch.equal(deaf.predict(h.float(), action).context, h.float())
+    without = GRUDynamics(StateLayout((Field("code", 3, "frame"),)), 1, context=8)
+    assert torch.equal(without.predict(h.float(), action).context, h.float())

@@ -1,4 +1,4 @@
-"""Batches of one or two, several backgrounds, frames not observed: what usual sizes do not tell apart."""
+"""Edge cases: batches of one or two, several backgrounds, missing frames, chains of objects."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from seqvae.distributions import CountedNormal, Normal, stopping
 from seqvae.errors import UserError
 from seqvae.layout import Field, StateLayout
 from seqvae.matching import assign, track
-from seqvae.objectives import _mean_of_others, with_rollout
-from seqvae.posteriors.counted import Counted
-from seqvae.types import Evidence, Terms, Transition
+from seqvae.objectives import _mean_of_others
+from seqvae.posteriors.air_posterior import AIRPosterior
+from seqvae.prediction import add_prediction
+from seqvae.types import Encoding, Terms, Transition
+from tests.laws.common import F64
 from tests.models import config, make
-
-F64 = torch.float64
 
 
 def test_the_mean_of_the_other_sequences_of_a_batch():
@@ -41,7 +41,7 @@ def test_several_backgrounds_keep_their_places(kept):
 def test_a_rollout_s_term_is_0_where_a_frame_was_not_observed():
     terms = Terms({"bound": torch.ones(2, 2)})
     observed = torch.tensor([[True, False, True], [False, True, True]])
-    joined = with_rollout(terms, torch.full((2, 3), -5.0), 2, 0.5, observed)
+    joined = add_prediction(terms, torch.full((2, 3), -5.0), 2, 0.5, observed)
     assert joined.values["rollout"].tolist() == [[0, 0, -5, 0, -5], [0, 0, 0, -5, -5]]
     assert joined.defined["rollout"].tolist() == [
         [False, False, True, False, True],
@@ -50,20 +50,20 @@ def test_a_rollout_s_term_is_0_where_a_frame_was_not_observed():
     assert joined.values["bound"].tolist() == [[1, 1, 0, 0, 0]] * 2 and joined.weights == {"rollout": 0.5}
 
 
-def test_what_was_not_observed_gives_a_count_no_gradient_that_is_not_finite():
-    layout = StateLayout((Field("presence", 1, "evidence"), Field("position", 2, "evidence")))
+def test_missing_frames_give_a_count_finite_gradients():
+    layout = StateLayout((Field("presence", 1, "frame"), Field("position", 2, "frame")))
     mean, precision = (torch.randn(2, 3, 3, dtype=F64).square().requires_grad_() for _ in (0, 1))
-    known = precision * torch.tensor([1.0, 0.0], dtype=F64)[:, None, None]  # of the second frame nothing
+    given = precision * torch.tensor([1.0, 0.0], dtype=F64)[:, None, None]  # the second frame is missing
     inner = Normal(torch.randn(2, 3, 2, dtype=F64), torch.rand(2, 3, 2, dtype=F64) + 0.1)
     p = CountedNormal(stopping(torch.randn(2, 3, dtype=F64)), inner)
-    q, _, _ = Counted(layout)(Evidence(mean, known), Transition(p, p), None)
+    q, _, _ = AIRPosterior(layout)(Encoding(mean, given), Transition(p, p), None)
     (q.inner.mean.sum() + q.inner.std.sum() + q.log_counts.sum()).backward()
     assert mean.grad.isfinite().all() and precision.grad.isfinite().all()
     assert (mean.grad[1] == 0).all() and (precision.grad[1] == 0).all()
 
 
 def test_counted_slots_are_refused_where_they_would_be_followed_over_time():
-    assert Counted.frame_order and Counted.counts
+    assert AIRPosterior.keeps_frame_order and AIRPosterior.has_presence
     chosen = config("air")
     chosen["dynamics"] = {"_target_": "seqvae.dynamics.gru.GRUDynamics"}
     with pytest.raises(UserError):
@@ -79,7 +79,7 @@ def test_a_file_of_weights_holds_weights_and_the_random_structure_of_sum_product
 
 
 def test_distinct_objects_are_linked_through_chains_in_any_batch():
-    """Seven in a row, each near to the next alone, are one; in a batch of one, and of many."""
+    """Seven objects in a row, each near the next one alone, are one object, in a batch of one and of many."""
     row = np.stack([0.1 * np.arange(7) - 0.3, np.zeros(7)], -1)
     spread = np.stack([0.25 * np.arange(7) - 0.8, np.zeros(7)], -1)
     for n in (1, 9):

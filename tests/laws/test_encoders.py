@@ -1,4 +1,4 @@
-"""The pursuit encoder finds what can be seen, wherever it is."""
+"""Encoders of boxes: the pursuit encoder finds discs wherever they are."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ def encoder(slots: int, **options) -> PursuitEncoder:
 
 
 def scattered(images: int, slots: int, least: float) -> Tensor:
-    """Positions inside the picture, no two closer than `least`."""
-    found = []
-    while len(found) < images:
+    """Draw positions inside the picture, no two of them closer than `least`."""
+    accepted = []
+    while len(accepted) < images:
         position = (2 * torch.rand(slots, 2) - 1) * (1 - RADIUS)
         if torch.pdist(position).min() > least:
-            found.append(position)
-    return torch.stack(found)
+            accepted.append(position)
+    return torch.stack(accepted)
 
 
-def errors(found: Tensor, true: Tensor) -> Tensor:
-    """Distances after the best matching, half-widths."""
-    return (reorder(found, assign(squared_distances(true, found))) - true).norm(dim=-1)
+def errors(places: Tensor, true: Tensor) -> Tensor:
+    """Return distances after the best matching, half-widths."""
+    return (reorder(places, assign(squared_distances(true, places))) - true).norm(dim=-1)
 
 
 @pytest.mark.parametrize("slots", [2, 3, 4])
 def test_discs_that_lie_apart_are_found_to_a_pixel(slots):
     true = scattered(100, slots, 2 * RADIUS + PIXEL)
-    found = encoder(slots).propose(discs(true, radius=RADIUS)[:, 0])
-    assert errors(found, true).max() < PIXEL
+    places = encoder(slots).propose(discs(true, radius=RADIUS)[:, 0])
+    assert errors(places, true).max() < PIXEL
 
 
 def test_discs_that_touch_are_found_to_a_pixel():
@@ -45,8 +45,8 @@ def test_discs_that_touch_are_found_to_a_pixel():
     apart = RADIUS * torch.stack([angle.cos(), angle.sin()], -1)
     middle = 0.4 * (2 * torch.rand(100, 2) - 1)
     true = torch.stack([middle - apart, middle + apart], 1)
-    found = encoder(2).propose(discs(true, radius=RADIUS)[:, 0])
-    assert errors(found, true).max() < PIXEL
+    places = encoder(2).propose(discs(true, radius=RADIUS)[:, 0])
+    assert errors(places, true).max() < PIXEL
 
 
 def test_a_shifted_image_has_shifted_boxes():
@@ -74,17 +74,17 @@ def test_the_background_is_not_an_object():
 def test_an_empty_image_gives_finite_boxes():
     mean, std = encoder(3)(torch.zeros(2, 32, 32), torch.zeros(32, 32))
     assert mean.isfinite().all() and (std > 0).all()
-    first_pixel = torch.full((2, 3, 2), PIXEL / 2 - 1)  # nothing there to pull it to the middle
+    first_pixel = torch.full((2, 3, 2), PIXEL / 2 - 1)  # no residual pulls it to the middle
     assert_close(mean[..., 2:], first_pixel)
 
 
-def test_a_slot_is_told_what_the_others_explain_but_not_itself():
+def test_a_slot_sees_the_discs_of_the_others_but_not_its_own():
     network = encoder(3)
     place = torch.tensor([[[-0.5, 0.0], [-0.3, 0.0], [0.7, 0.0]]])
-    seen = network.look(torch.rand(1, 32, 32), place).unflatten(-1, (2, 12, 12))[0]
-    others = seen[:, 1]
+    glimpses = network.look(torch.rand(1, 32, 32), place).unflatten(-1, (2, 12, 12))[0]
+    others = glimpses[:, 1]
     assert (others[2] == 0).all()
-    assert_close(others[0], others[1].flip(-1))  # each sees the other, on its own side
+    assert_close(others[0], others[1].flip(-1))  # each sees the other one, left and right
     assert others[0, :, :4].max() == 0 and others[0, 5:7, 10:].min() == 1
 
 
@@ -97,7 +97,7 @@ def test_without_training_a_box_has_the_typical_size_and_the_proposed_place():
     assert_close(std, torch.full_like(std, 0.051))  # the initial std and the floor
 
 
-def test_the_layers_behind_the_lstm_start_as_published_where_that_is_asked_for():
+def test_the_layers_after_the_lstm_start_as_published_on_request():
     torch.manual_seed(0)
     plain = LSTMEncoder(8, 8, 2)
     torch.manual_seed(0)

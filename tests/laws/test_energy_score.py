@@ -1,4 +1,4 @@
-"""The energy score against numbers worked by hand and by integration, and what fitting the spread does."""
+"""The energy score against numbers by hand and in closed form, and the fitting of a spread."""
 
 from __future__ import annotations
 
@@ -12,28 +12,29 @@ from seqvae.build import DataSpec, build
 from seqvae.errors import UserError
 from seqvae.matching import reorder
 from seqvae.nn.layers import Spread
-from seqvae.objectives import EnergyScore, energy_score
-from seqvae.train.encodings import EvidenceBatch, tracked
+from seqvae.objectives import EnergyScore
+from seqvae.prediction import energy_score
+from seqvae.train.encodings import EncodingBatch, tracked
 from seqvae.train.learner import Learner
 from seqvae.train.optim import Optim
 from tests.models import config, make, video
 
 
-def test_by_hand():
+def test_the_energy_score_of_three_samples_by_hand():
     samples = torch.tensor([[0.0, 0.0], [3.0, 4.0], [0.0, 2.0]])[:, None, None, None]
-    seen = torch.tensor([0.0, 1.0])[None, None, None]
+    observed = torch.tensor([0.0, 1.0])[None, None, None]
     error = (1 + math.hypot(3, 3) + 1) / 3
     between = (5 + 2 + math.hypot(3, 2)) / 3
-    assert_close(energy_score(samples, seen), torch.tensor([[error - between / 2]]), rtol=0, atol=1e-3)
+    assert_close(energy_score(samples, observed), torch.tensor([[error - between / 2]]), rtol=0, atol=1e-3)
 
 
 def test_the_true_density_scores_best():
-    # for X, y ~ N(0, std^2) in the plane E|X - y| = std sqrt(pi), so the score is that half
+    # for X, y ~ N(0, std^2) in the plane E|X - y| = std sqrt(pi), and the score is half of it
     torch.manual_seed(0)
-    seen = torch.randn(20_000, 1, 1, 2)
+    observed = torch.randn(20_000, 1, 1, 2)
     scores = {}
     for std in (0.5, 0.8, 1.0, 1.25, 2.0):
-        values = energy_score(std * torch.randn(8, 20_000, 1, 1, 2), seen)
+        values = energy_score(std * torch.randn(8, 20_000, 1, 1, 2), observed)
         scores[std] = values.mean().item()
         if std == 1.0:
             error = values.std().item() / math.sqrt(20_000)
@@ -45,25 +46,25 @@ def test_the_true_density_scores_best():
 def clips() -> tuple:
     model, clip = make("stove"), video(frames=12, batch=16)
     with torch.no_grad():
-        return model, EvidenceBatch(tracked(model, model.frame.encode(clip)), None)
+        return model, EncodingBatch(tracked(model, model.frame.encode(clip)), None)
 
 
-def test_the_order_of_the_evidence_does_not_matter(clips, monkeypatch):
+def test_the_order_of_the_encoding_does_not_matter(clips, monkeypatch):
     model, batch = clips
     monkeypatch.setattr(torch, "randn_like", torch.zeros_like)  # noise would fall on other objects
     cycle = torch.tensor([1, 2, 0]).expand(16, -1)
-    turned = batch.evidence.map(
+    turned = batch.encoding.map(
         lambda x: torch.stack([reorder(x[:, t], cycle) for t in range(x.shape[1])], 1)
     )
     scores = [
-        EnergyScore()(model, EvidenceBatch(evidence, None), 1.0)[0].values["energy_score"]
-        for evidence in (batch.evidence, turned)
+        EnergyScore()(model, EncodingBatch(encoding, None), 1.0)[0].values["energy_score"]
+        for encoding in (batch.encoding, turned)
     ]
     assert_close(scores[0], scores[1], rtol=1e-3, atol=1e-5)
-    assert scores[0].mean() < -0.05  # these weights predict badly, so that a wrong order would show
+    assert scores[0].mean() < -0.05  # these weights predict badly, so a wrong order would show
 
 
-def test_fitting_the_spread_leaves_the_mean_path_as_it_is(clips):
+def test_fitting_the_spread_keeps_the_rollout_of_means(clips):
     model, batch = clips
     clip = video(frames=12, batch=16)
     before = model.filter(clip, sample=False)
@@ -84,12 +85,12 @@ def test_fitting_the_spread_leaves_the_mean_path_as_it_is(clips):
     after = model.filter(clip, sample=False)
     assert torch.equal(before.z, after.z) and torch.equal(model.imagine(after.carry, 4).z, path)
     assert all((m.log_factor != 0).all() for m in spreads)
-    # what was not observed is still what the dynamics expects
+    # a missing frame still has the state that the dynamics expects
     missing = torch.zeros(16, 12, dtype=torch.bool)
     blind = model.filter(clip, observed=missing)
     expected = model.dynamics.predict(model.init(16, before.z[:, 0]).dynamics).proposal.std
     assert torch.equal(blind.posterior.std[:, 0], expected)
-    # and no other stage moves it
+    # and no other stage trains it
     Learner(model, EnergyScore(), Optim(), parts=("posterior", "dynamics"))
     assert not any(m.log_factor.requires_grad for m in spreads)
 
@@ -114,7 +115,7 @@ def test_a_spread_scales_the_fields_that_it_names():
     assert_close(std[layout["velocity"]], torch.ones(2))
 
 
-def test_what_cannot_be_is_refused(clips):
+def test_impossible_combinations_are_refused(clips):
     _, batch = clips
     with pytest.raises(UserError, match="samples=1: expected 2 or more"):
         EnergyScore(samples=1)

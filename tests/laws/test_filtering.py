@@ -10,25 +10,25 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from seqvae.matching import reorder
-from seqvae.objectives import TemporalELBO
+from seqvae.objectives import ELBO
 from seqvae.sequence import SequenceModel
 from seqvae.tree import map_record
+from tests.laws.common import F64, as_batch
 from tests.models import FOLLOWING, MODELS, make, video
 
-F64 = torch.float64
 every_model = pytest.mark.parametrize("name", MODELS)
 every_model_of_objects = pytest.mark.parametrize("name", FOLLOWING)
 
 
 def tensors(record: Any) -> list[Tensor]:
-    """Every tensor of a record: states, densities, evidence, carry."""
-    found = []
-    map_record(lambda x: found.append(x) or x, record)
-    return found
+    """Return every tensor of a record: states, densities, encoding, carry."""
+    collected = []
+    map_record(lambda x: collected.append(x) or x, record)
+    return collected
 
 
 def assert_same(a: Any, b: Any) -> None:
-    """Equal up to rounding in float64."""
+    """Assert equality up to rounding in float64."""
     assert_close(tensors(a), tensors(b), rtol=1e-8, atol=1e-8)
 
 
@@ -58,7 +58,7 @@ def test_the_future_changes_nothing_before_it(name):
 
 @every_model
 @pytest.mark.parametrize("pixels", [0.0, torch.nan])
-def test_what_a_missing_frame_would_have_shown_does_not_matter(name, pixels):
+def test_the_pixels_of_a_missing_frame_do_not_matter(name, pixels):
     model, clip = make(name, dtype=F64), video(frames=5, dtype=F64)
     observed = torch.ones(2, 5, dtype=torch.bool)
     observed[0, 0] = observed[1, 2] = observed[:, 3] = False
@@ -68,14 +68,14 @@ def test_what_a_missing_frame_would_have_shown_does_not_matter(name, pixels):
     assert not torch.allclose(same_z[0], model.filter(clip, sample=False).z)
 
 
-# but for the model that expects with other dynamics than it generates with
+# except for the model that infers with other dynamics than it generates with
 @pytest.mark.parametrize("name", [name for name in MODELS if name != "stove_double"])
 def test_to_miss_frames_is_to_imagine_them(name):
     model, clip = make(name, dtype=F64), video(frames=6, dtype=F64)
-    seen = model.filter(clip[:, :3], sample=False)
-    future = model.imagine(seen.carry, 2)
+    past = model.filter(clip[:, :3], sample=False)
+    future = model.imagine(past.carry, 2)
     blind = model.filter(
-        clip[:, 3:5], carry=seen.carry, observed=torch.zeros(2, 2, dtype=torch.bool), sample=False
+        clip[:, 3:5], carry=past.carry, observed=torch.zeros(2, 2, dtype=torch.bool), sample=False
     )
     assert_same(blind.z, future.z)
     after = [model.filter(clip[:, 5:], carry=trace.carry, sample=False) for trace in (blind, future)]
@@ -83,13 +83,13 @@ def test_to_miss_frames_is_to_imagine_them(name):
 
 
 def objects_in_order(model: SequenceModel, order: list[int]) -> Tensor:
-    """An order of the slots that leaves a background where it is."""
+    """Return an order of the slots that keeps a background in its place."""
     first = model.background_slots
     return torch.tensor([*range(first), *(first + i for i in order)])
 
 
 @every_model_of_objects
-def test_dynamics_do_not_care_how_slots_are_numbered(name):
+def test_dynamics_are_equivariant_to_the_order_of_slots(name):
     model, clip = make(name, dtype=F64), video(frames=3, dtype=F64)
     carry = model.filter(clip, sample=True).carry.dynamics
     permutation = objects_in_order(model, [2, 0, 1])
@@ -99,32 +99,27 @@ def test_dynamics_do_not_care_how_slots_are_numbered(name):
 
 
 @every_model_of_objects
-def test_the_posterior_does_not_care_in_which_order_a_frame_shows_its_objects(name):
+def test_the_posterior_is_invariant_to_the_order_of_a_frame_s_objects(name):
     model, clip = make(name, dtype=F64), video(frames=4, dtype=F64)
     carry = model.filter(clip[:, :3], sample=True).carry
-    evidence = model.frame.encode(clip).at(3)
+    encoding = model.frame.encode(clip).at(3)
     order = torch.stack([objects_in_order(model, [1, 2, 0]), objects_in_order(model, [0, 2, 1])])
-    shuffled = evidence.map(lambda x: reorder(x, order))
+    shuffled = encoding.map(lambda x: reorder(x, order))
     transition = model.dynamics.predict(carry.dynamics, None)
     (q, _, after), (q_shuffled, _, after_shuffled) = (
-        model.posterior(e, transition, carry.posterior) for e in (evidence, shuffled)
+        model.posterior(e, transition, carry.posterior) for e in (encoding, shuffled)
     )
     assert_same(q, q_shuffled)
     assert_same(after, after_shuffled)
 
 
-class Clip:
-    def __init__(self, video: Tensor):
-        self.video, self.prev_actions = video, None
-
-
 @every_model
 def test_a_gradient_reaches_every_weight(name):
     model = make(name)
-    terms, _ = TemporalELBO(start=1)(model, Clip(video(frames=4)), 0.0)
-    terms.total().mean().backward()
+    terms, _ = ELBO(start=1)(model, as_batch(video=video(frames=4)), 0.0)
+    terms.objective().mean().backward()
     for parameter_name, p in model.named_parameters():
-        # the guess of a baseline learns from an objective of its own (test_counts.py)
+        # the guess of a baseline has an objective of its own (test_counts.py)
         if p.requires_grad and not parameter_name.startswith("posterior.guess"):
             assert p.grad is not None and p.grad.isfinite().all(), parameter_name
             assert p.grad.abs().max() > 0, parameter_name

@@ -7,37 +7,27 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from seqvae.distributions import Normal
-from seqvae.layout import Field, StateLayout
 from seqvae.posteriors.fused import Fused
-from seqvae.types import Evidence, Transition
-
-F64 = torch.float64
-LAYOUT = StateLayout(
-    (
-        Field("size", 2, "evidence"),
-        Field("position", 2, "product"),
-        Field("velocity", 2, "product", difference_of="position"),
-        Field("latent", 3, "prior"),
-    )
-)
+from seqvae.types import Encoding, Transition
+from tests.laws.common import F64, WITH_LATENT
 
 
-def frame(position: Tensor, std: Tensor) -> Evidence:
-    """Evidence (b k 6) of sizes and positions, as a frame model gives it."""
+def frame(position: Tensor, std: Tensor) -> Encoding:
+    """Return encoding "b k 6" of sizes and positions, as a frame model gives it."""
     mean = torch.cat([torch.rand_like(position), position, torch.zeros_like(position)], -1)
     precision = torch.cat([std, std, torch.full_like(std, torch.inf)], -1).pow(-2)
-    return Evidence(mean, precision)
+    return Encoding(mean, precision)
 
 
 def expectation(position: Tensor) -> Transition:
-    mean = torch.randn(*position.shape[:2], LAYOUT.dim, dtype=F64)
-    mean[..., LAYOUT["position"]] = position
+    mean = torch.randn(*position.shape[:2], WITH_LATENT.dim, dtype=F64)
+    mean[..., WITH_LATENT["position"]] = position
     prior = Normal(mean, 0.1 + torch.rand_like(mean))
     return Transition(prior, prior)
 
 
-def test_two_frames_give_every_field_what_it_is_made_of():
-    posterior = Fused(LAYOUT)
+def test_every_field_is_formed_from_its_sources():
+    posterior = Fused(WITH_LATENT)
     before = torch.randn(4, 3, 2, dtype=F64)
     after = before + 0.01 * torch.randn_like(before)
     stds = [0.01 + torch.rand_like(before), 0.01 + torch.rand_like(before)]
@@ -45,12 +35,12 @@ def test_two_frames_give_every_field_what_it_is_made_of():
     _, _, carry = posterior(first, expectation(before), posterior.init(4, first.mean))
     order = torch.tensor([2, 0, 1])
     transition = expectation(after)
-    q, evidence, _ = posterior(second.map(lambda x: x[:, order]), transition, carry)
+    q, encoding, _ = posterior(second.map(lambda x: x[:, order]), transition, carry)
 
-    z, prior = LAYOUT.split(q.mean), LAYOUT.split(transition.proposal.mean)
-    std, prior_std = LAYOUT.split(q.std), LAYOUT.split(transition.proposal.std)
-    seen = LAYOUT.split(evidence.mean)
-    assert_close(seen["velocity"], after - before)
+    z, prior = WITH_LATENT.split(q.mean), WITH_LATENT.split(transition.proposal.mean)
+    std, prior_std = WITH_LATENT.split(q.std), WITH_LATENT.split(transition.proposal.std)
+    observed = WITH_LATENT.split(encoding.mean)
+    assert_close(observed["velocity"], after - before)
     assert_close(z["size"], second.mean[..., :2])
     assert_close(std["size"], stds[1])
     assert_close(z["latent"], prior["latent"])
@@ -59,27 +49,27 @@ def test_two_frames_give_every_field_what_it_is_made_of():
     for name, variance in variances.items():
         weights = 1 / variance, prior_std[name].pow(-2)
         total = weights[0] + weights[1]
-        assert_close(z[name], (weights[0] * seen[name] + weights[1] * prior[name]) / total)
+        assert_close(z[name], (weights[0] * observed[name] + weights[1] * prior[name]) / total)
         assert_close(std[name], total.rsqrt())
 
 
 def test_a_velocity_needs_two_frames_in_a_row():
-    posterior, position = Fused(LAYOUT), torch.randn(2, 3, 2, dtype=F64)
+    posterior, position = Fused(WITH_LATENT), torch.randn(2, 3, 2, dtype=F64)
     shown = frame(position, torch.full_like(position, 0.1))
-    hidden = Evidence(shown.mean[:, None], shown.precision[:, None]).observed(torch.zeros(2, 1).bool()).at(0)
+    hidden = Encoding(shown.mean[:, None], shown.precision[:, None]).observed(torch.zeros(2, 1).bool()).at(0)
     carry = posterior.init(2, shown.mean)
-    for evidence, knows_velocity in [(shown, False), (shown, True), (hidden, False), (shown, False)]:
+    for encoding, knows_velocity in [(shown, False), (shown, True), (hidden, False), (shown, False)]:
         transition = expectation(position)
-        q, seen, carry = posterior(evidence, transition, carry)
-        where = LAYOUT["velocity"]
-        assert bool((seen.precision[..., where] > 0).all()) == knows_velocity
+        q, observed, carry = posterior(encoding, transition, carry)
+        where = WITH_LATENT["velocity"]
+        assert bool((observed.precision[..., where] > 0).all()) == knows_velocity
         prior = transition.proposal.mean[..., where]
         assert torch.equal(q.mean[..., where], prior) != knows_velocity
 
 
-def test_nothing_seen_leaves_the_prediction_also_of_fields_that_follow_the_frame():
-    posterior, position = Fused(LAYOUT), torch.randn(2, 3, 2, dtype=F64)
+def test_without_encoding_every_field_keeps_its_prediction():
+    posterior, position = Fused(WITH_LATENT), torch.randn(2, 3, 2, dtype=F64)
     nothing = torch.zeros(2, 3, 6, dtype=F64)
     transition = expectation(position)
-    q, _, _ = posterior(Evidence(nothing, nothing), transition, posterior.init(2, nothing))
+    q, _, _ = posterior(Encoding(nothing, nothing), transition, posterior.init(2, nothing))
     assert torch.equal(q.mean, transition.proposal.mean) and torch.equal(q.std, transition.proposal.std)

@@ -1,4 +1,4 @@
-"""Glimpses: where they look, and that writing undoes reading."""
+"""Glimpses: the places they read, and writing as the inverse of reading."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import torch
 from torch.nn.functional import grid_sample
 
 from seqvae.nn.glimpse import bilinear, box_cover, pixel_centres, read, sample_points, write
+from tests.laws.common import F64
 
-F64 = torch.float64
 SIZES = [(32, 32), (20, 45), (7, 50)]
 
 
 def ramp(height: int, width: int) -> torch.Tensor:
-    """x + 10 y at every pixel: not symmetric in anything."""
+    """Return x + 10 y at every pixel: an image without any symmetry."""
     like = torch.zeros(1, dtype=F64)
     return (pixel_centres(width, like) + 10 * pixel_centres(height, like)[:, None])[None, None]
 

@@ -1,4 +1,4 @@
-"""Inverse autoregressive flows: exact inverse and density, and what they gain over a diagonal Gaussian."""
+"""Inverse autoregressive flows: exact inverse and density, and their gain over a diagonal Gaussian."""
 
 from __future__ import annotations
 
@@ -12,23 +12,19 @@ from seqvae.layout import Field, StateLayout
 from seqvae.nn.layers import MADE
 from seqvae.posteriors.amortised import Amortised
 from seqvae.posteriors.iaf import IAF, Flow, Transformed
-from seqvae.types import Evidence, Transition
+from seqvae.types import Encoding, Transition
+from tests.laws.common import F64, normal, perturbed, standard_error
 
-F64 = torch.float64
 SIZES = [1, 2, 5]
 
 
 def flow(size: int, context: int = 3, steps: int = 3) -> Flow:
-    """A flow that is far from the identity."""
-    made = Flow(size, context, steps, hidden=16).double()
-    with torch.no_grad():
-        for p in made.parameters():
-            p.add_(0.5 * torch.randn_like(p))
-    return made
+    """Return a flow far from the identity."""
+    return perturbed(Flow(size, context, steps, hidden=16).double(), 0.5)
 
 
 def density(made: Flow, n: int, slots: int, size: int) -> Transformed:
-    base = Normal(torch.randn(n, slots, size, dtype=F64), 0.2 + torch.rand(n, slots, size, dtype=F64))
+    base = normal(n, slots, size)
     context = torch.randn(n, slots, 3, dtype=F64)
     return Transformed(base, context, torch.ones(n, slots, 1, dtype=F64), made)
 
@@ -64,7 +60,7 @@ def test_the_inverse_undoes_the_flow(size):
     assert torch.equal(there[2], z[2]) and log_det[2] == 0  # not active: the identity
 
 
-def test_a_sample_comes_with_the_density_that_any_point_would_get():
+def test_a_sample_comes_with_the_density_of_its_point():
     q = density(flow(4), n=6, slots=2, size=4)
     z, log_q = q.rsample_and_log_prob()
     assert_close(q.log_prob(z), log_q)
@@ -72,7 +68,7 @@ def test_a_sample_comes_with_the_density_that_any_point_would_get():
 
 
 def strong(size: int, steps: int, scale: float, dtype: torch.dtype) -> Transformed:
-    """A density whose flow has gates that underflow: all weights are multiplied."""
+    """Return a density whose flow has gates that underflow, with all weights multiplied by `scale`."""
     made = Flow(size, 3, steps, hidden=16).to(dtype)
     with torch.no_grad():
         for p in made.parameters():
@@ -85,7 +81,7 @@ def strong(size: int, steps: int, scale: float, dtype: torch.dtype) -> Transform
 @pytest.mark.parametrize("dtype", [torch.float32, F64])
 @pytest.mark.parametrize("scale", [100.0, 1000.0])
 def test_the_density_of_a_sample_of_a_strong_flow_is_that_of_the_draw(scale, dtype):
-    """Of one number a slot the rounding is known: an error e of (z - mean) / std is e / g of the noise."""
+    """For one number per slot the rounding is known: an error e of (z - mean) / std is e / g of the noise."""
     q = strong(1, 1, scale, dtype)
     z, log_q = q.rsample_and_log_prob()
     again = q.log_prob(z)
@@ -101,7 +97,7 @@ def test_the_density_of_a_sample_of_a_strong_flow_is_that_of_the_draw(scale, dty
     assert again.isfinite().all()
     assert ((again - log_q).abs() <= 2 * moved + 8 * eps * sizes).all()
     exact = moved < 1e-3
-    assert exact.float().mean() > (0.99 if dtype == F64 else 0.2)  # so the tolerance says something
+    assert exact.float().mean() > (0.99 if dtype == F64 else 0.2)  # so that the tolerance means something
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, F64])
@@ -149,17 +145,17 @@ def test_a_flow_closes_most_of_the_gap_that_a_diagonal_gaussian_leaves():
     assert gap > 1
 
     def kl(n: int) -> Tensor:
-        """Draws of log q(z | x) - log p(z | x) for different x."""
+        """Draw log q(z | x) - log p(z | x) for n different x."""
         x = torch.randn(n, 2, dtype=F64) @ C.T + noise * torch.randn(n, 2, dtype=F64)
         mean = x @ C @ exact / noise**2
-        evidence = Evidence(mean[:, None], (-2 * log_std).exp().expand(n, 1, 2))
+        encoding = Encoding(mean[:, None], (-2 * log_std).exp().expand(n, 1, 2))
         prior = Normal(torch.zeros_like(mean)[:, None], torch.ones_like(mean)[:, None])
-        q, _, _ = posterior(evidence, Transition(prior, prior), None)
+        q, _, _ = posterior(encoding, Transition(prior, prior), None)
         z, log_q = q.rsample_and_log_prob()
         truth = torch.distributions.MultivariateNormal(mean, precision_matrix=precision)
         return log_q - truth.log_prob(z[:, 0])
 
-    layout = StateLayout((Field("code", 2, "evidence"),))
+    layout = StateLayout((Field("code", 2, "frame"),))
     posterior = IAF(layout, Amortised, steps=2, hidden=16).double()
     # the encoder's std, which starts as the best without a flow
     log_std = nn.Parameter(-0.5 * precision.diagonal().log())
@@ -169,5 +165,5 @@ def test_a_flow_closes_most_of_the_gap_that_a_diagonal_gaussian_leaves():
         kl(64).mean().backward()
         optimiser.step()
     with torch.no_grad():
-        left = kl(10_000)
-    assert left.mean() + 4 * left.std() / 100 < 0.2 * gap
+        remaining = kl(10_000)
+    assert remaining.mean() + 4 * standard_error(remaining) < 0.2 * gap

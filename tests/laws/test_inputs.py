@@ -1,4 +1,4 @@
-"""Every input of every part has an effect: a gradient reaches each number that the part is told."""
+"""Every input of every part has an effect: a gradient reaches each of its numbers."""
 
 from __future__ import annotations
 
@@ -11,30 +11,30 @@ from seqvae.build import DataSpec, build
 from seqvae.distributions import CountedNormal, Normal
 from seqvae.posteriors.fused import FusedCarry
 from seqvae.sequence import SequenceModel
-from seqvae.types import Evidence, LastState, Transition
+from seqvae.types import Encoding, LastState, Transition
+from tests.laws.common import F64, perturbed
 from tests.models import MODELS, config, make, video
 
-F64 = torch.float64
 every_model = pytest.mark.parametrize("name", MODELS)
 
 
 def kind(name: str) -> str:
-    """The class of a model's dynamics."""
+    """Return the class name of a model's dynamics."""
     return config(name)["dynamics"]["_target_"].rpartition(".")[2]
 
 
 def dim(frames: int) -> Tensor:
-    """Colour frames, of which no pixel is clipped where channels are summed."""
+    """Return colour frames so dark that no pixel is clipped if channels are summed."""
     return 0.3 * video(frames=frames, channels=3, dtype=F64)
 
 
 def shown(model: SequenceModel) -> list[str]:
-    """The fields that a single frame says something of."""
-    return [f.name for f in model.frame.layout.fields if f.difference_of is None and f.use != "prior"]
+    """Return the names of the fields that a single frame has encoding for."""
+    return [f.name for f in model.frame.layout.fields if f.difference_of is None and f.use != "dynamics"]
 
 
 def something(model: SequenceModel, *leading: int) -> Tensor:
-    """States of objects inside the picture."""
+    """Draw states of objects inside the picture."""
     z = 0.3 * torch.randn(*leading, model.frame.slots, model.layout.dim, dtype=F64)
     if "position" in model.layout:
         z[..., model.layout["position"]].clamp_(-0.4, 0.4)
@@ -45,12 +45,13 @@ def something(model: SequenceModel, *leading: int) -> Tensor:
 
 
 def reached(outputs: dict[str, Tensor], inputs: dict[str, Tensor]) -> dict[str, Tensor]:
-    """For each input how much the outputs' random combination changes with it."""
+    """Return, per input, the size of the gradient of a random combination of the outputs."""
     total = sum((torch.randn_like(x) * x).sum() for x in outputs.values())
     names = list(inputs)
-    found = torch.autograd.grad(total, [inputs[n] for n in names], allow_unused=True, retain_graph=True)
+    gradients = torch.autograd.grad(total, [inputs[n] for n in names], allow_unused=True, retain_graph=True)
     return {
-        n: torch.zeros_like(inputs[n]) if g is None else g.abs() for n, g in zip(names, found, strict=True)
+        n: torch.zeros_like(inputs[n]) if g is None else g.abs()
+        for n, g in zip(names, gradients, strict=True)
     }
 
 
@@ -60,7 +61,7 @@ def leaf(x: Tensor) -> Tensor:
 
 @every_model
 @pytest.mark.parametrize("channel", [0, 2])
-def test_what_a_frame_says_of_each_field_depends_on_its_pixels_alone(name, channel):
+def test_the_encoding_for_each_field_depends_on_the_pixels_of_its_own_frame_alone(name, channel):
     model, clip = make(name, channels=3, dtype=F64), dim(3)
     changed = clip.clone()
     changed[0, 1, channel] = 0.3 * clip[0, 1, channel].flip(0)
@@ -69,15 +70,15 @@ def test_what_a_frame_says_of_each_field_depends_on_its_pixels_alone(name, chann
         where = model.layout[field]
         for x, y in ((before.mean, after.mean), (before.precision, after.precision)):
             differs = (x[..., where] != y[..., where]).any(-1).any(-1)
-            # the logit of a presence has no precision but 1
-            known = field == "presence" and x is before.precision
-            assert differs[0, 1] != known, field
+            # the precision of the logit of a presence is always 1
+            constant = field == "presence" and x is before.precision
+            assert differs[0, 1] != constant, field
             differs[0, 1] = False
             assert not differs.any(), f"{field}: another frame has changed"
 
 
 @every_model
-def test_the_likelihood_of_a_frame_depends_on_its_pixels_and_on_what_z_says_it_shows(name):
+def test_the_likelihood_of_a_frame_depends_on_its_pixels_and_on_every_field_of_z_that_it_shows(name):
     model = make(name, channels=3, dtype=F64)
     clip = dim(2)
     trace = model.filter(clip)
@@ -85,23 +86,23 @@ def test_the_likelihood_of_a_frame_depends_on_its_pixels_and_on_what_z_says_it_s
     inputs = {"z": leaf(something(model, 2, 2)), "clip": clip}
     if trace.context is not None:
         inputs["context"] = leaf(trace.context)
-    terms = model.frame.terms(clip, inputs["z"], trace.evidence, inputs.get("context"))
+    terms = model.frame.terms(clip, inputs["z"], trace.encoding, inputs.get("context"))
     got = reached(terms, inputs)
     binarised = getattr(getattr(model.frame, "likelihood", None), "threshold", None) is not None
     assert binarised or (got["clip"].amax((-2, -1)) > 0).all()
-    first = model.background_slots  # of the background only the appearance matters
+    first = model.background_slots  # a background has an appearance only
     for field in shown(model):
         at = got["z"][:, :, 0 if field == "appearance" else first :, model.layout[field]]
         assert (at > 0).all(), field
     if getattr(model.frame, "context", 0):
         assert (got["context"] > 0).any(-1).all()
     scene = model.frame.decode(inputs["z"], inputs.get("context"))
-    seen = reached({"frames": scene.frames}, inputs)
+    by_frames = reached({"frames": scene.frames}, inputs)
     for field in shown(model):
         if not (name == "air" and field == "position"):  # clipped at 1 where the light is full
-            assert (seen["z"][..., model.layout[field]] > 0).any(), field
+            assert (by_frames["z"][..., model.layout[field]] > 0).any(), field
     if getattr(model.frame, "context", 0):
-        assert (seen["context"] > 0).any(-1).all()
+        assert (by_frames["context"] > 0).any(-1).all()
 
 
 def gaussian(*shape: int) -> Normal:
@@ -109,7 +110,7 @@ def gaussian(*shape: int) -> Normal:
 
 
 def expectation(model: SequenceModel, context: Tensor | None) -> tuple[Transition, dict[str, Tensor]]:
-    """A proposal, and its numbers; what generates is another, of which a posterior may not hear."""
+    """Return a transition and its numbers; a posterior may use its proposal, but not its prior."""
     k, d = model.frame.slots, model.layout.dim
     if "presence" in model.layout:
         q, p = (CountedNormal(leaf(torch.randn(2, k + 1, dtype=F64)), gaussian(2, k, d - 1)) for _ in (0, 1))
@@ -122,7 +123,7 @@ def expectation(model: SequenceModel, context: Tensor | None) -> tuple[Transitio
 
 
 def density(q) -> dict[str, Tensor]:
-    """The numbers that a posterior consists of."""
+    """Return the numbers of which a posterior consists."""
     base = getattr(q, "base", q)
     inner = getattr(base, "inner", base)
     numbers = {"mean": inner.mean, "std": inner.std}
@@ -130,7 +131,7 @@ def density(q) -> dict[str, Tensor]:
 
 
 @every_model
-def test_the_posterior_goes_by_mean_and_precision_of_the_evidence_and_by_the_context(name):
+def test_the_posterior_depends_on_mean_and_precision_of_the_encoding_and_on_the_context(name):
     model = make(name, dtype=F64)
     e, k = model.frame.encode(video(frames=1, dtype=F64)).mean.shape[-1], model.frame.slots
     mean, precision = torch.randn(2, k, e, dtype=F64), 1 + torch.rand(2, k, e, dtype=F64)
@@ -148,7 +149,7 @@ def test_the_posterior_goes_by_mean_and_precision_of_the_evidence_and_by_the_con
         like = torch.randn(2, k, model.layout.dim, dtype=F64)
         carry = FusedCarry(leaf(like), leaf(1 + like.square()))
         inputs |= {"before": carry.mean, "before_precision": carry.precision}
-    q, _, _ = model.posterior(Evidence(inputs["evidence"], inputs["precision"]), transition, carry)
+    q, _, _ = model.posterior(Encoding(inputs["evidence"], inputs["precision"]), transition, carry)
     got = reached(density(q), inputs)
     for field in shown(model):
         where = model.layout[field]
@@ -157,13 +158,13 @@ def test_the_posterior_goes_by_mean_and_precision_of_the_evidence_and_by_the_con
             assert (got["precision"][..., where] > 0).all(), field
     if context is not None:
         assert (got["context"] > 0).any(-1).all()
-    assert (got["prior"] == 0).all(), "a posterior that knows what generates"
+    assert (got["prior"] == 0).all(), "a posterior that uses the generative prior"
     if "log_counts" in got:
         assert (got["mean"] == 0).all() and (got["log_counts"] == 0).all(), "all was observed"
         return
     fused = isinstance(carry, FusedCarry) and config(name)["posterior"].get("fuse", True)
     for field in model.layout.fields:
-        follows = field.use == "prior" or (field.use == "product" and fused)
+        follows = field.use == "dynamics" or (field.use == "product" and fused)
         assert bool((got["mean"][..., model.layout[field.name]] > 0).all()) == follows, field.name
         if field.difference_of:
             of = model.layout[field.difference_of]
@@ -171,7 +172,7 @@ def test_the_posterior_goes_by_mean_and_precision_of_the_evidence_and_by_the_con
 
 
 @every_model
-def test_the_posterior_of_what_was_not_observed_is_the_proposal(name):
+def test_the_posterior_of_a_missing_frame_is_the_proposal(name):
     model = make(name, dtype=F64)
     k, context = model.frame.slots, None
     e = model.frame.encode(video(frames=1, dtype=F64)).mean.shape[-1]
@@ -179,7 +180,7 @@ def test_the_posterior_of_what_was_not_observed_is_the_proposal(name):
         context = torch.randn(2, model.posterior.context, dtype=F64)
     transition, inputs = expectation(model, context)
     nothing = torch.zeros(2, k, e, dtype=F64)
-    q, _, _ = model.posterior(Evidence(nothing, nothing), transition, model.posterior.init(2, nothing))
+    q, _, _ = model.posterior(Encoding(nothing, nothing), transition, model.posterior.init(2, nothing))
     expected = density(transition.proposal)
     for key, value in density(q).items():
         assert torch.equal(value, expected[key]), key
@@ -187,22 +188,19 @@ def test_the_posterior_of_what_was_not_observed_is_the_proposal(name):
     assert_close(q.log_prob(z), transition.proposal.log_prob(z))
 
 
-@pytest.mark.parametrize("name", [n for n in MODELS if kind(n) not in ("StandardNormal", "CountPrior")])
+@pytest.mark.parametrize("name", [n for n in MODELS if kind(n) not in ("StandardNormal", "AIRPrior")])
 def test_the_next_state_depends_on_every_number_of_the_last_and_on_the_action(name):
     chosen, actions = config(name), torch.tensor([0, 3])
     torch.manual_seed(0)
-    model = build(chosen, DataSpec(32, 32, 3, actions=4, objects=3)).double()
-    with torch.no_grad():
-        for p in model.parameters():
-            p.add_(0.05 * torch.randn_like(p))
+    model = perturbed(build(chosen, DataSpec(32, 32, 3, actions=4, objects=3)).double(), 0.05)
     clip = video(frames=3, channels=3, dtype=F64)
     trace = model.filter(clip, torch.zeros(2, 3, dtype=torch.long))
     dynamics, z = model.dynamics, leaf(trace.z[:, -1])
-    evidence = trace.evidence.at(2)
-    inputs = {"z": z, "evidence": leaf(evidence.mean)}
-    given = Evidence(inputs["evidence"], evidence.precision)
+    encoding = trace.encoding.at(2)
+    inputs = {"z": z, "evidence": leaf(encoding.mean)}
+    given = Encoding(inputs["evidence"], encoding.precision)
     carry = dynamics.update(model.init(2, z).dynamics, z, given)
-    if isinstance(carry, LastState):  # the network of the published STOVE speaks from the third frame on
+    if isinstance(carry, LastState):  # the network of the published STOVE begins with the third frame
         carry = dynamics.update(carry, z, given)
     else:
         inputs["memory"] = memory = leaf(trace.carry.dynamics)
@@ -210,7 +208,7 @@ def test_the_next_state_depends_on_every_number_of_the_last_and_on_the_action(na
     transition = dynamics.predict(carry, actions)
     got = reached({"prior": transition.prior.mean, "proposal": transition.proposal.mean}, inputs)
     assert (got["z"] > 0).all()
-    assert bool((got["evidence"] > 0).all()) == getattr(dynamics, "reads_frames", False)
+    assert bool((got["evidence"] > 0).all()) == dynamics.reads_frames
     assert "memory" not in got or (got["memory"] > 0).any(-1).all()
     if kind(name) not in ("LinearDynamics", "StaticDynamics"):
         other = dynamics.predict(carry, actions.flip(0))
@@ -224,7 +222,7 @@ def test_a_vrnn_sees_the_frame_in_posterior_and_memory():
     carry = model.filter(clips[0][:, :1], sample=False).carry
     now = [model.filter(clip[:, 1:2], carry=carry, sample=False) for clip in clips]
     assert ((now[0].posterior.mean - now[1].posterior.mean).abs().sum((1, 2, 3)) > 0.01).all()
-    # the memory differs also where the same state was inferred
-    z, evidence = now[0].z[:, 0], [model.frame.encode(clip[:, 1:2]).at(0) for clip in clips]
-    memories = [model.dynamics.update(carry.dynamics, z, e) for e in evidence]
+    # the memory differs even if the same state is inferred
+    z, encoding = now[0].z[:, 0], [model.frame.encode(clip[:, 1:2]).at(0) for clip in clips]
+    memories = [model.dynamics.update(carry.dynamics, z, e) for e in encoding]
     assert ((memories[0] - memories[1]).abs().sum(-1) > 0.01).all()

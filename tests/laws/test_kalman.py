@@ -1,4 +1,4 @@
-"""On a linear-Gaussian model the bounds are held against the exact log-likelihood."""
+"""Bounds against the exact log-likelihood of a linear-Gaussian model."""
 
 from __future__ import annotations
 
@@ -7,17 +7,18 @@ import torch
 from einops import rearrange, repeat
 from torch import Tensor
 
-from seqvae.objectives import elbo, iwae
+from seqvae.elbo import elbo, iwae
+from tests.laws.common import standard_error
 from tests.laws.linear_gaussian import linear_gaussian, system
 
 LENGTH, SAMPLES = 6, 2**14
 
 
 def log_weights(smoothing: bool, x: Tensor, samples: int) -> Tensor:
-    """log p(x, z) - log q(z | x) of whole sequences, one for each sample of z."""
+    """Return log p(x, z) - log q(z | x) of whole sequences, one per sample of z."""
     model = linear_gaussian(system(), smoothing)
     video = repeat(x, "t p -> s t 1 1 p", s=samples)
-    return elbo(model, video, model.filter(video, sample=True)).total().sum(1)
+    return elbo(model, video, model.filter(video, sample=True)).objective().sum(1)
 
 
 def groups(x: Tensor, of: int) -> Tensor:
@@ -25,8 +26,8 @@ def groups(x: Tensor, of: int) -> Tensor:
 
 
 def significantly_positive(x: Tensor) -> bool:
-    """The mean of independent values lies four standard errors above 0."""
-    return bool(x.mean() > 4 * x.std() / len(x) ** 0.5)
+    """Return whether the mean of independent values lies four standard errors above 0."""
+    return bool(x.mean() > 4 * standard_error(x))
 
 
 @pytest.fixture
@@ -49,7 +50,7 @@ def test_importance_weighting_rises_from_the_elbo_to_the_likelihood(video):
     assert torch.equal(iwae(groups(log_w, 1)), log_w)
     for few, many in [(1, 2), (2, 8), (8, 64)]:
         bound = iwae(groups(log_w, many))
-        # the many samples of a bound, also taken a few at a time: paired, so the difference is sharp
+        # the samples of each bound in smaller groups: a paired comparison, so the difference is sharp
         looser = groups(iwae(groups(log_w, few)), many // few).mean(0)
         assert significantly_positive(bound - looser)
         assert significantly_positive(exact - looser)
@@ -57,14 +58,14 @@ def test_importance_weighting_rises_from_the_elbo_to_the_likelihood(video):
 
 
 def test_importance_weights_average_to_the_likelihood(video):
-    # E[w] = p(x): the weights of a filter are no more than noisy, whatever q is
+    # E[w] = p(x) for every q: the weights of a filter are noisy, and nothing else
     weight = (log_weights(False, video, SAMPLES) - system().log_likelihood(video)).exp()
-    assert abs(weight.mean() - 1) < 4 * weight.std() / SAMPLES**0.5
+    assert abs(weight.mean() - 1) < 4 * standard_error(weight)
 
 
 def test_a_later_start_drops_the_first_frames_and_nothing_else(video):
     model = linear_gaussian(system(), smoothing=False)
     clip = repeat(video, "t p -> s t 1 1 p", s=5)
     trace = model.filter(clip, sample=True)
-    whole, later = elbo(model, clip, trace).total(), elbo(model, clip, trace, start=3).total()
+    whole, later = elbo(model, clip, trace).objective(), elbo(model, clip, trace, start=3).objective()
     assert torch.equal(later, whole[:, 2:])

@@ -1,4 +1,4 @@
-"""Matching of slots: the best permutation, and no other than a permutation."""
+"""Matching of slots: always a permutation, and the best one."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_the_greedy_assignment_is_a_permutation_with_the_cheapest_pair(k):
 
 @pytest.mark.parametrize("k", [*EXACT[1:], *GREEDY])
 def test_points_that_hardly_moved_are_found_again(k):
-    # grid points a unit apart, moved by less than half of that: the nearest is the right one
+    # grid points one unit apart, moved by less than half of it: the nearest point is the right one
     start = torch.stack([torch.arange(k) % 4, torch.arange(k) // 4], -1).float().expand(30, k, 2)
     shuffled = torch.stack([torch.randperm(k) for _ in range(30)])
     moved = reorder(start + 0.3 * (2 * torch.rand(30, k, 2) - 1), shuffled)
@@ -58,7 +58,7 @@ def test_reorder_puts_the_named_slot_in_each_place():
 
 
 @pytest.mark.parametrize("k", [5, 8])
-def test_matching_in_inference_mode_does_not_spoil_later_training(k):
+def test_matching_in_inference_mode_does_not_break_later_training(k):
     _permutations.cache_clear()
     with torch.inference_mode():
         assign(torch.rand(2, k, k))
@@ -68,7 +68,7 @@ def test_matching_in_inference_mode_does_not_spoil_later_training(k):
 
 
 @pytest.mark.parametrize("k", EXACT)
-def test_slots_that_do_not_differ_take_what_is_shown_in_its_order(k):
-    nowhere = torch.zeros(200, k, 2)  # before the first frame all slots are expected at the same place
-    order = assign(squared_distances(nowhere, torch.randn(200, k, 2)))
+def test_equal_slots_take_the_objects_of_a_frame_in_their_order(k):
+    expected = torch.zeros(200, k, 2)  # before the first frame, the same place for all slots
+    order = assign(squared_distances(expected, torch.randn(200, k, 2)))
     assert torch.equal(order, torch.arange(k).expand(200, k))

@@ -1,4 +1,4 @@
-"""Sum layers of sum-product networks are exact, however far logits and densities lie apart."""
+"""Sum layers of sum-product networks: exact, however far apart logits and densities are."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from seqvae.nn.spn import WEIGHT_SCALE, RatSPN, mix
+from tests.laws.common import F64
 
-F64 = torch.float64
 SHAPE = {"replicas": 2, "regions": 4, "components": 3, "sums": 4, "n": 5}
 
 
@@ -20,7 +20,7 @@ def spelled_out(level: Tensor, logits: Tensor) -> Tensor:
 
 
 def inputs(gap: float, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """Densities and logits in steps of `gap` nats; in most pairs the one that counts has the small share."""
+    """Draw densities and logits in steps of `gap` nats; the largest term of most sums has a small share."""
     r, l, g, s, n = SHAPE.values()
     level = torch.randn(r, l, g, n, dtype=F64) - 50
     level += gap * torch.randint(-1, 2, level.shape)
@@ -52,11 +52,11 @@ def test_a_mixture_and_its_gradient_agree_with_the_sum_in_log_space(gap, dtype):
         torch.testing.assert_close(one.double(), exact, rtol=0, atol=tolerance.item() * scale)
 
 
-def test_the_gaps_reach_below_what_exponentials_hold():
+def test_the_gaps_underflow_the_exponentials():
     level, logits = inputs(300.0, torch.float32)
     left, right = level[:, 0::2], level[:, 1::2]
-    lacking = left.amax(2)[:, :, None] + right.amax(2)[:, :, None] - spelled_out(level, logits)
-    assert (lacking > 200).sum() > 20 and (lacking < 80).sum() > 3  # some of both in one layer
+    missing = left.amax(2)[:, :, None] + right.amax(2)[:, :, None] - spelled_out(level, logits)
+    assert (missing > 200).sum() > 20 and (missing < 80).sum() > 3  # some of both in one layer
 
 
 def test_gradients_are_those_of_finite_differences():
@@ -79,7 +79,7 @@ def test_a_network_with_a_mixture_far_from_its_data_still_learns(dtype):
 
     mean, root = spn.mean.detach().double(), spn.root.detach().double().requires_grad_()
     leaf = (-0.5 * ((4.5 - mean) ** 2 / 0.1 + torch.tensor(0.2 * torch.pi, dtype=F64).log()))[0, 0]
-    by_leaf = 2 * leaf[:, 0]  # two pixels a region
+    by_leaf = 2 * leaf[:, 0]  # two pixels per region
     logits = WEIGHT_SCALE * root[0]
     expected = (logits - logits.logsumexp((0, 1)) + by_leaf[:, None] + by_leaf).logsumexp((0, 1))
     expected.backward()

@@ -1,4 +1,4 @@
-"""Posteriors against their formulas, with their own networks called by hand."""
+"""Posteriors against their formulas, with their networks called by hand."""
 
 from __future__ import annotations
 
@@ -15,98 +15,92 @@ from seqvae.distributions import (
     sample_with_log_prob,
     stopping,
 )
-from seqvae.dynamics.count_prior import CountPrior
+from seqvae.dynamics.air_prior import AIRPrior
 from seqvae.errors import UserError
 from seqvae.layout import Field, StateLayout
+from seqvae.posteriors.air_posterior import AIRPosterior
 from seqvae.posteriors.amortised import Amortised
-from seqvae.posteriors.counted import Counted
 from seqvae.posteriors.fused import Fused
 from seqvae.posteriors.iaf import IAF, Flow, Transformed
-from seqvae.types import Evidence, Transition
+from seqvae.types import Encoding, Transition
+from tests.laws.common import F64, normal, perturbed
 
-F64 = torch.float64
-CODE = StateLayout((Field("code", 3, "evidence"),))
+CODE = StateLayout((Field("code", 3, "frame"),))
 COUNTED = StateLayout(
     (
-        Field("presence", 1, "evidence"),
-        Field("size", 2, "evidence"),
-        Field("position", 2, "evidence"),
+        Field("presence", 1, "frame"),
+        Field("size", 2, "frame"),
+        Field("position", 2, "frame"),
     )
 )
 
 
 def stirred(part: nn.Module) -> nn.Module:
-    with torch.no_grad():
-        for p in part.double().parameters():
-            p.add_(0.3 * torch.randn_like(p))
-    return part
+    """Return the part in float64, with weights away from their start."""
+    return perturbed(part.double(), 0.3)
 
 
-def normal(*shape: int) -> Normal:
-    return Normal(torch.randn(*shape, dtype=F64), 0.2 + torch.rand(*shape, dtype=F64))
-
-
-def seen(q: Normal) -> Evidence:
-    return Evidence(q.mean, q.std.pow(-2))
+def encoding_of(q: Normal) -> Encoding:
+    return Encoding(q.mean, q.std.pow(-2))
 
 
 def transition(p: Normal, context: Tensor | None = None) -> Transition:
     return Transition(normal(*p.mean.shape), p, context)
 
 
-def test_amortised_without_a_context_is_the_evidence():
+def test_amortised_without_a_context_is_the_encoding():
     q, p = normal(4, 2, 3), normal(4, 2, 3)
-    found, evidence, carry = Amortised(CODE)(seen(q), transition(p), None)
-    assert_close(found.mean, q.mean)
-    assert_close(found.std, q.std)
-    assert_close(evidence.mean, q.mean)
+    result, encoding, carry = Amortised(CODE)(encoding_of(q), transition(p), None)
+    assert_close(result.mean, q.mean)
+    assert_close(result.std, q.std)
+    assert_close(encoding.mean, q.mean)
     assert carry is None
 
 
 def test_amortised_with_a_context_shifts_mean_and_log_std():
     posterior, q, p = stirred(Amortised(CODE, context=5, hidden=7)), normal(4, 2, 3), normal(4, 2, 3)
     context = torch.randn(4, 5, dtype=F64)
-    found, _, _ = posterior(seen(q), transition(p, context), None)
-    heard = context[:, None].expand(4, 2, 5)
-    shift = posterior.shift(torch.cat([q.mean, q.std.log(), heard], -1))
-    assert_close(found.mean, q.mean + shift[..., :3])
-    assert_close(found.std, q.std * shift[..., 3:].exp())
+    result, _, _ = posterior(encoding_of(q), transition(p, context), None)
+    of_slots = context[:, None].expand(4, 2, 5)
+    shift = posterior.shift(torch.cat([q.mean, q.std.log(), of_slots], -1))
+    assert_close(result.mean, q.mean + shift[..., :3])
+    assert_close(result.std, q.std * shift[..., 3:].exp())
     untrained = Amortised(CODE, context=5).double()
-    assert_close(untrained(seen(q), transition(p, context), None)[0].mean, q.mean)
+    assert_close(untrained(encoding_of(q), transition(p, context), None)[0].mean, q.mean)
 
 
 def test_amortised_refuses_a_width_without_a_context():
     remedy = r"model\.posterior\.hidden=64: .*give model\.posterior\.context"
-    with pytest.raises(UserError, match=remedy) as told:
+    with pytest.raises(UserError, match=remedy) as caught:
         Amortised(CODE, hidden=64)
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(caught.value)
     default, chosen = Amortised(CODE, context=5), Amortised(CODE, context=5, hidden=7)
     assert default.shift[0].out_features == 128 and chosen.shift[0].out_features == 7
     assert not list(Amortised(CODE).parameters())
 
 
-def test_amortised_follows_the_dynamics_in_numbers_that_no_frame_shows():
-    layout = CODE.extend(Field("latent", 2, "prior"))
+def test_amortised_takes_numbers_that_no_frame_shows_from_the_dynamics():
+    layout = CODE.extend(Field("latent", 2, "dynamics"))
     q, p = normal(4, 2, 3), normal(4, 2, 5)
-    evidence = seen(q)
-    evidence.precision[0, :, 1] = 0
-    found, _, _ = Amortised(layout)(evidence, transition(p), None)
-    assert torch.equal(found.mean[..., 3:], p.mean[..., 3:])
-    assert torch.equal(found.std[..., 3:], p.std[..., 3:])
-    assert torch.equal(found.mean[0, :, 1], p.mean[0, :, 1])
-    assert_close(found.mean[1:, :, :3], q.mean[1:])
+    encoding = encoding_of(q)
+    encoding.precision[0, :, 1] = 0
+    result, _, _ = Amortised(layout)(encoding, transition(p), None)
+    assert torch.equal(result.mean[..., 3:], p.mean[..., 3:])
+    assert torch.equal(result.std[..., 3:], p.std[..., 3:])
+    assert torch.equal(result.mean[0, :, 1], p.mean[0, :, 1])
+    assert_close(result.mean[1:, :, :3], q.mean[1:])
 
 
 def expected_counts(k: int = 3, batch: int = 4) -> CountedNormal:
     return CountedNormal(stopping(torch.randn(batch, k, dtype=F64)), normal(batch, k, 4))
 
 
-def test_counted_is_the_evidence_and_a_count_that_stops():
+def test_a_counted_posterior_is_the_encoding_and_a_stopping_count():
     mean, p = torch.randn(4, 3, 5, dtype=F64), expected_counts()
     precision = 0.5 + torch.rand(4, 3, 5, dtype=F64)
-    precision[0] = 0  # a frame that was not observed
+    precision[0] = 0  # a missing frame
     precision[1, 2, 3] = 0  # a number of one slot
-    q, _, _ = Counted(COUNTED)(Evidence(mean, precision), Transition(expected_counts(), p), None)
+    q, _, _ = AIRPosterior(COUNTED)(Encoding(mean, precision), Transition(expected_counts(), p), None)
     assert_close(q.log_counts[1:], stopping(mean[1:, :, 0]))
     assert_close(q.log_counts[0], p.log_counts[0])
     assert_close(q.inner.mean[2:], mean[2:, :, 1:])
@@ -117,26 +111,26 @@ def test_counted_is_the_evidence_and_a_count_that_stops():
     assert_close(q.inner.std[1, 2, 2], p.inner.std[1, 2, 2])
 
 
-def test_one_slot_that_was_observed_makes_its_frame_s_count_known():
+def test_one_observed_slot_makes_the_count_of_its_frame_observed():
     mean, p = torch.randn(4, 3, 5, dtype=F64), expected_counts()
     precision = torch.ones(4, 3, 5, dtype=F64)
     precision[:, 1:] = 0
-    q, _, _ = Counted(COUNTED)(Evidence(mean, precision), Transition(p, p), None)
+    q, _, _ = AIRPosterior(COUNTED)(Encoding(mean, precision), Transition(p, p), None)
     assert_close(q.log_counts, stopping(mean[..., 0]))
 
 
-def test_the_guess_sums_over_slots_and_teaches_only_itself():
-    posterior = stirred(Counted(COUNTED, baseline=6))
+def test_the_baseline_sums_over_slots_and_trains_only_its_own_network():
+    posterior = stirred(AIRPosterior(COUNTED, baseline=6))
     mean = torch.randn(2, 4, 3, 5, dtype=F64, requires_grad=True)
-    guess = posterior.baseline(Evidence(mean, torch.ones_like(mean)))
+    guess = posterior.baseline(Encoding(mean, torch.ones_like(mean)))
     assert_close(guess, 100 * posterior.guess(mean).sum((2, 3)))
     guess.sum().backward()
     assert mean.grad is None and all(p.grad is not None for p in posterior.guess.parameters())
-    assert Counted(COUNTED).baseline(Evidence(mean, torch.ones_like(mean))) is None
+    assert AIRPosterior(COUNTED).baseline(Encoding(mean, torch.ones_like(mean))) is None
 
 
 def test_a_prior_on_counts_has_the_means_and_stds_of_its_fields():
-    prior = CountPrior(COUNTED, 3, ratio=0.4, mean={"size": 0.35}, std={"position": 0.6}).double()
+    prior = AIRPrior(COUNTED, 3, ratio=0.4, mean={"size": 0.35}, std={"position": 0.6}).double()
     carry = prior.init(2, torch.zeros(2, 3, 5, dtype=F64))
     for q in (prior.predict(carry).prior, prior.predict(carry).proposal):
         assert_close(q.log_counts, geometric(0.4, 3, carry).expand(2, 4))
@@ -145,13 +139,13 @@ def test_a_prior_on_counts_has_the_means_and_stds_of_its_fields():
         assert_close(q.inner.std, row[1].expand(2, 3, 4))
     assert torch.equal(prior.update(carry, carry + 1, None), carry)
     with pytest.raises(UserError, match="ratio=-1"):
-        CountPrior(COUNTED, 3, ratio=-1)
+        AIRPrior(COUNTED, 3, ratio=-1)
 
 
 def test_presence_is_one_number():
     require_presence(COUNTED, "x", "y")
     with pytest.raises(UserError, match="first of the state"):
-        require_presence(StateLayout((Field("presence", 2, "evidence"),)), "x", "y")
+        require_presence(StateLayout((Field("presence", 2, "frame"),)), "x", "y")
 
 
 def flow(size: int, steps: int) -> Flow:
@@ -165,8 +159,8 @@ def test_a_step_of_the_flow_is_a_gated_mean():
         shift, logit = step(out, context)
         gate = torch.sigmoid(logit + 2)
         out, total = gate * out + (1 - gate) * shift, total + gate.log().sum(-1)
-    found, log_det = made(z, context, torch.ones(5, 1, dtype=F64))
-    assert_close(found, out)
+    result, log_det = made(z, context, torch.ones(5, 1, dtype=F64))
+    assert_close(result, out)
     assert_close(log_det, total)
     assert [list(step.order) for step in made.steps] == [[0, 1, 2, 3], [3, 2, 1, 0]]
 
@@ -174,10 +168,10 @@ def test_a_step_of_the_flow_is_a_gated_mean():
 def test_the_iaf_bends_its_base_in_the_base_s_units():
     posterior = stirred(IAF(CODE, Amortised, steps=2, hidden=8))
     base, p = normal(4, 2, 3), normal(4, 2, 3)
-    evidence = seen(base)
-    evidence.precision[1, 0] = 0
-    evidence.precision[2, 0, :2] = 0  # some of it was observed
-    q, _, _ = posterior(evidence, transition(p), None)
+    encoding = encoding_of(base)
+    encoding.precision[1, 0] = 0
+    encoding.precision[2, 0, :2] = 0  # partly observed
+    q, _, _ = posterior(encoding, transition(p), None)
     assert isinstance(q, Transformed)
     assert_close(q.context, torch.cat([q.base.mean, q.base.std.log()], -1))
     active = torch.ones(4, 2, 1, dtype=F64)
@@ -198,30 +192,30 @@ def test_the_iaf_bends_its_base_in_the_base_s_units():
     assert sample_with_log_prob(base)[1] is None
 
 
-def test_the_iaf_takes_over_what_its_base_is():
+def test_the_iaf_has_the_attributes_of_its_base():
     layout = StateLayout((Field("position", 2, "product"),))
     fused = IAF(layout, lambda layout: Fused(layout, background_slots=1))
-    assert (fused.background_slots, fused.frame_order, fused.context) == (1, False, 0)
+    assert (fused.background_slots, fused.keeps_frame_order, fused.context) == (1, False, 0)
     amortised = IAF(CODE, lambda layout: Amortised(layout, context=5))
-    assert (amortised.background_slots, amortised.frame_order, amortised.context) == (0, True, 5)
+    assert (amortised.background_slots, amortised.keeps_frame_order, amortised.context) == (0, True, 5)
     assert len(IAF(CODE, Amortised).flow.steps) == 4
     with pytest.raises(UserError, match="not another IAF"):
         IAF(CODE, lambda layout: IAF(layout, Amortised))
-    with pytest.raises(UserError, match="Counted also draws a count"):
-        IAF(COUNTED, Counted)
+    with pytest.raises(UserError, match="AIRPosterior also draws a count"):
+        IAF(COUNTED, AIRPosterior)
 
 
 def test_a_fused_posterior_may_leave_the_dynamics_out():
-    layout = StateLayout((Field("size", 1, "evidence"), Field("position", 2, "product")))
-    layout = layout.extend(Field("latent", 1, "prior"))
+    layout = StateLayout((Field("size", 1, "frame"), Field("position", 2, "product")))
+    layout = layout.extend(Field("latent", 1, "dynamics"))
     q, p = normal(4, 2, 3), normal(4, 2, 4)
     posterior = Fused(layout, fuse=False)
-    # both slots are expected where they are seen, so that their order stays
+    # both slots are expected where they are observed, so their order stays
     p.mean[..., 1:3] = q.mean[..., 1:3]
-    found, _, _ = posterior(seen(q), transition(p), posterior.init(4, p.mean))
-    assert_close(found.mean[..., :3], q.mean)
-    assert_close(found.std[..., :3], q.std)
-    assert_close(found.std[..., 3], p.std[..., 3])
+    result, _, _ = posterior(encoding_of(q), transition(p), posterior.init(4, p.mean))
+    assert_close(result.mean[..., :3], q.mean)
+    assert_close(result.std[..., :3], q.std)
+    assert_close(result.std[..., 3], p.std[..., 3])
     for match in ("velocity", "latent"):
         with pytest.raises(UserError, match=f"match={match}: .*size, position"):
             Fused(layout.extend(Field("velocity", 2, "product", difference_of="position")), match=match)

@@ -1,4 +1,4 @@
-"""Sum-product networks are densities: held against integration, sampling and a direct evaluation."""
+"""Sum-product networks as densities: against integration, sampling and a direct evaluation."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from seqvae.nn.spn import WEIGHT_SCALE, RatSPN
+from tests.laws.common import F64, perturbed, standard_error
 
-F64 = torch.float64
 SHAPES = [
     {"replicas": 3, "depth": 1, "leaves": 4, "sums": 1},
     {"replicas": 2, "depth": 2, "leaves": 3, "sums": 5},
@@ -19,12 +19,8 @@ SHAPES = [
 
 
 def network(size: int, replicas=2, depth=2, leaves=3, sums=4, variance=(0.1, 0.4)) -> RatSPN:
-    """In float64, with weights and variances that differ from each other."""
-    spn = RatSPN(size, replicas, depth, leaves, sums, variance).double()
-    with torch.no_grad():
-        for p in spn.parameters():
-            p.add_(torch.randn_like(p))
-    return spn
+    """Return a network in float64, with weights and variances that all differ."""
+    return perturbed(RatSPN(size, replicas, depth, leaves, sums, variance).double(), 1.0)
 
 
 def log_sum_exp(values: list[float]) -> float:
@@ -38,7 +34,7 @@ def log_weights(parameter: Tensor) -> Tensor:
 
 
 def direct(spn: RatSPN, x: Tensor, weight: Tensor) -> float:
-    """log p by walking through replicas, regions and components one by one."""
+    """Return log p by loops over replicas, regions and components."""
     low, high = spn.variance
     variance = low + (high - low) * spn.raw_variance.sigmoid()
     root = log_weights(spn.root)
@@ -74,7 +70,7 @@ def direct(spn: RatSPN, x: Tensor, weight: Tensor) -> float:
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_it_agrees_with_the_direct_evaluation(shape):
+def test_the_density_agrees_with_a_direct_evaluation(shape):
     spn = network(size=11, **shape)  # 11: regions of unequal size
     x, weight = torch.rand(6, 11, dtype=F64), torch.rand(6, 11, dtype=F64)
     weight[0], weight[1] = 1, (weight[1] > 0.5).double()
@@ -89,12 +85,12 @@ def test_every_replica_splits_the_pixels_into_equal_regions():
 
 
 def grid(points: int, axes: int) -> Tensor:
-    """All points of a grid over [-8, 9] in each axis: eight times the largest std beyond the means."""
+    """Return the points of a grid over [-8, 9] per axis, eight of the largest stds beyond the means."""
     axis = torch.linspace(-8, 9, points, dtype=F64)
     return torch.cartesian_prod(*[axis] * axes).reshape(-1, axes)
 
 
-def test_it_integrates_to_one():
+def test_the_density_integrates_to_one():
     spn = network(size=2, depth=1)
     x = grid(1201, 2)
     cell = (17 / 1200) ** 2
@@ -102,15 +98,15 @@ def test_it_integrates_to_one():
     assert mass.item() == pytest.approx(1, abs=1e-9)
 
 
-def test_it_integrates_to_one_over_many_pixels():
+def test_the_density_integrates_to_one_over_many_pixels():
     # importance sampling from a Gaussian that is wider than every leaf
     n, size = 50_000, 12
     spn = RatSPN(size, 3, 2, 4, 3, variance=(0.1, 0.2)).double()
     wide = torch.distributions.Normal(torch.tensor(0.5, dtype=F64), 0.6)
     x = wide.sample((n, size))
     weight = (spn(x, torch.ones_like(x)) - wide.log_prob(x).sum(-1)).exp()
-    assert weight.std() / n**0.5 < 0.02  # sharp enough to say something
-    assert abs(weight.mean() - 1) < 4 * weight.std() / n**0.5
+    assert standard_error(weight) < 0.02  # sharp enough to mean something
+    assert abs(weight.mean() - 1) < 4 * standard_error(weight)
 
 
 @pytest.mark.parametrize("shape", SHAPES)

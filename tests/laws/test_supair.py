@@ -1,4 +1,4 @@
-"""SuPAIR's terms, against a direct evaluation pixel by pixel."""
+"""Terms of SuPAIR against a direct evaluation, pixel by pixel."""
 
 from __future__ import annotations
 
@@ -14,28 +14,25 @@ from torch.testing import assert_close
 from seqvae.frames.supair import SuPAIR
 from seqvae.nn.boxes import PursuitEncoder
 from seqvae.nn.glimpse import read, uncovered_share
+from tests.laws.common import F64, perturbed
 
-F64 = torch.float64
 HEIGHT, WIDTH, SLOTS = 12, 16, 3
 
 
 def model(**options) -> SuPAIR:
     supair = SuPAIR(HEIGHT, WIDTH, 1, SLOTS, partial(PursuitEncoder), glimpse=5, **options)
-    with torch.no_grad():
-        for p in supair.parameters():
-            p.add_(0.1 * torch.randn_like(p))
-    return supair.double()
+    return perturbed(supair, 0.1).double()
 
 
 def overlapping_boxes() -> Tensor:
-    """One frame's z (k d): two boxes that overlap, and one partly outside the picture."""
+    """Return z "k d" of one frame: two boxes that overlap, and one partly outside the picture."""
     size = [[0.4, 0.3], [0.3, 0.5], [0.35, 0.4]]
     position = [[0.1, 0.2], [0.3, 0.0], [-0.8, 0.9]]
     return torch.cat([torch.tensor(size), torch.tensor(position), torch.zeros(3, 2)], 1).double()
 
 
 def share(point: float, low: float, high: float, pixel: float) -> float:
-    """The part of a pixel around `point` between `low` and `high`."""
+    """Return the share of a pixel around `point` that lies between `low` and `high`."""
     return max(0.0, min(high, point + pixel / 2) - max(low, point - pixel / 2)) / pixel
 
 
@@ -78,14 +75,14 @@ def test_terms_agree_with_a_direct_evaluation(area, per_area):
         assert_close(terms[name][0, 0], value, rtol=1e-10, atol=1e-10)
 
 
-def test_the_outermost_samples_lie_on_the_edge_of_the_box_where_that_is_asked_for():
+def test_the_outermost_samples_lie_on_the_edge_of_the_box_on_request():
     supair, z = model(to_edge=True), overlapping_boxes()
     supair.slots = 1
     sx, sy, px, py = z[0, :4]  # wholly inside the picture
     image, steps = torch.rand(1, 1, HEIGHT, WIDTH, dtype=F64), torch.linspace(-1, 1, 5, dtype=F64)
     grid = torch.stack(torch.broadcast_tensors(px + sx * steps, (py + sy * steps)[:, None]), -1)[None]
-    seen = grid_sample(image, grid, align_corners=False).flatten(1)
-    expected = HEIGHT * WIDTH / 25 * sx * sy * supair.objects(seen, torch.ones_like(seen))[0]
+    glimpse = grid_sample(image, grid, align_corners=False).flatten(1)
+    expected = HEIGHT * WIDTH / 25 * sx * sy * supair.objects(glimpse, torch.ones_like(glimpse))[0]
     assert_close(supair.terms(image[None], z[None, None, :1], None, None)["objects"][0, 0], expected)
 
     look = supair.objects.expectation().reshape(1, 1, 5, 5)

@@ -13,21 +13,17 @@ from torch.testing import assert_close
 from seqvae.build import DataSpec, build
 from seqvae.errors import UserError
 from seqvae.nn.images import Bernoulli, BroadcastDecoder, ConvDecoder, ConvEncoder, Gaussian
-from seqvae.objectives import FrameELBO, FrameRollout
+from seqvae.objectives import ELBO
+from seqvae.prediction import FramePrediction
 from seqvae.sequence import SequenceModel
+from tests.laws.common import F64, as_batch
 from tests.models import config, make, video
 
-F64 = torch.float64
 PIXELS, CODE = 8, 2
 
 
-class Clip:
-    def __init__(self, video: Tensor):
-        self.video, self.prev_actions = video, None
-
-
 def linear_vae() -> SequenceModel:
-    """A VAE whose decoder is linear: its model is probabilistic PCA."""
+    """Return a VAE with a linear decoder, whose model is probabilistic PCA."""
     chosen = copy.deepcopy(config("vae_fc"))
     chosen["frame"]["code"] = CODE
     for part in ("encoder", "decoder"):
@@ -39,7 +35,7 @@ def linear_vae() -> SequenceModel:
 
 
 def maximum_likelihood(x: Tensor) -> float:
-    """log p(x) a sample of probabilistic PCA at its maximum (Tipping & Bishop 1999, eq. 8), nats."""
+    """Return the maximum of log p(x) of probabilistic PCA, nats per sample (Tipping & Bishop 1999, eq. 8)."""
     spectrum = torch.linalg.eigvalsh(torch.cov(x.T, correction=0)).flip(0)
     noise = spectrum[CODE:].mean()
     logs = spectrum[:CODE].log().sum() + (PIXELS - CODE) * noise.log()
@@ -49,40 +45,40 @@ def maximum_likelihood(x: Tensor) -> float:
 def test_a_linear_vae_reaches_the_likelihood_of_probabilistic_pca():
     directions = torch.linalg.qr(torch.randn(PIXELS, CODE, dtype=F64)).Q * torch.tensor([1.5, 0.8], dtype=F64)
     x = 0.4 + torch.randn(200, CODE, dtype=F64) @ directions.T + 0.3 * torch.randn(200, PIXELS, dtype=F64)
-    model, clip = linear_vae(), Clip(x.reshape(200, 1, 1, 1, PIXELS))
-    objective, steps = FrameELBO(), 400
+    model, clip = linear_vae(), as_batch(video=x.reshape(200, 1, 1, 1, PIXELS))
+    objective, steps = ELBO(), 400
     optimiser = torch.optim.Adam(model.parameters(), lr=3e-2)
     decay = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
     for _ in range(steps):
         optimiser.zero_grad()
-        (-objective(model, clip, 0.0)[0].total().mean()).backward()
+        (-objective(model, clip, 0.0)[0].objective().mean()).backward()
         optimiser.step()
         decay.step()
     with torch.no_grad():
-        draws = torch.stack([objective(model, clip, 1.0)[0].total().mean() for _ in range(100)])
+        draws = torch.stack([objective(model, clip, 1.0)[0].objective().mean() for _ in range(100)])
     exact, error = maximum_likelihood(x), 4 * draws.std() / 10
     assert exact - 0.1 < draws.mean() - error and draws.mean() - error < exact
 
 
-def test_beta_weighs_the_kl_and_leaves_the_bound_as_it_is():
-    model, clip = make("vae"), Clip(video())
-    plain, weighted = (_seeded(FrameELBO(beta=beta), model, clip) for beta in (1.0, 4.0))
+def test_beta_weights_the_kl_and_keeps_the_bound():
+    model, clip = make("vae"), as_batch(video=video())
+    plain, weighted = (_seeded(ELBO(beta=beta), model, clip) for beta in (1.0, 4.0))
     kl = -(plain.values["log_prior"] + plain.values["neg_log_posterior"])
-    assert_close(weighted.total(), plain.values["log_likelihood"] - 4 * kl)
-    assert torch.equal(weighted.unweighted(), plain.total())
-    assert torch.equal(plain.unweighted(), plain.total())
+    assert_close(weighted.objective(), plain.values["log_likelihood"] - 4 * kl)
+    assert torch.equal(weighted.bound(), plain.objective())
+    assert torch.equal(plain.bound(), plain.objective())
 
 
 def test_the_term_of_a_rollout_stands_beside_the_bound():
-    model, clip = make("vrnn"), Clip(video(frames=6))
-    plain = _seeded(FrameELBO(), model, clip)
-    terms = _seeded(FrameELBO(rollout=FrameRollout(context=4, weight=0.5)), model, clip)
-    assert_close(terms.unweighted(), plain.total())
-    assert_close(terms.total(), plain.total() + 0.5 * terms.values["rollout"])
+    model, clip = make("vrnn"), as_batch(video=video(frames=6))
+    plain = _seeded(ELBO(), model, clip)
+    terms = _seeded(ELBO(rollout=FramePrediction(context=4, weight=0.5)), model, clip)
+    assert_close(terms.bound(), plain.objective())
+    assert_close(terms.objective(), plain.objective() + 0.5 * terms.values["rollout"])
     assert (terms.values["rollout"][:, :4] == 0).all() and (terms.values["rollout"][:, 4:] != 0).all()
 
 
-def _seeded(objective: FrameELBO, model: SequenceModel, clip: Clip):
+def _seeded(objective: ELBO, model: SequenceModel, clip: Clip):
     torch.manual_seed(1)
     return objective(model, clip, 0.0)[0]
 
@@ -109,7 +105,7 @@ def test_likelihoods_are_normalised():
     density = Gaussian(0.2).double().log_prob(pixel, torch.full_like(pixel, 0.7)).exp()
     area = torch.trapezoid(density, grid)
     assert_close(area.item(), 1.0, rtol=0, atol=1e-6)
-    # a cross-entropy with grey pixels is no density, and says so
+    # a cross-entropy with grey pixels is no density, and declares it
     assert Bernoulli().normalised and not Bernoulli(threshold=None).normalised
 
 

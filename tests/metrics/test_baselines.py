@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from data_gen.blocks import Split, make_sequences
 from data_gen.sims.billiards import Billiards
 from data_gen.sims.digits import Digits
 from data_gen.sims.springs import Springs
 from data_gen.sims.sprites import Sprites
 from data_gen.simulator import simulate
+from data_gen.splits import Split, make_sequences
 from seqvae import metrics
 
 

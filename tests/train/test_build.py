@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import functools
-
 import pytest
 
-from seqvae.build import DataSpec, build, instantiate
+from seqvae.build import DataSpec, build
 from seqvae.cli.compose import compose
+from seqvae.config import instantiate, make
 from seqvae.errors import UserError, did_you_mean
-from seqvae.train.optim import Cosine
+from seqvae.train.optim import Cosine, Optim
+from seqvae.types import Schedule
 
 SPEC = DataSpec(height=16, width=16, channels=3, actions=0, objects=2, coord_limit=10.0)
 SCHEDULE = "seqvae.train.optim.Cosine"
+ENCODER = "seqvae.nn.boxes.PursuitEncoder"
 
 
 def stove(**changes) -> dict:
@@ -37,12 +38,33 @@ BAD = {
     "unknown part": ({"head": {}}, "model.head: unknown; accepted: frame, posterior, dynamics, slots"),
     "no target": ({"frame": {"glimpse": 3}}, "model.frame: expected a mapping with a _target_"),
     "foreign": ({"frame": {"_target_": "os.system", "command": "true"}}, "only names inside seqvae"),
-    "no module": ({"frame": {"_target_": "seqvae.frames.nope.X"}}, "no module seqvae.frames.nope"),
-    "no class": ({"frame": {"_target_": "seqvae.frames.supair.Supair"}}, "did you mean SuPAIR"),
-    "through us": ({"frame": {"_target_": "seqvae.build.importlib.import_module"}}, "no module"),
-    "borrowed": ({"frame": {"_target_": "seqvae.frames.supair.rearrange"}}, "has no rearrange"),
+    "no module": ({"frame": {"_target_": "seqvae.frames.nope.X"}}, "no FrameModel seqvae.frames.nope.X; did"),
+    "no class": (
+        {"frame": {"_target_": "seqvae.frames.supair.Supair"}},
+        "did you mean seqvae.frames.supair.SuPAIR?",
+    ),
+    "through us": ({"frame": {"_target_": "seqvae.config.importlib.import_module"}}, "no FrameModel"),
+    "borrowed": (
+        {"frame": {"_target_": "seqvae.frames.supair.rearrange"}},
+        "no FrameModel seqvae.frames.supair.rearrange",
+    ),
     "missing": ({"frame": {"_target_": "seqvae.frames.supair.SuPAIR"}}, "model.frame: needs encoder"),
-    "wrong place": ({"posterior": {"_target_": SCHEDULE}}, "does not take layout"),
+    "wrong place": (
+        {"posterior": {"_target_": SCHEDULE}},
+        f"expected a part of kind Posterior, got {SCHEDULE} of kind Schedule; known: ",
+    ),
+    "factory": (
+        {"frame": {"_target_": "seqvae.frames.supair.SuPAIR", "_partial_": True}},
+        "model.frame._partial_: SuPAIR is made at once; leave it out",
+    ),
+    "no factory": (
+        {"frame": {"_target_": "seqvae.frames.supair.SuPAIR", "encoder": {"_target_": ENCODER}}},
+        "model.frame.encoder._partial_: PursuitEncoder is made by another part later; give true",
+    ),
+    "part for a number": (
+        {"frame": {"_target_": "seqvae.frames.supair.SuPAIR", "glimpse": {"_target_": ENCODER}}},
+        "model.frame.glimpse: takes no part with a _target_",
+    ),
 }
 
 
@@ -55,19 +77,21 @@ def test_a_bad_config_is_refused_in_one_line(changes, words):
 
 def test_unknown_and_ill_typed_arguments_name_key_and_remedy():
     with pytest.raises(UserError, match="optim.schedule.end: unknown; accepted: final, warmup"):
-        instantiate({"_target_": SCHEDULE, "end": 0.1}, "optim.schedule")
+        instantiate({"_target_": SCHEDULE, "end": 0.1}, "optim.schedule", Schedule)
     with pytest.raises(UserError, match="optim.schedule.warmup: expected int, got 'long'"):
-        instantiate({"_target_": SCHEDULE, "warmup": "long"}, "optim.schedule")
+        instantiate({"_target_": SCHEDULE, "warmup": "long"}, "optim.schedule", Schedule)
     with pytest.raises(UserError, match="warmup: is set by the data or by another part"):
-        instantiate({"_target_": SCHEDULE, "warmup": 3}, "optim.schedule", warmup=5)
+        instantiate({"_target_": SCHEDULE, "warmup": 3}, "optim.schedule", Schedule, warmup=5)
 
 
 def test_nested_targets_and_factories():
-    config = {"_target_": "seqvae.train.optim.Optim", "betas": [0.5, 0.9], "schedule": {"_target_": SCHEDULE}}
-    optim = instantiate(config, "optim")
+    optim = make(Optim, {"betas": [0.5, 0.9], "schedule": {"_target_": SCHEDULE}}, "optim")
     assert optim.schedule == Cosine() and optim.betas == (0.5, 0.9)
-    factory = instantiate({"_target_": SCHEDULE, "_partial_": True, "final": 0.3}, "optim.schedule")
-    assert isinstance(factory, functools.partial) and factory(warmup=2) == Cosine(0.3, 2)
+    with pytest.raises(UserError, match="optim: expected a mapping, got 3"):
+        make(Optim, 3, "optim")
+    encoder = {"_target_": ENCODER, "_partial_": True, "rounds": 3}
+    model = build(stove(frame={"_target_": "seqvae.frames.supair.SuPAIR", "encoder": encoder}), SPEC)
+    assert model.frame.encoder.rounds == 3 and model.frame.encoder.slots == 2
 
 
 def test_near_matches():

@@ -21,7 +21,7 @@ from seqvae.cli.main import main
 from seqvae.provenance import git_commit
 from seqvae.train.logging import read_log
 
-# three stages, tiny: the second and third train on evidence
+# three stages, tiny: the second and third train on encoding
 SHORT = [
     "experiment=stove_billiards",
     "trainer.log_every=4",

@@ -20,7 +20,7 @@ from seqvae.cli.main import main
 from seqvae.cli.run import plan
 from seqvae.data.conversion import to_video
 
-# three stages, tiny: the second and third train on evidence
+# three stages, tiny: the second and third train on encoding
 SHORT = [
     "data=online",
     "sim=billiards",
@@ -123,7 +123,7 @@ def test_a_run_from_before_a_key_existed_goes_on(unbroken, tmp_path):
 
 
 def test_what_is_trained_on_is_known_in_full():
-    """For stages that train on true states, or on the evidence of whole sequences."""
+    """For stages that train on true states, or on the encoding of whole sequences."""
     asked = [word for word in SHORT if word.partition("=")[0] != "workers"]
     source = open_source(compose("train", [*asked, "workers=0"]), torch.device("cpu"), 3)
     whole = source.sequences()

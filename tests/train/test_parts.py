@@ -19,7 +19,7 @@ from seqvae.train.stages import Options, check_precision, pick_device
 from seqvae.types import Carry, Terms, Trace
 
 CPU = torch.device("cpu")
-LAYOUT = StateLayout((Field("size", 2, "evidence"), Field("position", 2, "product")))
+LAYOUT = StateLayout((Field("size", 2, "frame"), Field("position", 2, "product")))
 
 
 def test_the_meter_averages_and_starts_anew():
@@ -211,7 +211,7 @@ def test_signs_are_sentences():
 
 
 def test_a_count_that_is_stuck_is_told():
-    layout = StateLayout((Field("presence", 1, "evidence"), *LAYOUT.fields))
+    layout = StateLayout((Field("presence", 1, "frame"), *LAYOUT.fields))
 
     def told(*counts: int) -> set[str]:
         presence = (torch.arange(2) < torch.tensor(counts)[:, None]).float()[:, None, :, None]

@@ -15,15 +15,16 @@ from seqvae.data.sequences import Sequences
 from seqvae.distributions import Normal
 from seqvae.errors import UserError
 from seqvae.layout import Field, StateLayout
-from seqvae.objectives import EnergyScore, FrameELBO, FrameRollout, LatentELBO, Rollout, TemporalELBO
+from seqvae.objectives import ELBO, EnergyScore, LatentELBO
+from seqvae.prediction import FramePrediction, PositionPrediction
 from seqvae.sequence import SequenceModel
 from seqvae.train.diagnostics import slot_numbers
-from seqvae.train.encodings import EvidenceBatch, tracked
+from seqvae.train.encodings import EncodingBatch, tracked
 from seqvae.train.learner import Learner
 from seqvae.train.optim import Optim
 from seqvae.train.stages import Options
 from seqvae.train.validation import Validation
-from seqvae.types import Evidence, Scene, Terms, Transition
+from seqvae.types import DataSpec, Dynamics, Encoding, FrameModel, Posterior, Scene, Terms, Transition
 from tests.models import make, video
 
 START, CONTEXT, LENGTH = 3, 8, 16  # 14 frames enter, 6 of them with an ELBO and 8 with a prediction
@@ -41,10 +42,8 @@ class Certain(Normal):
         return self.mean
 
 
-class Still(torch.nn.Module):
+class Still(FrameModel, Dynamics):
     """One slot at the origin in every frame, seen with std 1; each density is known by hand."""
-
-    unnormalised = frozenset()
 
     def __init__(self):
         super().__init__()
@@ -53,9 +52,9 @@ class Still(torch.nn.Module):
 
     def encode(self, video):
         nothing = torch.zeros(*video.shape[:2], 1, 2)
-        return Evidence(nothing, torch.ones_like(nothing))
+        return Encoding(nothing, torch.ones_like(nothing))
 
-    def terms(self, video, z, evidence, context):
+    def terms(self, video, z, encoding, context):
         return {"log_likelihood": torch.full(video.shape[:2], -5.0) + self.weight}
 
     def decode(self, z, context=None):
@@ -68,31 +67,31 @@ class Still(torch.nn.Module):
         prior = Normal(carry - 1 + self.weight, torch.ones_like(carry))
         return Transition(prior, prior)
 
-    def update(self, carry, z, evidence):
+    def update(self, carry, z, encoding):
         return carry
 
 
-class Seen(torch.nn.Module):
+class Seen(Posterior):
     def init(self, batch, like):
         return like.new_zeros(batch)
 
-    def __call__(self, evidence, transition, carry):
-        return Certain(evidence.mean, torch.full_like(evidence.mean, 0.1)), evidence, carry
+    def __call__(self, encoding, transition, carry):
+        return Certain(encoding.mean, torch.full_like(encoding.mean, 0.1)), encoding, carry
 
 
 def model() -> SequenceModel:
     still = Still()
-    return SequenceModel(still, Seen(), still)
+    return SequenceModel(still, Seen(), still, DataSpec(1, 1, 1))
 
 
 def clips(observed: Tensor | None = None) -> SimpleNamespace:
     nothing = torch.zeros(4, LENGTH, 1, 2)
     video = torch.zeros(4, LENGTH, 1, 1, 1)
-    evidence = Evidence(nothing, torch.ones_like(nothing))
-    return SimpleNamespace(evidence=evidence, video=video, prev_actions=None, observed=observed)
+    encoding = Encoding(nothing, torch.ones_like(nothing))
+    return SimpleNamespace(encoding=encoding, video=video, prev_actions=None, observed=observed)
 
 
-OBJECTIVE = LatentELBO(start=START, rollout=Rollout(context=CONTEXT, weight=2.0, scale=1.0))
+OBJECTIVE = LatentELBO(start=START, rollout=PositionPrediction(context=CONTEXT, weight=2.0, scale=1.0))
 # a position predicted at (-1, -1) that is seen at the origin
 PREDICTED = -(math.sqrt(2 + 1e-6) + math.log(2 * math.pi))
 
@@ -120,12 +119,12 @@ def test_validation_tells_the_same_mean():
     scores = validation(drawn).scores
     torch.manual_seed(1)
     with torch.no_grad():
-        evidence = tracked(drawn, drawn.frame.encode(validation.batch.video))
-        terms, _ = OBJECTIVE(drawn, EvidenceBatch(evidence, None), 1.0)
+        encoding = tracked(drawn, drawn.frame.encode(validation.batch.video))
+        terms, _ = OBJECTIVE(drawn, EncodingBatch(encoding, None), 1.0)
     unweighted = sum(terms.values[name] for name in ("evidence", "log_prior", "neg_log_posterior"))
     assert (unweighted[:, 6:] == 0).all()
     assert scores["bound"] == pytest.approx(unweighted[:, :6].mean().item(), rel=1e-5)
-    assert scores["objective"] == pytest.approx(terms.total().mean().item(), rel=1e-5)
+    assert scores["objective"] == pytest.approx(terms.objective().mean().item(), rel=1e-5)
 
 
 def test_the_kl_of_the_signs_is_that_of_the_frames_inferred():
@@ -136,22 +135,22 @@ def test_the_kl_of_the_signs_is_that_of_the_frames_inferred():
 
 @pytest.mark.parametrize("start", [1, START, CONTEXT + 3])
 def test_decoded_rollouts_are_averaged_over_the_frames_predicted(start):
-    objective = FrameELBO(start=start, beta=3.0, rollout=FrameRollout(context=CONTEXT, weight=0.5))
+    objective = ELBO(start=start, beta=3.0, rollout=FramePrediction(context=CONTEXT, weight=0.5))
     terms, _ = objective(model(), clips(), 0.0)
     predicted = min(LENGTH - CONTEXT, LENGTH - start + 1)
     assert terms.per_frame("rollout").item() == pytest.approx(-5.0, rel=1e-5)
     assert terms.defined["rollout"].sum() == 4 * predicted
-    assert terms.bound().item() == pytest.approx(-5.0 - KL, rel=1e-5)
+    assert terms.bound_per_frame().item() == pytest.approx(-5.0 - KL, rel=1e-5)
     assert terms.per_frame("kl_beside").item() == pytest.approx(-KL, rel=1e-5)
     share = predicted / (LENGTH - start + 1)
-    assert terms.total().mean().item() == pytest.approx(-5.0 - 3.0 * KL + 0.5 * share * -5.0, rel=1e-5)
+    assert terms.objective().mean().item() == pytest.approx(-5.0 - 3.0 * KL + 0.5 * share * -5.0, rel=1e-5)
 
 
 def test_a_later_start_leaves_frames_out_and_pads_nothing():
-    terms, _ = TemporalELBO(start=START)(model(), clips(), 0.0)
-    assert terms.bound().item() == pytest.approx(-5.0 - KL, rel=1e-5)
-    assert_close(terms.bound(), terms.total().mean())
-    assert terms.total().shape == (4, LENGTH - START + 1)
+    terms, _ = ELBO(start=START)(model(), clips(), 0.0)
+    assert terms.bound_per_frame().item() == pytest.approx(-5.0 - KL, rel=1e-5)
+    assert_close(terms.bound_per_frame(), terms.objective().mean())
+    assert terms.objective().shape == (4, LENGTH - START + 1)
 
 
 def missing(*frames: int) -> Tensor:
@@ -166,7 +165,7 @@ def test_missing_frames_are_in_no_mean():
     assert terms.per_frame("rollout").item() == pytest.approx(PREDICTED, rel=1e-5)
     assert terms.defined["evidence"].sum() == 4 * 4 and terms.defined["rollout"].sum() == 4 * 6
     # six priors and posteriors for the four frames that were observed
-    assert terms.bound().item() == pytest.approx(EVIDENCE + 6 / 4 * (PRIOR + POSTERIOR), rel=1e-5)
+    assert terms.bound_per_frame().item() == pytest.approx(EVIDENCE + 6 / 4 * (PRIOR + POSTERIOR), rel=1e-5)
 
 
 def test_what_follows_an_unseen_context_has_no_order_and_counts_nothing():
@@ -186,7 +185,7 @@ def test_the_energy_score_leaves_missing_frames_out():
     whole, _ = objective(model(), clips(missing()), 0.0)
     torch.manual_seed(1)
     batch = clips(missing(8, 10))
-    batch.evidence.mean[:, [7, 9]] = torch.nan
+    batch.encoding.mean[:, [7, 9]] = torch.nan
     terms, _ = objective(model(), batch, 0.0)
     expected = whole.values["energy_score"].clone()
     expected[:, 1] = 0
@@ -195,17 +194,17 @@ def test_the_energy_score_leaves_missing_frames_out():
 
 
 def test_a_clip_without_any_frame_has_no_bound():
-    terms, _ = TemporalELBO(start=1)(model(), clips(torch.zeros(4, LENGTH, dtype=torch.bool)), 0.0)
-    assert terms.bound().isnan() and terms.per_frame("log_likelihood").isnan()
+    terms, _ = ELBO(start=1)(model(), clips(torch.zeros(4, LENGTH, dtype=torch.bool)), 0.0)
+    assert terms.bound_per_frame().isnan() and terms.per_frame("log_likelihood").isnan()
 
 
 def test_terms_that_all_have_weights_are_no_bound_and_no_line_of_a_card():
     terms = Terms({"score": torch.ones(2, 3)}, {"score": 1.0})
-    assert terms.bound().isnan() and terms.per_frame("score") == 1
-    assert told({"objective": 1.0, "bound": terms.bound().item()}) == {"objective": 1.0}
+    assert terms.bound_per_frame().isnan() and terms.per_frame("score") == 1
+    assert told({"objective": 1.0, "bound": terms.bound_per_frame().item()}) == {"objective": 1.0}
     assert "bound" not in told({"bound": 1.0}), "energies, or frames that are left out, make it none"
 
 
 def test_an_elbo_that_begins_behind_its_context_is_refused():
     with pytest.raises(UserError, match="objective.start=9: the ELBO ends with the rollout's context, at"):
-        LatentELBO(start=9, rollout=Rollout(context=8))
+        LatentELBO(start=9, rollout=PositionPrediction(context=8))

@@ -1,4 +1,4 @@
-"""Stages: what they inherit, what they refuse, and the evidence that stands in for frames."""
+"""Stages: what they inherit, what they refuse, and the encoding that stands in for frames."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_a_stage_that_cannot_be_is_refused(own, words):
     assert words in str(caught.value)
 
 
-def test_evidence_clips_are_what_the_encoder_says_of_the_same_clips(rng):
+def test_encoding_clips_are_what_the_encoder_says_of_the_same_clips(rng):
     arrays = {
         "imgs": rng.integers(256, size=(5, 9, 16, 16, 3), dtype=np.uint8),
         "actions": rng.integers(9, size=(5, 9)),
@@ -68,8 +68,8 @@ def test_evidence_clips_are_what_the_encoder_says_of_the_same_clips(rng):
     def in_one_order(x):  # the slots of a frame are the same ones, in an order of the sequence
         return x.sort(2).values
 
-    torch.testing.assert_close(in_one_order(seen.evidence.mean), in_one_order(expected.mean))
-    torch.testing.assert_close(in_one_order(seen.evidence.precision), in_one_order(expected.precision))
+    torch.testing.assert_close(in_one_order(seen.encoding.mean), in_one_order(expected.mean))
+    torch.testing.assert_close(in_one_order(seen.encoding.precision), in_one_order(expected.precision))
     assert torch.equal(seen.prev_actions, clips.prev_actions)
 
 
@@ -88,10 +88,10 @@ def test_true_states_in_the_units_of_the_model():
     model = build(compose("train", ["model=stove"])["model"], spec)
     positions, radii = np.array([[[[-1.0, 0.0], [1.0, -0.5]]]]), np.full((1, 1, 2), 0.2)
     data = Sequences("x", np.zeros((1, 1, 16, 16, 3), np.uint8), positions, radii=radii)
-    evidence = true_states(model, data)
+    encoding = true_states(model, data)
     expected = torch.tensor([[0.2, 0.2, -1, 0, 0, 0], [0.2, 0.2, 1, -0.5, 0, 0]])
-    torch.testing.assert_close(evidence.mean[0, 0], expected)
-    assert (evidence.precision[..., :4] - 1e6).abs().max() < 1 and (evidence.precision[..., 4:] == 0).all()
+    torch.testing.assert_close(encoding.mean[0, 0], expected)
+    assert (encoding.precision[..., :4] - 1e6).abs().max() < 1 and (encoding.precision[..., 4:] == 0).all()
     # twice as wide as high: a radius of 0.2 half-widths is 0.4 half-heights
     wide = Sequences("x", np.zeros((1, 1, 16, 32, 3), np.uint8), positions, radii=radii)
     expected[:, 1] = 0.4

@@ -9,11 +9,11 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
-from seqvae.build import DataSpec
 from seqvae.data.clips import ClipRequest
 from seqvae.distributions import Normal
+from seqvae.elbo import elbo
 from seqvae.layout import Field, StateLayout
-from seqvae.objectives import elbo
+from seqvae.objectives import Objective
 from seqvae.sequence import SequenceModel
 from seqvae.train.learner import Learner
 from seqvae.train.optim import Cosine, Optim
@@ -21,15 +21,13 @@ from seqvae.train.runtime import ONE, Ranks
 from seqvae.train.stages import Options
 from seqvae.train.trainer import Trainer
 from seqvae.train.validation import Report
-from seqvae.types import Evidence, Scene, Transition
+from seqvae.types import DataSpec, Dynamics, Encoding, FrameModel, Posterior, Scene, Transition
 
 SPEC = DataSpec(height=4, width=4, channels=1, actions=0, objects=1, coord_limit=1.0)
 
 
-class LinearFrame(nn.Module):
+class LinearFrame(FrameModel):
     """x_t ~ Normal(W z_t, 1), one slot."""
-
-    unnormalised = frozenset()
 
     def __init__(self, noise: bool):
         super().__init__()
@@ -37,11 +35,11 @@ class LinearFrame(nn.Module):
         self.layout = StateLayout((Field("position", 2, "product"),))
         self.see, self.draw = nn.Linear(16, 2), nn.Linear(2, 16)
 
-    def encode(self, video: Tensor) -> Evidence:
+    def encode(self, video: Tensor) -> Encoding:
         mean = self.see(rearrange(video, "b t c h w -> b t 1 (c h w)"))
-        return Evidence(mean, torch.full_like(mean, 4.0))
+        return Encoding(mean, torch.full_like(mean, 4.0))
 
-    def terms(self, video, z, evidence, context) -> dict[str, Tensor]:
+    def terms(self, video, z, encoding, context) -> dict[str, Tensor]:
         error = rearrange(video, "b t c h w -> b t (c h w)") - self.draw(z[:, :, 0])
         return {"log_likelihood": -0.5 * error.square().sum(-1)}
 
@@ -49,7 +47,7 @@ class LinearFrame(nn.Module):
         return Scene(rearrange(self.draw(z[:, :, 0]), "b t (c h w) -> b t c h w", c=1, h=4))
 
 
-class RandomWalk(nn.Module):
+class RandomWalk(Dynamics):
     def __init__(self, layout: StateLayout):
         super().__init__()
         self.layout, self.pull = layout, nn.Parameter(torch.tensor(0.9))
@@ -61,12 +59,12 @@ class RandomWalk(nn.Module):
         prior = Normal(self.pull * carry, torch.ones_like(carry))
         return Transition(prior, prior)
 
-    def update(self, carry, z, evidence):
+    def update(self, carry, z, encoding):
         return z
 
 
-class FromFrame(nn.Module):
-    """q(z_t | x_t): the evidence alone; without noise its mean."""
+class FromFrame(Posterior):
+    """q(z_t | x_t): the encoding alone; without noise its mean."""
 
     def __init__(self, noise: bool):
         super().__init__()
@@ -75,9 +73,9 @@ class FromFrame(nn.Module):
     def init(self, batch, like):
         return like.new_zeros(batch)
 
-    def __call__(self, evidence, transition, carry):
-        q = Normal(evidence.mean, evidence.precision.rsqrt())
-        return (q if self.noise else Certain(q.mean, q.std)), evidence, carry
+    def __call__(self, encoding, transition, carry):
+        q = Normal(encoding.mean, encoding.precision.rsqrt())
+        return (q if self.noise else Certain(q.mean, q.std)), encoding, carry
 
 
 class Certain(Normal):
@@ -90,14 +88,16 @@ class Certain(Normal):
 def tiny_model(noise: bool = True) -> SequenceModel:
     torch.manual_seed(5)
     frame = LinearFrame(noise)
-    model = SequenceModel(frame, FromFrame(noise), RandomWalk(frame.layout))
-    model.spec, model.config = SPEC, {}
-    return model
+    return SequenceModel(frame, FromFrame(noise), RandomWalk(frame.layout), SPEC)
 
 
-def objective(model, batch, progress):
-    trace = model.filter(batch.video, batch.prev_actions, sample=True)
-    return elbo(model, batch.video, trace), trace
+class Bound(Objective):
+    def __call__(self, model, batch, progress):
+        trace = model.filter(batch.video, batch.prev_actions, sample=True)
+        return elbo(model, batch.video, trace), trace
+
+
+objective = Bound()
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,7 @@ def validate(model: SequenceModel) -> Report:
     """A validation that draws random numbers: they must not disturb the training's."""
     batch = Clips().batch(ClipRequest(0, 8, 5, seed=99))
     terms, _ = objective(model, batch, 1.0)
-    bound = terms.total().mean().item()
+    bound = terms.objective().mean().item()
     return Report({"bound": bound}, criterion=-bound, images={"frames": batch.video[0, 0]})
 
 

@@ -1,0 +1,131 @@
+"""Files that appear complete or not at all, and the package version that they record.
+
+A file is written under a temporary name beside its place and renamed when it is complete, at whatever moment
+the process is killed.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from data_gen.errors import DataError
+
+TEMPORARY = ".tmp-"  # begins the name of a file that is not complete
+
+
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`, with its suffix; on success, rename it to `path`.
+
+    An exception leaves `path` as it was, and no temporary file. On success the content and the new name
+    survive a power cut.
+
+    Raises:
+        OSError: the system cannot write there.
+    """
+    temporary = path.with_name(f"{TEMPORARY}{os.getpid()}-{path.name}")
+    try:
+        yield temporary
+        _flush_file(temporary)
+        os.replace(temporary, path)
+    finally:
+        with suppress(OSError):
+            temporary.unlink()
+    _flush_folder(path.parent)
+
+
+def atomic_write(path: Path, write: Callable[[BinaryIO], Any]) -> None:
+    """Call write(binary file), so that afterwards `path` holds all of it, or is as it was before.
+
+    Raises:
+        OSError: the system cannot write there.
+    """
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        write(file)
+
+
+@contextmanager
+def output_path(path: Path) -> Iterator[Path]:
+    """Yield an atomic_path in a folder that is made if needed; raise DataError if that is impossible."""
+    with report_unwritable(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_path(path) as temporary:
+            yield temporary
+
+
+@contextmanager
+def report_unwritable(path: Path) -> Iterator[None]:
+    """Turn an OSError of the system inside the block into a DataError that names the file.
+
+    An OSError without a number passes through: HDF5 raises it for a damaged file that is being read.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None:
+            raise
+        reason = os.strerror(error.errno)
+        raise DataError(f"{path}: cannot be written ({reason}); choose another folder") from None
+
+
+def _flush_file(path: Path) -> None:
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
+
+
+def _flush_folder(folder: Path) -> None:
+    """Write the folder's entries to disk, where the system can."""
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+class ErrorKeepingFile(io.FileIO):
+    """A file for HDF5 that keeps the first error of a write for `check`, and then accepts all writes.
+
+    HDF5 cannot close a file that it fails to write, and crashes the process when it tries again at exit. Here
+    it does not see the failure: the writer calls `check` and discards the file.
+    """
+
+    error: OSError | None = None
+
+    def check(self) -> None:
+        """Raise the OSError of the first failed write, if there is one."""
+        if self.error is not None:
+            raise self.error
+
+    def write(self, data: Any) -> int:
+        remaining = memoryview(data)
+        while self.error is None and remaining:
+            try:
+                remaining = remaining[super().write(remaining) :]  # a nearly full disk accepts a part
+            except OSError as error:
+                self.error = error
+        return len(data)
+
+    def truncate(self, size: int | None = None) -> int:
+        if self.error is None:
+            try:
+                return super().truncate(size)
+            except OSError as error:
+                self.error = error
+        return size or 0
+
+
+def package_version() -> str:
+    """Return the version of the installed distribution, "unknown" in a tree that is not installed."""
+    try:
+        return version("seqvae")
+    except PackageNotFoundError:
+        return "unknown"
