@@ -9,15 +9,11 @@ import numpy as np
 import pytest
 
 from data_gen.__main__ import main
-from data_gen.convert import ExportOptions, export_data, import_data
+from data_gen.convert import ExportOptions, export_data
 from data_gen.errors import DataError
-from data_gen.formats import ImportOptions
 from data_gen.schema import read_info
-from tests.data_gen.foreign import contents, gswm_arrays, write_hdf5, write_ours
-
-
-def bring_in(form, data, out, **options):
-    import_data(ImportOptions(form, str(data), str(out), **options))
+from tests.data_gen.foreign import bring_in, contents, gswm_arrays, write_hdf5, write_ours
+from tests.refusals import refusal
 
 
 def send_out(form, data, out, **options):
@@ -202,16 +198,15 @@ def test_faulty_files_are_one_line_that_names_them(tmp_path, rng, form):
             path.write_bytes(pickle.dumps(content))
         else:
             write_hdf5(path, content)
-        assert message in refusal(form, path, tmp_path / "out"), name
+        assert message in refused(form, path, tmp_path / "out"), name
 
 
-def refusal(form, path, out):
-    """The message of an import that fails, which names the file and leaves nothing behind."""
-    with pytest.raises(DataError) as caught:
-        bring_in(form, path, out)
-    assert str(caught.value).startswith(str(path)) and "\n" not in str(caught.value)
+def refused(form, path, out):
+    """Return the message of an import that fails, names the file and leaves nothing behind."""
+    message = refusal(bring_in, form, path, out, error=DataError)
+    assert message.startswith(str(path))
     assert list(out.iterdir()) == []
-    return str(caught.value)
+    return message
 
 
 @pytest.mark.parametrize("form", FAULTS)
@@ -222,7 +217,7 @@ def test_truncated_and_foreign_files_are_one_line(tmp_path, form):
     whole = path.read_bytes()
     for content in (whole[: len(whole) // 2], whole[:-1], whole[:3], b"", b"text\n" * 99):
         path.write_bytes(content)
-        assert f"{path}: is " in refusal(form, path, tmp_path / "out")
+        assert f"{path}: is " in refused(form, path, tmp_path / "out")
 
 
 def test_damage_inside_an_hdf5_file_is_one_line(tmp_path):
@@ -234,7 +229,7 @@ def test_damage_inside_an_hdf5_file_is_one_line(tmp_path):
     content = bytearray(path.read_bytes())
     content[place : place + 40] = bytes(40)  # the beginning of a compressed chunk
     path.write_bytes(content)
-    assert "is damaged" in refusal("gswm", path, tmp_path / "out")
+    assert "is damaged" in refused("gswm", path, tmp_path / "out")
 
 
 def test_what_a_format_cannot_tell_is_refused(tmp_path):
