@@ -10,11 +10,12 @@ from dataclasses import asdict, dataclass, field, is_dataclass
 from pathlib import Path
 from typing import Any
 
+from data_gen import __version__
 from seqvae.evaluate.bounds import NO_BOUND, Bound
 from seqvae.evaluate.commit import git_commit
 from seqvae.evaluate.curves import draw_errors
 from seqvae.evaluate.scores import SHORT, Scores
-from seqvae.io import package_version, write_whole
+from seqvae.io import write_whole
 from seqvae.metrics import Estimate
 
 # Tables of an evaluation for people, in Markdown.
@@ -76,7 +77,7 @@ class Report:
         """Plain data for JSON: every number with its standard error and n."""
         return {
             "schema_version": SCHEMA,
-            "package_version": package_version(),
+            "package_version": __version__,
             "git_commit": git_commit(),
             **self.about,
             "sequences": self.scores.n,
