@@ -1,23 +1,14 @@
-"""Version and commit of the code that runs."""
+"""The commit of the code that runs."""
 
 from __future__ import annotations
 
 import subprocess
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 CODE = ("seqvae", "data_gen", "configs")  # folders that decide what a training or an evaluation does
 CHANGES = "+changes"
 UNKNOWN, THEN = "unknown", ", then "
-
-
-def package_version() -> str:
-    """Return the version of the installed package; "unknown" in a tree that is not installed."""
-    try:
-        return version("seqvae")
-    except PackageNotFoundError:
-        return UNKNOWN
 
 
 def git_commit(root: Path = ROOT) -> str | None:

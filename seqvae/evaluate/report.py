@@ -12,12 +12,13 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from data_gen import __version__
 from seqvae.evaluate.bounds import NO_BOUND, Bound
 from seqvae.evaluate.markdown import explain_under_encoder, render
 from seqvae.evaluate.scores import Scores
 from seqvae.io import write_whole
 from seqvae.metrics import Estimate
-from seqvae.provenance import git_commit, package_version
+from seqvae.provenance import git_commit
 
 SCHEMA = 2  # raise when a key of metrics.json changes its meaning
 
@@ -45,7 +46,7 @@ class Report:
         """Return plain data for JSON: every number with its standard error and n."""
         return {
             "schema_version": SCHEMA,
-            "package_version": package_version(),
+            "package_version": __version__,
             "git_commit": git_commit(),
             **self.about,
             "sequences": self.scores.n,

@@ -5,6 +5,8 @@ from __future__ import annotations
 import h5py
 import numpy as np
 
+from data_gen.convert import import_data
+from data_gen.formats import ImportOptions
 from data_gen.sims.avoidance import Avoidance
 from data_gen.sims.billiards import Billiards
 from data_gen.sims.gravity import Gravity
@@ -58,6 +60,12 @@ def write_hdf5(path, arrays):
             file[key] = array
 
 
+def import_files(form, data, out, **options):
+    """Import a file or folder of another format."""
+    import_data(ImportOptions(form, str(data), str(out), **options))
+
+
 def contents(path):
+    """Return the arrays of an HDF5 file."""
     with h5py.File(path) as file:
         return {key: file[key][:] for key in file}

@@ -9,15 +9,11 @@ import numpy as np
 import pytest
 
 from data_gen.__main__ import main
-from data_gen.convert import ExportOptions, export_data, import_data
+from data_gen.convert import ExportOptions, export_data
 from data_gen.errors import DataError
-from data_gen.formats import ImportOptions
 from data_gen.schema import read_info
-from tests.data_gen.foreign import contents, gswm_arrays, write_hdf5, write_ours
-
-
-def import_files(form, data, out, **options):
-    import_data(ImportOptions(form, str(data), str(out), **options))
+from tests.data_gen.foreign import contents, gswm_arrays, import_files, write_hdf5, write_ours
+from tests.refusals import refusal
 
 
 def export_files(form, data, out, **options):
@@ -208,16 +204,15 @@ def test_faults_of_files_are_reported_in_one_line_that_names_them(tmp_path, rng,
             path.write_bytes(pickle.dumps(content))
         else:
             write_hdf5(path, content)
-        assert message in refusal(form, path, tmp_path / "out"), name
+        assert message in refused(form, path, tmp_path / "out"), name
 
 
-def refusal(form, path, out):
-    """Return the message of an import that fails; it names the file, and nothing is left behind."""
-    with pytest.raises(DataError) as caught:
-        import_files(form, path, out)
-    assert str(caught.value).startswith(str(path)) and "\n" not in str(caught.value)
+def refused(form, path, out):
+    """Return the message of an import that fails, names the file and leaves nothing behind."""
+    message = refusal(import_files, form, path, out, error=DataError)
+    assert message.startswith(str(path))
     assert list(out.iterdir()) == []
-    return str(caught.value)
+    return message
 
 
 @pytest.mark.parametrize("form", FAULTS)
@@ -228,7 +223,7 @@ def test_truncated_and_foreign_files_are_reported_in_one_line(tmp_path, form):
     complete = path.read_bytes()
     for content in (complete[: len(complete) // 2], complete[:-1], complete[:3], b"", b"text\n" * 99):
         path.write_bytes(content)
-        assert f"{path}: is " in refusal(form, path, tmp_path / "out")
+        assert f"{path}: is " in refused(form, path, tmp_path / "out")
 
 
 def test_damage_inside_an_hdf5_file_is_reported_in_one_line(tmp_path):
@@ -240,7 +235,7 @@ def test_damage_inside_an_hdf5_file_is_reported_in_one_line(tmp_path):
     content = bytearray(path.read_bytes())
     content[offset : offset + 40] = bytes(40)  # the beginning of a compressed chunk
     path.write_bytes(content)
-    assert "is damaged" in refusal("gswm", path, tmp_path / "out")
+    assert "is damaged" in refused("gswm", path, tmp_path / "out")
 
 
 def test_a_dataset_that_a_format_cannot_hold_is_refused(tmp_path):

@@ -8,7 +8,6 @@ import sys
 import time
 from pathlib import Path
 
-import h5py
 import numpy as np
 import pytest
 
@@ -18,6 +17,7 @@ from data_gen.schema import read_info
 from data_gen.sims.billiards import Billiards
 from data_gen.sims.charged import Charged
 from data_gen.splits import BLOCK, Split, make_sequences, write_split
+from tests.data_gen.foreign import contents
 
 SMALL = ("train=3", "val=2", "test=1", "length=5", "image_size=8", "workers=1")
 ROOT = Path(__file__).parents[2]
@@ -25,11 +25,6 @@ ROOT = Path(__file__).parents[2]
 
 def run(folder, *arguments):
     return main([f"out={folder}", *SMALL, *arguments])
-
-
-def contents(path):
-    with h5py.File(path) as file:
-        return {key: file[key][:] for key in file}
 
 
 def test_defaults_are_those_of_the_protocol():
@@ -101,7 +96,7 @@ BAD = {
     "+fish=1": "fish",
     "sim.fish=1": "sim.fish",
     "+sim.fish=1": "sim.fish",
-    "sim=fish": "choose from atari, avoidance, billiards",
+    "sim=fish": "sim=fish: no such simulator; known: atari, avoidance, billiards",
     "fish": "fish",
     "train=-1": "train=-1",
     "train=many": "train=many",

@@ -1,4 +1,4 @@
-"""Attraction against the reference's trajectories, a scalar loop, and the laws of physics."""
+"""Attraction against the reference's trajectories and physical laws; a scalar loop is in test_forces.py."""
 
 from __future__ import annotations
 
@@ -13,34 +13,6 @@ from data_gen.simulator import State, Trajectory, simulate
 
 LIMIT = 30.0
 CONSTANTS = dict(limit=LIMIT, substeps=50, gravity=0.5, recall=0.001, max_force=1.0)
-
-
-def scalar_gravity(x, v, m, limit, substeps, gravity, recall, max_force):
-    """Advance one sequence by one frame, body by body as the reference does; x, v are lists of vectors."""
-    h, k, centre = 1 / substeps, len(x), np.full(2, limit / 2)
-    for _ in range(substeps):
-        x = [x[i] + h * v[i] for i in range(k)]
-        mean = sum(m[i] * x[i] for i in range(k)) / sum(m)
-        x = [one + centre - mean for one in x]
-        for i in range(k):
-            c = centre - x[i]
-            force = recall * c**3 / np.linalg.norm(c)
-            for j in set(range(k)) - {i}:
-                gap = x[i] - x[j]
-                force = force - gravity * m[i] * m[j] * gap / (np.linalg.norm(gap) + 1e-5) ** 3
-            v[i] = v[i] + np.clip(force, -max_force, max_force) / m[i] * h
-    return x, v
-
-
-@pytest.mark.parametrize("k", [2, 3, 5])
-def test_gravity_equals_the_scalar_loop(rng, k):
-    x, v = rng.uniform(5, 25, (6, k, 2)), rng.normal(0, 0.5, (6, k, 2))
-    m = rng.uniform(1, 5, k)
-    new_x, new_v = advance_gravity(x, v, m, **CONSTANTS)
-    for n in range(6):
-        expected_x, expected_v = scalar_gravity(list(x[n]), list(v[n]), list(m), **CONSTANTS)
-        np.testing.assert_allclose(new_x[n], expected_x, atol=1e-11, rtol=0)
-        np.testing.assert_allclose(new_v[n], expected_v, atol=1e-11, rtol=0)
 
 
 def test_gravity_reproduces_the_reference(reference):

@@ -5,18 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from data_gen.convert import import_data
 from data_gen.errors import DataError
-from data_gen.formats import ImportOptions
 from data_gen.media.reading import fit
 from data_gen.media.writing import write_video
 from data_gen.schema import read_info
 from data_gen.splits import SPLITS
-from tests.data_gen.foreign import contents
-
-
-def import_files(form, data, out, **options):
-    import_data(ImportOptions(form, str(data), str(out), **options))
+from tests.data_gen.foreign import contents, import_files
 
 
 def numbered(length, first=0, height=8, width=8):
