@@ -191,6 +191,22 @@ BAD = {
         "model.dynamics.prior_std.postion: the state has no such field; it has size, position, velocity",
     ),
     "std of nothing, linear": ("linear", {"dynamics": LINEAR | {"std": {"x": 0.1}}}, "dynamics.std.x: the"),
+    "unit of an area": (
+        "stove",
+        {"frame": config("stove")["frame"] | {"area": "feet"}},
+        "model.frame.area=feet: expected pixels or image",
+    ),
+    "held, in one of two": (
+        "spatial_vae",
+        {
+            "dynamics": part(
+                "dynamics",
+                "double.DoubleDynamics",
+                dynamics=factory(part("dynamics", "stove.StoveDynamics", held=["size"])),
+            )
+        },
+        "model.dynamics.held: SpatialVAE is a density of frames",
+    ),
     "slots of a frame": ("vae_fc", {"slots": 3}, "model.slots=3: a VAE of whole frames has one code"),
 }
 
