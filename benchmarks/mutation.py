@@ -48,7 +48,7 @@ TESTS = (
     "tests/laws",
     "tests/metrics",
     "tests/data_gen/test_laws.py",
-    "tests/data_gen/test_physics.py",
+    "tests/data_gen/test_collisions.py",
     "tests/data_gen/test_particles.py",
     "tests/data_gen/test_opacity.py",
     "tests/data_gen/test_bouncing.py",

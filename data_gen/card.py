@@ -5,51 +5,56 @@ from __future__ import annotations
 import hashlib
 import json
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from data_gen.cli import compose_config
+from data_gen.cli.configs import compose
 from data_gen.errors import DataError
-from data_gen.io import whole
-from data_gen.schema import ACTION_CONVENTION, DatasetInfo, open_dataset, read_info
+from data_gen.io import output_path
+from data_gen.schema import ACTION_CONVENTION, ArrayFile, DatasetInfo, open_dataset, read_info
 from data_gen.simulator import build_simulator, simulator_config
 from data_gen.splits import SPLITS
 
 CARD = "README.md"
+
 _MARK = "<!-- Written by data_gen; changes are lost when a file of the dataset is made anew. -->"
 
 
 def write_card(folder: Path) -> None:
-    """Write, or write anew, the card of the dataset files in a folder.
+    """Write the card of the dataset files in a folder, in place of an older one.
 
-    A README.md that somebody else wrote is left alone, which is said on stdout. Raises DataError where a
-    dataset file cannot be read, or the card not be written.
+    A README.md of another origin is left as it is, with a line on stdout.
+
+    Raises:
+        DataError: a dataset file cannot be read, or the card cannot be written.
     """
     card = folder / CARD
     if card.exists() and not card.read_text(errors="replace").startswith(_MARK):
         print(f"{card}: is no card of a dataset; left as it is")
         return
     infos = [read_info(path) for path in (folder / f"{split}.h5" for split in SPLITS) if path.is_file()]
-    with whole(card) as temporary:
-        temporary.write_text(_text(folder, infos), encoding="utf-8")
+    with output_path(card) as temporary:
+        temporary.write_text(_card_text(folder, infos), encoding="utf-8")
 
 
-def _text(folder: Path, infos: list[DatasetInfo]) -> str:
+def _card_text(folder: Path, infos: list[DatasetInfo]) -> str:
     names = " and ".join(sorted({info.simulator for info in infos}))
-    commands = recipes(infos, folder) or ["(not known: the files were made by another program or version)"]
-    configs = {json.dumps(_common(info.config), indent=2): None for info in infos}
+    commands = find_commands(infos, folder) or [
+        "(not known: the files were made by another program or version)"
+    ]
+    configs = {json.dumps(_shared_config(info), indent=2): None for info in infos}
     return "\n".join([
         _MARK,
         f"# Dataset: {names}",
         "",
-        *_about(infos[0]),
+        *_summary(infos[0]),
         "",
         "## Files",
-        *_table(infos),
+        *_statistics_table(infos),
         "",
         "## Checksums (SHA-256)",
         *(f"    {_checksum(info.path)}" for info in infos),
@@ -63,8 +68,8 @@ def _text(folder: Path, infos: list[DatasetInfo]) -> str:
     ])  # fmt: skip
 
 
-def _about(info: DatasetInfo) -> list[str]:
-    """What is the same in all files."""
+def _summary(info: DatasetInfo) -> list[str]:
+    """Describe the properties that all files share."""
     size = f"{info.width}x{info.height}"
     lines = [f"Frames of {size}, seed {info.seed}, made by version {info.package_version}."]
     if info.num_objects is not None:
@@ -77,22 +82,22 @@ def _about(info: DatasetInfo) -> list[str]:
     return [*lines, f"Keys: {', '.join(f'`{key}`' for key in info.keys)}."]
 
 
-def _table(infos: list[DatasetInfo]) -> list[str]:
-    columns = [_column(info) for info in infos]
+def _statistics_table(infos: list[DatasetInfo]) -> list[str]:
+    columns = [_statistics_column(info) for info in infos]
     rows = [" | ".join([name, *(column[name] for column in columns)]) for name in columns[0]]
     head = " | ".join(["", *(f"`{info.path.name}`" for info in infos)])
     return [f"|{head} |", "|" + "---|" * (len(infos) + 1), *(f"| {row} |" for row in rows)]
 
 
-def _column(info: DatasetInfo) -> dict[str, str]:
-    found = statistics(info)
+def _statistics_column(info: DatasetInfo) -> dict[str, str]:
+    values = compute_statistics(info)
     return {
         "sequences": f"{info.sequences}",
-        "frames in a sequence": f"{info.length}",
+        "frames per sequence": f"{info.length}",
         "frames": f"{info.sequences * info.length}",
-        "mean speed": _number(found.speed),
-        "collisions a frame": _number(found.collisions),
-        "visible share of the objects": _number(found.visible),
+        "mean speed": _format_number(values.speed),
+        "collisions per frame": _format_number(values.collisions),
+        "visible share of the objects": _format_number(values.visible),
         "size in MB": f"{info.path.stat().st_size / 1e6:.1f}",
     }
 
@@ -102,58 +107,59 @@ def _checksum(path: Path) -> str:
         return f"{hashlib.file_digest(file, 'sha256').hexdigest()}  {path.name}"
 
 
-def _number(value: float | None) -> str:
+def _format_number(value: float | None) -> str:
     return "not known" if value is None else f"{value:.4g}"
 
 
-def _common(config: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in config.items() if key not in ("split", "sequences")}
+def _shared_config(info: DatasetInfo) -> dict[str, Any]:
+    """Return the part of a configuration that is the same for all files made together."""
+    return {key: value for key, value in info.config.items() if key not in ("split", "sequences")}
 
 
-_SHARED = ("length", "image_size", "seed")  # of a generated file's configuration: the same in all splits
+# ---- commands
 
 
-def recipes(infos: list[DatasetInfo], folder: Path) -> list[str]:
-    """One command for all files made alike; none for those whose making is not known."""
-    made: dict[str, list[DatasetInfo]] = {}
+def find_commands(infos: list[DatasetInfo], folder: Path) -> list[str]:
+    """Return the commands that make the files again: one per configuration, none where it is not known."""
+    groups: dict[str, list[DatasetInfo]] = {}
     for info in infos:
-        common = {key: value for key, value in info.config.items() if key not in ("split", "sequences")}
-        made.setdefault(json.dumps([info.simulator, common], sort_keys=True), []).append(info)
+        key = json.dumps([info.simulator, _shared_config(info)], sort_keys=True)
+        groups.setdefault(key, []).append(info)
     commands = []
-    for group in made.values():
-        words = _imported(group[0]) if "import" in group[0].config else _generated(group)
+    for group in groups.values():
+        words = _import_words(group[0]) if "import" in group[0].config else _generate_words(group)
         if words:
             commands.append(shlex.join(["python", "-m", "data_gen", *words, f"out={folder}"]))
     return commands
 
 
-def _imported(info: DatasetInfo) -> list[str]:
+def _import_words(info: DatasetInfo) -> list[str]:
     return ["import", *(f"{key}={_literal(value)}" for key, value in info.config["import"].items())]
 
 
-def _generated(infos: list[DatasetInfo]) -> list[str]:
-    """Options of a simulator that the command sets by itself are left out."""
+def _generate_words(infos: list[DatasetInfo]) -> list[str]:
+    """Return sim=NAME, the sizes, and those options of the simulator that differ from its yaml."""
     name, config = infos[0].simulator, infos[0].config
     try:
-        options = compose_config("generate", [f"sim={name}"])["sim"]
-        default = json.loads(json.dumps(simulator_config(build_simulator(options))))
+        options = compose("generate", [f"sim={name}"])["sim"]
+        defaults = json.loads(json.dumps(simulator_config(build_simulator(options))))
         sizes = {"train": 0, "val": 0, "test": 0} | {i.config["split"]: i.sequences for i in infos}
-        shared = {key: config[key] for key in _SHARED}
+        sizes |= {key: config[key] for key in ("length", "image_size", "seed")}
         wanted = config["simulator"]
     except (DataError, KeyError):
-        return []  # a simulator of another version, or not of ours
-    if wanted.get("_target_") != default["_target_"]:
+        return []  # a simulator of another version, or of another program
+    if wanted.get("_target_") != defaults["_target_"]:
         return []
     changed = [
         f"{'' if key in options else '+'}sim.{key}={_literal(value)}"
         for key, value in wanted.items()
-        if default.get(key, ...) != value
+        if defaults.get(key, ...) != value
     ]
-    return [f"sim={name}", *(f"{key}={value}" for key, value in (sizes | shared).items()), *changed]
+    return [f"sim={name}", *(f"{key}={value}" for key, value in sizes.items()), *changed]
 
 
 def _literal(value: Any) -> str:
-    """A value as the command line takes it."""
+    """Write a value as the command line reads it."""
     if isinstance(value, dict):
         return "{" + ",".join(f"{key}:{_literal(item)}" for key, item in value.items()) + "}"
     if isinstance(value, list):
@@ -161,16 +167,22 @@ def _literal(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-_AT_ONCE = 512  # sequences
+# ---- statistics
+
+_BLOCK = 512  # sequences that are read at a time
 
 
 @dataclass(frozen=True)
 class Statistics:
-    """Means over a file, and over its sequences at each frame; None where the file lacks what they need.
+    """Means over a file, and "t" over its sequences at each frame; None where the file lacks their keys.
 
-    Speeds are in units of the positions per frame, those of the first sequences in `speeds`, for a histogram.
-    kinetic_energy "t": of all objects together, whose masses are 1 where the file has none.
-    visible: the share of existing objects that is in the picture.
+    speed: units of the positions per frame
+    speeds: those of the first sequences, for a histogram
+    kinetic_energy: "t", of all objects together, with mass 1 where the file has no masses
+    collisions: per frame
+    collisions_over_time: "t"
+    visible: share of the existing objects that is in the picture
+    visible_over_time: "t"
     """
 
     speed: float | None = None
@@ -182,51 +194,64 @@ class Statistics:
     visible_over_time: np.ndarray | None = None
 
 
-def statistics(info: DatasetInfo) -> Statistics:
-    """Statistics of a dataset file, which is read block by block."""
+def compute_statistics(info: DatasetInfo) -> Statistics:
+    """Compute the statistics of a dataset file, which is read block by block."""
+    values: dict[str, Any] = {}
     with open_dataset(info.path) as file:
-        return _statistics(file, info)
+        if "velocities" in file:
+            values |= _motion(file, info)
+        if "collisions" in file:
+            values |= _collisions(file, info)
+        if "in_camera" in file:
+            values |= _visibility(file, info)
+    return Statistics(**values)
 
 
-def _statistics(file: Mapping, info: DatasetInfo) -> Statistics:
-    found = {}
-    if "velocities" in file:
-        found |= _motion(file, info)
-    if "collisions" in file:
-        counts = sum(file["collisions"][part].sum(0) for part in _parts(info))
-        found["collisions_over_time"] = counts / info.sequences
-        found["collisions"] = float(counts.mean() / info.sequences)
-    if "in_camera" in file:
-        seen, existing = 0, 0
-        for part in _parts(info):
-            present = _present(file, part, "in_camera")
-            seen += (file["in_camera"][part] & present).sum((0, 2))
-            existing += present.sum((0, 2))
-        found["visible_over_time"] = seen / np.maximum(existing, 1)
-        found["visible"] = float(seen.sum() / max(existing.sum(), 1))
-    return Statistics(**found)
-
-
-def _motion(file: Mapping, info: DatasetInfo) -> dict[str, float | np.ndarray]:
-    energy, total, count, first = 0.0, 0.0, 0, None
-    for part in _parts(info):
-        squared = (file["velocities"][part] ** 2).sum(-1)
-        present = _present(file, part, "velocities")
-        masses = file["masses"][part] if "masses" in file else 1.0
-        energy += (0.5 * masses * squared * present).sum((0, 2))
-        speeds = np.sqrt(squared[present])
+def _motion(file: ArrayFile, info: DatasetInfo) -> dict[str, Any]:
+    energy, total, count = np.zeros(info.length), 0.0, 0
+    first_speeds = None
+    for block in _blocks(info):
+        squared = (file["velocities"][block] ** 2).sum(-1)
+        exists = _existing(file, block, "velocities")
+        masses = file["masses"][block] if "masses" in file else 1.0
+        energy += (0.5 * masses * squared * exists).sum((0, 2))
+        speeds = np.sqrt(squared[exists])
         total, count = total + speeds.sum(), count + speeds.size
-        first = speeds if first is None else first
-    return {"speed": float(total / max(count, 1)), "speeds": first, "kinetic_energy": energy / info.sequences}
+        first_speeds = speeds if first_speeds is None else first_speeds
+    return {
+        "speed": float(total / max(count, 1)),
+        "speeds": first_speeds,
+        "kinetic_energy": energy / info.sequences,
+    }
 
 
-def _present(file: Mapping, part: slice, like: str) -> np.ndarray:
-    """Which objects exist, "n t k"; all where the file does not say."""
+def _collisions(file: ArrayFile, info: DatasetInfo) -> dict[str, Any]:
+    counts = np.sum([file["collisions"][block].sum(0) for block in _blocks(info)], axis=0)
+    return {
+        "collisions": float(counts.mean() / info.sequences),
+        "collisions_over_time": counts / info.sequences,
+    }
+
+
+def _visibility(file: ArrayFile, info: DatasetInfo) -> dict[str, Any]:
+    visible, existing = np.zeros(info.length, int), np.zeros(info.length, int)
+    for block in _blocks(info):
+        exists = _existing(file, block, "in_camera")
+        visible += (file["in_camera"][block] & exists).sum((0, 2))
+        existing += exists.sum((0, 2))
+    return {
+        "visible": float(visible.sum() / max(existing.sum(), 1)),
+        "visible_over_time": visible / np.maximum(existing, 1),
+    }
+
+
+def _existing(file: ArrayFile, block: slice, like: str) -> np.ndarray:
+    """Return the objects that exist, bool "n t k": all where the file has no `present`."""
     if "present" in file:
-        return file["present"][part]
-    return np.ones((part.stop - part.start, *file[like].shape[1:3]), bool)
+        return file["present"][block]
+    return np.ones((block.stop - block.start, *file[like].shape[1:3]), bool)
 
 
-def _parts(info: DatasetInfo) -> Iterator[slice]:
-    for start in range(0, info.sequences, _AT_ONCE):
-        yield slice(start, min(start + _AT_ONCE, info.sequences))
+def _blocks(info: DatasetInfo) -> Iterator[slice]:
+    for start in range(0, info.sequences, _BLOCK):
+        yield slice(start, min(start + _BLOCK, info.sequences))

@@ -3,23 +3,34 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
 from data_gen.card import write_card
-from data_gen.cli import quoted, read_options, run, yaml_of
+from data_gen.cli.command import Job
+from data_gen.cli.configs import read_options
+from data_gen.cli.signals import files_or_nothing
 from data_gen.errors import DataError, require_choice, require_flags, require_words
-from data_gen.formats import EXPORTS, Options, Source, exporter, files_in, reader, reading
+from data_gen.formats import (
+    EXPORTS,
+    ForeignSplit,
+    ImportOptions,
+    exporter,
+    files_in,
+    reader,
+    report_damage,
+)
 from data_gen.schema import open_dataset, read_info
 from data_gen.writer import create_dataset
 
 
 @dataclass(frozen=True)
 class ExportOptions:
-    """configs/data_export.yaml, composed and checked."""
+    """Options of configs/data_export.yaml, composed and checked."""
 
     format: str
     data: str
@@ -32,71 +43,82 @@ class ExportOptions:
         require_flags(self, "overwrite")
 
 
-def import_data(options: Options, stop: threading.Event | None = None) -> list[Path]:
-    """Write the dataset files that foreign data become, and say on stdout what was written and left out.
+def import_data(options: ImportOptions, stop: threading.Event | None = None) -> list[Path]:
+    """Write foreign data as dataset files, and print what was written and what was left out.
 
-    Raises DataError for what cannot be read, and where a file is there already (unless options.overwrite);
-    KeyboardInterrupt once `stop` is set. Files that are finished by then stay.
+    stop: once it is set, KeyboardInterrupt is raised; files that are complete by then stay.
+
+    Raises:
+        DataError: the data cannot be read, or a file exists (unless options.overwrite).
     """
     _make_folder(Path(options.out))
     written: list[Path] = []
-    for source in reader(options.format)(Path(options.data), options):
-        path = Path(options.out) / f"{source.split}.h5"
+    for foreign in reader(options.format)(Path(options.data), options):
+        path = Path(options.out) / f"{foreign.split}.h5"
         if path in written:
-            raise DataError(f"data={options.data}: has several files for {source.split}; import one by one")
-        _require_room(path, options.overwrite)
-        _write(path, source, options, stop)
+            raise DataError(f"data={options.data}: has several files for {foreign.split}; import one by one")
+        _require_absent(path, options.overwrite)
+        _write(path, foreign, options, stop)
         written.append(path)
-        print(*source.notes, sep="\n", end="\n" if source.notes else "")
-        info = read_info(path)
-        print(f"{path}: {info.sequences} sequences of {info.length} frames, {info.width}x{info.height}")
+        for note in foreign.notes:
+            print(note)
+        _print_summary(path)
     write_card(Path(options.out))
     return written
 
 
-def _write(path: Path, source: Source, options: Options, stop: threading.Event | None) -> None:
+def _write(path: Path, foreign: ForeignSplit, options: ImportOptions, stop: threading.Event | None) -> None:
     attributes = {
         "simulator": options.name or options.format,
-        "config": {"import": options.said()},
+        "config": {"import": options.changed()},
         "seed": 0,
         "dt": 1.0,
-        **source.attributes,
+        **foreign.attributes,
     }
-    bar = tqdm(total=source.sequences, desc=str(path), unit="seq", disable=None, leave=False)
+    bar = tqdm(total=foreign.sequences, desc=str(path), unit="seq", disable=None, leave=False)
     start = 0
-    with bar, create_dataset(path, source.sequences, attributes) as writer:
-        for arrays in _until(stop, source.blocks):
+    with bar, create_dataset(path, foreign.sequences, attributes) as writer:
+        for arrays in _until(stop, foreign.blocks):
             writer.write(start, arrays)
             start += len(arrays["imgs"])
             bar.update(len(arrays["imgs"]))
 
 
 def export_data(options: ExportOptions) -> list[Path]:
-    """Write dataset files in another format, one foreign file for each, and say so on stdout.
+    """Write each dataset file in another format, and print what was written.
 
-    Raises DataError where a file is there already (unless options.overwrite), or does not fit the format.
+    Raises:
+        DataError: a file exists (unless options.overwrite), or a dataset does not fit the format.
     """
     module = exporter(options.format)
     written = []
-    for source in files_in(Path(options.data), (".h5",)):
-        path = Path(options.out) / f"{source.stem}{module.SUFFIX}"
-        _require_room(path, options.overwrite)
-        info = read_info(source)
-        with open_dataset(source) as file, reading(source):
+    for dataset_path in files_in(Path(options.data), (".h5",)):
+        path = Path(options.out) / f"{dataset_path.stem}{module.SUFFIX}"
+        _require_absent(path, options.overwrite)
+        info = read_info(dataset_path)
+        with open_dataset(dataset_path) as file, report_damage(dataset_path):
             module.write(path, file, info)
         written.append(path)
-        print(f"{path}: {info.sequences} sequences of {info.length} frames, {info.width}x{info.height}")
+        _print_summary(dataset_path, path)
     return written
 
 
 def _until(stop: threading.Event | None, blocks: Iterator) -> Iterator:
+    """Yield the blocks; raise KeyboardInterrupt once `stop` is set."""
     for block in blocks:
         if stop is not None and stop.is_set():
             raise KeyboardInterrupt
         yield block
 
 
-def _require_room(path: Path, overwrite: bool) -> None:
+def _print_summary(dataset_path: Path, path: Path | None = None) -> None:
+    """Print the size of a dataset, under the name of the file that it was written to."""
+    info = read_info(dataset_path)
+    size = f"{info.width}x{info.height}"
+    print(f"{path or dataset_path}: {info.sequences} sequences of {info.length} frames, {size}")
+
+
+def _require_absent(path: Path, overwrite: bool) -> None:
     if path.exists() and not overwrite:
         raise DataError(f"{path}: exists; overwrite=true replaces it, out=FOLDER leaves it")
 
@@ -108,17 +130,15 @@ def _make_folder(folder: Path) -> None:
         raise DataError(f"out={folder}: cannot be made ({error.strerror}); choose another folder") from None
 
 
-def import_main(arguments: list[str]) -> int:
-    """The command line of import; returns the exit code."""
-    if {"-h", "--help"} & set(arguments):
-        print(yaml_of("import").read_text(), end="")
-        return 0
-    return run(lambda stop: import_data(read_options(Options, "import", quoted(arguments)), stop))
+def run_import(config: Mapping[str, Any], job: Job) -> None:
+    """Run the command import with a composed config."""
+    options = read_options(ImportOptions, config, job)
+    with files_or_nothing() as stop:
+        import_data(options, stop)
 
 
-def export_main(arguments: list[str]) -> int:
-    """The command line of export; returns the exit code."""
-    if {"-h", "--help"} & set(arguments):
-        print(yaml_of("export").read_text(), end="")
-        return 0
-    return run(lambda stop: export_data(read_options(ExportOptions, "export", quoted(arguments))))
+def run_export(config: Mapping[str, Any], job: Job) -> None:
+    """Run the command export with a composed config."""
+    options = read_options(ExportOptions, config, job)
+    with files_or_nothing():
+        export_data(options)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from data_gen.card import CARD, write_card
-from data_gen.cli import CONFIGS, read_options, run
+from data_gen.cli.command import CONFIGS, Job
+from data_gen.cli.configs import compose, read_options
+from data_gen.cli.signals import files_or_nothing
 from data_gen.errors import DataError, require_number
 from data_gen.schema import read_info
 from data_gen.simulator import build_simulator
@@ -27,7 +30,7 @@ _RANGES = {
 
 @dataclass(frozen=True)
 class Settings:
-    """configs/generate.yaml, composed and checked."""
+    """Options of configs/generate.yaml, composed and checked."""
 
     name: str
     sim: dict[str, Any]
@@ -57,21 +60,28 @@ class Settings:
             raise DataError("train=0 val=0 test=0: nothing to make; give at least one a size")
 
 
-def read_settings(overrides: list[str]) -> Settings:
+def read_settings(overrides: Sequence[str] = ()) -> Settings:
     """Compose configs/generate.yaml with key=value overrides; raises DataError for unknown keys."""
-    for override in overrides:
-        choice = override.removeprefix("sim=")
-        if choice != override and choice not in _simulators():
-            raise DataError(f"{override}: there is no such simulator; choose from {', '.join(_simulators())}")
-    return read_options(Settings, "generate", overrides)
+    return read_options(Settings, compose("generate", overrides), Job())
+
+
+def run(config: Mapping[str, Any], job: Job) -> None:
+    """Make the files that a composed config asks for."""
+    settings = read_options(Settings, config, job)
+    with files_or_nothing() as stop:
+        generate(settings, stop)
 
 
 def generate(settings: Settings, stop: threading.Event | None = None) -> None:
-    """Write the files that `settings` asks for, and say on stdout what was written.
+    """Write the files of the splits that have a size, and print what was written.
 
-    A file that is already there with the same configuration is left as it is; one with another
-    configuration raises DataError, before anything is made, unless settings.overwrite. Once `stop` is set,
-    raises KeyboardInterrupt.
+    A file that exists with the same configuration is left as it is.
+
+    stop: once it is set, KeyboardInterrupt is raised; files that are complete by then stay.
+
+    Raises:
+        DataError: a file exists with another configuration (unless settings.overwrite), which is checked
+            before anything is made; or a file cannot be made.
     """
     simulator = build_simulator(settings.sim)
     folder = Path(settings.out)
@@ -84,37 +94,37 @@ def generate(settings: Settings, stop: threading.Event | None = None) -> None:
         for name in SPLITS
         if getattr(settings, name)
     ]
-    wanted = []
+    unwritten = []
     for split in splits:
         path = folder / f"{split.name}.h5"
         if path.exists() and not settings.overwrite:
             _require_same(path, describe(split))
             print(f"{path}: already there, made from the same configuration; left as it is")
         else:
-            wanted.append((path, split))
-    for path, split in wanted:
+            unwritten.append((path, split))
+    for path, split in unwritten:
         began = time.perf_counter()
         write_split(path, split, settings.name, settings.workers, stop)
         print(
             f"{path}: {split.sequences} sequences of {split.length} frames, "
             f"{split.image_size}x{split.image_size}, in {time.perf_counter() - began:.1f} s"
         )
-    if wanted or not (folder / CARD).exists():
+    if unwritten or not (folder / CARD).exists():
         write_card(folder)
 
 
 def _require_same(path: Path, wanted: dict[str, Any]) -> None:
-    """Raise DataError unless the dataset at `path` was made from the configuration `wanted`."""
+    """Raise DataError unless the dataset at `path` was made with the configuration `wanted`."""
     remedy = "overwrite=true replaces it, out=FOLDER leaves it"
     try:
-        found = read_info(path).config
+        existing = read_info(path).config
     except DataError as error:
         raise DataError(f"{path}: exists, but is no whole dataset of this format; {remedy}") from error
-    if found == wanted:
+    if existing == wanted:
         return
-    for key in wanted:
-        if found.get(key) != wanted[key]:
-            raise DataError(f"{path}: exists, made with {key}={found.get(key)}, not {wanted[key]}; {remedy}")
+    for key, value in wanted.items():
+        if existing.get(key) != value:
+            raise DataError(f"{path}: exists, made with {key}={existing.get(key)}, not {value}; {remedy}")
     raise DataError(f"{path}: exists, made from another configuration; {remedy}")
 
 
@@ -122,18 +132,8 @@ def _simulators() -> list[str]:
     return sorted(file.stem for file in (CONFIGS / "sim").glob("*.yaml"))
 
 
-def _help() -> str:
-    return (
-        "usage: python -m data_gen [sim=NAME] [key=value ...]\n\n"
-        f"Makes train.h5, val.h5 and test.h5 of a simulator: {', '.join(_simulators())}.\n"
-        "Other commands: import, export, preview; python -m data_gen COMMAND --help lists their options.\n\n"
-        f"{(CONFIGS / 'generate.yaml').read_text()}"
-    )
+def main(words: Sequence[str]) -> int:
+    """Run the command line; returns the exit code."""
+    from data_gen.__main__ import main as dispatch
 
-
-def main(arguments: list[str]) -> int:
-    """The command line; returns the exit code: 0, 2 for bad input, 130 when interrupted."""
-    if {"-h", "--help"} & set(arguments):
-        print(_help())
-        return 0
-    return run(lambda stop: generate(read_settings(arguments), stop))
+    return dispatch(["generate", *words])

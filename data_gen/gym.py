@@ -4,9 +4,9 @@
     env = gymnasium.make("seqvae/Avoidance-v0", num_balls=5)
     envs = gymnasium.make_vec("seqvae/Avoidance-v0", num_envs=64)     # one simulation, vectorised
 
-Each file of configs/sim has its environment, apart from emulators, for which ale-py registers its own. In
-worlds where nobody acts there is one action, to wait. Observations are frames uint8 "h w 3"; `info` holds
-the true positions and velocities "k 2" and the number of collisions.
+Each file of configs/sim has its environment, except for emulators, for which ale-py registers its own. In a
+world where nobody acts there is one action, to wait. Observations are frames uint8 "h w 3"; `info` holds the
+true positions and velocities "k 2" and the number of collisions.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ from typing import Any
 
 import numpy as np
 
+from data_gen.cli.command import CONFIGS
 from data_gen.errors import DataError, require_number
-from data_gen.generate import CONFIGS, read_settings
-from data_gen.simulator import Simulator, State, Step, build_simulator
+from data_gen.generate import read_settings
+from data_gen.simulator import Emulator, State, Step, build_simulator
 
 try:
     import gymnasium
@@ -28,32 +29,36 @@ except ImportError as error:
     raise ImportError(f"data_gen.gym needs gymnasium ({error}); pip install 'seqvae[gym]'") from None
 
 EMULATORS = ("atari", "pong")
-MAX_STEPS = 100  # of an episode, unless gymnasium.make is told otherwise
+MAX_STEPS = 100  # per episode, unless gymnasium.make is given another limit
 
-_RENDERED = 256  # pixels along an edge
-_TEXT = (16, 32)  # rows and columns
+_RENDER_SIZE = 256  # pixels along an edge
+_TEXT_SHAPE = (16, 32)  # rows and columns
 _METADATA = {"render_modes": ["rgb_array", "ansi"], "render_fps": 10}
 
 
 class _World:
-    """What both kinds of environment consist of: a simulator, a state "n k ..." and how it is shown."""
+    """The simulator of an environment, with its state "n k ..." and the ways to show it."""
+
+    state: State
 
     def _build(self, sim: str, image_size: int | None, render_mode: str | None, fields: dict) -> None:
         settings = read_settings([f"sim={sim}"])
-        self.simulator: Simulator = build_simulator({**settings.sim, **fields})
+        simulator = build_simulator({**settings.sim, **fields})
+        if isinstance(simulator, Emulator):
+            raise DataError(f"sim={sim}: is an emulator, with environments of its own in ale-py")
+        self.simulator = simulator
         self.image_size = settings.image_size if image_size is None else image_size
         require_number("image_size", self.image_size, minimum=1, integer=True)
         if render_mode not in (None, *_METADATA["render_modes"]):
             raise DataError(f"render_mode={render_mode}: must be rgb_array or ansi")
         self.render_mode = render_mode
-        self.state: State | None = None
 
     def _spaces(self) -> tuple[Box, Discrete]:
         frame = Box(0, 255, (self.image_size, self.image_size, 3), np.uint8)
         return frame, Discrete(max(self.simulator.num_actions, 1))
 
     def _start(self, n: int, rng: np.random.Generator, options: dict[str, Any] | None) -> None:
-        """Draw a start for each of n sequences, or take the State that options["state"] holds."""
+        """Take the State in options["state"], or sample a start for each of n sequences."""
         self.state = (options or {}).get("state") or self.simulator.reset(n, rng)
 
     def _advance(self, actions: np.ndarray) -> Step:
@@ -64,22 +69,25 @@ class _World:
     def _frames(self, size: int) -> np.ndarray:
         return self.simulator.render(self.state, size)[0]
 
-    def _shown(self) -> list[Any]:
-        """What `render` returns of each sequence."""
+    def _render_all(self) -> list[Any]:
+        """Render each sequence in the render mode; return an empty list without one."""
         if self.render_mode == "rgb_array":
-            return list(self._frames(_RENDERED))
+            return list(self._frames(_RENDER_SIZE))
         if self.render_mode == "ansi":
-            return [_text(places, self.simulator.limit) for places in self.state.positions]
+            return [_text(positions, self.simulator.limit) for positions in self.state.positions]
         return []
 
 
 class SimulatorEnv(_World, gymnasium.Env):
     """One sequence of a simulator: each step is a frame, and the first observation is the start itself.
 
-    So the observations after the steps are the frames of data_gen.simulator.simulate under the same actions.
+    The observations after the steps are the frames of data_gen.simulator.simulate under the same actions.
 
-    sim: a file in configs/sim.  image_size: by default that file's.  fields: of the simulator.
-    reset(options={"state": State}) starts from a given state, of one sequence "1 k ...".
+    sim: name of a file in configs/sim
+    image_size: by default the one in that file
+    fields: of the simulator
+
+    reset(options={"state": State}) starts from a given state of one sequence, "1 k ...".
     """
 
     metadata = _METADATA
@@ -87,7 +95,7 @@ class SimulatorEnv(_World, gymnasium.Env):
     def __init__(
         self, sim: str, image_size: int | None = None, render_mode: str | None = None, **fields: Any
     ) -> None:
-        """Raises DataError for a simulator that cannot be made."""
+        """Build the simulator; raise DataError where that is impossible."""
         self._build(sim, image_size, render_mode, fields)
         self.observation_space, self.action_space = self._spaces()
 
@@ -101,20 +109,23 @@ class SimulatorEnv(_World, gymnasium.Env):
         frame, info = self._frames(self.image_size)[0], self._info(int(step.collisions[0]))
         return frame, float(step.rewards[0]), bool(step.dones[0]), False, info
 
-    def render(self) -> np.ndarray | str | None:
-        """A frame of 256x256 pixels, or a text with the number of each object at its place."""
-        return next(iter(self._shown()), None)
+    def render(self) -> Any:
+        """Return a frame of 256x256 pixels, or a text with the number of each object at its position."""
+        return next(iter(self._render_all()), None)
 
     def _info(self, collisions: int) -> dict[str, Any]:
-        places = {"positions": self.state.positions[0], "velocities": self.state.velocities[0]}
-        return {**places, "collisions": collisions}
+        return {
+            "positions": self.state.positions[0],
+            "velocities": self.state.velocities[0],
+            "collisions": collisions,
+        }
 
 
 class VectorSimulatorEnv(_World, gymnasium.vector.VectorEnv):
-    """Many sequences of a simulator, simulated together. One generator draws all their starts.
+    """Many sequences of a simulator, simulated together; one generator draws all their starts.
 
-    An episode that has ended, or has lasted max_episode_steps, starts anew at the next step, whose action is
-    then without effect.
+    An episode that has ended, or has lasted max_episode_steps, starts again at the next step, whose action
+    then has no effect.
     """
 
     metadata = {**_METADATA, "autoreset_mode": gymnasium.vector.AutoresetMode.NEXT_STEP}
@@ -128,7 +139,7 @@ class VectorSimulatorEnv(_World, gymnasium.vector.VectorEnv):
         max_episode_steps: int | None = None,
         **fields: Any,
     ) -> None:
-        """Raises DataError for a simulator that cannot be made."""
+        """Build the simulator; raise DataError where that is impossible."""
         require_number("num_envs", num_envs, minimum=1, integer=True)
         self._build(sim, image_size, render_mode, fields)
         self.num_envs, self.max_episode_steps = num_envs, max_episode_steps
@@ -140,34 +151,34 @@ class VectorSimulatorEnv(_World, gymnasium.vector.VectorEnv):
         super().reset(seed=seed)
         self._start(self.num_envs, self.np_random, options)
         self._steps = np.zeros(self.num_envs, int)
-        self._over = np.zeros(self.num_envs, bool)
+        self._is_over = np.zeros(self.num_envs, bool)
         return self._frames(self.image_size), self._info(np.zeros(self.num_envs, int))
 
     def step(self, actions: np.ndarray) -> tuple:
-        anew = self._over
+        restarts = self._is_over
         step = self._advance(np.asarray(actions))
-        if anew.any():
-            self._restart(anew)
-        self._steps = np.where(anew, 0, self._steps + 1)
-        rewards, ended = np.where(anew, 0.0, step.rewards), step.dones & ~anew
-        cut = np.zeros(self.num_envs, bool)
+        if restarts.any():
+            self._restart(restarts)
+        self._steps = np.where(restarts, 0, self._steps + 1)
+        rewards, terminated = np.where(restarts, 0.0, step.rewards), step.dones & ~restarts
+        truncated = np.zeros(self.num_envs, bool)
         if self.max_episode_steps is not None:
-            cut = self._steps >= self.max_episode_steps
-        self._over = ended | cut
-        info = self._info(np.where(anew, 0, step.collisions))
-        return self._frames(self.image_size), rewards, ended, cut, info
+            truncated = self._steps >= self.max_episode_steps
+        self._is_over = terminated | truncated
+        info = self._info(np.where(restarts, 0, step.collisions))
+        return self._frames(self.image_size), rewards, terminated, truncated, info
 
     def render(self) -> tuple | None:
-        """What SimulatorEnv.render gives, of each sequence."""
-        return None if self.render_mode is None else tuple(self._shown())
+        """Return the result of SimulatorEnv.render for each sequence."""
+        return None if self.render_mode is None else tuple(self._render_all())
 
-    def _restart(self, anew: np.ndarray) -> None:
-        fresh = self.simulator.reset(int(anew.sum()), self.np_random)
+    def _restart(self, restarts: np.ndarray) -> None:
+        starts = self.simulator.reset(int(restarts.sum()), self.np_random)
         arrays = {name: array.copy() for name, array in self.state.arrays().items()}
-        for name, array in fresh.arrays().items():
-            arrays[name][anew] = array
-        places = {name: arrays.pop(name) for name in ("positions", "velocities")}
-        self.state = replace(self.state, **places, extra=arrays)
+        for name, array in starts.arrays().items():
+            arrays[name][restarts] = array
+        positions, velocities = arrays.pop("positions"), arrays.pop("velocities")
+        self.state = replace(self.state, positions=positions, velocities=velocities, extra=arrays)
 
     def _info(self, collisions: np.ndarray) -> dict[str, np.ndarray]:
         info = {
@@ -175,16 +186,16 @@ class VectorSimulatorEnv(_World, gymnasium.vector.VectorEnv):
             "velocities": self.state.velocities,
             "collisions": collisions,
         }
-        # Gymnasium's sign for "this entry is there": of every sequence
+        # Under its name with an underscore, Gymnasium marks the sequences that have an entry: here all.
         return info | {f"_{key}": np.ones(self.num_envs, bool) for key in info}
 
 
-def _text(places: np.ndarray, limit: float) -> str:
-    """The box in letters, with the number of each object "k 2" that is in it."""
-    grid = np.full(_TEXT, ".")
-    cells = np.floor(places / limit * _TEXT[::-1]).astype(int)
+def _text(positions: np.ndarray, limit: float) -> str:
+    """Draw the box in letters, with the number of each object "k 2" at its position in it."""
+    grid = np.full(_TEXT_SHAPE, ".")
+    cells = np.floor(positions / limit * _TEXT_SHAPE[::-1]).astype(int)
     for number, (column, row) in enumerate(cells):
-        if 0 <= row < _TEXT[0] and 0 <= column < _TEXT[1]:
+        if 0 <= row < _TEXT_SHAPE[0] and 0 <= column < _TEXT_SHAPE[1]:
             grid[row, column] = str(number % 10)
     return "\n".join("".join(row) for row in grid)
 

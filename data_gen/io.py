@@ -1,35 +1,114 @@
-"""Files that appear whole or not at all, and one under HDF5 that survives a full disk."""
+"""Files that appear complete or not at all.
+
+A file is written under a temporary name beside its place and renamed when it is complete, at whatever moment
+the process is killed.
+"""
 
 from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any, BinaryIO
 
 from data_gen.errors import DataError
 
+TEMPORARY = ".tmp-"  # begins the name of a file that is not complete
 
-class PatientFile(io.FileIO):
-    """A file that keeps the first error of a write for `check`, and takes whatever comes after it.
 
-    HDF5 cannot close a file that it fails to write, and crashes the process when it tries again at exit.
-    Here it never learns of the failure: whoever writes asks `check`, and throws the file away.
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`, with its suffix; on success, rename it to `path`.
+
+    An exception leaves `path` as it was, and no temporary file. On success the content and the new name
+    survive a power cut.
+
+    Raises:
+        OSError: the system cannot write there.
+    """
+    temporary = path.with_name(f"{TEMPORARY}{os.getpid()}-{path.name}")
+    try:
+        yield temporary
+        _flush_file(temporary)
+        os.replace(temporary, path)
+    finally:
+        with suppress(OSError):
+            temporary.unlink()
+    _flush_folder(path.parent)
+
+
+def atomic_write(path: Path, write: Callable[[BinaryIO], Any]) -> None:
+    """Call write(binary file), so that afterwards `path` holds all of it, or is as it was before.
+
+    Raises:
+        OSError: the system cannot write there.
+    """
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        write(file)
+
+
+@contextmanager
+def output_path(path: Path) -> Iterator[Path]:
+    """Yield an atomic_path in a folder that is made if needed; raise DataError if that is impossible."""
+    with report_unwritable(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_path(path) as temporary:
+            yield temporary
+
+
+@contextmanager
+def report_unwritable(path: Path) -> Iterator[None]:
+    """Turn an OSError of the system inside the block into a DataError that names the file.
+
+    An OSError without a number passes through: HDF5 raises it for a damaged file that is being read.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None:
+            raise
+        reason = os.strerror(error.errno)
+        raise DataError(f"{path}: cannot be written ({reason}); choose another folder") from None
+
+
+def _flush_file(path: Path) -> None:
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
+
+
+def _flush_folder(folder: Path) -> None:
+    """Write the folder's entries to disk, where the system can."""
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+class ErrorKeepingFile(io.FileIO):
+    """A file for HDF5 that keeps the first error of a write for `check`, and then accepts all writes.
+
+    HDF5 cannot close a file that it fails to write, and crashes the process when it tries again at exit. Here
+    it does not see the failure: the writer calls `check` and discards the file.
     """
 
     error: OSError | None = None
 
     def check(self) -> None:
-        """Raise the OSError of the first write that failed, if one did."""
+        """Raise the OSError of the first failed write, if there is one."""
         if self.error is not None:
             raise self.error
 
-    def write(self, data) -> int:
-        rest = memoryview(data)
-        while self.error is None and rest:
+    def write(self, data: Any) -> int:
+        remaining = memoryview(data)
+        while self.error is None and remaining:
             try:
-                rest = rest[super().write(rest) :]  # a nearly full disk takes a part
+                remaining = remaining[super().write(remaining) :]  # a nearly full disk accepts a part
             except OSError as error:
                 self.error = error
         return len(data)
@@ -41,24 +120,3 @@ class PatientFile(io.FileIO):
             except OSError as error:
                 self.error = error
         return size or 0
-
-
-@contextmanager
-def whole(path: Path) -> Iterator[Path]:
-    """A temporary name beside `path`, with its suffix, which says the format; renamed to `path` on success.
-
-    Makes the folder. Raises DataError where the system cannot write there. After an exception nothing is
-    left behind.
-    """
-    temporary = path.with_name(f".tmp-{os.getpid()}-{path.name}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
-        os.replace(temporary, path)
-    except OSError as error:
-        if error.errno is None:  # of HDF5 or ffmpeg, which tell it in their own words
-            raise
-        raise DataError(f"{path}: cannot be written ({error.strerror}); choose another place") from None
-    finally:
-        with suppress(OSError):
-            temporary.unlink()

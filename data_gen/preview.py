@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from data_gen.card import Statistics, statistics
-from data_gen.cli import quoted, read_options, run, yaml_of
+from data_gen.card import Statistics, compute_statistics
+from data_gen.cli.command import Job
+from data_gen.cli.configs import read_options
+from data_gen.cli.signals import files_or_nothing
 from data_gen.errors import require_number, require_words
-from data_gen.io import whole
+from data_gen.io import output_path
 from data_gen.media.overlays import contact_sheet, draw_trails, paint_masks, upscale, zoom
 from data_gen.media.writing import write_png, write_video
 from data_gen.schema import DatasetInfo, open_dataset, read_info
 
-_TRAIL = 12  # frames that a trail goes back
-_VIDEO_HEIGHT, _SHEET_HEIGHT = 192, 64  # pixels of a frame, at most, once enlarged
-_GAP, _GREY = 2, 96  # between two pictures of the video
+_TRAIL = 12  # frames
+_VIDEO_HEIGHT, _SHEET_HEIGHT = 192, 64  # of an enlarged frame, at most, in pixels
+_GAP, _GREY = 2, 96  # width and level of the frame around a picture of the video
 
 
 @dataclass(frozen=True)
 class PreviewOptions:
-    """configs/data_preview.yaml, composed and checked."""
+    """Options of configs/data_preview.yaml, composed and checked."""
 
     data: str
     out: str | None = None
@@ -39,10 +42,11 @@ class PreviewOptions:
 
 @dataclass(frozen=True)
 class Scenes:
-    """A few sequences as pictures: their frames, and below them what the dataset knows.
+    """A few sequences of a dataset, to be drawn: frames, and the truth below them.
 
-    frames "n t h w 3"; masks "n t h w" or None; positions "n t k 2" in half-widths, not finite where an
-    object is not seen, or None.
+    frames: "n t h w 3"
+    masks: "n t h w", or None
+    positions: "n t k 2" in half-widths, NaN where an object is not visible, or None
     """
 
     frames: np.ndarray
@@ -50,25 +54,25 @@ class Scenes:
     positions: np.ndarray | None
 
     def rows(self, n: int, t: int, factor: int) -> list[np.ndarray]:
-        """Frame t of sequence n, enlarged; then, where anything is known, its masks with the objects' trails.
+        """Draw frame t of sequence n, enlarged, and below it the truth: masks with the trails of objects.
 
-        Without masks the trails lie on the darkened frame.
+        Without masks the trails lie on the darkened frame; without truth there is one row.
         """
         frame = upscale(self.frames[n, t], factor)
         if self.masks is None and self.positions is None:
             return [frame]
         if self.masks is None:
-            known = frame // 3
+            truth = frame // 3
         else:
-            known = upscale(paint_masks(self.masks[n, t]), factor)
+            truth = upscale(paint_masks(self.masks[n, t]), factor)
         if self.positions is not None:
             path = self.positions[n, max(0, t - _TRAIL) : t + 1]
-            known = draw_trails(known if self.masks is None else known // 2, path)
-        return [frame, known]
+            truth = draw_trails(truth if self.masks is None else truth // 2, path)
+        return [frame, truth]
 
 
-class Film(Sequence):
-    """Frames of a video, drawn on demand: all sequences side by side."""
+class Film:
+    """Frames of a video, drawn on demand, with all sequences side by side."""
 
     def __init__(self, scenes: Scenes) -> None:
         self.scenes, self.factor = scenes, zoom(scenes.frames.shape[2], _VIDEO_HEIGHT)
@@ -77,20 +81,22 @@ class Film(Sequence):
         return self.scenes.frames.shape[1]
 
     def __getitem__(self, t: int) -> np.ndarray:
+        """Return frame t, uint8 "h w 3"."""
         if not 0 <= t < len(self):
             raise IndexError(t)
         columns = [self.scenes.rows(n, t, self.factor) for n in range(len(self.scenes.frames))]
-        return np.concatenate([np.concatenate(list(map(_framed, rows))) for rows in columns], axis=1)
+        return np.concatenate([np.concatenate(list(map(_add_border, rows))) for rows in columns], axis=1)
 
 
-def _framed(picture: np.ndarray) -> np.ndarray:
+def _add_border(picture: np.ndarray) -> np.ndarray:
     return np.pad(picture, ((_GAP, _GAP), (_GAP, _GAP), (0, 0)), constant_values=_GREY)
 
 
 def preview(options: PreviewOptions) -> list[Path]:
-    """Write preview.mp4, sheet.png and, where the dataset has any truth, statistics.png; say where.
+    """Write preview.mp4, sheet.png and, where the dataset has any truth, statistics.png; print their paths.
 
-    Raises DataError for a file that cannot be read, or a folder that cannot be written.
+    Raises:
+        DataError: the dataset cannot be read, or the folder cannot be written.
     """
     data = Path(options.data)
     info = read_info(data)
@@ -99,10 +105,10 @@ def preview(options: PreviewOptions) -> list[Path]:
     paths = [out / "preview.mp4", out / "sheet.png"]
     write_video(paths[0], Film(scenes), options.fps)
     write_png(paths[1], sheet(scenes, options.frames))
-    found = statistics(info)
-    if any(value is not None for value in vars(found).values()):
+    values = compute_statistics(info)
+    if any(value is not None for value in vars(values).values()):
         paths.append(out / "statistics.png")
-        plot(paths[-1], found, info)
+        plot(paths[-1], values, info)
     else:
         print(f"{data}: holds frames alone, so there are no statistics to plot")
     print(*paths, sep="\n")
@@ -110,7 +116,7 @@ def preview(options: PreviewOptions) -> list[Path]:
 
 
 def read_scenes(info: DatasetInfo, sequences: int) -> Scenes:
-    """The first so many sequences of a dataset."""
+    """Read the first `sequences` sequences of a dataset."""
     with open_dataset(info.path) as file:
         arrays = {
             key: file[key][:sequences]
@@ -127,7 +133,7 @@ def read_scenes(info: DatasetInfo, sequences: int) -> Scenes:
 
 
 def sheet(scenes: Scenes, frames: int) -> np.ndarray:
-    """Time to the right; a row, or two where anything is known, for each sequence."""
+    """Draw the contact sheet: time to the right; a row of frames, and one of truth if any, per sequence."""
     n, length, height, _, _ = scenes.frames.shape
     factor = zoom(height, _SHEET_HEIGHT)
     times = np.unique(np.linspace(0, length - 1, frames).round().astype(int))
@@ -136,34 +142,33 @@ def sheet(scenes: Scenes, frames: int) -> np.ndarray:
     return contact_sheet(clips.reshape(-1, *clips.shape[2:]))
 
 
-def plot(path: Path, found: Statistics, info: DatasetInfo) -> None:
-    """Draw what is known: a histogram of speeds, and over time energy, collisions and the visible share."""
+def plot(path: Path, values: Statistics, info: DatasetInfo) -> None:
+    """Plot the statistics that exist: a histogram of speeds; energy, collisions and visibility over time."""
     from matplotlib.figure import Figure  # takes a while to import
 
     curves = {
-        "kinetic energy, mean over sequences": found.kinetic_energy,
-        "collisions a frame": found.collisions_over_time,
-        "visible share of the objects": found.visible_over_time,
+        "kinetic energy, mean over sequences": values.kinetic_energy,
+        "collisions per frame": values.collisions_over_time,
+        "visible share of the objects": values.visible_over_time,
     }
     curves = {title: curve for title, curve in curves.items() if curve is not None}
-    panels = len(curves) + (found.speeds is not None)
+    panels = len(curves) + (values.speeds is not None)
     figure = Figure(figsize=(4 * panels, 3), layout="constrained")
     axes = list(np.atleast_1d(figure.subplots(1, panels)))
-    if found.speeds is not None:
+    if values.speeds is not None:
         histogram = axes.pop(0)
-        histogram.hist(found.speeds, bins=50, density=True)
-        histogram.set(title=f"speed, mean {found.speed:.3g}", xlabel="units a frame", ylabel="density")
+        histogram.hist(values.speeds, bins=50, density=True)
+        histogram.set(title=f"speed, mean {values.speed:.3g}", xlabel="units per frame", ylabel="density")
     for panel, (title, curve) in zip(axes, curves.items(), strict=True):
         panel.plot(np.arange(1, len(curve) + 1), curve)
         panel.set(title=title, xlabel="frame", ylim=(0, 1.1 * max(curve.max(), 1e-9)))
     figure.suptitle(f"{info.simulator}: {info.path.name}")
-    with whole(path) as temporary:
+    with output_path(path) as temporary:
         figure.savefig(temporary, dpi=120)
 
 
-def main(arguments: list[str]) -> int:
-    """The command line of preview; returns the exit code."""
-    if {"-h", "--help"} & set(arguments):
-        print(yaml_of("preview").read_text(), end="")
-        return 0
-    return run(lambda stop: preview(read_options(PreviewOptions, "preview", quoted(arguments))))
+def run(config: Mapping[str, Any], job: Job) -> None:
+    """Run the command with a composed config."""
+    options = read_options(PreviewOptions, config, job)
+    with files_or_nothing():
+        preview(options)

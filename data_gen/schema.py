@@ -1,8 +1,8 @@
-"""The dataset file: one HDF5 file a split, with the keys of the G-SWM balls data (Lin et al. 2020).
+"""The dataset file: one HDF5 file per split, with the keys of the G-SWM balls data (Lin et al. 2020).
 
-    n sequence, t frame, k object, h w image, s source
+    n sequence, t frame, k object, h w image, c channel, s source
 
-A file is written under a temporary name and renamed when it is whole, so a file that exists is complete.
+data_gen.writer writes it.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import h5py
 import numpy as np
@@ -24,7 +24,12 @@ _REMEDY = "make it with python -m data_gen"
 
 
 class Field(NamedTuple):
-    """One key of the file: its axes, its type (any width may be read), and whether it must be there."""
+    """One key of the file.
+
+    axes: letters of the module's docstring, or numbers for axes of fixed length
+    dtype: type on disk; a file may have another width of the same kind
+    required: whether every file has the key
+    """
 
     axes: str
     dtype: type
@@ -50,10 +55,10 @@ FIELDS = {
     "rewards": Field("n t", np.float32),  # received on arriving at frame t
     "dones": Field("n t", np.bool_),
     "collisions": Field("n t", np.int64),  # contacts within the frame
-    "sources": Field("n s", np.int64),  # which images or videos a sequence is made from; -1: none
+    "sources": Field("n s", np.int64),  # images or videos that a sequence is made from; -1: none
 }
 
-# Root attributes, and how each is read.
+# Root attributes with the conversion of each.
 _ATTRIBUTES = {
     "simulator": str,
     "config": json.loads,
@@ -68,15 +73,22 @@ _ATTRIBUTES = {
 
 @dataclass(frozen=True)
 class DatasetInfo:
-    """What a dataset file says about itself; positions lie in [0, coord_limit], dt is in frames."""
+    """Shape and root attributes of a dataset file.
+
+    num_objects: None without positions
+    num_actions: 0 without actions
+    coord_limit: positions lie in [0, coord_limit]
+    dt: time between two frames, in frames
+    config: everything that determines the arrays, or the options of the import
+    """
 
     path: Path
     sequences: int
     length: int
     height: int
     width: int
-    num_objects: int | None  # None: without positions
-    num_actions: int  # 0: without actions
+    num_objects: int | None
+    num_actions: int
     coord_limit: float
     dt: float
     simulator: str
@@ -87,16 +99,40 @@ class DatasetInfo:
     package_version: str
 
 
-def open_dataset(path: str | Path) -> h5py.File:
-    """Open a dataset for reading. Raises DataError for a file that is missing, damaged or of another kind."""
+class ArrayFile(h5py.File):
+    """An HDF5 file of arrays: `file[key]` has the type of a dataset, which it is where has_array says so."""
+
+    def __getitem__(self, name: Any) -> h5py.Dataset:
+        return cast(h5py.Dataset, super().__getitem__(name))
+
+    def has_array(self, name: str) -> bool:
+        """Return whether there is an array under this name."""
+        return self.get(name, getclass=True) is h5py.Dataset
+
+
+def open_hdf5(path: Path, remedy: str) -> ArrayFile:
+    """Open an HDF5 file for reading.
+
+    Raises:
+        DataError: the file is truncated or no HDF5 file; `remedy` ends the message.
+    """
+    try:
+        return ArrayFile(path, "r")
+    except OSError as error:
+        problem = "is truncated" if "truncated" in str(error) else "is not a readable HDF5 file"
+        raise DataError(f"{path}: {problem}; {remedy}") from None
+
+
+def open_dataset(path: str | Path) -> ArrayFile:
+    """Open a dataset file for reading.
+
+    Raises:
+        DataError: the file is missing, damaged or of another kind.
+    """
     path = Path(path)
     if not path.is_file():
         raise DataError(f"{path}: no such file; make one with python -m data_gen")
-    try:
-        file = h5py.File(path, "r")
-    except OSError as error:
-        kind = "is truncated" if "truncated" in str(error) else "is not a readable HDF5 file"
-        raise DataError(f"{path}: {kind}; make it again with python -m data_gen overwrite=true") from None
+    file = open_hdf5(path, "make it again with python -m data_gen overwrite=true")
     try:
         _validate(path, file)
     except DataError:
@@ -106,7 +142,7 @@ def open_dataset(path: str | Path) -> h5py.File:
 
 
 def read_info(path: str | Path) -> DatasetInfo:
-    """Open, validate and describe a dataset file; raises DataError as open_dataset does."""
+    """Open, validate and describe a dataset file; raise DataError as open_dataset does."""
     with open_dataset(path) as file:
         n, t, h, w, _ = file["imgs"].shape
         return DatasetInfo(
@@ -121,13 +157,15 @@ def read_info(path: str | Path) -> DatasetInfo:
         )
 
 
-def _validate(path: Path, file: h5py.File) -> None:
+def _validate(path: Path, file: ArrayFile) -> None:
     """Raise DataError at the first thing that the format does not allow."""
     if file.attrs.get("format") != FORMAT:
         raise DataError(f"{path}: an HDF5 file, but no {FORMAT} (root attribute format); {_REMEDY}")
-    if file.attrs["format_version"] != FORMAT_VERSION:
-        found = file.attrs["format_version"]
-        raise DataError(f"{path}: has format version {found}, this program reads {FORMAT_VERSION}; {_REMEDY}")
+    found_version = file.attrs.get("format_version")
+    if found_version != FORMAT_VERSION:
+        raise DataError(
+            f"{path}: has format version {found_version}, this program reads {FORMAT_VERSION}; {_REMEDY}"
+        )
     _read_attributes(path, file)
     sizes = {"2": 2, "3": 3, "c": 3}
     for key, field in FIELDS.items():
@@ -135,14 +173,15 @@ def _validate(path: Path, file: h5py.File) -> None:
             if field.required:
                 raise DataError(f"{path}: lacks the key {key}; {_REMEDY}")
             continue
-        data, axes = file[key], field.axes.split()
-        if not isinstance(data, h5py.Dataset) or data.ndim != len(axes):
+        axes = field.axes.split()
+        if not file.has_array(key) or file[key].ndim != len(axes):
             raise DataError(f"{path}: {key} must have the axes {field.axes}; {_REMEDY}")
-        if data.dtype.kind != np.dtype(field.dtype).kind:
+        array = file[key]
+        if array.dtype.kind != np.dtype(field.dtype).kind:
             raise DataError(
-                f"{path}: {key} has type {data.dtype}, must be {np.dtype(field.dtype)}; {_REMEDY}"
+                f"{path}: {key} has type {array.dtype}, must be {np.dtype(field.dtype)}; {_REMEDY}"
             )
-        for axis, size in zip(axes, data.shape, strict=True):
+        for axis, size in zip(axes, array.shape, strict=True):
             if sizes.setdefault(axis, size) != size:
                 raise DataError(
                     f"{path}: {key} has {size} along {axis} ({field.axes}), must be {sizes[axis]}; {_REMEDY}"
@@ -150,10 +189,10 @@ def _validate(path: Path, file: h5py.File) -> None:
 
 
 def _read_attributes(path: str | Path, file: h5py.File) -> dict[str, Any]:
-    found = {}
+    values = {}
     for key, convert in _ATTRIBUTES.items():
         try:
-            found[key] = convert(file.attrs[key])
+            values[key] = convert(file.attrs[key])
         except (KeyError, TypeError, ValueError):
             raise DataError(f"{path}: lacks a sound root attribute {key}; {_REMEDY}") from None
-    return found
+    return values

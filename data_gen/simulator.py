@@ -1,4 +1,4 @@
-"""What a simulator is, and the one loop that runs it.
+"""The protocols of simulated worlds, the loop that runs one, and its configuration.
 
 A simulator is a frozen dataclass: its fields are its whole configuration, and its methods are pure.
 """
@@ -9,7 +9,7 @@ import importlib
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -18,50 +18,63 @@ from data_gen.errors import DataError
 if TYPE_CHECKING:
     from data_gen.schema import DatasetInfo
 
+# Distance from a wall at which the centre of each object bounces, from sizes, shapes and shape_names.
+Reach = Callable[..., np.ndarray]
+
+_DISC_WORLDS = ("billiards", "avoidance", "springs", "charged")
+
 
 @dataclass(frozen=True)
 class State:
-    """Where the objects are: positions and velocities "... k 2", float64, x right and y down.
+    """State of n sequences, at one moment ("n ...") or at t of them ("n t ...").
 
-    Simulator units; velocity per frame. Leading axes are "n" for one moment, "n t" for a trajectory.
-    extra: whatever else a world's state consists of, by name, with the same leading axes.
+    positions: "... k 2", float64, simulator units, x right and y down
+    velocities: "... k 2", float64, simulator units per frame
+    extra: the other arrays of a world's state, by name, with the same leading axes
     """
 
     positions: np.ndarray
     velocities: np.ndarray
     extra: Mapping[str, np.ndarray] = field(default_factory=dict)
 
-    def map(self, fn: Callable[[np.ndarray], np.ndarray]) -> "State":
+    def map(self, fn: Callable[[np.ndarray], np.ndarray]) -> State:
         """Apply fn to every array."""
         extra = {name: fn(array) for name, array in self.extra.items()}
         return State(fn(self.positions), fn(self.velocities), extra)
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """Every array by its name."""
+        """Return every array by its name."""
         return {"positions": self.positions, "velocities": self.velocities, **self.extra}
 
 
 @dataclass(frozen=True)
 class Step:
-    """What one frame brought: the new state, and per sequence "n" what was received on arriving there."""
+    """Result of one frame.
+
+    state: the new state
+    rewards: "n", float32, received on arriving at the new state
+    dones: "n", bool
+    collisions: "n", int64, contacts between objects within the frame
+    """
 
     state: State
-    rewards: np.ndarray  # float32
-    dones: np.ndarray  # bool
-    collisions: np.ndarray  # int64, contacts between objects within the frame
+    rewards: np.ndarray
+    dones: np.ndarray
+    collisions: np.ndarray
 
 
-def peaceful_step(state: State) -> Step:
-    """A step to `state` without contacts, rewards and ends."""
+def uneventful_step(state: State) -> Step:
+    """Return a step to `state` without contacts, rewards and ends."""
     n = len(state.positions)
     return Step(state, np.zeros(n, np.float32), np.zeros(n, bool), np.zeros(n, np.int64))
 
 
 @dataclass(frozen=True)
 class Trajectory:
-    """A whole sequence: `states` "n t k 2", the rest "n t"; `actions` is None where there are none.
+    """Sequences of states, "n t ...", with the results of their steps, "n t".
 
-    actions[:, t] acts between frame t and t + 1; the last entry is the action that led to frame 0.
+    actions: None where nobody acts; actions[:, t] acts between frame t and t + 1, and the last entry is the
+        action that led to frame 0
     """
 
     states: State
@@ -72,52 +85,76 @@ class Trajectory:
 
 
 class Simulator(Protocol):
-    """A world of k objects, vectorised over n sequences.
+    """World of k objects, vectorised over n sequences.
 
-    A world in which objects bounce off the walls of [0, limit]^2 also has a static method
+    A world with walls, in which objects bounce off those of [0, limit]^2, also has a static method
     `reach(sizes, shapes, shape_names)`: the distance from a wall at which the centre of each object bounces.
+
+    num_actions: 0 where nobody acts
+    limit: positions lie in [0, limit]
     """
 
     num_objects: int
-    num_actions: int  # 0 where nobody acts
-    limit: float  # positions lie in [0, limit]
-    shape_names: tuple[str, ...]
-
-    def reset(self, n: int, rng: np.random.Generator) -> State:
-        """Draw n starts. They are not frames: the first frame is the state after the first step."""
-
-    def step(self, state: State, actions: np.ndarray | None = None) -> Step:
-        """Advance by one frame under actions "n" (int); does not change `state`."""
-
-    def sample_actions(self, n: int, length: int, rng: np.random.Generator) -> np.ndarray | None:
-        """The data policy's actions "n length", in the order in which they act; None: there are none."""
-
-    def accept(self, trajectory: Trajectory) -> np.ndarray:
-        """Which sequences "n" belong in a dataset; the others are drawn anew."""
-
-    def truth(self, states: State) -> dict[str, np.ndarray]:
-        """Everything else the dataset records of the objects: arrays "... k" by their key in the file."""
-
-    def render(self, states: State, size: int) -> tuple[np.ndarray, np.ndarray | None]:
-        """Frames uint8 "... size size 3", and masks uint8 "... size size" (None where edges are soft)."""
-
-
-class Emulator(Protocol):
-    """A world that cannot be stepped from any state, and records whole sequences instead.
-
-    In place of the methods of Simulator it has one; its fields and these attributes are the same.
-    """
-
-    num_objects: int  # 0 where nothing is known of objects
     num_actions: int
     limit: float
     shape_names: tuple[str, ...]
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    def reset(self, n: int, rng: np.random.Generator) -> State:
+        """Sample n starts. They are not frames: the first frame is the state after the first step."""
+        ...
+
+    def step(self, state: State, actions: np.ndarray | None = None) -> Step:
+        """Advance by one frame under actions "n" (int), and leave `state` as it is."""
+        ...
+
+    def sample_actions(self, n: int, length: int, rng: np.random.Generator) -> np.ndarray | None:
+        """Sample the data policy's actions "n length", in the order in which they act; None without any."""
+        ...
+
+    def accept(self, trajectory: Trajectory) -> np.ndarray:
+        """Return the sequences that belong in a dataset, bool "n"; the others are sampled again."""
+        ...
+
+    def truth(self, states: State) -> dict[str, np.ndarray]:
+        """Return what else the dataset records of the objects: arrays "... k" by their key in the file."""
+        ...
+
+    def render(self, states: State, size: int) -> tuple[np.ndarray, np.ndarray | None]:
+        """Draw frames uint8 "... size size 3" and masks uint8 "... size size" (None for soft edges)."""
+        ...
+
+
+@runtime_checkable
+class Emulator(Protocol):
+    """World that cannot be stepped from an arbitrary state, and records whole sequences instead.
+
+    It has one method in place of those of Simulator; the attributes are the same.
+
+    num_objects: 0 where the objects are not known
+    """
+
+    num_objects: int
+    num_actions: int
+    limit: float
+    shape_names: tuple[str, ...]
+    __dataclass_fields__: ClassVar[dict[str, Any]]
 
     def record(self, seeds: np.ndarray, length: int, size: int) -> dict[str, np.ndarray]:
-        """Sequences by the keys of the dataset, frames "n length size size 3" among them.
+        """Return sequences by the keys of the dataset, frames "n length size size 3" among them.
 
-        seeds: int64 "n"; each sequence depends on its own and on nothing else.
+        seeds: int64 "n"; each sequence depends on its own seed alone.
         """
+        ...
+
+
+@runtime_checkable
+class SplitDependent(Protocol):
+    """World that has objects of its own for each split."""
+
+    def for_split(self, name: str) -> Simulator:
+        """Return the world of the split called train, val or test."""
+        ...
 
 
 def simulate(
@@ -132,21 +169,30 @@ def simulate(
     for t in range(length):
         step = simulator.step(state, None if actions is None else actions[:, t])
         state = step.state
-        for kept, array in zip(states.arrays().values(), state.arrays().values(), strict=True):
-            kept[:, t] = array
+        for stored, array in zip(states.arrays().values(), state.arrays().values(), strict=True):
+            stored[:, t] = array
         rewards[:, t], dones[:, t], collisions[:, t] = step.rewards, step.dones, step.collisions
     # The first action led to frame 0: on disk it comes last.
-    recorded = None if actions is None else np.roll(actions, -1, axis=1)
-    return Trajectory(states, rewards, dones, collisions, recorded)
+    recorded_actions = None if actions is None else np.roll(actions, -1, axis=1)
+    return Trajectory(states, rewards, dones, collisions, recorded_actions)
 
 
-def build_simulator(config: Mapping[str, Any]) -> Simulator:
-    """The simulator that a configuration names: `_target_`, a class in data_gen.sims, and its fields.
+def build_simulator(config: Mapping[str, Any]) -> Simulator | Emulator:
+    """Build the world of a configuration: `_target_`, a class in data_gen.sims, and its fields.
 
-    Raises DataError for another target, an unknown field or a value that makes no world.
+    Raises:
+        DataError: there is no such class, a field is unknown, or its value makes no world.
     """
     options = dict(config)
-    target = str(options.pop("_target_", ""))
+    simulator_class = _find_class(str(options.pop("_target_", "")))
+    known = [field.name for field in fields(simulator_class)]
+    for key in options:
+        if key not in known:
+            raise DataError(f"sim.{key}: unknown; {simulator_class.__name__} takes {', '.join(known)}")
+    return simulator_class(**options)
+
+
+def _find_class(target: str) -> Any:
     module, _, name = target.rpartition(".")
     if not module.startswith("data_gen.sims."):
         raise DataError(f"sim._target_={target!r}: must name a class in data_gen.sims")
@@ -156,38 +202,30 @@ def build_simulator(config: Mapping[str, Any]) -> Simulator:
         simulator_class = None
     if not is_dataclass(simulator_class):
         raise DataError(f"sim._target_={target!r}: there is no such simulator")
-    known = [field.name for field in fields(simulator_class)]
-    for key in options:
-        if key not in known:
-            raise DataError(f"sim.{key}: unknown; {name} takes {', '.join(known)}")
-    return simulator_class(**options)
+    return simulator_class
 
 
-def simulator_config(simulator: Simulator) -> dict[str, Any]:
-    """The configuration from which build_simulator makes this simulator again; JSON can hold it."""
-    kind = type(simulator)
-    return {"_target_": f"{kind.__module__}.{kind.__qualname__}", **asdict(simulator)}
-
-
-Reach = Callable[..., np.ndarray]
-
-_DISCS = ("billiards", "avoidance", "springs", "charged")
+def simulator_config(simulator: Simulator | Emulator) -> dict[str, Any]:
+    """Return the configuration from which build_simulator makes this simulator again; JSON can hold it."""
+    simulator_class = type(simulator)
+    target = f"{simulator_class.__module__}.{simulator_class.__qualname__}"
+    return {"_target_": target, **asdict(simulator)}
 
 
 def wall_rule(info: DatasetInfo) -> Reach | None:
-    """The method `reach` of the file's world (see data_gen.simulator), None where no walls are known.
+    """Return the method `reach` of a dataset file's world, None where no walls are known.
 
-    A generated file names its simulator's class. An imported one only has a name for the world: it has the
-    walls of our world of discs of that name, with or without something behind it (billiards6).
+    A generated file names the class of its simulator. An imported one names only the world: it has the walls
+    of our world of discs of that name, with or without a suffix (billiards6).
     """
     target = info.config.get("simulator", {}).get("_target_", "")
-    name = re.match("[a-z]*", info.simulator).group()
-    if "import" in info.config and name in _DISCS:
-        target = f"data_gen.sims.{name}.{name.capitalize()}"
-    module, _, kind = target.rpartition(".")
+    world = re.sub("[^a-z].*", "", info.simulator, flags=re.DOTALL)
+    if "import" in info.config and world in _DISC_WORLDS:
+        target = f"data_gen.sims.{world}.{world.capitalize()}"
+    module, _, name = target.rpartition(".")
     if not module.startswith("data_gen.sims."):
         return None
     try:
-        return getattr(getattr(importlib.import_module(module), kind, None), "reach", None)
-    except ImportError:  # another program's world, or one that needs what is not installed
+        return getattr(getattr(importlib.import_module(module), name, None), "reach", None)
+    except ImportError:  # another program's world, or one whose optional package is missing
         return None

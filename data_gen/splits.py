@@ -13,7 +13,7 @@ import signal
 import threading
 from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,20 +24,32 @@ from tqdm import tqdm
 
 from data_gen.errors import DataError
 from data_gen.schema import FIELDS
-from data_gen.simulator import Emulator, Simulator, State, Trajectory, simulate, simulator_config
+from data_gen.simulator import (
+    Emulator,
+    Simulator,
+    SplitDependent,
+    State,
+    Trajectory,
+    simulate,
+    simulator_config,
+)
 from data_gen.writer import SEQUENCES, Packed, chunk_shape, create_dataset, pack
 
-BLOCK = 64
+BLOCK = 64  # sequences
 SPLITS = ("train", "val", "test")
 
-_PATIENCE = 100  # rounds in a row in which every sequence is rejected
+_MAX_REJECTIONS = 100  # rounds in a row in which the simulator rejects every sequence
+
+# A process makes several blocks at a time, as physics is faster on many sequences, but no more than fit into
+# this many bytes of frames (256 sequences of 100 frames at 32x32 are 79 MB).
+_TASK_BLOCKS, _TASK_BYTES = 4, 200 * 10**6
 
 
 @dataclass(frozen=True)
 class Split:
-    """What determines the arrays of one dataset file.
+    """Everything that determines the arrays of one dataset file.
 
-    A simulator with a method `for_split(name)` gives the one for this split, with objects of its own.
+    A world that has objects of its own for each split is replaced by the one for this split.
     """
 
     simulator: Simulator | Emulator
@@ -48,68 +60,98 @@ class Split:
     seed: int
 
     def __post_init__(self) -> None:
-        if hasattr(self.simulator, "for_split"):
+        if isinstance(self.simulator, SplitDependent):
             object.__setattr__(self, "simulator", self.simulator.for_split(self.name))
 
 
-def make_sequences(split: Split, start: int, stop: int) -> dict[str, np.ndarray]:
-    """Sequences start ... stop - 1 of a split, as far as it goes, by the keys of the dataset.
+# ---- sequences
 
-    The blocks they lie in are simulated whole, but only they are rendered, or recorded. Raises DataError
-    where the simulator rejects everything it draws.
+
+def make_sequences(split: Split, start: int, stop: int) -> dict[str, np.ndarray]:
+    """Make sequences start ... stop - 1 of a split, as far as they exist, by the keys of the dataset.
+
+    The blocks that contain them are simulated in full, but only these sequences are rendered, or recorded.
+
+    Raises:
+        DataError: the simulator rejects everything that it samples.
     """
-    index = SPLITS.index(split.name)
     stop = min(stop, split.sequences)
     blocks = range(start // BLOCK, -(-stop // BLOCK))
-    rngs = [np.random.default_rng(np.random.SeedSequence((split.seed, index, block))) for block in blocks]
-    wanted = slice(start - blocks[0] * BLOCK, stop - blocks[0] * BLOCK)
-    if hasattr(split.simulator, "record"):
-        seeds = np.concatenate([rng.integers(2**63, size=BLOCK) for rng in rngs])
-        return split.simulator.record(seeds[wanted], split.length, split.image_size)
-    trajectory = _simulate_accepted(split.simulator, split.length, rngs)
-    arrays = {key: array[wanted] for key, array in _by_key(trajectory).items()}
-    states = trajectory.states.map(lambda array: array[wanted])
-    frames, masks = split.simulator.render(states, split.image_size)
-    truth = split.simulator.truth(states)
+    requested = slice(start - blocks[0] * BLOCK, stop - blocks[0] * BLOCK)
+    split_index = SPLITS.index(split.name)
+    seeds = [np.random.SeedSequence((split.seed, split_index, block)) for block in blocks]
+    rngs = [np.random.default_rng(seed) for seed in seeds]
+    if isinstance(split.simulator, Emulator):
+        return _record(split.simulator, split, requested, rngs)
+    return _simulate_and_render(split.simulator, split, requested, rngs)
+
+
+def _record(
+    emulator: Emulator, split: Split, requested: slice, rngs: list[np.random.Generator]
+) -> dict[str, np.ndarray]:
+    seeds = np.concatenate([rng.integers(2**63, size=BLOCK) for rng in rngs])
+    return emulator.record(seeds[requested], split.length, split.image_size)
+
+
+def _simulate_and_render(
+    simulator: Simulator, split: Split, requested: slice, rngs: list[np.random.Generator]
+) -> dict[str, np.ndarray]:
+    trajectory = _simulate_accepted(simulator, split.length, rngs)
+    arrays = {key: array[requested] for key, array in _arrays_by_key(trajectory).items()}
+    states = trajectory.states.map(lambda array: array[requested])
+    frames, masks = simulator.render(states, split.image_size)
+    truth = simulator.truth(states)
     if masks is not None:
-        truth |= {"masks": masks, **_seen(masks, split.simulator.num_objects)}
+        truth |= {"masks": masks, **_visibility(masks, simulator.num_objects)}
     return {"imgs": frames, **arrays, **truth}
 
 
-def _seen(masks: np.ndarray, num_objects: int) -> dict[str, np.ndarray]:
-    """Which objects show at least one pixel, and the numbers of those: truth from masks "n t h w"."""
-    seen = np.stack([(masks == k + 1).any(axis=(2, 3)) for k in range(num_objects)], axis=-1)
-    return {"in_camera": seen, "ids": np.where(seen, np.arange(1, num_objects + 1), 0)}
+def _visibility(masks: np.ndarray, num_objects: int) -> dict[str, np.ndarray]:
+    """Return `in_camera` and `ids` of masks "n t h w": an object is visible if it shows a pixel."""
+    visible = np.stack([(masks == k + 1).any(axis=(2, 3)) for k in range(num_objects)], axis=-1)
+    return {"in_camera": visible, "ids": np.where(visible, np.arange(1, num_objects + 1), 0)}
 
 
 def _simulate_accepted(simulator: Simulator, length: int, rngs: list[np.random.Generator]) -> Trajectory:
-    """BLOCK accepted sequences from each generator; all blocks run together, which is faster."""
-    kept = None
-    places = np.arange(BLOCK * len(rngs))  # those still to be filled
-    barren = 0
-    while places.size:
-        counts = np.bincount(places // BLOCK, minlength=len(rngs))
-        draws = [
-            (simulator.reset(m, rng), simulator.sample_actions(m, length, rng))
-            for m, rng in zip(counts, rngs, strict=True)
-            if m
-        ]
-        start = _concatenate([state for state, _ in draws])
-        actions = None if draws[0][1] is None else np.concatenate([a for _, a in draws])
-        trial = simulate(simulator, start, length, actions)
-        if kept is None:
-            kept = trial
-        else:
-            for target, source in zip(_all_arrays(kept), _all_arrays(trial), strict=True):
-                target[places] = source
-        accepted = simulator.accept(trial)
-        places = places[~accepted]
-        barren = 0 if accepted.any() else barren + 1
-        if barren == _PATIENCE:
+    """Simulate BLOCK accepted sequences from each generator.
+
+    All blocks run together, which is faster; each draws only from its own generator.
+    """
+    unfilled = np.arange(BLOCK * len(rngs))  # indices of sequences without an accepted one
+    accepted = trial = _simulate_trial(simulator, length, rngs, unfilled)
+    rejections = 0  # rounds in a row
+    while True:
+        is_accepted = simulator.accept(trial)
+        unfilled = unfilled[~is_accepted]
+        if not unfilled.size:
+            return accepted
+        rejections = 0 if is_accepted.any() else rejections + 1
+        if rejections == _MAX_REJECTIONS:
             raise DataError(
                 f"length={length}: the simulator rejects all sequences of this length; make them shorter"
             )
-    return kept
+        trial = _simulate_trial(simulator, length, rngs, unfilled)
+        for target, source in zip(_all_arrays(accepted), _all_arrays(trial), strict=True):
+            target[unfilled] = source
+
+
+def _simulate_trial(
+    simulator: Simulator, length: int, rngs: list[np.random.Generator], indices: np.ndarray
+) -> Trajectory:
+    """Simulate one sequence per index, each from the generator of its block."""
+    counts = np.bincount(indices // BLOCK, minlength=len(rngs))
+    samples = [
+        (simulator.reset(count, rng), simulator.sample_actions(count, length, rng))
+        for count, rng in zip(counts, rngs, strict=True)
+        if count
+    ]
+    actions = [actions for _, actions in samples if actions is not None]
+    return simulate(
+        simulator,
+        _concatenate([state for state, _ in samples]),
+        length,
+        np.concatenate(actions) if actions else None,
+    )
 
 
 def _concatenate(states: list[State]) -> State:
@@ -119,11 +161,11 @@ def _concatenate(states: list[State]) -> State:
 
 
 def _all_arrays(trajectory: Trajectory) -> list[np.ndarray]:
-    return [*_by_key(trajectory).values(), *trajectory.states.extra.values()]
+    return [*_arrays_by_key(trajectory).values(), *trajectory.states.extra.values()]
 
 
-def _by_key(trajectory: Trajectory) -> dict[str, np.ndarray]:
-    """The arrays of a trajectory by their key in the dataset."""
+def _arrays_by_key(trajectory: Trajectory) -> dict[str, np.ndarray]:
+    """Return the arrays of a trajectory by their keys in the dataset."""
     arrays = {
         "positions": trajectory.states.positions,
         "velocities": trajectory.states.velocities,
@@ -134,20 +176,20 @@ def _by_key(trajectory: Trajectory) -> dict[str, np.ndarray]:
     return arrays if trajectory.actions is None else {**arrays, "actions": trajectory.actions}
 
 
-# What one process makes at a time: several blocks, for physics is faster on many sequences, but no more
-# than fits into this memory (256 sequences of 100 frames at 32x32 are 79 MB).
-_TASK_BLOCKS, _TASK_BYTES = 4, 200 * 10**6
+# ---- files
 
 
 def write_split(
     path: Path, split: Split, name: str, workers: int | None = None, stop: threading.Event | None = None
 ) -> None:
-    """Write one dataset file, with a progress bar; `name` is the simulator's name in the file.
+    """Write one dataset file, with a progress bar; a file that is not complete is removed.
 
-    workers: number of processes, by default one a core where there is work for it.
-    stop: raises KeyboardInterrupt between two blocks once it is set.
+    name: of the simulator, as recorded in the file.
+    workers: number of processes, by default one per core as far as there is work for it.
+    stop: once it is set, KeyboardInterrupt is raised between two blocks.
 
-    Raises DataError when the file cannot be written. Nothing is left behind but whole files.
+    Raises:
+        DataError: the file cannot be written, or the simulator rejects everything.
     """
     simulator = split.simulator
     attributes = {
@@ -168,53 +210,8 @@ def write_split(
             bar.update(arrays["imgs"].shape[0])
 
 
-def _run_tasks(split: Split, workers: int | None) -> Iterator[tuple[int, dict[str, Packed]]]:
-    """The arrays of a split in order and packed, with the index of their first sequence."""
-    size = _task_size(split)
-    starts = range(0, split.sequences, size)
-    workers = min(workers or _cores(), len(starts))
-    if workers == 1:
-        for start in starts:
-            yield start, make_packed(split, start, start + size)
-        return
-    # Spawned, which works on every platform and with threads; Ctrl-C is for the parent alone.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, context, signal.signal, (signal.SIGINT, signal.SIG_IGN)) as pool:
-        ahead: deque = deque()
-        try:
-            for start in starts:
-                ahead.append((start, pool.submit(make_packed, split, start, start + size)))
-                if len(ahead) > workers:  # no more than that wait in memory to be written
-                    first, future = ahead.popleft()
-                    yield first, future.result()
-            for first, future in ahead:
-                yield first, future.result()
-        except BrokenProcessPool:
-            raise DataError("a worker process died, perhaps for want of memory; try workers=1") from None
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
-
-
-def make_packed(split: Split, start: int, stop: int) -> dict[str, Packed]:
-    """What make_sequences makes, in compressed chunks of as many sequences as fit into stop - start."""
-    sequences = min(SEQUENCES, stop - start, split.sequences)
-    packed = {}
-    for key, array in make_sequences(split, start, stop).items():
-        field = FIELDS[key]
-        packed[key] = pack(array, field.dtype, chunk_shape(field.axes, array.shape, sequences))
-    return packed
-
-
-def _task_size(split: Split) -> int:
-    """Sequences in a task: whole blocks, or where even one is too large for memory, a part of one."""
-    fitting = _TASK_BYTES // (split.length * split.image_size**2 * 3)
-    if fitting >= BLOCK:
-        return min(fitting // BLOCK, _TASK_BLOCKS) * BLOCK
-    return max(fitting, 1)
-
-
 def describe(split: Split) -> dict[str, Any]:
-    """Everything that determines the arrays of a split, as JSON gives it back."""
+    """Return everything that determines the arrays of a split, in the types that JSON restores."""
     description = {
         "simulator": simulator_config(split.simulator),
         "split": split.name,
@@ -226,6 +223,51 @@ def describe(split: Split) -> dict[str, Any]:
     return json.loads(json.dumps(description))
 
 
-def _cores() -> int:
-    """Cores this process may use."""
+def _run_tasks(split: Split, workers: int | None) -> Iterator[tuple[int, dict[str, Packed]]]:
+    """Yield the packed arrays of a split in order, with the index of their first sequence."""
+    size = _task_size(split)
+    starts = range(0, split.sequences, size)
+    workers = min(workers or _num_cores(), len(starts))
+    if workers == 1:
+        for start in starts:
+            yield start, make_packed(split, start, start + size)
+        return
+    # Spawned, which works on every platform and with threads; Ctrl-C is for the parent alone.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, context, signal.signal, (signal.SIGINT, signal.SIG_IGN)) as pool:
+        pending: deque[tuple[int, Future[dict[str, Packed]]]] = deque()
+        try:
+            for start in starts:
+                pending.append((start, pool.submit(make_packed, split, start, start + size)))
+                if len(pending) > workers:  # no more than that wait in memory to be written
+                    first, future = pending.popleft()
+                    yield first, future.result()
+            for first, future in pending:
+                yield first, future.result()
+        except BrokenProcessPool:
+            raise DataError("a worker process died, perhaps for lack of memory; try workers=1") from None
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def make_packed(split: Split, start: int, stop: int) -> dict[str, Packed]:
+    """Return the arrays of make_sequences in compressed chunks of at most stop - start sequences."""
+    sequences = min(SEQUENCES, stop - start, split.sequences)
+    packed = {}
+    for key, array in make_sequences(split, start, stop).items():
+        field = FIELDS[key]
+        packed[key] = pack(array, field.dtype, chunk_shape(field.axes, array.shape, sequences))
+    return packed
+
+
+def _task_size(split: Split) -> int:
+    """Return the sequences per task: full blocks, or a part of one where a block exceeds the memory."""
+    fitting = _TASK_BYTES // (split.length * split.image_size**2 * 3)
+    if fitting >= BLOCK:
+        return min(fitting // BLOCK, _TASK_BLOCKS) * BLOCK
+    return max(fitting, 1)
+
+
+def _num_cores() -> int:
+    """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

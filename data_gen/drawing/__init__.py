@@ -1,1 +1,1 @@
-"""Pictures of objects: soft discs, flat shapes, handwritten digits; their colours."""
+"""Pictures of objects: soft discs, flat shapes, handwritten digits, and their colours."""

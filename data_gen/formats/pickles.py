@@ -1,8 +1,8 @@
-"""Pickles of NumPy arrays, read without running anything that stands in them, and written array by array.
+"""Pickles of NumPy arrays, read without running their code, and written array by array.
 
-A pickle is a program: it may call any function it can name. Here it can name only stand-ins for what rebuilds
-NumPy arrays, under the module paths of any NumPy version. They record bytes, type and shape; the arrays are
-made by us, of plain numbers alone, and share the memory of the bytes read.
+A pickle is a program: it may call any function that it can name. Here it can name only stand-ins for the
+functions that rebuild NumPy arrays, under the module paths of any NumPy version. The stand-ins record bytes,
+type and shape; the arrays are then built here, of plain numbers alone, and share the memory of the bytes.
 """
 
 from __future__ import annotations
@@ -12,23 +12,24 @@ import re
 import struct
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Literal
 
 import numpy as np
 
 from data_gen.errors import DataError
 
-_BYTE_ORDER = {"<": "<", ">": ">", "=": "=", "|": "|"}
+_BYTE_ORDER: dict[str, Literal["<", ">", "=", "|"]] = {"<": "<", ">": ">", "=": "=", "|": "|"}
 
 
 def read_pickle(path: Path) -> Any:
-    """What a pickle of arrays, numbers, texts and plain containers holds.
+    """Return the content of a pickle of arrays, numbers, texts and plain containers.
 
-    Raises DataError for a pickle that names anything else, by that name, and for one that is damaged.
+    Raises:
+        DataError: the pickle names anything else, or is damaged.
     """
     try:
         with path.open("rb") as file:
-            return _plain(_Refusing(file, path).load())
+            return _unwrap(_RestrictedUnpickler(file, path).load())
     except DataError:
         raise
     except OSError as error:
@@ -41,23 +42,23 @@ def read_pickle(path: Path) -> Any:
 
 
 class _StandIn:
-    """Stands for something of NumPy's that a pickle may name; takes no state unless a subclass does."""
+    """Stand-in for an object of NumPy that a pickle may name; accepts no state unless a subclass does."""
 
     __slots__ = ()
 
-    def __setstate__(self, state: object) -> None:
+    def __setstate__(self, state: Any) -> None:
         raise ValueError("an object is given a state that it does not have")
 
 
 class _NDArray(_StandIn):
-    """numpy.ndarray: never called, only handed to _Array."""
+    """numpy.ndarray: never called, only passed to _Array."""
 
     def __init__(self, *_: object) -> None:
         raise ValueError("arrays come by way of _reconstruct")
 
 
 class _DType(_StandIn):
-    """numpy.dtype: numbers only, so that no byte is ever taken for an address."""
+    """numpy.dtype: numbers only, so that no byte is read as an address."""
 
     __slots__ = ("dtype",)
 
@@ -66,12 +67,12 @@ class _DType(_StandIn):
             raise ValueError(f"arrays of type {code!r} are refused, only numbers are read")
         self.dtype = np.dtype(code)
 
-    def __setstate__(self, state: tuple) -> None:
+    def __setstate__(self, state: Any) -> None:
         self.dtype = self.dtype.newbyteorder(_BYTE_ORDER[state[1]])
 
 
 class _Array(_StandIn):
-    """numpy's _reconstruct, which makes an array that its state then fills."""
+    """numpy's _reconstruct, which makes an array that its state fills."""
 
     __slots__ = ("array",)
 
@@ -79,9 +80,9 @@ class _Array(_StandIn):
         if kind is not _NDArray:
             raise ValueError("only plain arrays are read")
 
-    def __setstate__(self, state: tuple) -> None:
+    def __setstate__(self, state: Any) -> None:
         _, shape, dtype, fortran, data = state
-        self.array = _filled(data, dtype, shape, "F" if fortran else "C")
+        self.array = _build_array(data, dtype, shape, "F" if fortran else "C")
 
 
 class _FromBuffer(_StandIn):
@@ -90,7 +91,7 @@ class _FromBuffer(_StandIn):
     __slots__ = ("array",)
 
     def __init__(self, data: bytes, dtype: _DType, shape: tuple, order: str) -> None:
-        self.array = _filled(data, dtype, shape, order)
+        self.array = _build_array(data, dtype, shape, order)
 
 
 class _Scalar(_StandIn):
@@ -99,11 +100,11 @@ class _Scalar(_StandIn):
     __slots__ = ("array",)
 
     def __init__(self, dtype: _DType, data: bytes) -> None:
-        self.array = _filled(data, dtype, (), "C")[()]
+        self.array = _build_array(data, dtype, (), "C")[()]
 
 
 class _Latin1(_StandIn):
-    """_codecs.encode, by which protocols before 3 tell bytes: of latin-1 only."""
+    """_codecs.encode, with which protocols before 3 write bytes: of latin-1 only."""
 
     def __new__(cls, text: str, encoding: str) -> bytes:
         if encoding != "latin1":
@@ -112,32 +113,34 @@ class _Latin1(_StandIn):
 
 
 class _NoBytes(_StandIn):
-    """bytes, by which protocols before 3 tell those of an empty array."""
+    """bytes, with which protocols before 3 write those of an empty array."""
 
     def __new__(cls) -> bytes:
         return b""
 
 
-_ADMITTED = {
+_ALLOWED = {
     ("numpy", "ndarray"): _NDArray,
     ("numpy", "dtype"): _DType,
     ("_codecs", "encode"): _Latin1,
     ("__builtin__", "bytes"): _NoBytes,
 }
 for _core in ("numpy.core", "numpy._core"):  # before and since NumPy 2
-    _ADMITTED[f"{_core}.multiarray", "_reconstruct"] = _Array
-    _ADMITTED[f"{_core}.multiarray", "scalar"] = _Scalar
-    _ADMITTED[f"{_core}.numeric", "_frombuffer"] = _FromBuffer
+    _ALLOWED[f"{_core}.multiarray", "_reconstruct"] = _Array
+    _ALLOWED[f"{_core}.multiarray", "scalar"] = _Scalar
+    _ALLOWED[f"{_core}.numeric", "_frombuffer"] = _FromBuffer
 
 
-class _Refusing(pickle.Unpickler):
+class _RestrictedUnpickler(pickle.Unpickler):
+    """Unpickler that finds no names but the allowed ones."""
+
     def __init__(self, file: BinaryIO, path: Path) -> None:
         super().__init__(file)
         self.path = path
 
     def find_class(self, module: str, name: str) -> type:
         try:
-            return _ADMITTED[module, name]
+            return _ALLOWED[module, name]
         except KeyError:
             raise DataError(
                 f"{self.path}: names {ascii(f'{module}.{name}')}, which is refused: a pickle can run "
@@ -145,36 +148,38 @@ class _Refusing(pickle.Unpickler):
             ) from None
 
 
-def _filled(data: bytes, dtype: _DType, shape: tuple, order: str) -> np.ndarray:
+def _build_array(data: bytes, dtype: _DType, shape: tuple, order: str) -> np.ndarray:
     if not isinstance(data, (bytes, bytearray)) or not isinstance(dtype, _DType):
         raise ValueError("an array of Python objects is refused")
     if any(not isinstance(size, int) or size < 0 for size in shape):
         raise ValueError(f"an array has the shape {shape}")
+    if order not in ("C", "F"):
+        raise ValueError(f"an array has the order {order!r}")
     return np.frombuffer(data, dtype.dtype).reshape(shape, order=order)
 
 
-def _plain(value: Any) -> Any:
-    """Stand-ins as the arrays that they recorded, also inside dicts, lists and tuples."""
+def _unwrap(value: Any) -> Any:
+    """Replace stand-ins by the arrays that they recorded, also inside dicts, lists and tuples."""
     if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
+        return {key: _unwrap(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return type(value)(_plain(item) for item in value)
+        return type(value)(_unwrap(item) for item in value)
     return value.array if isinstance(value, (_Array, _FromBuffer, _Scalar)) else value
 
 
 class PickleWriter:
-    """Writes a dict as a pickle, piece by piece: its arrays never stand in memory whole.
+    """Writer of a dict as a pickle, piece by piece: its arrays are never in memory as a whole.
 
-    Any Python from 3.4 and any NumPy can load it.
+    Any Python from 3.4 on and any NumPy can load the file.
     """
 
-    def __init__(self, file: BinaryIO, plain: dict[str, Any]) -> None:
-        """plain: what is no array, by name."""
+    def __init__(self, file: BinaryIO, values: dict[str, Any]) -> None:
+        """Begin the pickle with `values`, the entries of the dict that are no arrays."""
         self._file = file
-        file.write(pickle.PROTO + b"\4" + _fragment(plain))
+        file.write(pickle.PROTO + b"\4" + _fragment(values))
 
     def array(self, name: str, shape: tuple[int, ...], blocks: Iterable[np.ndarray]) -> None:
-        """Add an array of float64 under `name`, from blocks that follow each other along its first axis."""
+        """Add an array of float64 under `name`, from successive blocks along its first axis."""
         begin = b"cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\n"
         begin += _fragment((0,)) + _fragment(b"b") + pickle.TUPLE3 + pickle.REDUCE
         dtype = np.dtype("<f8")
@@ -191,5 +196,5 @@ class PickleWriter:
 
 
 def _fragment(value: Any) -> bytes:
-    """The part of a pickle that puts a value on the stack; protocol 3, for it knows no frames to fit into."""
+    """Return the part of a pickle that puts a value on the stack (protocol 3, which has no frames)."""
     return pickle.dumps(value, protocol=3)[2:-1]

@@ -1,1 +1,1 @@
-"""Videos and pictures: reading, writing and drawing them. Needs pillow, moviepy and imageio-ffmpeg."""
+"""Videos and pictures, read, written and drawn on; needs pillow, moviepy and imageio-ffmpeg."""

@@ -1,4 +1,4 @@
-"""Reads frames: every frame of a video file once, `frames` in an .npz; crops and resizes them."""
+"""Frames of a video file, each once, and `frames` in an .npz; cropping and resizing."""
 
 from __future__ import annotations
 
@@ -16,25 +16,26 @@ VIDEOS = (".mp4", ".gif", ".avi", ".mov", ".mkv", ".webm")
 
 
 def read_video(path: Path) -> Iterator[np.ndarray]:
-    """Every frame, uint8 "h w 3", of a video file once, in order, whatever its times say.
+    """Yield every frame of a video file, uint8 "h w 3", once and in order, whatever its time stamps.
 
-    Raises DataError for a file without a frame that can be read.
+    Raises:
+        DataError: the file has no frame that can be read, or breaks off.
     """
-    found = False
+    is_readable = False
     try:
         for frame in _decode_gif(path) if path.suffix.lower() == ".gif" else _decode(path):
-            found = True
+            is_readable = True
             yield frame
     except (OSError, EOFError, RuntimeError):
-        found = False
-    if not found:
+        is_readable = False
+    if not is_readable:
         raise DataError(f"{path}: is no video that ffmpeg can read; convert it to .mp4")
 
 
 def _decode(path: Path) -> Iterator[np.ndarray]:
     import imageio_ffmpeg
 
-    # Passed through: ffmpeg and moviepy otherwise fill and drop frames to keep to a rate.
+    # Pass frames through: ffmpeg and moviepy otherwise add and drop frames to keep a constant rate.
     reader = imageio_ffmpeg.read_frames(str(path), output_params=["-fps_mode", "passthrough"])
     width, height = next(reader)["size"]
     for data in reader:
@@ -42,25 +43,26 @@ def _decode(path: Path) -> Iterator[np.ndarray]:
 
 
 def _decode_gif(path: Path) -> Iterator[np.ndarray]:
-    """The frames of a GIF, in which equal ones in a row are stored as one that is shown for longer."""
+    """Yield the frames of a GIF, which stores equal successive frames as one of longer duration."""
     with Image.open(path) as gif:
-        shown = [frame.info.get("duration", 0) for frame in ImageSequence.Iterator(gif)]
-        shortest = max(min(shown), 1)
-        for frame, duration in zip(ImageSequence.Iterator(gif), shown, strict=True):
+        durations = [frame.info.get("duration", 0) for frame in ImageSequence.Iterator(gif)]
+        shortest = max(min(durations), 1)
+        for frame, duration in zip(ImageSequence.Iterator(gif), durations, strict=True):
             image = np.asarray(frame.convert("RGB"))
             yield from repeat(image, max(round(duration / shortest), 1))
 
 
 def read_npz(path: Path) -> np.ndarray:
-    """`frames` of an .npz, uint8 "n t h w 3"; a single sequence "t h w 3" gets its first axis.
+    """Return `frames` of an .npz, uint8 "n t h w 3"; a single sequence "t h w 3" becomes n = 1.
 
-    Raises DataError for a file that cannot be read or holds something else.
+    Raises:
+        DataError: the file cannot be read, or holds something else.
     """
     try:
         with np.load(path, allow_pickle=False) as arrays:
             if "frames" not in arrays:
-                held = ", ".join(arrays) or "nothing"
-                raise DataError(f"{path}: holds {held}, but no key frames (uint8, n t h w 3 or t h w 3)")
+                keys = ", ".join(arrays) or "nothing"
+                raise DataError(f"{path}: holds {keys}, but no key frames (uint8, n t h w 3 or t h w 3)")
             frames = arrays["frames"]
     except (OSError, EOFError, zipfile.BadZipFile) as error:
         raise DataError(f"{path}: cannot be read ({error}); write it again with numpy.savez") from None
@@ -79,16 +81,16 @@ def read_npz(path: Path) -> np.ndarray:
 
 
 def fit(frame: np.ndarray, size: tuple[int, int], crop: bool = True) -> np.ndarray:
-    """A frame "h w 3" averaged down (or repeated up) to height and width `size`.
+    """Resize a frame "h w 3" to height and width `size`: averaged down, or repeated up.
 
-    crop: take the middle, as large as the wanted shape allows; otherwise the whole frame is squeezed.
+    crop: use the largest part in the middle that has the new shape; otherwise squeeze the whole frame.
     """
-    (height, width), (wanted_height, wanted_width) = frame.shape[:2], size
+    (height, width), (new_height, new_width) = frame.shape[:2], size
     crop_height, crop_width = height, width
     if crop:
-        scale = min(height / wanted_height, width / wanted_width)
-        crop_height, crop_width = scale * wanted_height, scale * wanted_width
+        scale = min(height / new_height, width / new_width)
+        crop_height, crop_width = scale * new_height, scale * new_width
     left, top = (width - crop_width) / 2, (height - crop_height) / 2
     box = (left, top, left + crop_width, top + crop_height)
     image = Image.fromarray(frame)
-    return np.asarray(image.resize((wanted_width, wanted_height), Image.Resampling.BOX, box=box))
+    return np.asarray(image.resize((new_width, new_height), Image.Resampling.BOX, box=box))

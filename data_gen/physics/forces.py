@@ -1,8 +1,7 @@
 """Motion of particles under smooth forces, vectorised over sequences: springs, charges, gravity.
 
-As in data_gen.physics, functions work on coordinate planes "2 k n" (x or y, particle, sequence) and on pairs
-"2 k k n", whose second axis is the particle that the other one acts on. Gravity is exact to the reference
-simulator of STOVE (Kossen et al. 2020).
+Arrays are coordinate planes "2 k n" as in data_gen.physics, and pairs "2 k k n", whose second axis k is the
+particle that the force comes from.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from data_gen.physics import ordered_pairs, per_disc, planes
+from data_gen.physics import ordered_pairs, per_object, to_planes
 
 
 def advance_particles(
@@ -24,38 +23,41 @@ def advance_particles(
     limit: float,
     substeps: int,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Move discs by one frame in a box [0, limit]^2; they pass through each other and bounce off the walls.
+    """Move particles by one frame in a box [0, limit]^2 with elastic walls; they pass through each other.
 
     positions, velocities: "n k 2", float64, in simulator units and units per frame.
     radii, masses: "k", or "n k" where they differ between sequences.
-    force: from positions "2 k n" to the force on each disc "2 k n".
+    force: from positions "2 k n" to the force on each particle "2 k n".
 
-    Leapfrog (kick, drift, kick): of second order, time-reversible, and the energy does not drift away. A
-    bounce reflects the drift exactly, and shifts the energy by as much as the force does work within a
-    substep. Returns the new positions and velocities "n k 2".
+    Leapfrog (kick, drift, kick) is of second order and time-reversible, and its energy does not drift. A
+    bounce reflects the drift exactly, and changes the energy by the work of the force within a substep.
+    Returns the new positions and velocities "n k 2".
     """
-    x, v = planes(positions), planes(velocities)
+    x, v = to_planes(positions), to_planes(velocities)  # 2 k n
     h = 1.0 / substeps
-    lower = per_disc(radii)
+    lower = per_object(radii)  # k n or k 1: least coordinate of a centre
     upper = limit - lower
-    half_kick = 0.5 * h / per_disc(masses)
-    kick = half_kick * force(x)
+    half_step = 0.5 * h / per_object(masses)
+    kick = half_step * force(x)  # 2 k n
     for _ in range(substeps):
+        # 1. Kick by half a substep, and drift by a whole one.
         v += kick
         x += h * v
+        # 2. Reflect at the walls.
         below, above = x < lower, x > upper
         bounced = below | above
         if bounced.any():
             x = np.where(below, 2 * lower - x, np.where(above, 2 * upper - x, x))
             np.negative(v, out=v, where=bounced)
-        kick = half_kick * force(x)
+        # 3. Kick by half a substep with the new forces, which the next substep uses again.
+        kick = half_step * force(x)
         v += kick
     return x.T, v.T
 
 
 def spring_forces(x: np.ndarray, stiffness: np.ndarray) -> np.ndarray:
     """Hooke's law, f_i = -sum_j s_ij (x_i - x_j): positions "2 k n", stiffness "k k n" -> "2 k n"."""
-    return _total(-stiffness * _gaps(x))
+    return _sum_over_sources(-stiffness * _gaps(x))
 
 
 def coulomb_forces(x: np.ndarray, charges: np.ndarray, softening: float) -> np.ndarray:
@@ -63,9 +65,9 @@ def coulomb_forces(x: np.ndarray, charges: np.ndarray, softening: float) -> np.n
 
     positions "2 k n", charges "k n" -> "2 k n".
     """
-    gaps = _gaps(x)
-    squared = gaps[0] * gaps[0] + gaps[1] * gaps[1] + softening**2
-    return _total(gaps * (charges[:, None] * charges / (squared * np.sqrt(squared))))
+    gaps = _gaps(x)  # 2 k k n
+    squared = gaps[0] * gaps[0] + gaps[1] * gaps[1] + softening**2  # k k n
+    return _sum_over_sources(gaps * (charges[:, None] * charges / (squared * np.sqrt(squared))))
 
 
 def _gaps(x: np.ndarray) -> np.ndarray:
@@ -73,8 +75,8 @@ def _gaps(x: np.ndarray) -> np.ndarray:
     return x[:, :, None] - x[:, None]
 
 
-def _total(pairs: np.ndarray) -> np.ndarray:
-    """Sum over the second particle, "2 k k n" -> "2 k n", in the same order whatever n is."""
+def _sum_over_sources(pairs: np.ndarray) -> np.ndarray:
+    """Sum over the second particle, "2 k k n" -> "2 k n", in the same order for every n."""
     total = pairs[:, :, 0].copy()
     for j in range(1, pairs.shape[2]):
         total += pairs[:, :, j]
@@ -100,30 +102,35 @@ def advance_gravity(
     recall: strength of a weak cubic pull towards the centre of the box.
     max_force: each component of the force on a body is clipped to [-max_force, max_force].
 
-    The centre of mass is held at the centre of the box. Returns the new positions and velocities "n k 2".
+    The centre of mass is held at the centre of the box. The integrator is semi-implicit Euler, of first
+    order. Returns the new positions and velocities "n k 2".
+
+    Source: Kossen et al. 2020, whose reference simulator it reproduces exactly.
     """
-    x, v = planes(positions), planes(velocities)
+    x, v = to_planes(positions), to_planes(velocities)  # 2 k n
     h = 1.0 / substeps
     centre = limit / 2
-    mass = per_disc(masses)
+    mass = per_object(masses)  # k n or k 1
     share = mass / mass.sum(axis=0)
-    first, second = ordered_pairs(len(mass))
-    strength = gravity * mass[first] * mass[second]
+    first, second = ordered_pairs(len(mass))  # p
+    strength = gravity * mass[first] * mass[second]  # p n or p 1
 
     for _ in range(substeps):
+        # 1. Drift, and move the centre of mass back to the centre of the box.
         x += h * v
         x += centre - (share * x).sum(axis=1, keepdims=True)
-        inward = centre - x
-        distance = np.sqrt(inward[0] ** 2 + inward[1] ** 2)
-        force = (
-            recall * (inward * inward * inward) / np.maximum(distance, np.finfo(float).tiny)
-        )  # none at the centre itself
-        gap = x[:, first] - x[:, second]
-        softened = np.sqrt(gap[0] ** 2 + gap[1] ** 2) + 1e-5  # finite where two bodies meet
-        pull = gap * (strength / (softened * softened * softened))
+        # 2. Pull towards the centre; none at the centre itself.
+        inward = centre - x  # 2 k n
+        distance = np.sqrt(inward[0] ** 2 + inward[1] ** 2)  # k n
+        force = recall * (inward * inward * inward) / np.maximum(distance, np.finfo(float).tiny)
+        # 3. Attraction of each pair, finite where two bodies meet.
+        gap = x[:, first] - x[:, second]  # 2 p n
+        softened = np.sqrt(gap[0] ** 2 + gap[1] ** 2) + 1e-5  # p n
+        pull = gap * (strength / (softened * softened * softened))  # 2 p n
         for p, (i, j) in enumerate(zip(first, second, strict=True)):
             force[:, i] -= pull[:, p]
             force[:, j] += pull[:, p]
+        # 4. Clip, and kick.
         np.clip(force, -max_force, max_force, out=force)
         v += force * (h / mass)
     return x.T, v.T

@@ -1,1 +1,1 @@
-"""Simulators, one world a file; a file that begins with an underscore holds what worlds share."""
+"""Simulators, one world per file; a file whose name begins with an underscore holds what worlds share."""

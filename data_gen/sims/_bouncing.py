@@ -1,5 +1,4 @@
-"""What worlds of flat objects that bounce between the walls share: how many there are, where they start and
-how they move."""
+"""Worlds of flat objects that bounce between the walls: their number, starts and motion."""
 
 from __future__ import annotations
 
@@ -11,20 +10,20 @@ import numpy as np
 from data_gen.errors import DataError, require_number, require_range
 from data_gen.simulator import Trajectory
 
-_PATIENCE = 1000  # draws of a start in a row
+_MAX_TRIES = 1000  # of a start
 
 
 @dataclass(frozen=True, kw_only=True)
 class BouncingWorld:
-    """Objects in the square [0, 1]^2, of which none pushes another.
+    """Objects in the square [0, 1]^2 that pass through each other.
 
-    counts: each sequence draws its number of objects from these; all equally often.
-    speed: [lowest, highest], in picture widths a frame, in a direction of its own for each object.
-    apart: pairs start at least this share of the sum of their reaches apart (0: anywhere).
+    counts: each sequence samples its number of objects from these, all equally often
+    speed: [lowest, highest], in picture widths per frame, in a direction of its own for each object
+    apart: pairs start at least this share of the sum of their reaches apart (0: anywhere)
     """
 
     counts: Sequence[int] = (3,)
-    speed: Sequence[float] = (0.01, 0.03)
+    speed: tuple[float, float] = (0.01, 0.03)
     apart: float = 0.0
 
     num_actions = 0
@@ -47,50 +46,57 @@ class BouncingWorld:
         return max(self.counts)
 
     def sample_actions(self, n: int, length: int, rng: np.random.Generator) -> np.ndarray | None:
-        """None: nobody acts."""
+        """Return None: nobody acts."""
         return None
 
     def accept(self, trajectory: Trajectory) -> np.ndarray:
-        """All sequences "n"."""
+        """Accept all sequences "n"."""
         return np.ones(len(trajectory.states.positions), dtype=bool)
 
     def require_room(self, key: str, reach: float, growth: float = 0.0) -> None:
-        """Raise DataError unless objects of that reach, growing so much a frame, can bounce."""
+        """Raise DataError unless objects of that reach, growing by `growth` per frame, can bounce."""
         if 2 * reach + self.speed[1] + growth > 1:
             raise DataError(
                 f"{key}={list(getattr(self, key.removeprefix('sim.')))}: objects of this size at "
                 f"sim.speed={list(self.speed)} have no room between the walls; make them smaller or slower"
             )
 
-    def draw_counts(self, n: int, rng: np.random.Generator) -> np.ndarray:
-        """Which objects exist, bool "n k": the first so many; n sequences share the counts out evenly."""
-        turns = (rng.permutation(n) + rng.integers(len(self.counts))) % len(self.counts)
-        return np.arange(self.num_objects) < np.array(self.counts)[turns][:, None]
+    def sample_presence(self, n: int, rng: np.random.Generator) -> np.ndarray:
+        """Sample the objects that exist, bool "n k": the first ones, as many as the sequence's count.
 
-    def draw_places(self, reach: np.ndarray, exists: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Starts "n k 2", uniform over those between the walls and with all pairs of objects `apart`.
-
-        reach: "n k", what an object needs to each side.  exists: bool "n k"; the others keep no distance.
-        Raises DataError when nothing fits.
+        The n sequences share the counts evenly.
         """
-        places = np.empty((*reach.shape, 2))
+        count_index = (rng.permutation(n) + rng.integers(len(self.counts))) % len(self.counts)
+        return np.arange(self.num_objects) < np.array(self.counts)[count_index][:, None]
+
+    def sample_positions(self, reach: np.ndarray, exists: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Sample starts "n k 2", uniform over those between the walls and with all pairs `apart`.
+
+        reach: "n k", room that an object needs to each side.
+        exists: bool "n k"; absent objects keep no distance.
+
+        Raises:
+            DataError: nothing fits.
+        """
+        positions = np.empty((*reach.shape, 2))
         first, second = np.tril_indices(reach.shape[1], -1)
         least = self.apart * (reach[:, first] + reach[:, second]) * (exists[:, first] & exists[:, second])
-        crowded = np.arange(len(reach))
-        for _ in range(_PATIENCE):
-            room = reach[crowded, :, None]
-            places[crowded] = rng.uniform(room, 1 - room, (*room.shape[:2], 2))
-            gap = places[crowded][:, first] - places[crowded][:, second]
-            crowded = crowded[(np.hypot(gap[..., 0], gap[..., 1]) < least[crowded]).any(axis=1)]
-            if not crowded.size:
-                return places
+        unplaced = np.arange(len(reach))
+        for _ in range(_MAX_TRIES):
+            margin = reach[unplaced, :, None]
+            positions[unplaced] = rng.uniform(margin, 1 - margin, (*margin.shape[:2], 2))
+            gap = positions[unplaced][:, first] - positions[unplaced][:, second]
+            is_close = np.any(np.hypot(gap[..., 0], gap[..., 1]) < least[unplaced], axis=1)
+            unplaced = unplaced[is_close]
+            if not unplaced.size:
+                return positions
         raise DataError(
             f"sim.apart={self.apart}: {self.num_objects} objects (sim.counts) cannot start so far apart; "
             "make it less, or take fewer or smaller objects"
         )
 
-    def draw_velocities(self, n: int, rng: np.random.Generator) -> np.ndarray:
-        """Velocities "n k 2": speed and direction uniform."""
+    def sample_velocities(self, n: int, rng: np.random.Generator) -> np.ndarray:
+        """Sample velocities "n k 2", uniform in speed and direction."""
         speeds = rng.uniform(*self.speed, (n, self.num_objects))
         directions = rng.uniform(0, 2 * np.pi, speeds.shape)
         return speeds[..., None] * np.stack([np.cos(directions), np.sin(directions)], axis=-1)
@@ -99,10 +105,10 @@ class BouncingWorld:
 def reflect(
     values: np.ndarray, rates: np.ndarray, low: np.ndarray | float, high: np.ndarray | float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Values after one frame at their rates, reflected at the walls low and high, and the rates after it.
+    """Advance values by one frame at their rates, reflect them at low and high, and return both.
 
-    A wall may have moved past a value; the value then leaves it. The way of one frame is shorter than the
-    room between the walls.
+    A wall may have moved past a value; the value then leaves it. The motion of one frame is shorter than the
+    distance between the walls.
     """
     moved = values + rates
     below, above = moved < low, moved > high

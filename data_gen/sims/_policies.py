@@ -1,4 +1,4 @@
-"""Policies that make data: actions for whole sequences, without looking at the state."""
+"""Policies that make data: actions for whole sequences, independent of the state."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ def sticky_actions(
     rng: np.random.Generator,
     change: tuple[float, float] = (0.2, 0.3),
 ) -> np.ndarray:
-    """Random actions "n length", int64, that mostly go on as before.
+    """Sample random actions "n length", int64, that mostly repeat the one before.
 
-    Each sequence draws its probability of a change from Uniform(*change); an action changes into any of the
+    Each sequence draws its probability of a change from Uniform(*change); an action changes to each of the
     others with equal probability. The first is uniform.
 
     Source: Kossen et al. 2020.
     """
     probability = rng.uniform(*change, size=(n, 1))
-    turns = rng.random((n, length)) < probability
-    # A turn adds 1 ... num_actions - 1 modulo num_actions, which reaches each other action once.
-    moves = np.where(turns, rng.integers(1, num_actions, size=(n, length)), 0)
-    moves[:, 0] = rng.integers(num_actions, size=n)
-    return moves.cumsum(axis=1) % num_actions
+    changes = rng.random((n, length)) < probability
+    # A change adds 1 ... num_actions - 1 modulo num_actions, which reaches each other action once.
+    increments = np.where(changes, rng.integers(1, num_actions, size=(n, length)), 0)
+    increments[:, 0] = rng.integers(num_actions, size=n)
+    return increments.cumsum(axis=1) % num_actions

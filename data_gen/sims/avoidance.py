@@ -1,4 +1,4 @@
-"""Billiards in which someone steers one of the balls, and should keep out of the way of the others."""
+"""Billiards in which an agent steers one of the balls, and should avoid the others."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from data_gen.errors import require_number
 from data_gen.physics.collisions import advance_billiards
-from data_gen.sims._discs import Amount
+from data_gen.sims._discs import SampledValue
 from data_gen.sims._policies import sticky_actions
 from data_gen.sims.billiards import Billiards
 from data_gen.simulator import State, Step
@@ -25,13 +25,13 @@ DIRECTIONS = np.array(
 class Avoidance(Billiards):
     """Billiards with ball 0 as the agent; the reward of a frame is -1 if it touched another ball, else 0.
 
-    agent_speed: per frame, in the direction that the action names (DIRECTIONS).
-    agent_mass: so heavy that the others bounce off it.
+    agent_speed: per frame, in the direction of the action (DIRECTIONS)
+    agent_mass: large, so that the others bounce off it
 
     Source: Kossen et al. 2020, reproduced exactly (data_gen.physics).
     """
 
-    radius: Amount = 1.0
+    radius: SampledValue | None = 1.0
     substeps: int = 50
     agent_speed: float = 0.6
     agent_mass: float = 10000.0
@@ -45,20 +45,20 @@ class Avoidance(Billiards):
         require_number("sim.agent_mass", self.agent_mass, above=0)
 
     def masses_of(self, state: State) -> np.ndarray:
-        """Mass of each disc, "k" or "... k": the agent's first."""
+        """Return the mass of each disc, "k" or "... k", that of the agent first."""
         masses = super().masses_of(state).copy()
         masses[..., 0] = self.agent_mass
         return masses
 
     def sample_actions(self, n: int, length: int, rng: np.random.Generator) -> np.ndarray:
-        """Actions "n length" of the sticky random policy."""
+        """Sample actions "n length" of the sticky random policy."""
         return sticky_actions(n, length, self.num_actions, rng)
 
     def step(self, state: State, actions: np.ndarray | None = None) -> Step:
-        """One frame under actions "n" in 0 ... 8; without any, the agent stays where it is."""
+        """Advance by one frame under actions "n" in 0 ... 8; without any, the agent stays where it is."""
         velocities = state.velocities.copy()
         velocities[:, 0] = 0.0 if actions is None else self.agent_speed * DIRECTIONS[actions]
-        positions, velocities, contacts, of_agent = advance_billiards(
+        positions, velocities, contacts, agent_contacts = advance_billiards(
             state.positions,
             velocities,
             self.radii_of(state),
@@ -68,6 +68,6 @@ class Avoidance(Billiards):
             collide=self.collide,
             agent=0,
         )
-        rewards = -(of_agent > 0).astype(np.float32)
-        new = State(positions, velocities, state.extra)
-        return Step(new, rewards, np.zeros(len(rewards), bool), contacts)
+        rewards = -(agent_contacts > 0).astype(np.float32)
+        new_state = State(positions, velocities, state.extra)
+        return Step(new_state, rewards, np.zeros(len(rewards), bool), contacts)

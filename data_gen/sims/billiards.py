@@ -9,7 +9,7 @@ import numpy as np
 
 from data_gen.errors import DataError, require_number
 from data_gen.physics.collisions import advance_billiards
-from data_gen.sims._discs import Amount, DiscWorld, bounds
+from data_gen.sims._discs import DiscWorld, SampledValue, value_range
 from data_gen.simulator import State, Step
 
 
@@ -17,16 +17,15 @@ from data_gen.simulator import State, Step
 class Billiards(DiscWorld):
     """Billiards without friction.
 
-    radius: None for 1.2, or where more than three balls are, what makes them cover the same area.
-    speed: root of the sum over balls of |v|^2 at the start, which elastic collisions of equal
-        masses conserve.
-    energy_factor: f >= 1; each sequence's speed is multiplied by a draw from Uniform(1/f, f).
-    collide: False for drift, where balls pass through each other.
+    radius: None for 1.2, or for more than three balls, the radius with which they cover the same area
+    speed: root of the sum over balls of |v|^2 at the start, which elastic collisions of equal masses conserve
+    energy_factor: f >= 1; each sequence's speed is multiplied by a draw from Uniform(1/f, f)
+    collide: False for drift, where balls pass through each other
 
     Source: Kossen et al. 2020, reproduced exactly (data_gen.physics).
     """
 
-    radius: Amount | None = None
+    radius: SampledValue | None = None
     speed: float = 0.5
     energy_factor: float = 1.0
     collide: bool = True
@@ -39,7 +38,7 @@ class Billiards(DiscWorld):
         super().__post_init__()
         require_number("sim.speed", self.speed, minimum=0)
         require_number("sim.energy_factor", self.energy_factor, minimum=1)
-        lightest, heaviest = bounds(self.mass, k)
+        lightest, heaviest = value_range(self.mass, k)
         ratio = heaviest.max() / lightest.min()
         fastest = self.speed * self.energy_factor * np.sqrt(ratio)  # the lightest ball has all the energy
         self.require_small_moves("sim.speed", self.speed, fastest)
@@ -47,13 +46,13 @@ class Billiards(DiscWorld):
             raise DataError(f"sim.collide={self.collide}: must be true or false")
 
     @staticmethod
-    def reach(sizes: np.ndarray, shapes: np.ndarray, names: Sequence[str]) -> np.ndarray:
-        """Distance from a wall at which a ball bounces: its radius."""
+    def reach(sizes: np.ndarray, shapes: np.ndarray, shape_names: Sequence[str]) -> np.ndarray:
+        """Return the distance from a wall at which a ball bounces: its radius."""
         return sizes
 
     def reset(self, n: int, rng: np.random.Generator) -> State:
-        """Balls apart in the middle of the box, more than six anywhere in it, in random directions."""
-        positions, extra = self.place_in_middle(n, rng)
+        """Sample balls apart in the middle of the box, more than six anywhere, in random directions."""
+        positions, extra = self.sample_central_positions(n, rng)
         velocities = rng.standard_normal((n, self.num_balls, 2))
         velocities *= self.speed / np.sqrt((velocities**2).sum(axis=(1, 2), keepdims=True))
         if self.energy_factor > 1:
@@ -61,7 +60,7 @@ class Billiards(DiscWorld):
         return State(positions, velocities, extra)
 
     def step(self, state: State, actions: np.ndarray | None = None) -> Step:
-        """One frame; nobody acts and there is no reward."""
+        """Advance by one frame; nobody acts and there is no reward."""
         positions, velocities, contacts, _ = advance_billiards(
             state.positions,
             state.velocities,
@@ -72,5 +71,5 @@ class Billiards(DiscWorld):
             collide=self.collide,
         )
         n = len(positions)
-        new = State(positions, velocities, state.extra)
-        return Step(new, np.zeros(n, np.float32), np.zeros(n, bool), contacts)
+        new_state = State(positions, velocities, state.extra)
+        return Step(new_state, np.zeros(n, np.float32), np.zeros(n, bool), contacts)

@@ -1,4 +1,4 @@
-"""Heavy bodies that circle each other."""
+"""Heavy bodies that orbit each other."""
 
 from __future__ import annotations
 
@@ -9,26 +9,27 @@ import numpy as np
 from data_gen.errors import require_number
 from data_gen.physics import closest_approach
 from data_gen.physics.forces import advance_gravity
-from data_gen.sims._discs import DiscWorld
-from data_gen.simulator import State, Step, Trajectory, peaceful_step
+from data_gen.sims._discs import DiscWorld, SampledValue
+from data_gen.simulator import State, Step, Trajectory, uneventful_step
 
 
 @dataclass(frozen=True, kw_only=True)
 class Gravity(DiscWorld):
     """Bodies under mutual attraction, with their centre of mass held at the centre of the box.
 
-    gravity: the gravitational constant.  recall: strength of a weak cubic pull to the centre.
-    max_force: bound on each component of the force on a body.
-    speed, speed_noise: each component of a start velocity is that of a unit vector across the line to the
-        mean position, times a draw from Normal(speed, speed_noise).
+    gravity: the gravitational constant
+    recall: strength of a weak cubic pull to the centre
+    max_force: bound on each component of the force on a body
+    speed, speed_noise: each component of a start velocity is that of a unit vector perpendicular to the line
+        to the mean position, times a draw from Normal(speed, speed_noise)
     min_distance: frames in which a pair is closer than this share of the sum of its radii count against a
-        sequence, as does the share of bodies outside of the box (None: only the latter does).
+        sequence, as does the share of bodies outside of the box (None: only the latter does)
 
     Source: Kossen et al. 2020, reproduced exactly (data_gen.physics).
     """
 
-    radius: float = 2.0
-    mass: float = 4.0
+    radius: SampledValue | None = 2.0
+    mass: SampledValue = 4.0
     limit: float = 30.0
     substeps: int = 50
     gravity: float = 0.5
@@ -45,18 +46,19 @@ class Gravity(DiscWorld):
         require_number("sim.max_force", self.max_force, above=0)
 
     def reset(self, n: int, rng: np.random.Generator) -> State:
-        """Bodies a third of the box apart, all moving in the same sense around their mean position."""
+        """Sample bodies a third of the box apart, all moving in the same sense around their mean position."""
         low = self.limit / 2
-        positions, extra = self.place(n, rng, low, low + 0.45 * self.limit, apart=self.limit / 3)
+        positions, extra = self.sample_positions(n, rng, low, low + 0.45 * self.limit, apart=self.limit / 3)
         inward = positions.mean(axis=1, keepdims=True) - positions
         # A single body is its own mean: it has no direction, and rests.
         inward /= np.maximum(np.linalg.norm(inward, axis=-1, keepdims=True), np.finfo(float).tiny)
-        across = inward[..., ::-1] * rng.choice([-1.0, 1.0], size=(n, 1, 1)) * [1.0, -1.0]
-        velocities = across * rng.normal(self.speed, self.speed_noise, size=across.shape)
+        sense = rng.choice([-1.0, 1.0], size=(n, 1, 1))
+        tangent = inward[..., ::-1] * sense * [1.0, -1.0]
+        velocities = tangent * rng.normal(self.speed, self.speed_noise, size=tangent.shape)
         return State(positions, velocities, extra)
 
     def step(self, state: State, actions: np.ndarray | None = None) -> Step:
-        """One frame; nobody acts, nothing touches and there is no reward."""
+        """Advance by one frame; nobody acts, nothing touches and there is no reward."""
         positions, velocities = advance_gravity(
             state.positions,
             state.velocities,
@@ -67,13 +69,14 @@ class Gravity(DiscWorld):
             recall=self.recall,
             max_force=self.max_force,
         )
-        return peaceful_step(State(positions, velocities, state.extra))
+        return uneventful_step(State(positions, velocities, state.extra))
 
     def accept(self, trajectory: Trajectory) -> np.ndarray:
-        """Sequences "n" that stay in the box and apart in more than 99 % of their frames."""
+        """Return the sequences that stay in the box and apart in more than 99 % of their frames, bool "n"."""
         states = trajectory.states
         positions = states.positions
-        inside = ((positions >= 0) & (positions <= self.limit)).all(axis=-1).mean(axis=-1)
+        score = ((positions >= 0) & (positions <= self.limit)).all(axis=-1).mean(axis=-1)  # n t: share inside
         if self.min_distance is not None:
-            inside = inside - ~(closest_approach(positions, self.radii_of(states)) >= self.min_distance)
-        return inside.sum(axis=1) > 0.99 * positions.shape[1]
+            is_close = ~(closest_approach(positions, self.radii_of(states)) >= self.min_distance)
+            score = score - is_close
+        return score.sum(axis=1) > 0.99 * positions.shape[1]

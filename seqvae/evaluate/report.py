@@ -7,10 +7,10 @@ import io
 import json
 import math
 from dataclasses import asdict, dataclass, field, is_dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from data_gen import __version__
 from seqvae.evaluate.bounds import NO_BOUND, Bound
 from seqvae.evaluate.commit import git_commit
 from seqvae.evaluate.curves import draw_errors
@@ -77,7 +77,7 @@ class Report:
         """Plain data for JSON: every number with its standard error and n."""
         return {
             "schema_version": SCHEMA,
-            "package_version": package_version(),
+            "package_version": __version__,
             "git_commit": git_commit(),
             **self.about,
             "sequences": self.scores.n,
@@ -220,14 +220,6 @@ def _bounds_csv(bound: Bound) -> str:
     named = (" ".join(map(str, of)) for of in bound.sources)
     rows = (f"{line},{of}" for line, of in zip(lines, named, strict=True))
     return "\n".join(["sequence,nats_a_frame,sources", *rows, ""])
-
-
-def package_version() -> str:
-    """Version of the installed package; "unknown" in a tree that is not installed."""
-    try:
-        return version("seqvae")
-    except PackageNotFoundError:
-        return "unknown"
 
 
 def _plain(value: Any) -> Any:

@@ -13,12 +13,8 @@ from seqvae.data.clips import InMemoryClips
 from seqvae.data.sequences import prev_actions
 from seqvae.data.streamed import ClipDataset, StreamedClips, open_clips, stack_clips
 from seqvae.errors import UserError
-
-
-def equal(a, b):
-    assert torch.equal(a.video, b.video)
-    assert torch.equal(a.sequences, b.sequences) and torch.equal(a.starts, b.starts)
-    assert (a.prev_actions is None and b.prev_actions is None) or torch.equal(a.prev_actions, b.prev_actions)
+from tests.data.conftest import assert_same_clips
+from tests.refusals import refusal
 
 
 def test_clips_are_what_they_say(dataset, arrays):
@@ -41,7 +37,7 @@ def test_clips_without_actions(without_actions):
 
 
 def test_arrays_serve_as_well_as_a_file(dataset, arrays):
-    equal(InMemoryClips(dataset).batch(2, 4, 5, 1), InMemoryClips(arrays).batch(2, 4, 5, 1))
+    assert_same_clips(InMemoryClips(dataset).batch(2, 4, 5, 1), InMemoryClips(arrays).batch(2, 4, 5, 1))
 
 
 @pytest.mark.parametrize("workers", [0, 2])
@@ -56,7 +52,7 @@ def test_disk_gives_the_clips_of_memory(dataset, workers):
         (10, 6, 7, 0),
         (11, 6, 7, 0, 1, 2),
     ]:
-        equal(memory.batch(*arguments), disk.batch(*arguments))
+        assert_same_clips(memory.batch(*arguments), disk.batch(*arguments))
     disk.close()
 
 
@@ -129,9 +125,8 @@ def test_bad_files_are_named_in_one_line(tmp_path, dataset, reader):
         (foreign, "not a readable"),
         (tmp_path / "no.h5", "no such"),
     ]:
-        with pytest.raises(UserError, match=problem) as caught:
-            reader(path)
-        assert str(path) in str(caught.value) and "\n" not in str(caught.value)
+        message = refusal(reader, path)
+        assert str(path) in message and problem in message
 
 
 def test_damage_within_a_file_is_named_when_it_is_read(tmp_path, dataset):

@@ -15,6 +15,7 @@ from seqvae.data import online
 from seqvae.data.clips import InMemoryClips, fresh_positions
 from seqvae.data.online import ENDLESS, OnlineClips, simulated
 from seqvae.errors import UserError
+from tests.data.conftest import assert_same_clips
 
 LENGTH, SIZE = 11, 8
 
@@ -35,16 +36,11 @@ def finite():
     return InMemoryClips(make_sequences(split(sequences=4 * BLOCK), 0, 4 * BLOCK))
 
 
-def equal(a, b):
-    assert torch.equal(a.video, b.video) and torch.equal(a.sequences, b.sequences)
-    assert torch.equal(a.starts, b.starts) and torch.equal(a.prev_actions, b.prev_actions)
-
-
 def test_clips_are_those_of_the_dataset_of_the_same_seed(finite):
     clips = OnlineClips(split(), workers=0)
     for step in (0, 1, 7):  # the fifth batch has clips of two rounds
         batch = clips.batch(step, 30, 5, seed=1)
-        equal(batch, finite.cut(batch.sequences.numpy(), batch.starts.numpy(), 5))
+        assert_same_clips(batch, finite.cut(batch.sequences.numpy(), batch.starts.numpy(), 5))
 
 
 def test_a_round_shows_every_clip_once():
@@ -79,9 +75,9 @@ def test_a_step_is_the_same_in_succession_after_a_jump_and_from_workers():
     here, workers = OnlineClips(split(), workers=0), OnlineClips(split(), workers=2)
     try:
         for step in (2, 3, 4, 5):
-            equal(workers.batch(step, 32, 5, seed=0), here.batch(step, 32, 5, seed=0))
+            assert_same_clips(workers.batch(step, 32, 5, seed=0), here.batch(step, 32, 5, seed=0))
         jumped = OnlineClips(split(), workers=0).batch(5, 32, 5, seed=0)
-        equal(jumped, here.batch(5, 32, 5, seed=0))
+        assert_same_clips(jumped, here.batch(5, 32, 5, seed=0))
         assert not torch.equal(here.batch(5, 32, 5, seed=1).sequences, jumped.sequences)
     finally:
         workers.close()

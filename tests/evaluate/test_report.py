@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from seqvae import __version__
 from seqvae.evaluate import Bound, Report, long_rollouts, score, uncertainty, write_report
 from seqvae.evaluate.commit import git_commit
 from seqvae.metrics import Estimate
@@ -39,6 +40,7 @@ def test_files_and_their_numbers(report, tmp_path):
     assert sorted(f.name for f in (tmp_path / "new").iterdir()) == sorted(path.name for path in paths)
 
     found = json.loads(paths[0].read_text())
+    assert found["package_version"] == __version__
     assert found["schema_version"] == 2 and found["config"] == {"data": "x.h5"}
     assert (found["sequences"], found["context"], found["horizon"]) == (3, 8, 12)
     value = report.scores.table()["model"]["position_error_1_10"]

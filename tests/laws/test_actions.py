@@ -8,7 +8,6 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-import data_gen.generate
 from seqvae.build import DataSpec, build
 from seqvae.data.clips import InMemoryClips
 from seqvae.data.sequences import read_sequences
@@ -21,13 +20,12 @@ from seqvae.rollout import roll_out
 from seqvae.sequence import SequenceModel
 from seqvae.types import Dynamics, Encoding, FrameModel, LastState, Scene, Transition
 from tests.laws.common import perturbed
-from tests.models import SHIPPED, config, video
+from tests.models import SHIPPED, class_of, config, video
+from tests.worlds import make_data
 
 ACTIONS, LENGTH, SIZE = 9, 12, 16
 IGNORANT = ("LinearDynamics", "StandardNormal", "AIRPrior")
-FOLLOWING = [
-    name for name in SHIPPED if config(name)["dynamics"]["_target_"].rpartition(".")[2] not in IGNORANT
-]
+FOLLOWING = [name for name in SHIPPED if class_of("dynamics", name) not in IGNORANT]
 IGNORING = ["linear", "vae", "air", "monet"]
 
 
@@ -76,9 +74,8 @@ def recorder() -> SequenceModel:
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("avoidance")
-    sizes = ["train=0", "val=0", "test=3", f"length={LENGTH}", f"image_size={SIZE}", "workers=1"]
-    assert data_gen.generate.main(["sim=avoidance", f"out={folder}", *sizes]) == 0
+    sizes = ["test=3", f"length={LENGTH}", f"image_size={SIZE}"]
+    folder = make_data(tmp_path_factory.mktemp("avoidance"), "avoidance", *sizes)
     with h5py.File(folder / "test.h5", "a") as file:  # its own actions repeat, so a shift would not show
         actions = np.tile(np.arange(LENGTH) % ACTIONS, (3, 1))
         file["actions"][:] = np.random.default_rng(0).permuted(actions, axis=1)

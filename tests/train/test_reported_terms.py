@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from types import SimpleNamespace
 
 import pytest
 import torch
 from torch import Tensor
 from torch.testing import assert_close
 
-from seqvae.cli.export import told
+from seqvae.cli.export import defined_scores
 from seqvae.data.sequences import Sequences
 from seqvae.distributions import Normal
 from seqvae.errors import UserError
@@ -22,10 +21,11 @@ from seqvae.train.diagnostics import slot_numbers
 from seqvae.train.encodings import EncodingBatch, tracked
 from seqvae.train.learner import Learner
 from seqvae.train.optim import Optim
-from seqvae.train.stages import Options
+from seqvae.train.stages import TrainerOptions
 from seqvae.train.validation import Validation
 from seqvae.types import DataSpec, Dynamics, Encoding, FrameModel, Posterior, Scene, Terms, Transition
-from tests.models import make, video
+from tests.models import as_batch, make, video
+from tests.train.tiny import Certain
 
 START, CONTEXT, LENGTH = 3, 8, 16  # 14 frames enter, 6 of them with an ELBO and 8 with a prediction
 HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
@@ -33,13 +33,6 @@ EVIDENCE = -2 * HALF_LOG_2PI  # log N(x; x, 1), two numbers
 PRIOR = -2 * (HALF_LOG_2PI + 0.5)  # log N(z; z - 1, 1)
 POSTERIOR = 2 * (HALF_LOG_2PI + math.log(0.1))  # - log N(z; z, 0.1^2)
 KL = -(PRIOR + POSTERIOR)
-
-
-class Certain(Normal):
-    """A Normal that always draws its mean."""
-
-    def rsample(self):
-        return self.mean
 
 
 class Still(FrameModel, Dynamics):
@@ -84,11 +77,11 @@ def model() -> SequenceModel:
     return SequenceModel(still, Seen(), still, DataSpec(1, 1, 1))
 
 
-def clips(observed: Tensor | None = None) -> SimpleNamespace:
+def clips(observed: Tensor | None = None):
     nothing = torch.zeros(4, LENGTH, 1, 2)
     video = torch.zeros(4, LENGTH, 1, 1, 1)
     encoding = Encoding(nothing, torch.ones_like(nothing))
-    return SimpleNamespace(encoding=encoding, video=video, prev_actions=None, observed=observed)
+    return as_batch(encoding=encoding, video=video, observed=observed)
 
 
 OBJECTIVE = LatentELBO(start=START, rollout=PositionPrediction(context=CONTEXT, weight=2.0, scale=1.0))
@@ -113,7 +106,7 @@ def test_validation_tells_the_same_mean():
     drawn = make("linear", channels=3)
     images = (255 * video(frames=20, channels=3)).to(torch.uint8).permute(0, 1, 3, 4, 2).numpy()
     sequences = Sequences("discs", images)
-    options = Options(steps=1, clip_length=LENGTH, validation_sequences=2)
+    options = TrainerOptions(steps=1, clip_length=LENGTH, validation_sequences=2)
     validation = Validation(sequences, OBJECTIVE, options, torch.device("cpu"), source="evidence")
     torch.manual_seed(1)
     scores = validation(drawn).scores
@@ -201,8 +194,8 @@ def test_a_clip_without_any_frame_has_no_bound():
 def test_terms_that_all_have_weights_are_no_bound_and_no_line_of_a_card():
     terms = Terms({"score": torch.ones(2, 3)}, {"score": 1.0})
     assert terms.bound_per_frame().isnan() and terms.per_frame("score") == 1
-    assert told({"objective": 1.0, "bound": terms.bound_per_frame().item()}) == {"objective": 1.0}
-    assert "bound" not in told({"bound": 1.0}), "energies, or frames that are left out, make it none"
+    assert defined_scores({"objective": 1.0, "bound": terms.bound_per_frame().item()}) == {"objective": 1.0}
+    assert "bound" not in defined_scores({"bound": 1.0}), "energies, or missing frames, make it none"
 
 
 def test_an_elbo_that_begins_behind_its_context_is_refused():
