@@ -20,7 +20,8 @@ from statistics import median
 
 import numpy as np
 
-from data_gen.generate import CONFIGS, read_settings
+from data_gen.cli.command import CONFIGS
+from data_gen.generate import read_settings
 from data_gen.simulator import build_simulator, simulate
 from data_gen.splits import BLOCK, Split, make_sequences, write_split
 

@@ -131,8 +131,8 @@ def prepared(options: argparse.Namespace, channels: int = 1) -> tuple[Any, Any]:
     """Return the model of the options and a batch for it; set the number of threads."""
     import torch
 
+    from data_gen.cli.configs import compose
     from seqvae.build import DataSpec, build
-    from seqvae.cli.compose import compose
 
     torch.set_num_threads(options.threads[0])
     torch.manual_seed(0)

@@ -1,29 +1,45 @@
-"""`python -m data_gen [COMMAND] key=value ...`: dispatch to a command, by default generate."""
+"""`python -m data_gen [COMMAND] key=value ...`: the commands, and the choice of one."""
 
 from __future__ import annotations
 
-import importlib
 import sys
+from collections.abc import Sequence
+
+from data_gen.cli.command import Command, dispatch
+
+USAGE = """\
+usage: python -m data_gen [COMMAND] [key=value ...]
+
+  (none)     sim=billiards                         make train.h5, val.h5 and test.h5 of a simulator
+  import     format=gswm data=FILE out=FOLDER      turn foreign data into dataset files
+  export     format=gswm data=FILE out=FOLDER      write dataset files in another format
+  preview    data=FILE                             see a dataset: video, contact sheet, statistics
+
+python -m data_gen COMMAND --help lists the keys, their meaning and defaults; the command without a name is
+generate. With -m, key=a,b runs a job for each value."""
+
+
+def main(words: Sequence[str]) -> int:
+    """Run a command; returns the exit code: 0 done, 1 failed, 2 bad input, 130 when interrupted."""
+    return dispatch(COMMANDS, words, USAGE, default="generate")
+
+
+def console() -> None:
+    """Run the console script `data_gen`."""
+    sys.exit(main(sys.argv[1:]))
+
+
+def _command(name: str, function: str, config: str) -> Command:
+    return Command("data_gen", name, function, config, sweeps="data", title="data_gen")
+
 
 COMMANDS = {
-    "generate": ("data_gen.generate", "main"),
-    "import": ("data_gen.convert", "import_main"),
-    "export": ("data_gen.convert", "export_main"),
-    "preview": ("data_gen.preview", "main"),
+    "generate": _command("generate", "data_gen.generate:run", "generate"),
+    "import": _command("import", "data_gen.convert:run_import", "data_import"),
+    "export": _command("export", "data_gen.convert:run_export", "data_export"),
+    "preview": _command("preview", "data_gen.preview:run", "data_preview"),
 }
 
 
-def main(arguments: list[str]) -> int:
-    """Run a command; return the exit code."""
-    command = "generate"
-    if arguments and not set("=-") & set(arguments[0]):
-        command, *arguments = arguments
-    if command not in COMMANDS:
-        print(f"data_gen: no command {command}; known: {', '.join(COMMANDS)}", file=sys.stderr)
-        return 2
-    module, function = COMMANDS[command]
-    return getattr(importlib.import_module(module), function)(arguments)
-
-
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    console()

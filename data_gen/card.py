@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from data_gen.cli import compose_config
+from data_gen.cli.configs import compose
 from data_gen.errors import DataError
 from data_gen.io import output_path
 from data_gen.schema import ACTION_CONVENTION, ArrayFile, DatasetInfo, open_dataset, read_info
@@ -141,7 +141,7 @@ def _generate_words(infos: list[DatasetInfo]) -> list[str]:
     """Return sim=NAME, the sizes, and those options of the simulator that differ from its yaml."""
     name, config = infos[0].simulator, infos[0].config
     try:
-        options = compose_config("generate", [f"sim={name}"])["sim"]
+        options = compose("generate", [f"sim={name}"])["sim"]
         defaults = json.loads(json.dumps(simulator_config(build_simulator(options))))
         sizes = {"train": 0, "val": 0, "test": 0} | {i.config["split"]: i.sequences for i in infos}
         sizes |= {key: config[key] for key in ("length", "image_size", "seed")}

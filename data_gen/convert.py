@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
 from data_gen.card import write_card
-from data_gen.cli import quoted, read_options, run, yaml_of
+from data_gen.cli.command import Job
+from data_gen.cli.configs import read_options
+from data_gen.cli.signals import files_or_nothing
 from data_gen.errors import DataError, require_choice, require_flags, require_words
 from data_gen.formats import (
     EXPORTS,
@@ -127,17 +130,15 @@ def _make_folder(folder: Path) -> None:
         raise DataError(f"out={folder}: cannot be made ({error.strerror}); choose another folder") from None
 
 
-def import_main(arguments: list[str]) -> int:
-    """Run the command import; return the exit code."""
-    if {"-h", "--help"} & set(arguments):
-        print(yaml_of("import").read_text(), end="")
-        return 0
-    return run(lambda stop: import_data(read_options(ImportOptions, "import", quoted(arguments)), stop))
+def run_import(config: Mapping[str, Any], job: Job) -> None:
+    """Run the command import with a composed config."""
+    options = read_options(ImportOptions, config, job)
+    with files_or_nothing() as stop:
+        import_data(options, stop)
 
 
-def export_main(arguments: list[str]) -> int:
-    """Run the command export; return the exit code."""
-    if {"-h", "--help"} & set(arguments):
-        print(yaml_of("export").read_text(), end="")
-        return 0
-    return run(lambda stop: export_data(read_options(ExportOptions, "export", quoted(arguments))))
+def run_export(config: Mapping[str, Any], job: Job) -> None:
+    """Run the command export with a composed config."""
+    options = read_options(ExportOptions, config, job)
+    with files_or_nothing():
+        export_data(options)

@@ -2,13 +2,71 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import fields
+from difflib import get_close_matches
 from numbers import Integral, Real
-from typing import Any
+from types import NoneType, UnionType
+from typing import Any, get_args, get_origin, get_type_hints
 
 
 class DataError(ValueError):
     """Bad input: one line that names the file, key or option and the remedy."""
+
+
+def did_you_mean(name: str, known: Iterable[str], n: int = 3) -> str:
+    """Return the end of a message about an unknown name: near matches if there are any, else all names."""
+    known = sorted(known)
+    by_lower = {word.lower(): word for word in known}
+    near = get_close_matches(name.lower(), by_lower, n=n, cutoff=0.6)
+    if near:
+        return "did you mean " + " or ".join(by_lower[word] for word in near) + "?"
+    return "known: " + ", ".join(known) if known else "none is accepted here"
+
+
+_KINDS = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "a text",
+    tuple: "a list",
+    NoneType: "null",
+}
+
+
+def checked_fields(
+    kind: type, values: Mapping[str, Any], error: type[Exception] = DataError, prefix: str = ""
+) -> dict[str, Any]:
+    """Return `values` for the fields of the dataclass `kind`, all known and each of its field's type.
+
+    Fields are annotated with plain types or their unions. Whole numbers stand for floats, lists for tuples.
+    prefix: what comes before a key in messages.
+
+    Raises:
+        error: a key is unknown, or a value is missing or of another type.
+    """
+    hints = {f.name: hint for f in fields(kind) for hint in [get_type_hints(kind)[f.name]] if f.init}
+    for key in values:
+        if key not in hints:
+            raise error(f"{prefix}{key}: no such key; {did_you_mean(key, hints)}")
+    return {key: _typed(f"{prefix}{key}", value, hints[key], error) for key, value in values.items()}
+
+
+def _typed(key: str, value: Any, hint: Any, error: type[Exception]) -> Any:
+    members = get_args(hint) if isinstance(hint, UnionType) else (hint,)
+    kinds = [get_origin(member) or member for member in members]
+    if value == "???" or (value is None and NoneType not in kinds):
+        raise error(f"{key}: is missing; say {key}=...")
+    if Any in kinds or type(value) in kinds:
+        return value
+    if type(value) is int and float in kinds:
+        return float(value)
+    if isinstance(value, list) and tuple in kinds:
+        return tuple(value)
+    if isinstance(value, Mapping) and Mapping in kinds:
+        return value
+    wanted = " or ".join(_KINDS.get(kind, "a mapping") for kind in kinds)
+    raise error(f"{key}={value}: expected {wanted}")
 
 
 def require_number(

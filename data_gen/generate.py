@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from data_gen.card import CARD, write_card
-from data_gen.cli import CONFIGS, read_options, run
+from data_gen.cli.command import CONFIGS, Job
+from data_gen.cli.configs import compose, read_options
+from data_gen.cli.signals import files_or_nothing
 from data_gen.errors import DataError, require_number
 from data_gen.schema import read_info
 from data_gen.simulator import build_simulator
@@ -57,17 +60,16 @@ class Settings:
             raise DataError("train=0 val=0 test=0: nothing to make; give at least one a size")
 
 
-def read_settings(overrides: list[str]) -> Settings:
-    """Compose configs/generate.yaml with key=value overrides.
+def read_settings(overrides: Sequence[str] = ()) -> Settings:
+    """Compose configs/generate.yaml with key=value overrides; raises DataError for unknown keys."""
+    return read_options(Settings, compose("generate", overrides), Job())
 
-    Raises:
-        DataError: a key or a simulator is unknown.
-    """
-    for override in overrides:
-        choice = override.removeprefix("sim=")
-        if choice != override and choice not in _simulators():
-            raise DataError(f"{override}: there is no such simulator; choose from {', '.join(_simulators())}")
-    return read_options(Settings, "generate", overrides)
+
+def run(config: Mapping[str, Any], job: Job) -> None:
+    """Make the files that a composed config asks for."""
+    settings = read_options(Settings, config, job)
+    with files_or_nothing() as stop:
+        generate(settings, stop)
 
 
 def generate(settings: Settings, stop: threading.Event | None = None) -> None:
@@ -130,18 +132,8 @@ def _simulators() -> list[str]:
     return sorted(file.stem for file in (CONFIGS / "sim").glob("*.yaml"))
 
 
-def _help() -> str:
-    return (
-        "usage: python -m data_gen [sim=NAME] [key=value ...]\n\n"
-        f"Makes train.h5, val.h5 and test.h5 of a simulator: {', '.join(_simulators())}.\n"
-        "Other commands: import, export, preview; python -m data_gen COMMAND --help lists their options.\n\n"
-        f"{(CONFIGS / 'generate.yaml').read_text()}"
-    )
+def main(words: Sequence[str]) -> int:
+    """Run the command line; returns the exit code."""
+    from data_gen.__main__ import main as dispatch
 
-
-def main(arguments: list[str]) -> int:
-    """Run the command generate; return the exit code: 0, 2 for bad input, 130 when interrupted."""
-    if {"-h", "--help"} & set(arguments):
-        print(_help())
-        return 0
-    return run(lambda stop: generate(read_settings(arguments), stop))
+    return dispatch(["generate", *words])

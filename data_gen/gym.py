@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from data_gen.cli import CONFIGS
+from data_gen.cli.command import CONFIGS
 from data_gen.errors import DataError, require_number
 from data_gen.generate import read_settings
 from data_gen.simulator import Emulator, State, Step, build_simulator

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from data_gen.card import Statistics, compute_statistics
-from data_gen.cli import quoted, read_options, run, yaml_of
+from data_gen.cli.command import Job
+from data_gen.cli.configs import read_options
+from data_gen.cli.signals import files_or_nothing
 from data_gen.errors import require_number, require_words
 from data_gen.io import output_path
 from data_gen.media.overlays import contact_sheet, draw_trails, paint_masks, upscale, zoom
@@ -163,9 +167,8 @@ def plot(path: Path, values: Statistics, info: DatasetInfo) -> None:
         figure.savefig(temporary, dpi=120)
 
 
-def main(arguments: list[str]) -> int:
-    """Run the command preview; return the exit code."""
-    if {"-h", "--help"} & set(arguments):
-        print(yaml_of("preview").read_text(), end="")
-        return 0
-    return run(lambda stop: preview(read_options(PreviewOptions, "preview", quoted(arguments))))
+def run(config: Mapping[str, Any], job: Job) -> None:
+    """Run the command with a composed config."""
+    options = read_options(PreviewOptions, config, job)
+    with files_or_nothing():
+        preview(options)

@@ -6,5 +6,11 @@ import sys
 
 from seqvae.cli.main import main
 
-if __name__ == "__main__":
+
+def console() -> None:
+    """Run the console script `seqvae`."""
     sys.exit(main(sys.argv[1:]))
+
+
+if __name__ == "__main__":
+    console()

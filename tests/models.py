@@ -12,8 +12,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from data_gen.cli.configs import compose
 from seqvae.build import DataSpec, build
-from seqvae.cli.compose import compose
 from seqvae.nn.glimpse import pixel_centres
 from seqvae.sequence import SequenceModel
 

@@ -14,10 +14,10 @@ import torch
 import data_gen
 import data_gen.generate
 import seqvae
+from data_gen.cli.configs import compose
 from seqvae import checkpoint, config
 from seqvae.aliases import ALIASES, ARGUMENTS, rename_targets
 from seqvae.build import DataSpec, build
-from seqvae.cli.compose import compose
 from seqvae.cli.main import main
 from seqvae.config import instantiate, make, parts
 from seqvae.errors import UserError

@@ -1,41 +1,45 @@
-"""What the commands that use a trained model have in common: loading it, and data that fits it."""
+"""Data and models of the commands: what a training reads, and a trained model with data that fits it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, TypeVar
 
 import torch
 
-from data_gen.errors import require_number
+from data_gen.cli.command import CONFIGS, Job
+from data_gen.cli.configs import option_values
 from data_gen.schema import read_info
 from data_gen.simulator import build_simulator
 from data_gen.splits import Split
 from seqvae import checkpoint
 from seqvae.build import DataSpec
-from seqvae.cli.compose import configs_folder
 from seqvae.data.clips import InMemoryClips
 from seqvae.data.online import ENDLESS, OnlineClips, simulated
 from seqvae.data.sequences import Sequences, read_sequences, reading
 from seqvae.data.streamed import StreamedClips, open_clips
-from seqvae.errors import UserError, require, require_at_least
+from seqvae.errors import UserError, checked_fields, require_at_least
 from seqvae.sequence import SequenceModel
 from seqvae.streams import Stream
-from seqvae.train.runtime import compile_parts, seed_everything
-from seqvae.train.stages import pick_device
+from seqvae.train.config import ONLINE, TrainConfig
+from seqvae.train.runtime import compile_parts, pick_device, seed_everything
 
-# What a training reads: dataset files, or a simulator that runs beside it.
+Config = TypeVar("Config")
 
-ONLINE = "online"  # as `data`: no file, but the simulator that `sim` names
+# Data of a training: dataset files, or a simulator that runs beside it.
 
 
 @dataclass(frozen=True)
-class Source:
-    """Clips to train on, what a model has to know of them, and sequences to validate on (None: do not).
+class TrainData:
+    """Data of a training; a context that ends the processes that read it.
 
-    sequences: reads or makes all that `clips.whole` goes through, with their true states.
+    clips: clips to train on.
+    spec: what a model has to know of them.
+    validation: sequences to validate on, or None.
+    sequences: reads or makes all that `clips.whole` goes through, with true states.
     """
 
     name: str
@@ -44,78 +48,65 @@ class Source:
     validation: Sequences | None
     sequences: Callable[[], Sequences]
 
+    def __enter__(self) -> TrainData:
+        return self
 
-def open_source(config: Mapping[str, Any], device: torch.device, validation_sequences: int) -> Source:
-    """What the keys data, val, memory, workers, sim, image_size and online of a training's config ask for.
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        self.clips.close()
 
-    validation_sequences: how many are needed, where they are made and not read.
+
+def open_data(config: TrainConfig, device: torch.device) -> TrainData:
+    """Open the data that a config names.
 
     Raises:
         UserError, DataError: a file cannot be read, or a simulator cannot be made.
     """
-    require_number("workers", config["workers"], minimum=0, integer=True)
-    require_number("memory", config["memory"], minimum=0)
-    if config["data"] == ONLINE:
-        return _simulator(config, device, validation_sequences)
-    train, val = _files(config["data"], config["val"])
+    return _open_simulator(config, device) if config.is_online else _open_files(config, device)
+
+
+def _open_files(config: TrainConfig, device: torch.device) -> TrainData:
+    train, val = _find_files(config.data, config.val)
     with reading(train):
         info = read_info(train)
     if "actions" in info.keys and not info.num_actions:
         raise UserError(f"{train}: holds actions, but its attribute num_actions is 0; set it to their number")
-    spec = DataSpec(
-        height=info.height,
-        width=info.width,
-        channels=3,
-        actions=info.num_actions,
-        objects=info.num_objects,
-        coord_limit=info.coord_limit,
-    )
-    clips = open_clips(train, device, int(config["memory"] * 2**30), config["workers"])
-    return Source(
-        str(train), clips, spec, None if val is None else _read(val, spec), lambda: read_sequences(train)
-    )
+    spec = DataSpec(info.height, info.width, 3, info.num_actions, info.num_objects, info.coord_limit)
+    clips = open_clips(train, device, int(config.memory * 2**30), config.workers)
+    validation = None if val is None else _read_validation(val, spec)
+    return TrainData(str(train), clips, spec, validation, lambda: read_sequences(train))
 
 
-def _simulator(config: Mapping[str, Any], device: torch.device, validation_sequences: int) -> Source:
-    if not isinstance(config.get("sim"), Mapping):
-        names = sorted(file.stem for file in (configs_folder() / "sim").glob("*.yaml"))
+def _open_simulator(config: TrainConfig, device: torch.device) -> TrainData:
+    if config.sim is None or config.image_size is None or config.name is None:
+        names = sorted(file.stem for file in (CONFIGS / "sim").glob("*.yaml"))
         raise UserError(f"data={ONLINE}: say which simulator, sim=NAME; known: {', '.join(names)}")
-    own, size = config["online"], config["image_size"]
-    for key, minimum in {"length": 1, "seed": 0, "sequences": 1}.items():
-        require_number(f"online.{key}", own[key], minimum=minimum, integer=True)
-    require_number("image_size", size, minimum=1, integer=True)
-    world = build_simulator(config["sim"])
-    spec = DataSpec(
-        height=size,
-        width=size,
-        channels=3,
-        actions=world.num_actions,
-        objects=world.num_objects or None,
-        coord_limit=world.limit,
-    )
-    train = Split(world, "train", ENDLESS, own["length"], size, own["seed"])
-    if config["val"] is not None:
-        validation = _read(Path(str(config["val"])), spec)
+    online, size, name = config.online, config.image_size, config.name
+    world = build_simulator(config.sim)
+    spec = DataSpec(size, size, 3, world.num_actions, world.num_objects or None, world.limit)
+    train = Split(world, "train", ENDLESS, online.length, size, online.seed)
+    if config.val is not None:
+        validation = _read_validation(Path(config.val), spec)
     else:
-        val = Split(world, "val", validation_sequences, own["length"], size, own["seed"])
-        validation = simulated(val, config["name"])
-    clips = OnlineClips(train, device, config["workers"], own["sequences"])
-    first = replace(train, sequences=own["sequences"])
-    name = config["name"]
-    return Source(f"{ONLINE} {name}", clips, spec, validation, lambda: simulated(first, name))
+        val = Split(world, "val", config.validation_sequences, online.length, size, online.seed)
+        validation = simulated(val, name)
+    clips = OnlineClips(train, device, config.workers, online.sequences)
+    first = replace(train, sequences=online.sequences)
+    return TrainData(f"{ONLINE} {name}", clips, spec, validation, lambda: simulated(first, name))
 
 
-def _files(data: Any, val: Any) -> tuple[Path, Path | None]:
-    """The training file, and the validation file if there is one."""
-    train = Path(str(data))
+def _find_files(data: str, val: str | None) -> tuple[Path, Path | None]:
+    """Return the training file, and the validation file if there is one."""
+    train = Path(data)
     if train.is_dir():
         beside = train / "val.h5"
         train = train / "train.h5"
-        val = val or (beside if beside.is_file() else None)
-    return train, None if val is None else Path(str(val))
+        val = val or (str(beside) if beside.is_file() else None)
+    return train, None if val is None else Path(val)
 
 
-def _read(val: Path, spec: DataSpec) -> Sequences:
+def _read_validation(val: Path, spec: DataSpec) -> Sequences:
     found = read_sequences(val, image_size=(spec.height, spec.width))
     if found.num_actions != spec.actions:
         theirs, ours = (actions or "none" for actions in (found.num_actions, spec.actions))
@@ -125,45 +116,76 @@ def _read(val: Path, spec: DataSpec) -> Sequences:
     return found
 
 
-def load_model(config: Mapping[str, Any]) -> SequenceModel:
-    """The model of `run`, on `device`, compiled if asked for; seeds torch with `seed`, sets its `threads`.
+# A trained model, and data for it.
+
+
+def read_config(kind: type[Config], config: Mapping[str, Any], job: Job, out: str = "") -> Config:
+    """Return a composed config as a record `kind`; in a sweep `out` is the job's own folder, or a file in it.
 
     Raises:
-        UserError: a key is missing, or there is no such model or device.
+        UserError: a key is unknown, or a value is missing or cannot be.
     """
-    require(config, run=(str,), seed=(int,), compile=(bool,))
-    seed_everything(config["seed"], Stream.EVALUATION)
-    if config["threads"] is not None:
-        require_at_least(config, threads=1)
-        torch.set_num_threads(config["threads"])
-    device = pick_device(config["device"])
-    model = checkpoint.load_model(config["run"], device, config["checkpoint"])
-    if config["compile"]:
+    return kind(**checked_fields(kind, option_values(config, job, out), UserError))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """Keys that the commands for a trained model share; see configs/evaluate.yaml."""
+
+    run: str
+    data: str
+    out: str | None
+    checkpoint: str
+    device: str
+    threads: int | None
+    compile: bool
+    seed: int
+
+    def __post_init__(self):
+        require_at_least(vars(self), threads=1)
+
+    @property
+    def run_folder(self) -> Path:
+        """The run's folder, also when a checkpoint in it is named."""
+        path = Path(self.run)
+        return path if path.is_dir() else path.parent
+
+
+def load_model(config: ModelConfig) -> SequenceModel:
+    """Load the model of `run` to `device`, compiled if asked for; seeds torch and sets its threads.
+
+    Raises:
+        UserError: there is no such model or device.
+    """
+    seed_everything(config.seed, Stream.EVALUATION)
+    if config.threads is not None:
+        torch.set_num_threads(config.threads)
+    model = checkpoint.load_model(config.run, pick_device(config.device), config.checkpoint)
+    if config.compile:
         compile_parts(model)
     return model
 
 
 def load_data(
-    config: Mapping[str, Any], model: SequenceModel, index: int | None = None, frames: int | None = None
+    config: ModelConfig, model: SequenceModel, index: int | None = None, frames: int | None = None
 ) -> Sequences:
-    """Sequences of `data` in the size that the model takes; says what had to be done to them.
+    """Read sequences of `data` in the size that the model takes; prints what had to be done to them.
 
     Raises:
         UserError: the file is missing, damaged, foreign or of another size.
     """
-    require(config, data=(str,))
-    spec = model.spec
-    sequences = read_sequences(config["data"], index, (spec.height, spec.width), frames)
+    size = (model.spec.height, model.spec.width)
+    sequences = read_sequences(config.data, index, size, frames)
     if model.actions and sequences.num_actions != model.actions:
         has = sequences.num_actions or "none"
-        raise UserError(f"{config['data']}: the model follows {model.actions} actions, the data has {has}")
-    for note in (*sequences.notes, *ignored_actions(model, sequences.num_actions)):
+        raise UserError(f"{config.data}: the model follows {model.actions} actions, the data has {has}")
+    for note in (*sequences.notes, *notes_on_actions(model, sequences.num_actions)):
         print(note)
     return sequences
 
 
-def ignored_actions(model: SequenceModel, actions: int) -> list[str]:
-    """A line that says so where data with actions meet a model that follows none."""
+def notes_on_actions(model: SequenceModel, actions: int) -> list[str]:
+    """Return a line that says so where data with actions meets a model that follows none."""
     if model.actions or not actions:
         return []
     name = type(model.dynamics).__name__
@@ -173,7 +195,7 @@ def ignored_actions(model: SequenceModel, actions: int) -> list[str]:
 
 
 def make_folder(out: str | Path) -> Path:
-    """The folder to write to, made if need be.
+    """Make the folder to write to, if need be.
 
     Raises:
         UserError: it cannot be made.
@@ -183,9 +205,3 @@ def make_folder(out: str | Path) -> Path:
     except OSError as error:
         raise UserError(f"out={out}: cannot be written ({error.strerror}); choose another folder") from None
     return Path(out)
-
-
-def folder_of(run: str | Path) -> Path:
-    """The run's folder, also when a checkpoint in it was named."""
-    path = Path(run)
-    return path if path.is_dir() else path.parent

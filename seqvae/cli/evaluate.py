@@ -1,16 +1,17 @@
-"""python -m seqvae evaluate: the evaluation protocol on a trained model, into files and a table."""
+"""`python -m seqvae evaluate`: the evaluation protocol on a trained model, into files and a table."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from data_gen.cli.command import Job
 from seqvae import checkpoint
-from seqvae.cli.compose import compose
-from seqvae.cli.data import folder_of, load_data, load_model, make_folder
-from seqvae.cli.export import chosen_by
+from seqvae.cli.data import ModelConfig, load_data, load_model, make_folder, read_config
 from seqvae.data.sequences import Sequences
-from seqvae.errors import require, require_at_least
+from seqvae.errors import require_at_least
 from seqvae.evaluate import (
     Report,
     bounds,
@@ -21,60 +22,82 @@ from seqvae.evaluate import (
     usable_lengths,
     write_report,
 )
-from seqvae.evaluate.commit import UNKNOWN
 from seqvae.rollout import compare, roll_out
 from seqvae.sequence import SequenceModel
+from seqvae.train.origin import UNKNOWN, Origin
 from seqvae.video import counting_sheet, write_png, write_video
 
 SHOWN = 48  # frames in the picture of counts
 
 
-def main(overrides: list[str]) -> None:
-    """Run the command with configs/evaluate.yaml and `overrides`."""
-    config = compose("evaluate", overrides)
-    require(config, sample=(bool,), pixels=(str,))
-    require_at_least(config, context=1, samples=1, iwae=0, bound_sequences=1, videos=0)
-    require_at_least(config, **{key: 1 for key in ("horizon", "long") if config[key] is not None})
-    model = load_model(config)
-    sequences = load_data(config, model)
-    out = make_folder(config["out"] or folder_of(config["run"]) / "evaluation")
-    report = evaluate(model, sequences, config)
+@dataclass(frozen=True, kw_only=True)
+class EvaluateConfig(ModelConfig):
+    """The keys of configs/evaluate.yaml."""
+
+    context: int
+    horizon: int | None
+    pixels: str
+    sample: bool
+    samples: int
+    long: int | None
+    iwae: int
+    bound_sequences: int
+    videos: int
+
+    def __post_init__(self):
+        super().__post_init__()
+        require_at_least(vars(self), context=1, samples=1, iwae=0, bound_sequences=1, videos=0)
+        require_at_least(vars(self), horizon=1, long=1)
+
+
+def run(config: Mapping[str, Any], job: Job) -> None:
+    """Evaluate a model; print its table, and write it with numbers, plots and videos."""
+    options = read_config(EvaluateConfig, config, job)
+    model = load_model(options)
+    sequences = load_data(options, model)
+    out = make_folder(options.out or options.run_folder / "evaluation")
+    report = evaluate(model, sequences, options)
     print(report.markdown())
     paths = write_report(report, out)
     paths += _counting(model, sequences, out)
-    paths += _videos(model, sequences, config, out)
+    paths += _videos(model, sequences, options, out)
     print("\n".join(str(path) for path in paths))
 
 
-def evaluate(model: SequenceModel, sequences: Sequences, config: dict[str, Any]) -> Report:
-    """Everything that configs/evaluate.yaml asks for, in one report."""
-    context, horizon = usable_lengths(sequences, config["context"], config["horizon"])
+def evaluate(model: SequenceModel, sequences: Sequences, options: EvaluateConfig) -> Report:
+    """Return everything that configs/evaluate.yaml asks for, in one report."""
+    context, horizon = usable_lengths(sequences, options.context, options.horizon)
     # first what may be impossible for this model or data, so that nothing is computed in vain
     long, futures, found = {}, {}, []
-    if config["long"]:
-        long = long_rollouts(model, sequences, config["long"], context)
-    if config["sample"]:
-        futures = uncertainty(model, sequences, config["samples"], context, horizon)
+    if options.long:
+        long = long_rollouts(model, sequences, options.long, context)
+    if options.sample:
+        futures = uncertainty(model, sequences, options.samples, context, horizon)
     if sequences.positions is None:
         print(f"{sequences.name}: has no true positions, so only pixels are scored")
-    scores = score(model, sequences, context, horizon, decode=True, pixels=config["pixels"])
-    if config["iwae"]:
-        few = sequences.first(config["bound_sequences"]).untold()
-        found = bounds(model, few, config["iwae"], context + horizon, reported(model))
-    about = origin(config) | {"config": config, "model": model.config}
+    scores = score(model, sequences, context, horizon, decode=True, pixels=options.pixels)
+    if options.iwae:
+        few = sequences.first(options.bound_sequences).untold()
+        found = bounds(model, few, options.iwae, context + horizon, reported(model))
+    # the groups of this config, of which there are none, have always been part of metrics.json
+    config = asdict(options) | {"choices": {}}
+    about = describe_training(options) | {"config": config, "model": model.config}
     whole, later = (*found, None, None)[:2]
     return Report(scores, about, whole, futures, long, later)
 
 
-def origin(config: dict[str, Any]) -> dict[str, Any]:
-    """The training behind the checkpoint that `run` and `checkpoint` name, as far as the file tells."""
-    content = checkpoint.load(checkpoint.find(config["run"], config["checkpoint"]))
-    criterion = chosen_by(content.config) if "trainer" in content.config else UNKNOWN
-    return {"training_commit": content.commit or UNKNOWN, "updates": content.step, "chosen_by": criterion}
+def describe_training(options: ModelConfig) -> dict[str, Any]:
+    """Return the training behind a checkpoint, as far as the file tells."""
+    content = checkpoint.load(checkpoint.find(options.run, options.checkpoint))
+    return {
+        "training_commit": content.commit or UNKNOWN,
+        "updates": content.step,
+        "chosen_by": Origin.of(content.config).chosen_by,
+    }
 
 
 def _counting(model: SequenceModel, sequences: Sequences, out: Path) -> list[Path]:
-    """For models that count, the first frame of some sequences with boxes and counts."""
+    """For models that count, write the first frame of some sequences with boxes and counts."""
     if "presence" not in model.layout:
         return []
     few, visible = sequences.first(SHOWN), sequences.first(SHOWN).visible()
@@ -91,11 +114,11 @@ def _counting(model: SequenceModel, sequences: Sequences, out: Path) -> list[Pat
     return [out / "counts.png"]
 
 
-def _videos(model: SequenceModel, sequences: Sequences, config: dict[str, Any], out: Path) -> list[Path]:
-    few = sequences.first(config["videos"]).untold()
+def _videos(model: SequenceModel, sequences: Sequences, options: EvaluateConfig, out: Path) -> list[Path]:
+    few = sequences.first(options.videos).untold()
     if not len(few):
         return []
-    context, horizon = usable_lengths(sequences, config["context"], config["horizon"])
+    context, horizon = usable_lengths(sequences, options.context, options.horizon)
     rollout = roll_out(model, few.frames, few.prev_actions, context, horizon, decode=True)
     paths = []
     for i in range(len(few)):

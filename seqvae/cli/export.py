@@ -1,97 +1,97 @@
-"""python -m seqvae export: a trained model as a small folder to give away: its weights and a card."""
+"""`python -m seqvae export`: a trained model as a small folder to give away: its weights and a card."""
 
 from __future__ import annotations
 
 import json
 import math
-import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from data_gen.cli.command import Job
 from seqvae import checkpoint
 from seqvae.checkpoint import Checkpoint
-from seqvae.cli.compose import compose
-from seqvae.cli.data import folder_of, make_folder
-from seqvae.errors import require
-from seqvae.evaluate.commit import UNKNOWN
+from seqvae.cli.data import make_folder, read_config
 from seqvae.io import write_whole
-from seqvae.train.stages import CRITERIA, OLDER_CRITERION, stages
+from seqvae.train.origin import UNKNOWN, Origin
 from seqvae.weights import FILE
 
 CARD = "README.md"
 NAMES = {"bound": "unweighted terms, nats a frame"}  # some may be energies, or leave out frames
 
 
-def main(overrides: list[str]) -> None:
-    """Run the command with configs/export.yaml and `overrides`."""
-    config = compose("export", overrides)
-    require(config, run=(str,), out=(str,))
-    content = checkpoint.load(checkpoint.find(config["run"], config["checkpoint"]))
-    out = make_folder(config["out"])
-    evaluation = folder_of(config["run"]) / "evaluation"
-    measured, commit = None, None
-    if (evaluation / "table.md").is_file():
-        measured = (evaluation / "table.md").read_text(encoding="utf-8")
-        commit = json.loads((evaluation / "metrics.json").read_text(encoding="utf-8"))["git_commit"]
+@dataclass(frozen=True)
+class ExportConfig:
+    """The keys of configs/export.yaml."""
+
+    run: str
+    out: str
+    checkpoint: str
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A run's evaluation. table: Markdown. commit: that of the code which made it."""
+
+    table: str
+    commit: str | None
+
+    @classmethod
+    def of(cls, run: Path) -> Evaluation | None:
+        """Read the evaluation in a run's folder, if there is one."""
+        folder = (run if run.is_dir() else run.parent) / "evaluation"
+        if not (folder / "table.md").is_file():
+            return None
+        table = (folder / "table.md").read_text(encoding="utf-8")
+        return cls(table, json.loads((folder / "metrics.json").read_text(encoding="utf-8"))["git_commit"])
+
+
+def run(config: Mapping[str, Any], job: Job) -> None:
+    """Write the weights of a model and a card."""
+    options = read_config(ExportConfig, config, job)
+    content = checkpoint.load(checkpoint.find(options.run, options.checkpoint))
+    out = make_folder(options.out)
+    evaluation = Evaluation.of(Path(options.run))
     checkpoint.save_weights(out / FILE, content)
-    text = card(str(config["out"]), content, measured, commit)
+    text = write_card(options.out, content, evaluation)
     write_whole(out / CARD, lambda file: file.write(text.encode()))
     for name in (FILE, CARD):
         print(out / name)
-    if measured is None:
-        print(f"no numbers on unseen data in the card: evaluate run={config['run']} data=... first")
+    if evaluation is None:
+        print(f"no numbers on unseen data in the card: evaluate run={options.run} data=... first")
 
 
-def card(name: str, content: Checkpoint, measured: str | None, commit: str | None) -> str:
-    """What one has to know of the weights, as Markdown. measured: the table of an evaluation, at `commit`."""
-    model, spec = content.config["model"], content.spec
-    targets = [model[part]["_target_"] for part in ("frame", "posterior", "dynamics")]
-    parts = ", ".join(target.rpartition(".")[2] for target in targets)
+def write_card(name: str, content: Checkpoint, evaluation: Evaluation | None) -> str:
+    """Return a text on the weights for their users, as Markdown."""
+    spec, origin = content.spec, Origin.of(content.config)
     actions = f", {spec.actions} actions" if spec.actions else ""
     lines = [
         f"# {Path(name).name}",
-        f"Weights of a seqvae model ({parts}), for videos of {spec.width}x{spec.height} pixels"
-        f" with {spec.objects} objects{actions}.",
+        f"Weights of a seqvae model ({', '.join(origin.parts)}), for videos of {spec.width}x{spec.height} "
+        f"pixels with {spec.objects} objects{actions}.",
         "",
-        f"- Trained with `{command(content.config)}`: {content.step:,} updates.",
+        f"- Trained with `{origin.command}`: {content.step:,} updates.",
         f"- Trained at commit {content.commit or UNKNOWN}.",
-        *([] if measured is None else [f"- Evaluated at commit {commit or UNKNOWN}."]),
-        f"- Chosen on the validation set by {chosen_by(content.config)}.",
+        *([] if evaluation is None else [f"- Evaluated at commit {evaluation.commit or UNKNOWN}."]),
+        f"- Chosen on the validation set by {origin.chosen_by}.",
         f"- Use: `python -m seqvae rollout run={name} data=FILE out=DIR`, or `seqvae.load({name!r})`;",
         f"  as a start for a training: `init={name}`.",
         "",
         *_validation(content.scores),
     ]
-    if measured is not None:
-        lines += ["## On unseen data", measured]
+    if evaluation is not None:
+        lines += ["## On unseen data", evaluation.table]
     return "\n".join(lines).rstrip() + "\n"
 
 
-def command(config: dict[str, Any]) -> str:
-    """The command of a training, as far as its config tells."""
-    choices = config.get("choices", {})
-    what = f"experiment={choices['experiment']}" if choices.get("experiment") else f"model={choices['model']}"
-    data = shlex.quote(f"data={config['data']}")
-    return f"python -m seqvae train {what} {data} seed={config['seed']}"
-
-
-def chosen_by(config: dict[str, Any]) -> str:
-    """The criterion by which each stage of a training chose its checkpoint, and whether that is labels."""
-    trainer = {"criterion": OLDER_CRITERION} | config["trainer"]
-    told = [
-        f"{CRITERIA[stage.trainer['criterion']]}{f' ({stage.name})' if stage.name else ''}"
-        for stage in stages({**config, "trainer": trainer})
-    ]
-    return "; ".join(told)
-
-
-def told(scores: dict[str, float]) -> dict[str, float]:
-    """Return the scores of a validation that are defined, under names for people."""
+def defined_scores(scores: dict[str, float]) -> dict[str, float]:
+    """Return the scores of a validation that are numbers, under names for people."""
     return {NAMES.get(name, name): value for name, value in scores.items() if not math.isnan(value)}
 
 
 def _validation(scores: dict[str, float]) -> list[str]:
     if not scores:
         return []
-    lines = [f"- {name}: {value:.4g}" for name, value in told(scores).items()]
+    lines = [f"- {name}: {value:.4g}" for name, value in defined_scores(scores).items()]
     return ["## On the validation set, during training", *lines, ""]

@@ -1,50 +1,64 @@
-"""python -m seqvae inspect PATH: what a dataset, checkpoint, run or video is, and a contact sheet."""
+"""`python -m seqvae inspect PATH`: what a dataset, checkpoint, run or video is, and a contact sheet."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from data_gen.cli.command import Job
+from data_gen.cli.configs import flatten
 from data_gen.media.reading import VIDEOS
 from data_gen.schema import read_info
 from seqvae import checkpoint, weights
-from seqvae.cli.compose import PATHS, compose, flatten
-from seqvae.cli.data import make_folder
-from seqvae.cli.export import told
+from seqvae.cli.data import make_folder, read_config
+from seqvae.cli.export import defined_scores
 from seqvae.data.sequences import Sequences, read_sequences
-from seqvae.errors import UserError, require, require_at_least
+from seqvae.errors import UserError, require_at_least
 from seqvae.evaluate import latents
 from seqvae.rollout import roll_out
+from seqvae.train.origin import Origin
 from seqvae.video import as_rgb, contact_sheet, paint_masks, write_png
 
 DATASETS = (".h5", ".hdf5")
 CHECKPOINTS = (checkpoint.BEST, checkpoint.LAST, weights.FILE)
+SHEET = "sheet.png"
 
 
-def main(overrides: list[str]) -> None:
-    """Run the command with configs/inspect.yaml and `overrides`, of which the first may be the path alone."""
-    if overrides and ("=" not in overrides[0] or Path(overrides[0]).exists()):
-        overrides = [f"path={overrides[0]}", *overrides[1:]]
-    config = compose("inspect", overrides, paths=(*PATHS, "path"))
-    require(config, path=(str,), latents=(bool,))
-    require_at_least(config, sequences=1, frames=1)
-    path = Path(config["path"])
-    if not path.exists():
-        raise UserError(f"{path}: no such file or folder")
-    if config["out"] and Path(config["out"]).suffix != ".png":
-        raise UserError(f"out={config['out']}: expected a name ending in .png")
-    lines, clips, sheet = _looked_at(path, config)
-    lines = list(lines)
+@dataclass(frozen=True)
+class InspectConfig:
+    """The keys of configs/inspect.yaml."""
+
+    path: str
+    out: str | None
+    sequences: int
+    frames: int
+    latents: bool
+
+    def __post_init__(self):
+        require_at_least(vars(self), sequences=1, frames=1)
+        if not Path(self.path).exists():
+            raise UserError(f"{self.path}: no such file or folder")
+        if self.out and Path(self.out).suffix != ".png":
+            raise UserError(f"out={self.out}: expected a name ending in .png")
+
+
+def run(config: Mapping[str, Any], job: Job) -> None:
+    """Print what a file or folder is, and write a contact sheet."""
+    options = read_config(InspectConfig, config, job, out=SHEET)
+    path = Path(options.path)
+    found, clips, beside = _look_at(path, options)
+    lines = list(found)
     if clips is not None:
-        sheet = Path(config["out"] or sheet)
+        sheet = Path(options.out or beside)
         make_folder(sheet.parent)
         write_png(sheet, contact_sheet(clips))
         lines.append(("sheet", sheet))
-    if config["latents"]:
-        lines += _latents(path, config)
+    if options.latents:
+        lines += _latents(path, options)
     width = max(len(name) for name, _ in lines)
     for name, value in lines:
         print(f"{name:<{width}}  {value}")
@@ -53,26 +67,26 @@ def main(overrides: list[str]) -> None:
 Lines = Iterator[tuple[str, Any]]
 
 
-def _looked_at(path: Path, config: dict[str, Any]) -> tuple[Lines, np.ndarray | None, Path]:
-    """What to print, the frames to show "n t h w 3" or None, and where to by default."""
+def _look_at(path: Path, options: InspectConfig) -> tuple[Lines, np.ndarray | None, Path]:
+    """Return lines to print, frames to show "n t h w 3" or None, and the default place of their sheet."""
     beside = path.with_name(f"{path.stem}_sheet.png")
     if path.is_dir():
         if any((path / name).is_file() for name in CHECKPOINTS):
             found = checkpoint.find(path)
-            return _run(path, found), _futures(found, config), path / "sheet.png"
+            return _run(path, found), _futures(found, options), path / SHEET
         inside = sorted(file for file in path.iterdir() if file.suffix in DATASETS)
         if not inside:
             raise UserError(f"{path}: holds no checkpoint ({', '.join(CHECKPOINTS)}) and no dataset (.h5)")
         return _folder(inside), None, path
     if path.suffix in DATASETS:
-        count = min(config["sequences"], read_info(path).sequences)
+        count = min(options.sequences, read_info(path).sequences)
         clips = np.concatenate([_rows(read_sequences(path, i)) for i in range(count)])
-        return _dataset(path), _spread(clips, config["frames"]), beside
+        return _dataset(path), _spread(clips, options.frames), beside
     if path.suffix == ".npz" or path.suffix.lower() in VIDEOS:
         sequences = read_sequences(path)
-        clips = _spread(sequences.frames[: config["sequences"]], config["frames"])
+        clips = _spread(sequences.frames[: options.sequences], options.frames)
         return _frames(path, sequences), clips, beside
-    return _checkpoint(path), _futures(path, config), beside
+    return _checkpoint(path), _futures(path, options), beside
 
 
 def _rows(sequences: Sequences) -> np.ndarray:
@@ -117,43 +131,42 @@ def _run(path: Path, file: Path) -> Lines:
 def _checkpoint(path: Path) -> Lines:
     """Lines of a checkpoint; a file that is none raises UserError."""
     content = checkpoint.load(path)
-    spec, model = content.spec, content.config["model"]
+    spec, origin = content.spec, Origin.of(content.config)
     yield "checkpoint", path
     yield "after", f"{content.step} updates" + ("" if content.training else "; to be used, not continued")
-    for part in ("frame", "posterior", "dynamics"):
-        yield part, model[part]["_target_"]
+    yield from zip(("frame", "posterior", "dynamics"), origin.targets, strict=True)
     built = content.build(path)
     yield "parameters", f"{sum(p.numel() for p in built.parameters()):,}"
     actions = f", {spec.actions} actions" if spec.actions else ""
     actions += " that the dynamics ignores" if spec.actions and built.ignores_actions else ""
     objects = f", {spec.objects} objects" if spec.objects else ""
-    yield "data", f"{content.config.get('data')}: {spec.width}x{spec.height}{objects}{actions}"
-    for name, value in told(content.scores).items():
+    yield "data", f"{origin.data}: {spec.width}x{spec.height}{objects}{actions}"
+    for name, value in defined_scores(content.scores).items():
         yield name, f"{value:.4g}"
 
 
-def _futures(file: Path, config: dict[str, Any]) -> np.ndarray | None:
+def _futures(file: Path, options: InspectConfig) -> np.ndarray | None:
     """Rows of truth, and below each what the model makes of it; None where its data is not there any more."""
     content = checkpoint.load(file)
     data = _fitting_data(content)
     if data is None:
         return None
     model, rows = content.build(file), []
-    for i in range(min(max(1, config["sequences"] // 2), read_info(data).sequences)):
+    for i in range(min(max(1, options.sequences // 2), read_info(data).sequences)):
         truth = read_sequences(data, i)
         length = truth.frames.shape[1]
         context = min(8, length)
         rollout = roll_out(model, truth.frames, truth.prev_actions, context, length - context, decode=True)
         rows += [truth.frames, as_rgb(rollout.pictures())]
-    return _spread(np.concatenate(rows), config["frames"])
+    return _spread(np.concatenate(rows), options.frames)
 
 
-def _latents(path: Path, config: dict[str, Any]) -> Lines:
+def _latents(path: Path, options: InspectConfig) -> Lines:
     """Write a sheet for each kind of picture of a model's latent states."""
     file = checkpoint.find(path) if path.is_dir() else path
     content = checkpoint.load(file)
     model, data = content.build(file), _fitting_data(content)
-    rows, columns = config["sequences"], config["frames"]
+    rows, columns = options.sequences, options.frames
     sheets = {"samples": latents.prior_samples(model, rows, columns)}
     if data is not None:
         count = min(max(rows + 1, columns), read_info(data).sequences)
@@ -176,18 +189,14 @@ def _latents(path: Path, config: dict[str, Any]) -> Lines:
 
 def _fitting_data(content: checkpoint.Checkpoint) -> Path | None:
     """The data that a model was validated or trained on, if it is still there and of the model's size."""
-    data = _data_of(content.config)
-    if data is None:
+    origin = Origin.of(content.config)
+    data = Path(origin.data or "")
+    candidates = [Path(origin.val or ""), data / "val.h5", data / "train.h5", data]
+    file = next((path for path in candidates if path.is_file() and path.suffix in DATASETS), None)
+    if file is None:
         return None
-    info = read_info(data)
-    return data if (info.height, info.width) == (content.spec.height, content.spec.width) else None
-
-
-def _data_of(config: dict[str, Any]) -> Path | None:
-    """The data that a run was validated on, or trained on, if it is where it was."""
-    data = Path(config.get("data") or "")
-    candidates = [Path(config.get("val") or ""), data / "val.h5", data / "train.h5", data]
-    return next((path for path in candidates if path.is_file() and path.suffix in DATASETS), None)
+    info = read_info(file)
+    return file if (info.height, info.width) == (content.spec.height, content.spec.width) else None
 
 
 def _spread(clips: np.ndarray, count: int) -> np.ndarray:

@@ -1,10 +1,14 @@
-"""The entrance: which command, and how faults are told."""
+"""`python -m seqvae COMMAND key=value ...`: the commands, and the choice of one."""
 
 from __future__ import annotations
 
-import importlib
-import os
-import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from data_gen.cli.command import Command, dispatch
+from data_gen.errors import DataError
+from seqvae.errors import UserError
 
 USAGE = """\
 usage: python -m seqvae COMMAND [key=value ...]
@@ -15,30 +19,35 @@ usage: python -m seqvae COMMAND [key=value ...]
   inspect    PATH                                             what a data set, checkpoint or run is
   export     run=DIR out=pretrained/NAME                      a model's weights and a card, to give away
 
-The keys and their meaning are in configs/COMMAND.yaml. In Python, seqvae.load("RUN") gives the model."""
+python -m seqvae COMMAND --help lists the keys, their meaning and defaults. With -m, key=a,b runs a job for
+each value. In Python, seqvae.load("RUN") gives the model."""
 
-COMMANDS = ("train", "rollout", "evaluate", "inspect", "export")
+LAST = "last.pt"  # seqvae.checkpoint.LAST, without the time to import torch
 
 
-def main(arguments: list[str]) -> int:
-    """Run a command; returns the exit code: 0, 2 for bad input, else the command's own."""
-    if not arguments:
-        print(USAGE, file=sys.stderr)
-        return 2
-    command, *overrides = arguments
-    if {"-h", "--help", "help"} & set(arguments):
-        print(USAGE)
-        return 0
-    if command not in COMMANDS:
-        print(f"seqvae: no command {command}; known: {', '.join(COMMANDS)}", file=sys.stderr)
-        return 2
-    # imported late: the usage text and a misspelt command need no torch
-    from data_gen.errors import DataError
-    from seqvae.types import UserError
+def main(words: Sequence[str]) -> int:
+    """Run a command; returns the exit code: 0 done, 1 failed, 2 bad input, 128 + signal when stopped."""
+    return dispatch(COMMANDS, words, USAGE)
 
-    try:
-        return importlib.import_module(f"seqvae.cli.{command}").main(overrides) or 0
-    except (UserError, DataError) as error:
-        if os.environ.get("RANK", "0") == "0":  # processes that train together fail alike: one tells
-            print(f"seqvae {command}: {error}", file=sys.stderr)
-        return 2
+
+def continues_run(overrides: Sequence[Any]) -> bool:
+    """Return whether train goes on with a run: that one's own config then says which keys there are."""
+    from data_gen.cli.overrides import literal
+
+    given = {o.key_or_group: literal(o) for o in overrides if o.key_or_group in ("run", "resume")}
+    run = given.get("run")
+    return given.get("resume") in (True, "auto") and bool(run) and (Path(str(run)) / LAST).is_file()
+
+
+def _command(name: str, **options: Any) -> Command:
+    faults = (DataError, UserError)
+    return Command("seqvae", name, f"seqvae.cli.{name}:run", name, faults=faults, **options)
+
+
+COMMANDS = {
+    "train": _command("train", folder="run", own_keys=continues_run),
+    "rollout": _command("rollout"),
+    "evaluate": _command("evaluate"),
+    "inspect": _command("inspect", first="path"),
+    "export": _command("export"),
+}

@@ -1,17 +1,19 @@
-"""python -m seqvae rollout: rollout.mp4, rollout.gif and rollout.npz of a model's future."""
+"""`python -m seqvae rollout`: rollout.mp4, rollout.gif and rollout.npz of a model's future."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from seqvae.cli.compose import compose
-from seqvae.cli.data import folder_of, load_data, load_model, make_folder
+from data_gen.cli.command import Job
+from seqvae.cli.data import ModelConfig, load_data, load_model, make_folder, read_config
 from seqvae.config import make
 from seqvae.data.sequences import Sequences
-from seqvae.errors import UserError, require, require_at_least
+from seqvae.errors import UserError, require_at_least
 from seqvae.evaluate import Truth, slot_order
 from seqvae.interventions import Change
 from seqvae.io import write_whole
@@ -19,44 +21,59 @@ from seqvae.rollout import Rollout, compare, roll_out
 from seqvae.sequence import SequenceModel
 from seqvae.video import Rows, write_video
 
+ALL = "all"
 
-def main(overrides: list[str]) -> None:
-    """Run the command with configs/rollout.yaml and `overrides`."""
-    config = compose("rollout", overrides)
-    require(config, sample=(bool,))
-    require_at_least(config, context=1, horizon=1, samples=1, rows=1, fps=1)
-    index = _index(config["index"])
-    change = make(Change, config["intervene"], "intervene")
-    model = load_model(config)
-    context, horizon = config["context"], config["horizon"]
-    sequences = load_data(config, model, index, frames=context + horizon)
-    out = make_folder(config["out"] or folder_of(config["run"]) / "rollout")
+
+@dataclass(frozen=True, kw_only=True)
+class RolloutConfig(ModelConfig):
+    """The keys of configs/rollout.yaml."""
+
+    index: int | str
+    context: int
+    horizon: int
+    sample: bool
+    samples: int
+    intervene: Mapping[str, Any]
+    rows: int
+    fps: int
+
+    def __post_init__(self):
+        super().__post_init__()
+        require_at_least(vars(self), context=1, horizon=1, samples=1, rows=1, fps=1)
+        if self.index != ALL and not (isinstance(self.index, int) and self.index >= 0):
+            raise UserError(f"index={self.index}: expected the number of a sequence, from 0, or {ALL}")
+
+    @property
+    def sequence(self) -> int | None:
+        """Number of the sequence; None for all."""
+        return self.index if isinstance(self.index, int) else None
+
+
+def run(config: Mapping[str, Any], job: Job) -> None:
+    """Let a model see some frames and imagine the next ones; write them as videos and arrays."""
+    options = read_config(RolloutConfig, config, job)
+    change = make(Change, options.intervene, "intervene")
+    model = load_model(options)
+    context, horizon = options.context, options.horizon
+    sequences = load_data(options, model, options.sequence, frames=context + horizon)
+    out = make_folder(options.out or options.run_folder / "rollout")
 
     rollout = roll_out(
         model, sequences.frames, sequences.prev_actions, context, horizon, decode=True, change=change
     )
     arrays = _arrays(model, rollout, sequences)
-    clouds = None
-    if config["sample"]:
-        draws = _draws(model, sequences, context, horizon, config["samples"], change)
+    shown = min(options.rows, len(sequences))
+    clouds: Any = [None] * shown
+    if options.sample:
+        draws = _draws(model, sequences, context, horizon, options.samples, change)
         arrays |= {f"sample_{name}": x for name, x in _states(model, draws, sequences).items()}
-        clouds = draws["positions"]
+        clouds = clouds if draws["positions"] is None else draws["positions"]
 
     write_whole(out / "rollout.npz", lambda file: np.savez_compressed(file, **arrays))
-    shown = min(config["rows"], len(sequences))
-    clouds = [None] * shown if clouds is None else clouds
     rows = Rows([compare(rollout, i, sequences.frames[i], clouds[i]) for i in range(shown)])
     for name in ("rollout.mp4", "rollout.gif"):
-        write_video(out / name, rows, config["fps"])
-    _tell(rollout, sequences, change, out)
-
-
-def _index(value: Any) -> int | None:
-    if value == "all":
-        return None
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise UserError(f"index={value}: expected the number of a sequence, from 0, or all")
-    return value
+        write_video(out / name, rows, options.fps)
+    _print_summary(rollout, sequences, change, out)
 
 
 def _arrays(model: SequenceModel, rollout: Rollout, sequences: Sequences) -> dict[str, np.ndarray]:
@@ -99,7 +116,7 @@ def _states(
     return result
 
 
-def _tell(rollout: Rollout, sequences: Sequences, change: Change, out: Path) -> None:
+def _print_summary(rollout: Rollout, sequences: Sequences, change: Change, out: Path) -> None:
     n, length = rollout.z.shape[:2]
     what = "sequence" if n == 1 else "sequences"
     context = rollout.context

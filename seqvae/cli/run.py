@@ -4,23 +4,29 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from copy import deepcopy
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+from omegaconf import OmegaConf
+
+from data_gen.cli.command import Job
+from data_gen.cli.configs import compose, flatten, no_such_key
+from data_gen.cli.overrides import escape
 from seqvae import checkpoint as files
 from seqvae.checkpoint import Checkpoint
-from seqvae.cli.compose import compose, flatten, groups, no_such_key, said
-from seqvae.cli.data import ONLINE
 from seqvae.errors import UserError
-from seqvae.io import TEMPORARY
+from seqvae.io import TEMPORARY, write_whole
+from seqvae.train.config import ONLINE, TrainConfig, completed
 from seqvae.train.logging import FILE as LOG
-from seqvae.train.stages import OLDER_CRITERION, Stage, Start, stages
+from seqvae.train.stages import BEGIN, StageStart
+from seqvae.train.trainer import TrainingState
 
 CONFIG = "config.yaml"
 TENSORBOARD = "tensorboard"
-# what a resumed run may be told anew: how long, how often, where; never what is trained
+# what a resumed run may be given anew: how long, how often, where; never what is trained
 MAY_CHANGE = (
     "trainer.steps",
     "trainer.minutes",
@@ -34,147 +40,207 @@ MAY_CHANGE = (
     "memory",
     "workers",
 )
-OF_THE_COMMAND = ("run", "resume")
+SIMULATION = ("sim", "online", "image_size")  # keys of data=online
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What to do: train `config` in the folder `run`, from `checkpoint` on if there is one."""
+class Run:
+    """A training: `config` in `folder`, from `checkpoint` on if there is one."""
 
-    config: dict[str, Any]
-    run: Path
+    folder: Path
+    config: TrainConfig
     checkpoint: Checkpoint | None = None
 
     @property
-    def last_stage(self) -> Stage:
-        return stages(self.config)[-1]
+    def state(self) -> TrainingState | None:
+        """The state in the checkpoint."""
+        return None if self.checkpoint is None else TrainingState(**(self.checkpoint.training or {}))
+
+    @property
+    def start(self) -> StageStart:
+        """Where the first stage that is left began or begins."""
+        return BEGIN if self.state is None else self.state.stage_start
+
+    @property
+    def best(self) -> float | None:
+        """Best validation score so far."""
+        return None if self.state is None else self.state.best
 
     @property
     def complete(self) -> bool:
         """Whether the budget is already spent."""
-        if self.checkpoint is None:
+        if self.checkpoint is None or self.state is None:
             return False
-        step, state, last = self.checkpoint.step, self.checkpoint.training, self.last_stage
-        start = Start(**state["start"])
-        spent = last.options.budget.spent(step - start.step, state["elapsed"] - start.elapsed)
-        return start.stage == last.index and spent and state["validated"] == step
+        step, start, last = self.checkpoint.step, self.start, self.config.last_stage
+        spent = last.trainer.budget.spent(step - start.step, self.state.elapsed - start.elapsed)
+        return start.stage == last.index and spent and self.state.validated == step
+
+    def resume_command(self, ranks: int = 1) -> str:
+        """Return the command that continues the run."""
+        start = "python -m seqvae" if ranks == 1 else f"torchrun --nproc-per-node {ranks} -m seqvae"
+        return f"{start} train {shlex.quote(f'run={self.folder}')} resume=true"
+
+    def make_folder(self) -> None:
+        """Make the folder, without what a killed process left half-written, and write the config for people.
+
+        Raises:
+            UserError: it cannot be written.
+        """
+        text = OmegaConf.to_yaml(_escaped(dict(self.config.plain)))
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            files.remove_temporaries(self.folder)
+            write_whole(self.folder / CONFIG, lambda file: file.write(text.encode()))
+        except OSError as error:
+            raise UserError(
+                f"run={self.folder}: cannot be written ({error.strerror}); choose another folder"
+            ) from None
 
 
-def plan(overrides: list[str]) -> Plan:
-    """Decide from the overrides of the command.
+@dataclass(frozen=True)
+class Place:
+    """`run` and `resume` of the command: the folder, and whether to start there (False), to go on (True), or
+    to do what applies ("auto")."""
 
-    resume=false starts, in an empty folder; resume=true continues with the run's own config; resume=auto
-    does whichever applies.
+    run: str | None = None
+    resume: bool | str = False
+
+    def __post_init__(self):
+        if self.resume not in (True, False, "auto"):
+            raise UserError(f"resume={self.resume}: expected true, false or auto")
+        if self.run is None and self.resume is True:
+            raise UserError("resume=true: say which run, run=DIR")
+
+    def of(self, job: Job) -> Place:
+        """Return the place of a job: in a sweep its own folder, where by default it does what applies."""
+        if job.folder is None:
+            return self
+        return Place(str(job.folder), self.resume if "resume" in job.asked else "auto")
+
+    def holds_training(self) -> bool:
+        """Return whether the folder holds a training to go on with.
+
+        Raises:
+            UserError: that is not what `resume` says, or the folder is in use otherwise.
+        """
+        if self.run is None:
+            return False
+        folder, last = Path(self.run), Path(self.run) / files.LAST
+        if folder.exists() and not folder.is_dir():
+            raise UserError(f"run={folder}: is a file; give a folder")
+        if last.is_file() and self.resume is False:
+            raise UserError(
+                f"run={folder}: holds a training; continue it with resume=true, or choose another run="
+            )
+        if not last.is_file() and self.resume is True:
+            raise UserError(f"run={folder}: there is no training to resume (no {files.LAST})")
+        if not last.is_file() and _in_use(folder):
+            raise UserError(f"run={folder}: exists and is not empty; choose another folder")
+        return last.is_file()
+
+
+def open_run(config: Mapping[str, Any], job: Job = Job()) -> Run:  # noqa: B008  frozen
+    """Return the run that a composed config asks for. A job of a sweep does what applies in its own folder.
 
     Raises:
         UserError: the folder is in use, or holds nothing to resume; or a key is asked to differ from the
-            run's own config that must not.
+            run's own config that must not; or the config cannot be.
     """
-    asked = said(overrides)
-    resume, run = asked.get("resume", False), asked.get("run")
-    if resume not in (True, False, "auto"):
-        raise UserError(f"resume={resume}: expected true, false or auto")
-    if run is None:
-        if resume is True:
-            raise UserError("resume=true: say which run, run=DIR")
-        config = _composed(overrides)
-        _require_heard(asked, config)
-        return Plan(config, Path("runs") / _default_name(config["choices"]))
-    run = Path(run)
-    if run.exists() and not run.is_dir():
-        raise UserError(f"run={run}: is a file; give a folder")
-    last = run / files.LAST
-    if not last.is_file():
-        if resume is True:
-            raise UserError(f"run={run}: there is no training to resume (no {files.LAST})")
-        if _in_use(run):
-            raise UserError(f"run={run}: exists and is not empty; choose another folder")
-        config = _composed(overrides)
-        _require_heard(asked, config)
-        return Plan(config, run)
-    if resume is False:
-        raise UserError(f"run={run}: holds a training; continue it with resume=true, or choose another run=")
-    checkpoint = files.load(last)
+    keys = {f.name for f in fields(Place)}
+    place = Place(**{key: value for key, value in config.items() if key in keys}).of(job)
+    config = {key: value for key, value in config.items() if key not in keys}
+    job = replace(job, asked=job.asked - keys)
+    if place.holds_training():
+        return _continued_run(Path(str(place.run)), config, job)
+    read = TrainConfig.read(config)
+    _require_heard(job.asked, read)
+    return Run(Path(place.run) if place.run else Path("runs") / _default_name(read), read)
+
+
+def _continued_run(folder: Path, config: Mapping[str, Any], job: Job) -> Run:
+    checkpoint = files.load(folder / files.LAST)
     if checkpoint.training is None:
-        raise UserError(f"{last}: holds a model but no state of its training, so it cannot be resumed")
-    if groups() & asked.keys():  # experiment=... says everything
-        wanted = flatten(_composed(overrides))
-    else:
-        wanted = {key: value for key, value in asked.items() if key not in OF_THE_COMMAND}
-    # an older run says nothing of keys that are newer than it
-    own = {key: value for key, value in _composed([]).items() if key not in checkpoint.config}
-    own |= checkpoint.config
-    own["trainer"] = {"criterion": OLDER_CRITERION} | own["trainer"]
-    config = _merged(own, wanted, asked, run)
-    _require_heard(asked, config)
-    return Plan(config, run, checkpoint)
+        raise UserError(
+            f"{folder / files.LAST}: holds a model but no state of its training, so it cannot be resumed"
+        )
+    newer = config.keys() - checkpoint.config.keys()
+    defaults = compose("train") if newer else {}
+    own = completed(checkpoint.config, {key: defaults[key] for key in newer & defaults.keys()})
+    wanted = {key: value for key, value in flatten(config).items() if not _lies_in(key, ["choices"])}
+    named = {key: value for key, value in wanted.items() if _lies_in(key, job.asked)}
+    if not job.asked & job.choices.keys():  # experiment=... says everything
+        wanted = named
+    _require_agreement(flatten(own), wanted, named, folder)
+    changes = {key: value for key, value in named.items() if _may_change(key)}
+    read = TrainConfig.read(_changed(own, changes))
+    _require_heard(job.asked, read)
+    return Run(folder, read, checkpoint)
 
 
-def how_to_resume(run: Path, ranks: int = 1) -> str:
-    """The command that continues a run."""
-    start = "python -m seqvae" if ranks == 1 else f"torchrun --nproc-per-node {ranks} -m seqvae"
-    return f"{start} train {shlex.quote(f'run={run}')} resume=true"
+def _require_agreement(
+    own: Mapping[str, Any], wanted: Mapping[str, Any], named: Collection[str], folder: Path
+) -> None:
+    """Raise UserError where a key is wanted otherwise than the run has it, and may not change.
 
-
-def _composed(overrides: list[str]) -> dict[str, Any]:
-    return {key: value for key, value in compose("train", overrides).items() if key not in OF_THE_COMMAND}
-
-
-def _merged(
-    own: dict[str, Any], wanted: dict[str, Any], asked: Mapping[str, Any], run: Path
-) -> dict[str, Any]:
-    """The run's own config, with what may change as asked for by name; all else wanted must agree with it."""
-    ours = flatten(own)
+    own, wanted: values by dotted keys. named: keys of the command line.
+    """
     for key, value in wanted.items():
-        if key.startswith("choices."):
-            continue
-        if key not in ours and key in asked:
-            raise UserError(no_such_key(key, ours.keys()))
-        if not _may_change(key) and ours.get(key) != value:
+        if key not in own and key in named:
+            raise UserError(no_such_key(key, own.keys()))
+        if not _may_change(key) and own.get(key) != value:
             raise UserError(
-                f"{key}: run={run} was trained with {ours.get(key)!r}, now {value!r}; "
+                f"{key}: run={folder} was trained with {own.get(key)!r}, now {value!r}; "
                 "a run keeps its config: leave the key out, or choose another run="
             )
-    merged = _copy(own)
-    for key, value in asked.items():
-        if _may_change(key):
-            *path, name = key.split(".")
-            place = merged
-            for part in path:
-                place = place[part]
-            place[name] = value
-    return merged
 
 
-def _require_heard(asked: Mapping[str, Any], config: Mapping[str, Any]) -> None:
-    """Refuse a key that nobody would look at, since each stage sets its own, or data come from files."""
+def _changed(config: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a copy of a config with other values at dotted keys."""
+    copy = deepcopy(dict(config))
+    for key, value in changes.items():
+        *path, name = key.split(".")
+        place = copy
+        for part in path:
+            place = place[part]
+        place[name] = value
+    return copy
+
+
+def _require_heard(asked: Collection[str], config: TrainConfig) -> None:
+    """Raise UserError for a key that nothing would read: stages set their own, files are not simulated."""
     for key in asked:
-        if config["data"] != ONLINE and key.partition(".")[0] in ("sim", ONLINE, "image_size"):
+        if not config.is_online and key.partition(".")[0] in SIMULATION:
             raise UserError(f"{key}: only data={ONLINE} simulates; add that, or leave the key out")
-    own = config.get("stages") or {}
-    for key in asked:
-        if own and all(key in flatten(stage) for stage in own.values()):
-            stage = list(own)[-1]
-            raise UserError(f"{key}: each stage has its own; say for instance stages.{stage}.{key}")
+        if all(key in flatten(stage.own) for stage in config.stages):
+            where = config.last_stage.key(key)
+            raise UserError(f"{key}: each stage has its own; say for instance {where}")
+
+
+def _lies_in(key: str, places: Collection[str]) -> bool:
+    return any(key == place or key.startswith(f"{place}.") for place in places)
 
 
 def _may_change(key: str) -> bool:
-    """Whether a resumed run may be told `key` anew; of a stage, what it may be told of the run."""
+    """Return whether a resumed run may be given `key` anew; of a stage, what it may be given of the run."""
     return key in MAY_CHANGE or (key.startswith("stages.") and key.split(".", 2)[-1] in MAY_CHANGE)
 
 
-def _copy(config: Any) -> Any:
-    return {key: _copy(value) for key, value in config.items()} if isinstance(config, dict) else config
-
-
-def _in_use(run: Path) -> bool:
-    """Whether a folder holds more than what a training leaves that was killed before its first checkpoint."""
+def _in_use(folder: Path) -> bool:
+    """Return whether a folder holds more than a training that was killed before its first checkpoint."""
     ours = {LOG, CONFIG, TENSORBOARD}
-    return run.is_dir() and any(
-        entry.name not in ours and not entry.name.startswith(TEMPORARY) for entry in run.iterdir()
+    return folder.is_dir() and any(
+        entry.name not in ours and not entry.name.startswith(TEMPORARY) for entry in folder.iterdir()
     )
 
 
-def _default_name(choices: Mapping[str, Any]) -> str:
-    what = choices.get("experiment") or choices.get("model") or "run"
-    return f"{what}_{time.strftime('%Y-%m-%d_%H-%M-%S')}"
+def _escaped(value: Any) -> Any:
+    """Return plain data as OmegaConf reads it."""
+    if isinstance(value, dict):
+        return {key: _escaped(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_escaped(item) for item in value]
+    return escape(value) if isinstance(value, str) else value
+
+
+def _default_name(config: TrainConfig) -> str:
+    return f"{config.title}_{time.strftime('%Y-%m-%d_%H-%M-%S')}"

@@ -14,7 +14,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from seqvae.io import write_whole
-from seqvae.train.stages import Budget, Start
+from seqvae.train.stages import BEGIN, Budget, StageStart
 
 # The record of a run: one JSON object a line in log.jsonl, and TensorBoard where it is installed.
 
@@ -157,7 +157,7 @@ BAR = "{percentage:3.0f}% |{bar:24}| {desc}"
 class Progress:
     """Shows step, frames a second, time left and a few numbers on stderr."""
 
-    def __init__(self, budget: Budget, frames_a_step: int, show: bool = True, begin: Start = Start()):  # noqa: B008
+    def __init__(self, budget: Budget, frames_a_step: int, show: bool = True, begin: StageStart = BEGIN):
         self.budget, self.frames_a_step, self.begin = budget, frames_a_step, begin
         self.show = show
         self.bar = None

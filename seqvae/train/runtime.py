@@ -21,6 +21,8 @@ from seqvae.errors import UserError
 from seqvae.sequence import SequenceModel
 from seqvae.streams import Stream, seed_sequence
 
+DEVICES = ("auto", "cpu", "cuda")
+
 # Data parallel training with torchrun: every rank computes its share of each batch.
 #
 # Gradients are averaged in one flat all-reduce after the backward pass. For models of this size that costs
@@ -101,7 +103,7 @@ class Ranks:
 ONE = Ranks()
 
 
-def join(device: str) -> Ranks:
+def join_ranks(device: str) -> Ranks:
     """Join the processes that torchrun started, if it did: by NCCL for device "cuda", by Gloo for "cpu"."""
     size = int(os.environ.get("WORLD_SIZE", 1))
     if size == 1:
@@ -109,6 +111,21 @@ def join(device: str) -> Ranks:
     dist.init_process_group("nccl" if device == "cuda" else "gloo")
     control = dist.new_group(backend="gloo")
     return Ranks(dist.get_rank(), size, int(os.environ.get("LOCAL_RANK", 0)), control)
+
+
+def pick_device(name: str, local_rank: int = 0) -> torch.device:
+    """Return the device for `auto` (CUDA where there is one), `cpu` or `cuda`.
+
+    Raises:
+        UserError: the name is none of these, or CUDA is asked for and absent.
+    """
+    if name not in DEVICES:
+        raise UserError(f"device={name}: expected {', '.join(DEVICES)}")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise UserError("device=cuda: torch sees no CUDA device; use device=cpu, or a CUDA build of torch")
+    if name == "cpu" or not torch.cuda.is_available():
+        return torch.device("cpu")
+    return torch.device("cuda", local_rank)
 
 
 # Randomness of torch: seeded for each purpose, stored in checkpoints, put back on resuming.

@@ -20,10 +20,10 @@ from seqvae.train.diagnostics import signs, slot_numbers
 from seqvae.train.learner import Learner, Update
 from seqvae.train.logging import Logbook, Meter, Progress
 from seqvae.train.runtime import Interrupt, own_randomness, restore_rng, rng_state
-from seqvae.train.stages import Options, Start
+from seqvae.train.stages import BEGIN, StageStart, TrainerOptions
 from seqvae.train.validation import Report
 
-GRACE = 0.05  # share of the budget in which slots may still look for their objects without a warning
+WARN_AFTER = 0.05  # share of the budget in which slots may still look for their objects without a warning
 
 
 @runtime_checkable
@@ -35,13 +35,37 @@ class Clips(Protocol):
     ) -> Any: ...
 
 
-class NotFinite(RuntimeError):
-    """The loss or its gradient is not finite; told in one line."""
+class NonFiniteLoss(RuntimeError):
+    """The loss or its gradient is not finite."""
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """How a training ended: after `step` updates; by signal number `signal`, or None if it is complete."""
+class TrainingState:
+    """Everything apart from the weights that later updates depend on; a checkpoint's `training`.
+
+    learner: state of optimiser and weight average.
+    rng: states of the random generators, per rank.
+    elapsed: seconds of training, over all stages and resumes.
+    validated: step of the last validation.
+    best: best validation score so far.
+    start: where the stage began, a StageStart as plain data.
+    """
+
+    learner: dict[str, Any]
+    rng: list[Any]
+    elapsed: float
+    validated: int
+    best: float | None
+    start: dict[str, Any]
+
+    @property
+    def stage_start(self) -> StageStart:
+        return StageStart(**self.start)
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """The end of a training: after `step` updates; by signal number `signal`, or None if it is complete."""
 
     step: int
     signal: int | None
@@ -61,12 +85,12 @@ class Trainer:
         learner: Learner,
         clips: Clips,
         validate: Callable[[SequenceModel], Report] | None,
-        options: Options,
+        options: TrainerOptions,
         run: Path,
         config: dict[str, Any],
         seed: int,
         device: torch.device,
-        start: Start = Start(),  # noqa: B008  frozen
+        start: StageStart = BEGIN,
         commit: str | None = None,
     ):
         self.learner, self.clips, self.validate, self.options = learner, clips, validate, options
@@ -83,20 +107,20 @@ class Trainer:
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Continue from a checkpoint, with everything that later updates depend on."""
-        state = checkpoint.training
-        self.learner.restore(checkpoint.model, state["learner"])
+        state = TrainingState(**(checkpoint.training or {}))
+        self.learner.restore(checkpoint.model, state.learner)
         self.step, self.scores = checkpoint.step, checkpoint.scores
-        self.validated, self.best, self.elapsed = state["validated"], state["best"], state["elapsed"]
+        self.validated, self.best, self.elapsed = state.validated, state.best, state.elapsed
         self.saved = (self.step, self.elapsed)
         # with more ranks than before, the new ones keep the streams that they were seeded with
-        if self.ranks.rank < len(state["rng"]):
-            restore_rng(state["rng"][self.ranks.rank], self.device)
+        if self.ranks.rank < len(state.rng):
+            restore_rng(state.rng[self.ranks.rank], self.device)
 
-    def fit(self) -> Outcome:
+    def fit(self) -> TrainResult:
         """Train until the budget is spent, or until the first SIGINT or SIGTERM.
 
         Raises:
-            NotFinite: the loss or gradient is not finite. The last checkpoint stays as it was, and the
+            NonFiniteLoss: the loss or gradient is not finite. The last checkpoint stays as it was, and the
                 batch is in the run folder.
         """
         frames = self.options.batch_size * self.options.clip_length
@@ -122,11 +146,11 @@ class Trainer:
                 stop, self.elapsed = self.ranks.agree(interrupt.signal or 0, time.monotonic() - begin)
                 if stop:
                     self._save()
-                    return Outcome(self.step, int(stop))
+                    return TrainResult(self.step, int(stop))
                 if self.elapsed - self.saved[1] >= self.options.checkpoint_seconds:
                     self._save()
             self._save()
-        return Outcome(self.step, None)
+        return TrainResult(self.step, None)
 
     def _used(self) -> tuple[int, float]:
         """Updates and seconds of this stage."""
@@ -162,7 +186,9 @@ class Trainer:
         write_whole(path, lambda file: torch.save(content, file))
         names = ", ".join(name for name, value in numbers.items() if not math.isfinite(value))
         kept = f"{self.run / files.LAST} (step {self.saved[0]})"
-        raise NotFinite(f"step {step}: {names} not finite; last good checkpoint: {kept}; the batch: {path}")
+        raise NonFiniteLoss(
+            f"step {step}: {names} not finite; last good checkpoint: {kept}; the batch: {path}"
+        )
 
     def _log(self, update: Update, progress: float) -> None:
         numbers = self.meter.read()
@@ -174,7 +200,7 @@ class Trainer:
         slots = slot_numbers(update.trace, update.terms, layout, limits, background=background)
         self.log.scalars("slots", self.step, slots)
         self.show.update(self.step, self.elapsed, pace, {"loss": numbers["loss"]} | self._shown_scores())
-        if progress >= GRACE:
+        if progress >= WARN_AFTER:
             self._warn(signs(slots))
         self.show.start(self.step)
 
@@ -211,15 +237,10 @@ class Trainer:
         rng = self.ranks.gather(rng_state(self.device))
         self.saved = (self.step, self.elapsed)
         if self.ranks.first:
-            training = {
-                "learner": self.learner.state(),
-                "rng": rng,
-                "elapsed": self.elapsed,
-                "validated": self.validated,
-                "best": self.best,
-                "start": self.start.as_dict(),
-            }
-            self._write(files.LAST, training)
+            state = TrainingState(
+                self.learner.state(), rng, self.elapsed, self.validated, self.best, self.start.as_dict()
+            )
+            self._write(files.LAST, vars(state))
 
     def _write(self, name: str, training: dict[str, Any] | None = None) -> None:
         state = self.learner.model_state()

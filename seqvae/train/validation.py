@@ -22,7 +22,7 @@ from seqvae.rollout import roll_out
 from seqvae.sequence import SequenceModel
 from seqvae.streams import Stream
 from seqvae.train.encodings import EncodingBatch, tracked
-from seqvae.train.stages import Options
+from seqvae.train.stages import TrainerOptions
 
 QUANTITIES = {  # of each criterion, the first quantity that there is; else the objective
     "pixels": ("pixel_mse",),
@@ -70,7 +70,7 @@ class Validation:
         self,
         sequences: Sequences,
         objective: Objective,
-        options: Options,
+        options: TrainerOptions,
         device: torch.device,
         source: str = "frames",
     ):

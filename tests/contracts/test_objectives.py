@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from seqvae.cli.compose import compose
+from data_gen.cli.configs import compose
 from seqvae.config import instantiate
 from seqvae.objectives import Objective
 from tests.models import as_batch, make, video

@@ -96,7 +96,7 @@ BAD = {
     "+fish=1": "fish",
     "sim.fish=1": "sim.fish",
     "+sim.fish=1": "sim.fish",
-    "sim=fish": "choose from atari, avoidance, billiards",
+    "sim=fish": "sim=fish: no such simulator; known: atari, avoidance, billiards",
     "fish": "fish",
     "train=-1": "train=-1",
     "train=many": "train=many",

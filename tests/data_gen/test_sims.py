@@ -7,7 +7,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from data_gen.generate import CONFIGS, read_settings
+from data_gen.cli.command import CONFIGS
+from data_gen.generate import read_settings
 from data_gen.schema import FIELDS
 from data_gen.simulator import build_simulator, simulate, simulator_config
 from data_gen.splits import BLOCK, Split, make_sequences

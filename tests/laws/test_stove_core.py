@@ -10,7 +10,7 @@ from torch.testing import assert_close
 from seqvae import checkpoint
 from seqvae.build import DataSpec, build
 from seqvae.checkpoint import Checkpoint
-from seqvae.cli.train import _take_weights
+from seqvae.cli.train import load_init
 from seqvae.distributions import Normal
 from seqvae.dynamics.stove import FirstState, StoveDynamics
 from seqvae.errors import UserError
@@ -249,4 +249,4 @@ def test_weights_of_the_earlier_network_are_refused_in_one_line(tmp_path):
         checkpoint.load_model(tmp_path)
     assert "\n" not in str(caught.value)
     with pytest.raises(UserError, match=f"^init={tmp_path}: model.dynamics: .*train the model anew$"):
-        _take_weights(model, str(tmp_path))
+        load_init(model, str(tmp_path))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from data_gen.cli.configs import compose
 from seqvae.build import DataSpec, build
-from seqvae.cli.compose import compose
 from seqvae.config import instantiate, make
 from seqvae.errors import UserError, did_you_mean
 from seqvae.train.optim import Cosine, Optim

@@ -9,10 +9,10 @@ import pytest
 import torch
 
 import seqvae
+from data_gen.cli.configs import compose
 from seqvae import checkpoint
 from seqvae.build import DataSpec, build
 from seqvae.checkpoint import BEST, LAST, Checkpoint
-from seqvae.cli.compose import compose
 from seqvae.errors import UserError
 from seqvae.evaluate.commit import commits
 from tests.refusals import refusal

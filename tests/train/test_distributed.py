@@ -18,11 +18,11 @@ SCRIPT = """
 import pathlib, sys
 import torch
 from seqvae import checkpoint
-from seqvae.train.runtime import join
+from seqvae.train.runtime import join_ranks
 from tests.train import tiny
 
 run = pathlib.Path(sys.argv[1])
-ranks = join("cpu")
+ranks = join_ranks("cpu")
 torch.set_num_threads(1)
 trained = tiny.trainer(run, noise=False, ranks=ranks, batch_size=16, checkpoint_seconds=0.0)
 torch.manual_seed(100 + ranks.rank)

@@ -13,7 +13,7 @@ import torch
 from seqvae import checkpoint
 from seqvae.train.logging import read_log
 from seqvae.train.optim import Cosine, Optim
-from seqvae.train.trainer import NotFinite
+from seqvae.train.trainer import NonFiniteLoss
 from tests.refusals import refusal
 from tests.train import tiny
 
@@ -104,7 +104,7 @@ def test_the_handlers_of_signals_are_put_back(tmp_path):
 
 def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_checkpoint(tmp_path):
     sick = tiny.trainer(tmp_path, clips=tiny.Clips(bad_from=13), checkpoint_seconds=0.0)
-    line = refusal(sick.fit, error=NotFinite)
+    line = refusal(sick.fit, error=NonFiniteLoss)
     assert "step 13: loss, gradient, bound, log_likelihood" in line
     kept = checkpoint.load(tmp_path / checkpoint.LAST)
     assert kept.step == 13 and all(value.isfinite().all() for value in kept.model.values())

@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from data_gen.cli.configs import compose
 from seqvae import checkpoint
-from seqvae.cli.compose import compose
-from seqvae.cli.data import open_source
+from seqvae.cli.data import open_data
 from seqvae.cli.main import main
-from seqvae.cli.run import plan
+from seqvae.cli.run import open_run
 from seqvae.data.sequences import to_video
 
 # three stages, tiny: the second and third train on encoding
@@ -118,17 +118,18 @@ def test_a_run_from_before_a_key_existed_goes_on(unbroken, tmp_path):
         del old.config[key]
     old.config["data"] = "somewhere"
     checkpoint.save(tmp_path / checkpoint.LAST, old)
-    config = plan([f"run={tmp_path}", "resume=true"]).config
-    assert config["memory"] == 4 and config["data"] == "somewhere"
+    config = open_run(compose("train", [f"run={tmp_path}", "resume=true"])).config
+    assert config.memory == 4 and config.data == "somewhere" and config.online.length == 100
 
 
 def test_what_is_trained_on_is_known_in_full():
     """For stages that train on true states, or on the encoding of whole sequences."""
     asked = [word for word in SHORT if word.partition("=")[0] != "workers"]
-    source = open_source(compose("train", [*asked, "workers=0"]), torch.device("cpu"), 3)
-    whole = source.sequences()
-    assert whole.positions.shape == (10, 30, 2, 2) and len(source.validation) == 3
-    frames = torch.cat([video for video, _ in source.clips.whole(4)])
+    config = open_run(compose("train", [*asked, "workers=0"])).config
+    with open_data(config, torch.device("cpu")) as data:
+        whole = data.sequences()
+        assert whole.positions.shape == (10, 30, 2, 2) and len(data.validation) == 3
+        frames = torch.cat([video for video, _ in data.clips.whole(4)])
     assert torch.equal(frames, to_video(whole.frames))
 
 

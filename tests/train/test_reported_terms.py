@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.testing import assert_close
 
-from seqvae.cli.export import told
+from seqvae.cli.export import defined_scores
 from seqvae.data.sequences import Sequences
 from seqvae.distributions import Normal
 from seqvae.errors import UserError
@@ -21,7 +21,7 @@ from seqvae.train.diagnostics import slot_numbers
 from seqvae.train.encodings import EncodingBatch, tracked
 from seqvae.train.learner import Learner
 from seqvae.train.optim import Optim
-from seqvae.train.stages import Options
+from seqvae.train.stages import TrainerOptions
 from seqvae.train.validation import Validation
 from seqvae.types import DataSpec, Dynamics, Encoding, FrameModel, Posterior, Scene, Terms, Transition
 from tests.models import as_batch, make, video
@@ -106,7 +106,7 @@ def test_validation_tells_the_same_mean():
     drawn = make("linear", channels=3)
     images = (255 * video(frames=20, channels=3)).to(torch.uint8).permute(0, 1, 3, 4, 2).numpy()
     sequences = Sequences("discs", images)
-    options = Options(steps=1, clip_length=LENGTH, validation_sequences=2)
+    options = TrainerOptions(steps=1, clip_length=LENGTH, validation_sequences=2)
     validation = Validation(sequences, OBJECTIVE, options, torch.device("cpu"), source="evidence")
     torch.manual_seed(1)
     scores = validation(drawn).scores
@@ -194,8 +194,8 @@ def test_a_clip_without_any_frame_has_no_bound():
 def test_terms_that_all_have_weights_are_no_bound_and_no_line_of_a_card():
     terms = Terms({"score": torch.ones(2, 3)}, {"score": 1.0})
     assert terms.bound_per_frame().isnan() and terms.per_frame("score") == 1
-    assert told({"objective": 1.0, "bound": terms.bound_per_frame().item()}) == {"objective": 1.0}
-    assert "bound" not in told({"bound": 1.0}), "energies, or frames that are left out, make it none"
+    assert defined_scores({"objective": 1.0, "bound": terms.bound_per_frame().item()}) == {"objective": 1.0}
+    assert "bound" not in defined_scores({"bound": 1.0}), "energies, or missing frames, make it none"
 
 
 def test_an_elbo_that_begins_behind_its_context_is_refused():

@@ -46,8 +46,8 @@ def test_a_budget_ends_with_whichever_bound_comes_first():
     assert budget.progress(50, 30.0) == 0.5
     assert budget.progress(10, 90.0) == 0.75
     assert budget.spent(100, 0.0) and budget.spent(0, 120.0) and not budget.spent(99, 119.0)
-    assert budget.seconds_left(50, 30.0, seconds_a_step=0.1) == pytest.approx(5.0)
-    assert budget.seconds_left(50, 30.0, seconds_a_step=10.0) == pytest.approx(90.0)
+    assert budget.seconds_left(50, 30.0, seconds_per_step=0.1) == pytest.approx(5.0)
+    assert budget.seconds_left(50, 30.0, seconds_per_step=10.0) == pytest.approx(90.0)
 
 
 def test_steps_alone_leave_the_clock_out():

@@ -6,49 +6,56 @@ import numpy as np
 import pytest
 import torch
 
+from data_gen.cli.configs import compose
 from seqvae.build import DataSpec, build
-from seqvae.cli.compose import compose
 from seqvae.data.clips import InMemoryClips
 from seqvae.data.sequences import Sequences
 from seqvae.errors import UserError
 from seqvae.matching import reorder, track
 from seqvae.train.encodings import encoded, true_states
-from seqvae.train.stages import PARTS, stages
+from seqvae.train.optim import Optim
+from seqvae.train.stages import PARTS, build_stages
 from tests.models import paths
 
-BASE = {"objective": {"_target_": "a"}, "optim": {"lr": 0.1, "clip": 1.0}, "trainer": {"steps": 5}}
+BASE = (
+    {"_target_": "seqvae.objectives.TemporalELBO", "start": 2},
+    {"lr": 0.1, "clip": 3.0},
+    {"steps": 5},
+)
 
 
 def test_without_stages_there_is_one():
-    (only,) = stages(BASE | {"stages": None})
+    (only,) = build_stages(*BASE, None)
     assert (only.index, only.source, only.parts) == (0, "frames", PARTS)
-    assert (only.objective, only.optim, only.options.steps) == (BASE["objective"], BASE["optim"], 5)
+    assert (only.objective.start, only.optim, only.trainer.steps) == (2, Optim(lr=0.1, clip=3.0), 5)
     assert only.key("trainer.steps") == "trainer.steps"
 
 
 def test_a_stage_says_only_what_differs():
-    own = {"source": "evidence", "parts": ["dynamics"], "optim": {"lr": 0.2}, "trainer": {"minutes": 3}}
-    first, second = stages(BASE | {"stages": {"see": None, "move": own}})
-    assert first.parts == PARTS and first.options.budget.steps == 5
-    assert second.optim == {"lr": 0.2, "clip": 1.0} and second.parts == ("dynamics",)
-    assert str(second.options.budget) == "5 steps or 3 minutes"
+    own = {"source": "evidence", "parts": ["dynamics"], "optim": {"lr": 0.2}, "trainer": {"minutes": 3.0}}
+    first, second = build_stages(*BASE, {"see": None, "move": own})
+    assert first.parts == PARTS and first.trainer.budget.steps == 5
+    assert second.optim == Optim(lr=0.2, clip=3.0) and second.parts == ("dynamics",)
+    assert str(second.trainer.budget) == "5 steps or 3 minutes"
     assert second.key("trainer.steps") == "stages.move.trainer.steps"
 
 
 @pytest.mark.parametrize(
     ("own", "words"),
     [
-        ({"objectve": {}}, "stages.x.objectve: unknown; did you mean objective"),
+        ({"objectve": {}}, "stages.x.objectve: no such key; did you mean objective"),
         ({"source": "pixels"}, "stages.x.source=pixels: expected frames, evidence, states"),
         ({"parts": ["head"]}, "stages.x.parts=['head']: expected some of frame, posterior, dynamics, spread"),
         ({"begin": "first"}, "stages.x.begin=first: expected last or best"),
         ({"parts": []}, "stages.x.parts"),
         ({"source": "evidence"}, "without frames the frame model cannot be trained"),
+        ({"trainer": {"steps": "many"}}, "stages.x.trainer.steps: expected int or null, got 'many'"),
+        ({"objective": {"_target_": "os.system"}}, "stages.x.objective._target_: only names inside seqvae"),
     ],
 )
 def test_a_stage_that_cannot_be_is_refused(own, words):
     with pytest.raises(UserError) as caught:
-        stages(BASE | {"stages": {"x": own}})
+        build_stages(*BASE, {"x": own})
     assert words in str(caught.value)
 
 

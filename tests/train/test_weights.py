@@ -10,10 +10,10 @@ import torch
 from safetensors.torch import save_file
 
 import seqvae
+from data_gen.cli.configs import compose
 from seqvae import checkpoint, weights
 from seqvae.build import DataSpec, build
 from seqvae.checkpoint import Checkpoint
-from seqvae.cli.compose import compose
 from seqvae.cli.main import main
 from tests.refusals import refusal
 from tests.worlds import make_data

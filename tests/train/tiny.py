@@ -17,7 +17,7 @@ from seqvae.sequence import SequenceModel
 from seqvae.train.learner import Learner
 from seqvae.train.optim import Cosine, Optim
 from seqvae.train.runtime import ONE, Ranks
-from seqvae.train.stages import Options
+from seqvae.train.stages import TrainerOptions
 from seqvae.train.trainer import Trainer
 from seqvae.train.validation import Report
 from seqvae.types import DataSpec, Dynamics, Encoding, FrameModel, Posterior, Scene, Transition
@@ -136,7 +136,7 @@ def trainer(
     ranks: Ranks = ONE,
     **options,
 ) -> Trainer:
-    """A trainer of the tiny model; options as in Options."""
+    """A trainer of the tiny model; options as in TrainerOptions."""
     torch.manual_seed(11)
     chosen = {"steps": 20, "batch_size": 4, "clip_length": 5, "log_every": 5, "validate_every": 10} | options
     optim = optim or Optim(lr=0.01, amsgrad=True, schedule=Cosine(final=0.1, warmup=3))
@@ -147,7 +147,7 @@ def trainer(
         learner,
         clips or Clips(),
         validate,
-        Options(**chosen),
+        TrainerOptions(**chosen),
         run,
         {"model": {}},
         seed=3,

@@ -1,0 +1,118 @@
+"""What a command is, and the choice of one by its name; no Hydra here, so that usage texts come at once."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from data_gen.errors import DataError
+
+_PACKAGE = Path(__file__).resolve().parents[1]
+# inside the package when installed from a wheel, beside it in a checkout
+CONFIGS = next(p for p in (_PACKAGE / "configs", _PACKAGE.parent / "configs") if p.is_dir())
+
+HELP = ("-h", "--help", "help")
+COMPLETION = ("-sc", "--shell-completion")
+
+
+class Stop(Exception):
+    """The end of a command before its work is done, with a line that says why and an exit code."""
+
+    def __init__(self, message: str, code: int):
+        super().__init__(message)
+        self.code = code
+
+
+@dataclass(frozen=True)
+class Job:
+    """One call of a command.
+
+    asked: keys that the command line gives.
+    choices: option chosen for each group of configs.
+    folder: in a sweep, the folder that is this job's own.
+    """
+
+    asked: frozenset[str] = frozenset()
+    choices: Mapping[str, Any] = field(default_factory=dict)
+    folder: Path | None = None
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command of a program.
+
+    function: "module:name"; takes the config as plain data and a Job, returns a score that sweepers make
+        small, or None.
+    config: its yaml in configs/.
+    folder: key of the folder that it writes to.
+    sweeps: folder for the folders of sweeps.
+    first: key of a first word that is no key=value, or None.
+    faults: exceptions that are bad input.
+    own_keys: from overrides, whether the command itself knows which keys there are; None: no.
+    title: begin of its messages; by default program and name.
+    """
+
+    program: str
+    name: str
+    function: str
+    config: str
+    folder: str = "out"
+    sweeps: str = "runs"
+    first: str | None = None
+    faults: tuple[type[Exception], ...] = (DataError,)
+    own_keys: Callable[[Sequence[Any]], bool] | None = None
+    title: str = ""
+
+    def call(self, config: dict[str, Any], job: Job) -> float | None:
+        """Import the function, which may take seconds, and call it."""
+        module, _, name = self.function.partition(":")
+        return getattr(import_module(module), name)(config, job)
+
+    def tell(self, message: object, job: str = "") -> None:
+        """Print a line on stderr; of processes that work together only the first one does."""
+        if os.environ.get("RANK", "0") == "0":
+            title = self.title or f"{self.program} {self.name}"
+            print(f"{title}{f' [{job}]' if job else ''}: {message}", file=sys.stderr, flush=True)
+
+
+def dispatch(commands: Mapping[str, Command], words: Sequence[str], usage: str, default: str = "") -> int:
+    """Run the command that the first word names, or the default one; returns the exit code."""
+    program = next(iter(commands.values())).program
+    if set(COMPLETION) & set(words):
+        from data_gen.cli.completion import complete
+
+        return complete(commands, words, default)
+    if not words and not default:
+        print(usage, file=sys.stderr)
+        return 2
+    if words and words[0] in HELP:
+        print(usage)
+        return 0
+    if default and (not words or set("=-") & set(words[0])):
+        words = [default, *words]
+    if words[0] not in commands:
+        print(f"{program}: no command {words[0]}; known: {', '.join(commands)}", file=sys.stderr)
+        return 2
+    command, words = commands[words[0]], words[1:]
+    if set(HELP[:2]) & set(words):
+        return _print_help(command, words)
+    from data_gen.cli.run import run_command  # Hydra takes a moment to import
+
+    return run_command(command, words)
+
+
+def _print_help(command: Command, words: Sequence[str]) -> int:
+    from data_gen.cli.flags import read_flags
+    from data_gen.cli.help import help_text
+
+    try:
+        print(help_text(command, read_flags(words).config_dir))
+    except DataError as error:
+        command.tell(error)
+        return 2
+    return 0

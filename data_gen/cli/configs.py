@@ -1,0 +1,244 @@
+"""Configs from yaml files and key=value overrides; a fault becomes one line."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import fields
+from difflib import get_close_matches
+from typing import Any, TypeVar
+
+import hydra
+from hydra import initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.object_type import ObjectType
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from data_gen.cli.command import CONFIGS, Command, Job
+from data_gen.cli.overrides import PATHS, literal, one_line, parse_overrides, quote, text_of, values_of
+from data_gen.errors import DataError, did_you_mean
+
+VERSION = "1.3"  # of Hydra's behaviour
+SEARCH = "hydra.searchpath"
+WORDS = {"sim": "simulator"}  # for groups whose name is none
+Options = TypeVar("Options")
+
+
+def compose(name: str, overrides: Sequence[str] = ()) -> dict[str, Any]:
+    """Return the config `configs/NAME.yaml` with `overrides` ("key=value", "group=option") as plain data.
+
+    The option chosen for each group (`experiment`, `model`, ...) is under the key `choices`.
+
+    Raises:
+        DataError: an override is malformed, or names an unknown key or option.
+    """
+    checked = check_overrides(name, parse_overrides(overrides, PATHS.get(name, ())))
+    with _hydra():
+        config = _compose(name, checked)
+    choices = our_choices(config.hydra.runtime.choices)
+    del config["hydra"]
+    return plain(config, choices)
+
+
+def plain(config: DictConfig, choices: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a composed config, without Hydra's part, as plain data; `choices` stands in it under that name.
+
+    Raises:
+        DataError: an interpolation leads nowhere.
+    """
+    try:
+        content = OmegaConf.to_container(config, resolve=True)
+    except OmegaConfBaseException as error:
+        raise DataError(one_line(error)) from None
+    assert isinstance(content, dict)
+    return {str(key): value for key, value in content.items()} | {"choices": dict(choices)}
+
+
+@contextmanager
+def _hydra() -> Iterator[None]:
+    """Inside, Hydra composes from CONFIGS, also where a command that it calls does so."""
+    outer = GlobalHydra.instance().hydra
+    GlobalHydra.instance().clear()
+    try:
+        with initialize_config_dir(str(CONFIGS), version_base=VERSION):
+            yield
+    finally:
+        GlobalHydra.instance().hydra = outer
+
+
+def our_choices(choices: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the option chosen for each group that is not Hydra's."""
+    return {group: option for group, option in choices.items() if not f"{group}/".startswith("hydra/")}
+
+
+# The check before a command begins: every key and option that is named must exist.
+
+
+def check_overrides(
+    name: str, overrides: Sequence[Override], search: Sequence[str] = (), new_keys: bool = False
+) -> list[str]:
+    """Return overrides of `configs/NAME.yaml` as Hydra takes them, all of whose keys and options exist.
+
+    A key that a part's yaml leaves at its default is added; whether the part has such an argument is checked
+    where it is made. search: folders with configs of the user's. new_keys: without a choice for a group, add
+    every unknown key.
+
+    Raises:
+        DataError: a key or option is unknown.
+    """
+    own = [o for o in overrides if not o.is_hydra_override()]
+    hydras = _hydra_words(overrides, search)
+    with _hydra():
+        groups = group_options(name, hydras)
+        chosen = [o for o in own if o.key_or_group in groups]
+        for override in chosen:
+            _require_options(override, groups)
+        known = set(groups)
+        for choice in _choices(chosen):
+            known |= set(_keys(_compose(name, [*hydras, *choice])))
+    new_keys = new_keys and not chosen
+    return [text_of(o) if o.is_hydra_override() else _known(o, known, new_keys) for o in overrides]
+
+
+def _hydra_words(overrides: Sequence[Override], search: Sequence[str]) -> list[str]:
+    """Return the overrides of Hydra's own config, with the folders `search` in its search path."""
+    hydras = [o for o in overrides if o.is_hydra_override()]
+    folders = [*search, *(path for o in hydras if o.key_or_group == SEARCH for path in o.value())]
+    words = [text_of(o) for o in hydras if o.key_or_group != SEARCH]
+    return [*words, f"{SEARCH}=[{','.join(map(quote, folders))}]"] if folders else words
+
+
+def group_options(name: str, overrides: list[str]) -> dict[str, list[str]]:
+    """Return the groups of configs (`experiment`, `model`, ...) and their options; Hydra is initialised."""
+    loader = GlobalHydra.instance().config_loader()
+
+    def options(group: str, kind: ObjectType) -> list[str]:
+        return loader.get_group_options(group, kind, config_name=name, overrides=overrides)
+
+    def walk(group: str) -> Iterator[str]:
+        """Yield the options of a group, those of folders in it as `folder/option`."""
+        yield from options(group, ObjectType.CONFIG)
+        for inner in options(group, ObjectType.GROUP):
+            if inner not in options(group, ObjectType.CONFIG):
+                yield from (f"{inner}/{option}" for option in walk(f"{group}/{inner}"))
+
+    groups = [group for group in options("", ObjectType.GROUP) if group != "hydra"]
+    return {group: found for group in groups if (found := list(walk(group)))}
+
+
+def _choices(groups: list[Override]) -> Iterator[list[str]]:
+    """Yield selections of options in which every option of every swept group occurs."""
+    values = [values_of(override) for override in groups]
+    for number in range(max((len(v) for v in values), default=1)):
+        yield [
+            text_of(override)
+            if not override.is_sweep_override()
+            else f"{override.get_key_element()}={option}"
+            for override, options in zip(groups, values, strict=True)
+            for option in [options[min(number, len(options) - 1)]]
+        ]
+
+
+def _require_options(override: Override, groups: Mapping[str, list[str]]) -> None:
+    group = override.key_or_group
+    values = [] if override.is_delete() else values_of(override)
+    for value in values:
+        for option in value if isinstance(value, list) else [value]:
+            if option is not None and option not in groups[group]:
+                known = did_you_mean(str(option), groups[group])
+                raise DataError(f"{group}={option}: no such {WORDS.get(group, group)}; {known}")
+
+
+def _known(override: Override, known: Collection[str], new_keys: bool) -> str:
+    """Return an override as text, added where its key is an argument that a part's yaml leaves out."""
+    key, text = override.key_or_group, text_of(override)
+    inside = key.rpartition(".")[0]
+    if key in known:
+        return text
+    if (new_keys or f"{inside}._target_" in known) and not override.is_delete():
+        return "++" + text.lstrip("+")
+    raise DataError(no_such_key(key, known))
+
+
+def no_such_key(key: str, known: Collection[str]) -> str:
+    """Return the message about a key that is none of the known, dotted ones."""
+    inside = key.rpartition(".")[0]
+    near = get_close_matches(key, known, n=3)
+    beside = [k for k in known if k.rpartition(".")[0] == (inside if inside in known else "")]
+    return f"{key}: no such key; {did_you_mean(key, near or beside)}"
+
+
+def flatten(config: Any, prefix: str = "") -> dict[str, Any]:
+    """Return nested mappings as one, with dotted keys."""
+    if not isinstance(config, Mapping):
+        return {prefix: config}
+    flat: dict[str, Any] = {}
+    for key, value in config.items():
+        flat |= flatten(value, f"{prefix}.{key}" if prefix else str(key))
+    return flat
+
+
+def _compose(name: str, overrides: list[str]) -> DictConfig:
+    try:
+        config = hydra.compose(name, overrides, return_hydra_config=True)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise DataError(f"config {name}: {one_line(error)}") from None
+    OmegaConf.set_struct(config, False)
+    return config
+
+
+def _keys(config: Any, prefix: str = "") -> Iterator[str]:
+    if isinstance(config, DictConfig):
+        for key in config:
+            if not prefix and key == "hydra":
+                continue
+            name = f"{prefix}.{key}" if prefix else str(key)
+            yield name
+            if not OmegaConf.is_missing(config, key):
+                yield from _keys(config[key], name)
+
+
+def sweep_folder(
+    command: Command, overrides: Sequence[Override], checked: Sequence[str], search: Sequence[str]
+) -> str:
+    """Return the folder of a sweep of checked overrides.
+
+    It is hydra.sweep.dir, or the folder that the command line gives, else one named by experiment or model.
+    """
+    swept = {o.key_or_group for o in overrides if o.is_sweep_override()}
+    given = {o.key_or_group: literal(o) for o in overrides if o.key_or_group not in swept}
+    fixed = [
+        text
+        for override, text in zip(overrides, checked, strict=True)
+        if override.key_or_group not in swept and not override.is_hydra_override()
+    ]
+    with _hydra():
+        config = _compose(command.config, [*fixed, *_hydra_words(overrides, search)])
+    if given.get(command.folder) and "hydra.sweep.dir" not in given:
+        return str(given[command.folder])
+    if not OmegaConf.is_missing(config.hydra.sweep, "dir"):
+        return str(config.hydra.sweep.dir)
+    choices = {} if swept & {"experiment", "model"} else config.hydra.runtime.choices
+    return f"{command.sweeps}/{choices.get('experiment') or choices.get('model') or command.name}"
+
+
+def option_values(config: Mapping[str, Any], job: Job, out: str = "") -> dict[str, Any]:
+    """Return the options in a composed config; in a sweep `out` is the job's own folder, or a file in it."""
+    values = {key: value for key, value in config.items() if key != "choices"}
+    return values if job.folder is None else values | {"out": str(job.folder / out)}
+
+
+def read_options(kind: type[Options], config: Mapping[str, Any], job: Job) -> Options:
+    """Return the options in a composed config as a dataclass `kind`, which checks its values.
+
+    Raises:
+        DataError: a key is unknown, or a value cannot be.
+    """
+    values, known = option_values(config, job), [f.name for f in fields(kind)]  # type: ignore[arg-type]
+    for key in values:
+        if key not in known:
+            raise DataError(no_such_key(key, known))
+    return kind(**values)

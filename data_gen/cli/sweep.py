@@ -1,0 +1,99 @@
+"""Sweeps: the folder of each job, and what jobs report to the command that started them.
+
+Jobs may run in other processes, or on other machines with the same file system, so they report through files.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from types import FrameType
+
+from data_gen.cli.signals import handlers
+
+_LONGEST = 150  # characters of a file name, of the 255 bytes that file systems allow
+_REPORTS = ".jobs"
+
+
+def file_name(text: str) -> str:
+    """Return a valid file name for overrides like "optim.lr=0.1,seed=1"; other texts get other names."""
+    plain = re.sub(r"(^|,)\+{1,2}", r"\1", text)
+    plain = re.sub(r"""[^\w=,.+\-\[\]]+""", "_", re.sub(r"""['"]""", "", plain)).strip("_")
+    if not plain:
+        return "job"
+    if plain == text and len(plain) <= _LONGEST and not plain.startswith("."):
+        return plain
+    return f"{plain[:_LONGEST].lstrip('.')}-{sha256(text.encode()).hexdigest()[:6]}"
+
+
+@dataclass(frozen=True)
+class Report:
+    """The end of one job. name: what it was called. code: its exit code."""
+
+    name: str
+    code: int
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """The jobs of a sweep in `folder`, as far as they have reported."""
+
+    folder: Path
+
+    @property
+    def _reports(self) -> Path:
+        return self.folder / _REPORTS
+
+    @contextmanager
+    def open(self) -> Iterator[None]:
+        """Inside, jobs can report; afterwards nothing is left of that."""
+        shutil.rmtree(self._reports, ignore_errors=True)
+        self._reports.mkdir(parents=True)
+        try:
+            yield
+        finally:
+            shutil.rmtree(self._reports, ignore_errors=True)
+            with suppress(OSError):  # not empty: jobs have written there
+                self.folder.rmdir()
+
+    def report(self, number: int, name: str, code: int) -> None:
+        """Say how job `number` ended."""
+        (self._reports / f"{number}.json").write_text(json.dumps([name, code]))
+
+    def reports(self) -> list[Report]:
+        """Return the reports of all jobs that have ended, in order of their numbers."""
+        files = sorted(self._reports.glob("*.json"), key=lambda file: int(file.stem))
+        return [Report(*json.loads(file.read_text())) for file in files]
+
+    def stop(self, number: int) -> None:
+        """Let no further job begin, because of signal `number`."""
+        (self._reports / "stop").write_text(str(number))
+
+    @property
+    def stopped(self) -> int | None:
+        """The number of the signal that stopped the sweep, or None."""
+        try:
+            return int((self._reports / "stop").read_text())
+        except (OSError, ValueError):
+            return None
+
+
+@contextmanager
+def signals_stop(sweep: Sweep) -> Iterator[None]:
+    """Inside, the first Ctrl-C or SIGTERM stops the sweep after the jobs that run; a second one raises."""
+
+    def note(number: int, frame: FrameType | None) -> None:
+        if sweep.stopped:
+            raise KeyboardInterrupt
+        sweep.stop(number)
+        print("\nstopping after the jobs that run (again: stop at once)", file=sys.stderr, flush=True)
+
+    with handlers(note):
+        yield

@@ -1,0 +1,62 @@
+"""The training behind a checkpoint, read from the config in the file."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from seqvae.train.stages import CRITERIA, OLDER_CRITERION
+
+UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True)
+class Origin:
+    """The training of a model, as far as its config tells; configs of other origin tell less.
+
+    targets: classes of frame model, posterior and dynamics, dotted.
+    command: command of the training, without what was changed in the experiment.
+    chosen_by: criteria by which the stages chose their checkpoints, in words.
+    data, val: paths of training and validation data, or None.
+    """
+
+    targets: tuple[str, ...]
+    command: str
+    chosen_by: str
+    data: str | None
+    val: str | None
+
+    @classmethod
+    def of(cls, config: Mapping[str, Any]) -> Origin:
+        """Read the config of a checkpoint."""
+        parts = [config["model"][part] for part in ("frame", "posterior", "dynamics")]
+        targets = tuple(part["_target_"] for part in parts)
+        return cls(targets, _command(config), _chosen_by(config), config.get("data"), config.get("val"))
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """Class names of frame model, posterior and dynamics."""
+        return tuple(target.rpartition(".")[2] for target in self.targets)
+
+
+def _command(config: Mapping[str, Any]) -> str:
+    choices = config.get("choices") or {}
+    chosen = [f"{group}={choices[group]}" for group in ("experiment", "model") if choices.get(group)]
+    if not chosen:
+        return UNKNOWN
+    data = shlex.quote(f"data={config['data']}")
+    return f"python -m seqvae train {chosen[0]} {data} seed={config['seed']}"
+
+
+def _chosen_by(config: Mapping[str, Any]) -> str:
+    if "trainer" not in config:
+        return UNKNOWN
+    trainer = {"criterion": OLDER_CRITERION} | config["trainer"]
+    stages: Mapping[str, Any] = config.get("stages") or {"": None}
+    words = []
+    for name, own in stages.items():
+        criterion = (trainer | ((own or {}).get("trainer") or {}))["criterion"]
+        words.append(f"{CRITERIA[criterion]} ({name})" if name else CRITERIA[criterion])
+    return "; ".join(words)
