@@ -13,7 +13,7 @@ from PIL import Image
 from data_gen.errors import DataError
 from data_gen.io import output_path
 
-FPS = 10  # frames per second; a GIF counts in hundredths of a second, of which this is a whole number
+FPS = 10  # frames per second; in a GIF, which counts hundredths of a second, each then lasts ten
 
 
 @runtime_checkable
