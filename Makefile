@@ -1,7 +1,9 @@
 # make demo    generate billiards, train STOVE, roll out, evaluate
-# make test    everything CI runs
+# make test    every test
+# make lint    formatting and common mistakes
+# make types   what pyright says of the annotations
 # make results the tables of docs/results.md and README.md: a night on two cores
-# Both need git, make and Python 3.11 to 3.13, and make .venv from requirements.lock when it is missing.
+# All need git, make and Python 3.11 to 3.13, and make .venv from requirements.lock when it is missing.
 #
 #   make test PYTHON=python3.12            another interpreter
 #   make demo TORCH="torch==2.13.0 ..."    another torch than the locked one (README)
@@ -26,7 +28,7 @@ endif
 DATA := data/billiards
 RUN := runs/demo
 
-.PHONY: help venv test lint demo results lock clean
+.PHONY: help venv test lint types demo results lock clean
 .NOTPARALLEL:
 
 help:
@@ -41,6 +43,10 @@ test: $(READY)
 lint: $(READY)
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
+
+# pyright would take the first python in PATH, which need not have the packages
+types: $(READY)
+	$(PY) -m pyright --pythonpath "$$($(PY) -c 'import sys; print(sys.executable)')"
 
 # Files that are complete are kept, so a second demo goes on where the first was stopped.
 demo: $(READY)

@@ -1,4 +1,4 @@
-"""Files that appear complete or not at all, and the package version that they record.
+"""Files that appear complete or not at all.
 
 A file is written under a temporary name beside its place and renamed when it is complete, at whatever moment
 the process is killed.
@@ -10,7 +10,6 @@ import io
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -121,11 +120,3 @@ class ErrorKeepingFile(io.FileIO):
             except OSError as error:
                 self.error = error
         return size or 0
-
-
-def package_version() -> str:
-    """Return the version of the installed distribution, "unknown" in a tree that is not installed."""
-    try:
-        return version("seqvae")
-    except PackageNotFoundError:
-        return "unknown"

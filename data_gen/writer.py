@@ -16,8 +16,9 @@ from typing import Any
 
 import numpy as np
 
+from data_gen import __version__
 from data_gen.errors import DataError
-from data_gen.io import ErrorKeepingFile, atomic_path, package_version, report_unwritable
+from data_gen.io import ErrorKeepingFile, atomic_path, report_unwritable
 from data_gen.schema import ACTION_CONVENTION, FIELDS, FORMAT, FORMAT_VERSION, ArrayFile
 
 SEQUENCES = 64  # per chunk, of arrays without pictures
@@ -141,7 +142,7 @@ def create_dataset(
                 format=FORMAT,
                 format_version=FORMAT_VERSION,
                 action_convention=ACTION_CONVENTION,
-                package_version=package_version(),
+                package_version=__version__,
             )
             writer = DatasetWriter(file, disk, sequences)
             yield writer

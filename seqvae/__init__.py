@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from data_gen import __version__
+
 if TYPE_CHECKING:
     from seqvae.checkpoint import load_model as load
     from seqvae.data.sequences import read_sequences as read
 
-__version__ = "0.1.0"
 __all__ = ["load", "read", "__version__"]
 
 

@@ -1,8 +1,8 @@
-"""Files that appear complete or not at all, and the package version that they record (see data_gen.io)."""
+"""Files that appear complete or not at all (see data_gen.io)."""
 
 from __future__ import annotations
 
-from data_gen.io import TEMPORARY, package_version
+from data_gen.io import TEMPORARY
 from data_gen.io import atomic_write as write_whole
 
-__all__ = ["TEMPORARY", "package_version", "write_whole"]
+__all__ = ["TEMPORARY", "write_whole"]

@@ -1,20 +1,23 @@
-"""Every shipped model, as small as the data it is built for, and videos of moving discs."""
+"""Every shipped model, as small as the data it is built for; videos of moving discs, and batches of them."""
 
 from __future__ import annotations
 
 import copy
 from functools import cache
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, TypeVar
 
+import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from data_gen.cli.configs import compose
 from seqvae.build import DataSpec, build
 from seqvae.nn.glimpse import pixel_centres
 from seqvae.sequence import SequenceModel
 
+Network = TypeVar("Network", bound=nn.Module)
 SHIPPED = sorted(path.stem for path in (Path(__file__).parents[1] / "configs/model").glob("*.yaml"))
 FUSED = {"_target_": "seqvae.posteriors.fused.Fused", "_partial_": True}
 VARIANTS = {
@@ -25,6 +28,7 @@ VARIANTS = {
     "stove_iaf": ("stove", {"posterior": {"_target_": "seqvae.posteriors.iaf.IAF", "base": FUSED}}),
 }
 MODELS = [*SHIPPED, *VARIANTS]
+every_model = pytest.mark.parametrize("name", MODELS)
 
 
 @cache
@@ -41,15 +45,24 @@ def config(name: str) -> dict[str, Any]:
     return changed
 
 
+def class_of(part: str, name: str) -> str:
+    """Return the class of a model's part: "GraphDynamics" for the dynamics of "stove"."""
+    return config(name)[part]["_target_"].rpartition(".")[2]
+
+
 # the others have no positions
 OF_OBJECTS = [name for name in MODELS if config(name)["slots"] != 1 and name != "monet_paper"]
 
 # whose slots follow objects over time; those of the others are in the order of each frame
-FOLLOWING = [
-    name
-    for name in OF_OBJECTS
-    if config(name)["dynamics"]["_target_"].rpartition(".")[2] not in ("AIRPrior", "StandardNormal")
-]
+FOLLOWING = [name for name in OF_OBJECTS if class_of("dynamics", name) not in ("AIRPrior", "StandardNormal")]
+
+
+def perturbed(network: Network, scale: float = 0.05) -> Network:
+    """Move every weight away from its start, so that none of them is zero; return the network."""
+    with torch.no_grad():
+        for p in network.parameters():
+            p.add_(scale * torch.randn_like(p))
+    return network
 
 
 def make(
@@ -64,10 +77,12 @@ def make(
     """A model with every weight moved away from where it starts, so that none of them is zero."""
     torch.manual_seed(seed)
     model = build(config(name), DataSpec(height, width, channels, actions=0, objects=slots))
-    with torch.no_grad():
-        for p in model.parameters():
-            p.add_(0.05 * torch.randn_like(p))
-    return model.to(dtype)
+    return perturbed(model).to(dtype)
+
+
+def as_batch(**tensors: Any) -> SimpleNamespace:
+    """Return a batch for an objective, by default without actions: `as_batch(video=clip)`."""
+    return SimpleNamespace(**{"prev_actions": None} | tensors)
 
 
 def discs(

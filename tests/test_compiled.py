@@ -17,24 +17,23 @@ import sys
 import torch
 from seqvae.train.runtime import compile_parts
 from seqvae.objectives import ELBO
-from tests.models import make, video
+from tests.models import as_batch, make, video
 
 torch.set_num_threads(1)
 model, objective = make(sys.argv[1]), ELBO(start=1)
 
-class Clip:
-    video, prev_actions = video(frames=3), None
+clip = as_batch(video=video(frames=3))
 
 def gradients():
     torch.manual_seed(1)
     model.zero_grad()
-    terms, _ = objective(model, Clip, 0.0)
+    terms, _ = objective(model, clip, 0.0)
     terms.objective().sum().backward()
     return {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
 
 def future():
     with torch.no_grad():
-        return model.imagine(model.filter(Clip.video, sample=False).carry, 3).z
+        return model.imagine(model.filter(clip.video, sample=False).carry, 3).z
 
 plain, ahead = gradients(), future()
 compile_parts(model, backend="aot_eager")

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tomllib
 import zipfile
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,9 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
+
+import data_gen
+import seqvae
 
 ROOT = Path(__file__).parents[1]
 CONDA_NAMES = {"torch": "pytorch"}  # where conda-forge's name is another
@@ -60,10 +64,27 @@ def test_lock_pins_every_dependency_within_its_range():
     assert "setuptools" in pins, "make venv installs the project without fetching a build backend"
 
 
-def test_citation_names_the_version():
+def test_citation_and_changelog_name_the_version():
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
-    assert str(citation["version"]) == pyproject()["version"]
+    assert str(citation["version"]) == seqvae.__version__
+    released = re.findall(r"^## \[([0-9.]+)\]", (ROOT / "CHANGELOG.md").read_text(), re.M)
+    assert released[0] == seqvae.__version__
     assert citation["license"] == pyproject()["license"]
+
+
+def test_the_version_is_known_to_a_checkout_that_is_not_installed(tmp_path):
+    ask = f"import sys; sys.path.insert(0, {str(ROOT)!r}); import seqvae; print(seqvae.__version__)"
+    alone = [sys.executable, "-I", "-S", "-c", ask]  # -S: without site-packages
+    answer = subprocess.run(alone, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert answer.stdout.strip() == seqvae.__version__ == data_gen.__version__
+
+
+def test_the_installed_project_has_the_version_of_the_code():
+    try:
+        installed = version("seqvae")
+    except PackageNotFoundError:
+        pytest.skip("the project is not installed")
+    assert installed == seqvae.__version__
 
 
 def test_readme_shows_what_make_demo_runs():
@@ -75,6 +96,25 @@ def test_readme_shows_what_make_demo_runs():
     readme = (ROOT / "README.md").read_text()
     for command in commands:
         assert f"    {command}\n" in readme
+
+
+def test_ci_calls_targets_of_the_makefile_on_every_python_that_is_supported():
+    jobs = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())["jobs"]
+    lines = [step["run"] for job in jobs.values() for step in job["steps"] if "run" in step]
+    called = {line.split()[1] for line in lines if line.startswith("make ")}
+    targets = re.search(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(), re.M)[1].split()
+    assert {"lint", "types", "test"} <= called <= set(targets)
+    supported = SpecifierSet(pyproject()["requires-python"])
+    pythons = [f"3.{minor}" for minor in range(30) if supported.contains(f"3.{minor}")]
+    assert jobs["test"]["strategy"]["matrix"]["python"] == pythons
+    (extras,) = [extra for line in lines for extra in re.findall(r'"\.\[(.*)\]"', line)]
+    assert {*extras.split(","), "lint"} == pyproject()["optional-dependencies"].keys()
+
+
+def test_pre_commit_has_the_ruff_of_the_lock():
+    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
+    (revision,) = [repo["rev"] for repo in hooks if repo["repo"].endswith("/ruff-pre-commit")]
+    assert f"ruff=={revision.removeprefix('v')}" in (ROOT / "requirements.lock").read_text().splitlines()
 
 
 def test_a_test_that_hangs_fails_and_the_others_still_run(tmp_path):
@@ -109,10 +149,15 @@ def test_wheel_carries_code_and_finds_its_configs(tmp_path):
     configs = {file.relative_to(source).as_posix() for file in source.glob("configs/**/*.yaml")}
     assert code <= inside, "a folder without __init__.py is left out of the wheel"
     assert {f"data_gen/{name}" for name in configs} <= inside
-    (scripts,) = [archive_name for archive_name in inside if archive_name.endswith("entry_points.txt")]
+    assert {"seqvae/py.typed", "data_gen/py.typed"} <= inside
+    assert wheel.name.startswith(f"seqvae-{seqvae.__version__}-")
+    (scripts,) = [name for name in inside if name.endswith("entry_points.txt")]
     assert "seqvae = seqvae.__main__:console" in (installed / scripts).read_text()
 
-    ask = "from data_gen.cli.command import CONFIGS; print(CONFIGS)"
+    ask = (
+        "import data_gen.cli.command, seqvae\n"
+        "print(seqvae.__version__, data_gen.cli.command.CONFIGS, sep='\\n')"
+    )
     answer = subprocess.run(
         [sys.executable, "-c", ask],
         cwd=tmp_path,
@@ -121,4 +166,6 @@ def test_wheel_carries_code_and_finds_its_configs(tmp_path):
         text=True,
         check=True,
     )
-    assert Path(answer.stdout.strip()) == installed / "data_gen" / "configs"
+    number, configs_folder = answer.stdout.splitlines()
+    assert number == seqvae.__version__
+    assert Path(configs_folder) == installed / "data_gen" / "configs"

@@ -89,7 +89,7 @@ class Pong(Atari):
 
 
 def _screen_positions(memory: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the middle of each object "... 3 2", in pixels of the screen, and whether it is drawn "... 3"."""
+    """Return the middle of each object "... 3 2", in pixels of the screen, and whether it is drawn."""
     in_memory = memory[..., list(_MEMORY_BYTES.values())].astype(np.float64)
     _, opponent_y, ball_y = np.moveaxis(in_memory[..., 1], -1, 0)
     visible = np.stack(

@@ -14,6 +14,7 @@ import torch
 
 from seqvae import checkpoint as files
 from seqvae.checkpoint import Checkpoint
+from seqvae.data.clips import ClipRequest
 from seqvae.io import write_whole
 from seqvae.sequence import SequenceModel
 from seqvae.train.diagnostics import slot_statistics, warnings
@@ -30,9 +31,7 @@ WARN_AFTER = 0.05  # share of the budget in which slots may still look for their
 class Clips(Protocol):
     """Training clips on the model's device (a dataclass), as a pure function of seed and step."""
 
-    def batch(
-        self, step: int, batch_size: int, clip_length: int, seed: int, rank: int = 0, world_size: int = 1
-    ) -> Any: ...
+    def batch(self, request: ClipRequest) -> Any: ...
 
 
 class NonFiniteLoss(RuntimeError):
@@ -158,8 +157,9 @@ class Trainer:
 
     def _batch(self, step: int) -> Any:
         options, ranks = self.options, self.ranks
+        clip_length = options.clip_length
         return self.clips.batch(
-            step, options.batch_size, options.clip_length, self.seed, ranks.rank, ranks.size
+            ClipRequest(step, options.batch_size, clip_length, self.seed, ranks.rank, ranks.size)
         )
 
     def _update(self) -> None:

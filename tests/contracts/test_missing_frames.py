@@ -14,7 +14,7 @@ from seqvae.objectives import ELBO, EnergyScore, EnumeratedELBO, LatentELBO, Sco
 from seqvae.prediction import FramePrediction, PositionPrediction
 from seqvae.sequence import SequenceModel
 from seqvae.types import Encoding
-from tests.models import FOLLOWING, MODELS, config, make, video
+from tests.models import FOLLOWING, MODELS, as_batch, class_of, make, video
 
 F64 = torch.float64
 FRAMES, CONTEXT = 7, 4
@@ -28,7 +28,7 @@ OBJECTIVES = {
     "energy": EnergyScore(context=CONTEXT),
 }
 OF_EVIDENCE = ("latent", "energy")
-COUNTING = [name for name in MODELS if config(name)["dynamics"]["_target_"].endswith("AIRPrior")]
+COUNTING = [name for name in MODELS if class_of("dynamics", name) == "AIRPrior"]
 CASES = [
     *((name, objective) for name in MODELS for objective in ("temporal", "later", "frames")),
     *((name, objective) for name in COUNTING for objective in ("enumerated", "score")),
@@ -49,13 +49,13 @@ def batch(model: SequenceModel, clip: Tensor, of_encoding: bool, hidden: float |
     if not of_encoding:
         if hidden is not None:
             clip = clip.masked_fill(~observed[..., None, None, None], hidden)
-        return SimpleNamespace(video=clip, prev_actions=None, observed=observed)
+        return as_batch(video=clip, observed=observed)
     with torch.no_grad():
         seen = model.frame.encode(clip)
     tensors = [seen.mean, seen.precision]
     if hidden is not None:
         tensors = [x.masked_fill(~observed[..., None, None], hidden) for x in tensors]
-    return SimpleNamespace(encoding=Encoding(*tensors), prev_actions=None, observed=observed)
+    return as_batch(encoding=Encoding(*tensors), observed=observed)
 
 
 def outcome(model: SequenceModel, objective: Any, given: SimpleNamespace) -> tuple[Any, list[Tensor]]:
@@ -109,7 +109,7 @@ def test_frames_that_were_all_observed_change_nothing(name):
     found = []
     for observed in (None, whole):
         torch.manual_seed(3)
-        given = SimpleNamespace(video=clip, prev_actions=None, observed=observed)
+        given = as_batch(video=clip, observed=observed)
         found.append(OBJECTIVES["frames"](model, given, 0.0)[0])
     assert all(torch.equal(found[0].values[term], value) for term, value in found[1].values.items())
     assert_close(found[0].bound_per_frame(), found[1].bound_per_frame())

@@ -17,19 +17,11 @@ from seqvae.checkpoint import Checkpoint
 from seqvae.elbo import elbo
 from seqvae.objectives import ELBO
 from seqvae.types import Dynamics, Encoding, FrameModel, Posterior
-from tests.models import MODELS, OF_OBJECTS, SHIPPED, config, make, video
+from tests.models import MODELS, OF_OBJECTS, SHIPPED, as_batch, config, every_model, make, video
 
 F32, F64 = torch.float32, torch.float64
-every_model = pytest.mark.parametrize("name", MODELS)
 # slots, height, width, channels, dtype
 CASES = [(3, 32, 32, 1, F32), (2, 50, 50, 3, F32), (6, 24, 40, 3, F64), (1, 20, 16, 1, F64)]
-
-
-class Clip:
-    """A batch as an objective wants it."""
-
-    def __init__(self, video: Tensor):
-        self.video, self.prev_actions = video, None
 
 
 @every_model
@@ -142,7 +134,7 @@ def test_no_tensor_is_left_behind_on_the_cpu(name):
     model, clip = make(name).to("meta"), video().to("meta")
     observed = torch.ones(2, 5, dtype=torch.bool, device="meta")
     with OneDevice("meta"):
-        terms, trace = ELBO(start=1)(model, Clip(clip), 0.0)
+        terms, trace = ELBO(start=1)(model, as_batch(video=clip), 0.0)
         model.filter(clip, carry=trace.carry, observed=observed, sample=True)
         model.decode(model.imagine(trace.carry, 2, sample=True))
     terms.objective().mean().backward()
@@ -164,7 +156,7 @@ def test_frame_terms_keep_their_precision_under_autocast(name):
 def test_training_under_autocast(name):
     model, clip = make(name), video()
     with torch.autocast("cpu", torch.bfloat16):
-        terms, trace = ELBO(start=3)(model, Clip(clip), 0.0)
+        terms, trace = ELBO(start=3)(model, as_batch(video=clip), 0.0)
     assert trace.z.dtype == F32 and all(value.dtype == F32 for value in terms.values.values())
     terms.objective().mean().backward()
     assert all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)

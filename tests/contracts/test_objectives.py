@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -11,7 +10,7 @@ import torch
 from data_gen.cli.configs import compose
 from seqvae.config import instantiate
 from seqvae.objectives import Objective
-from tests.models import make, video
+from tests.models import as_batch, make, video
 
 SHIPPED = sorted(path.stem for path in (Path(__file__).parents[2] / "configs/objective").glob("*.yaml"))
 MODELS = {"frame_elbo": "vae", "enumerated_elbo": "air", "score_function_elbo": "air_paper"}  # others: stove
@@ -35,7 +34,7 @@ def test_the_states_of_an_objective_are_drawn(name):
     config = compose("train", [f"objective={shipped}"])["objective"] | changes
     objective, model = instantiate(config, "objective", Objective), make(MODELS.get(shipped, "stove"))
     clip = video(frames=6)
-    batch = SimpleNamespace(video=clip, prev_actions=None, encoding=model.frame.encode(clip))
+    batch = as_batch(video=clip, encoding=model.frame.encode(clip))
     (terms, trace), (others, _) = (objective(model, batch, 0.5) for _ in range(2))
     points = trace.posterior.point()
     for t in range(trace.z.shape[1]):

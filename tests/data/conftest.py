@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 from data_gen.writer import create_dataset
 
@@ -41,6 +42,13 @@ def write_dataset(path, arrays):
     with create_dataset(path, len(arrays["imgs"]), attributes) as writer:
         writer.write(0, arrays)
     return path
+
+
+def assert_same_clips(a, b):
+    """Assert that two batches are equal, to the bit."""
+    assert torch.equal(a.video, b.video)
+    assert torch.equal(a.sequences, b.sequences) and torch.equal(a.starts, b.starts)
+    assert (a.prev_actions is None and b.prev_actions is None) or torch.equal(a.prev_actions, b.prev_actions)
 
 
 @pytest.fixture(scope="session")

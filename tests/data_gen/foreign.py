@@ -1,10 +1,12 @@
-"""Small datasets for the tests of formats: of our simulators, and written by hand as others write them."""
+"""Small datasets for the tests of formats: of our simulators, and as other programs write them."""
 
 from __future__ import annotations
 
 import h5py
 import numpy as np
 
+from data_gen.convert import import_data
+from data_gen.formats import ImportOptions
 from data_gen.sims.avoidance import Avoidance
 from data_gen.sims.billiards import Billiards
 from data_gen.sims.gravity import Gravity
@@ -15,7 +17,7 @@ WORLDS = {"billiards": Billiards(), "gravity": Gravity(), "avoidance": Avoidance
 
 
 def write_ours(path, name="billiards", sequences=5, length=6, size=16, **more):
-    """A dataset file of a simulator, with further arrays, and its arrays."""
+    """Write a dataset file of a simulator, with `more` arrays, and return all its arrays."""
     world = WORLDS[name]
     arrays = make_sequences(Split(world, "train", sequences, length, size, seed=1), 0, sequences) | more
     attributes = {
@@ -33,7 +35,7 @@ def write_ours(path, name="billiards", sequences=5, length=6, size=16, **more):
 
 
 def gswm_arrays(rng, n=3, t=5, size=12, k=4):
-    """What G-SWM's generator writes: float64 for all but the frames; one place of four is never filled."""
+    """Return arrays as G-SWM writes them: float64 but for the frames; the last object never exists."""
     present = np.ones((n, t, k))
     present[..., -1] = 0
     in_camera = present * (rng.uniform(size=(n, t, k)) < 0.7)
@@ -58,6 +60,12 @@ def write_hdf5(path, arrays):
             file[key] = array
 
 
+def import_files(form, data, out, **options):
+    """Import a file or folder of another format."""
+    import_data(ImportOptions(form, str(data), str(out), **options))
+
+
 def contents(path):
+    """Return the arrays of an HDF5 file."""
     with h5py.File(path) as file:
         return {key: file[key][:] for key in file}

@@ -1,4 +1,4 @@
-"""Atari games: recordings that their seeds determine, and the truth of pong against what its screen shows."""
+"""Atari: recordings are determined by their seeds, and the truth of pong agrees with its screen."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def emulator():
 
 @pytest.fixture(scope="module")
 def pong():
-    """Screens as they are: 160x160 pixels of the field."""
+    """Sequences of pong without resizing: 160x160 pixels of the field."""
     return sequences(world(frame_skip=2), 0, 3, length=80, size=160)
 
 
@@ -55,7 +55,7 @@ def test_arrays_are_those_of_the_dataset(name):
 
 
 @pytest.mark.parametrize("name", SIMS)
-def test_a_sequence_depends_on_its_seed_and_nothing_else(name):
+def test_a_sequence_depends_on_its_seed_alone(name):
     together = sequences(world(name), 0, 4)
     _ale.open_game.cache_clear()
     alone = sequences(world(name), 2, 3)
@@ -73,20 +73,20 @@ def test_another_process_records_the_same():
     assert int(done.stdout) == zlib.crc32(sequences(world())["imgs"])
 
 
-COLORS = {0: (92, 186, 92), 1: (213, 130, 74), 2: (236, 236, 236)}
+COLOURS = {0: (92, 186, 92), 1: (213, 130, 74), 2: (236, 236, 236)}
 
 
-@pytest.mark.parametrize("k", COLORS)
+@pytest.mark.parametrize("k", COLOURS)
 def test_positions_are_where_the_screen_shows_the_object(pong, k):
-    """Within a pixel, of 160, of the middle of the pixels of its colour."""
-    pixels = (pong["imgs"] == COLORS[k]).all(axis=-1)
+    """They are within one pixel (of 160) of the middle of the pixels of its colour."""
+    pixels = (pong["imgs"] == COLOURS[k]).all(axis=-1)
     drawn = pixels.any(axis=(2, 3))
     place = pong["positions"][:, :, k]
     half = pong["sizes"][0, 0, k]
-    # where the edge of the field cuts nothing off
+    # where the object is completely in the field
     whole = pong["present"][:, :, k] & (place[..., 1] > half + 1) & (place[..., 1] < 160 - half - 1)
     assert whole.sum() > 40 and drawn[whole].all()
-    lost = drawn & ~pong["present"][:, :, k]  # at the moment of a point
+    lost = drawn & ~pong["present"][:, :, k]  # from memory, at the moment of a point
     assert lost.sum() <= abs(pong["rewards"]).sum() * (k == 2)
     assert pong["present"][:, :-1, k][lost[:, 1:]].all()
     for axis, index in enumerate((np.arange(160), np.arange(160)[:, None])):
@@ -96,7 +96,7 @@ def test_positions_are_where_the_screen_shows_the_object(pong, k):
         assert abs(place[..., axis] - middle)[whole].max() <= 1
 
 
-def test_velocities_lead_from_place_to_place(pong):
+def test_velocities_lead_from_position_to_position(pong):
     seen = pong["present"][:, 1:] & pong["present"][:, :-1]
     moved = np.diff(pong["positions"], axis=1)
     np.testing.assert_array_equal(pong["velocities"][:, 1:][seen], moved[seen])
@@ -106,11 +106,11 @@ def test_velocities_lead_from_place_to_place(pong):
 
 
 def test_actions_act_between_frames():
-    """Without a ball to follow, the player answers each kind of action by moving its own way."""
+    """Without a ball to follow, the player moves up or down as the action says."""
     run = sequences(world(follow=0.0, warm_up=[30, 60]), 0, 8, length=60)
     moved = run["velocities"][:, 1:, 0, 1]
     acted = run["actions"][:, :-1]
-    # inertia: so of actions that were the same twice
+    # paddles have inertia: compare only after the same action twice
     twice = np.zeros(acted.shape, bool)
     twice[:, 1:] = acted[:, 1:] == acted[:, :-1]
     inside = (abs(run["positions"][:, 1:, 0, 1] - 80) < 50) & twice
@@ -150,7 +150,7 @@ def test_bad_input_is_one_line_and_leaves_no_file(tmp_path, capsys, argument):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_without_the_package_it_is_named(monkeypatch):
+def test_a_missing_package_is_named(monkeypatch):
     def refuse(name, *arguments, **keywords):
         if name == "ale_py":
             raise ImportError("No module named 'ale_py'")

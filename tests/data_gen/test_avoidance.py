@@ -1,4 +1,4 @@
-"""The steered ball against the reference's trajectories and by hand, and the policy that steers it."""
+"""The steered ball against the reference's trajectories and by hand; the policy that steers it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_avoidance_reproduces_the_reference(reference):
 
 
 @pytest.mark.parametrize("action", range(9))
-def test_the_agent_goes_where_it_is_sent(action):
+def test_the_agent_moves_in_the_direction_of_its_action(action):
     world = Avoidance(num_balls=1)
     state = State(np.full((1, 1, 2), 5.0), np.full((1, 1, 2), 9.0))
     step = world.step(state, np.array([action]))
@@ -36,13 +36,13 @@ def test_the_agent_goes_where_it_is_sent(action):
 
 
 def test_a_contact_stops_the_agent_and_costs_one():
-    """The agent moves right into a resting ball. At rest itself in the exchange, it gives it nothing."""
+    """The agent moves right into a resting ball. As it counts as at rest, it transfers no momentum."""
     world = Avoidance(num_balls=2)
     state = State(np.array([[[4.0, 5.0], [6.2, 5.0]]]), np.zeros((1, 2, 2)))
     step = world.step(state, np.array([1]))
     assert step.rewards.tolist() == [-1.0] and step.collisions.tolist() == [1]
     np.testing.assert_array_equal(step.state.velocities, np.zeros((1, 2, 2)))
-    assert 4.1 < step.state.positions[0, 0, 0] < 4.21  # it stood still once it had hit
+    assert 4.1 < step.state.positions[0, 0, 0] < 4.21  # it stops at the contact
 
 
 def test_a_ball_bounces_off_the_agent_as_off_a_wall():
@@ -50,12 +50,12 @@ def test_a_ball_bounces_off_the_agent_as_off_a_wall():
     state = State(np.array([[[4.0, 5.0], [6.2, 5.0]]]), np.array([[[0.0, 0.0], [-0.4, 0.1]]]))
     step = world.step(state, np.array([0]))
     assert step.rewards.tolist() == [-1.0]
-    # off by the ratio of the masses, and by the line of centres, which is a little off the axis
+    # not exact, because of the ratio of the masses, and of the line of centres, a little off the axis
     np.testing.assert_allclose(step.state.velocities[0, 1], [0.4, 0.1], atol=0.02)
     assert np.linalg.norm(step.state.velocities[0, 1]) == pytest.approx(np.hypot(0.4, 0.1), rel=1e-3)
 
 
-def test_contacts_between_the_others_are_free():
+def test_contacts_between_the_others_have_no_reward():
     world = Avoidance()
     positions = np.array([[[2.0, 2.0], [5.0, 8.0], [7.1, 8.0]]])
     velocities = np.array([[[0.0, 0.0], [0.3, 0.0], [0.0, 0.0]]])
@@ -64,7 +64,7 @@ def test_contacts_between_the_others_are_free():
     np.testing.assert_allclose(step.state.velocities[0, 1:], [[0.0, 0.0], [0.3, 0.0]], atol=1e-12)
 
 
-def test_what_cannot_be_is_refused():
+def test_impossible_options_are_refused():
     for field in ({"agent_mass": 0}, {"agent_speed": -1}):
         with pytest.raises(DataError, match=f"sim.{next(iter(field))}="):
             Avoidance(**field)
@@ -81,10 +81,10 @@ def test_sticky_actions_change_as_often_as_they_should(rng):
     assert abs(share.mean() - 0.25) < 5 * np.sqrt(variance / n)
     assert share.var() == pytest.approx(variance, rel=5 * np.sqrt(2 / n))
     # The first is uniform, and so is the difference of a change.
-    for drawn, kinds in (
+    for values, kinds in (
         (actions[:, 0], np.arange(num_actions)),
         ((actions[:, 1:] - actions[:, :-1])[changed] % num_actions, np.arange(1, num_actions)),
     ):
-        counts = np.array([(drawn == kind).sum() for kind in kinds])
-        expected = len(drawn) / len(kinds)
-        assert counts.sum() == len(drawn) and abs(counts - expected).max() < 5 * np.sqrt(expected)
+        counts = np.array([(values == kind).sum() for kind in kinds])
+        expected = len(values) / len(kinds)
+        assert counts.sum() == len(values) and abs(counts - expected).max() < 5 * np.sqrt(expected)

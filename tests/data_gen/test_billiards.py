@@ -1,4 +1,4 @@
-"""Starts and variants of billiards, and what it refuses."""
+"""Starts and variants of billiards, and refused options."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from data_gen.sims.billiards import Billiards
 from data_gen.simulator import State, build_simulator, simulate, simulator_config
 
 
-def test_starts_lie_apart_in_the_middle_at_the_given_speed(rng):
+def test_starts_are_apart_in_the_middle_at_the_given_speed(rng):
     world = Billiards()
     state = world.reset(3000, rng)
     assert ((state.positions >= 2.5) & (state.positions <= 7.5)).all()
@@ -27,14 +27,14 @@ def test_starts_lie_apart_in_the_middle_at_the_given_speed(rng):
 
 
 def test_starts_are_those_of_plain_rejection(rng):
-    """Dropping a candidate at its first overlap gives the distribution of redrawing whole configurations."""
+    """Rejecting a candidate at its first overlap yields the distribution of complete rejection sampling."""
     world = Billiards()
     start = world.reset(4000, rng)
-    drawn, radii = start.positions, world.radii_of(start)
-    whole = rng.uniform(2.5, 7.5, (40000, 3, 2))
-    whole = whole[closest_approach(whole, radii) >= 1][:4000]
-    for of in (lambda x: closest_approach(x, radii), lambda x: x[:, 0, 0], lambda x: x[:, 2, 1]):
-        a, b = np.sort(of(drawn)), np.sort(of(whole))
+    positions, radii = start.positions, world.radii_of(start)
+    complete = rng.uniform(2.5, 7.5, (40000, 3, 2))
+    complete = complete[closest_approach(complete, radii) >= 1][:4000]
+    for statistic in (lambda x: closest_approach(x, radii), lambda x: x[:, 0, 0], lambda x: x[:, 2, 1]):
+        a, b = np.sort(statistic(positions)), np.sort(statistic(complete))
         both = np.concatenate([a, b])
         gap = abs(np.searchsorted(a, both) / len(a) - np.searchsorted(b, both) / len(b)).max()
         assert gap < 1.95 * np.sqrt(1 / len(a) + 1 / len(b))  # Kolmogorov-Smirnov at 0.1 %
@@ -64,7 +64,7 @@ def test_overlapping_sequences_are_not_accepted():
     assert Billiards(num_balls=2).accept(trajectory).all()
 
 
-def test_six_balls_find_a_place(rng):
+def test_six_balls_find_room(rng):
     world = Billiards(num_balls=6, radius=1.0, colors=("red", "green", "blue"))
     start = world.reset(10, rng)
     assert (closest_approach(start.positions, world.radii_of(start)) >= 1).all()
@@ -89,16 +89,16 @@ def test_radii_and_masses_of_each_ball_are_recorded(rng):
     assert (truth["sizes"] == [1.5, 0.5]).all() and (truth["masses"] == [2, 1]).all()
 
 
-def test_drawn_radii_and_masses_stay_with_their_sequence(rng):
+def test_sampled_radii_and_masses_stay_with_their_sequence(rng):
     world = Billiards(num_balls=3, radius={"min": 0.5, "max": 1.5}, mass={"min": 1, "max": 2})
     start = world.reset(2000, rng)
     states = simulate(world, start, 3).states
     truth = world.truth(states)
     for key, low, high in (("sizes", 0.5, 1.5), ("masses", 1, 2)):
-        drawn = start.extra[key]
-        assert drawn.shape == (2000, 3) and drawn.min() >= low and drawn.max() <= high
-        assert drawn.std() > 0.25 * (high - low)  # a uniform draw has 0.29
-        np.testing.assert_array_equal(truth[key], np.repeat(drawn[:, None], 3, 1).astype(np.float32))
+        values = start.extra[key]
+        assert values.shape == (2000, 3) and values.min() >= low and values.max() <= high
+        assert values.std() > 0.25 * (high - low)  # a uniform draw has 0.29
+        np.testing.assert_array_equal(truth[key], np.repeat(values[:, None], 3, 1).astype(np.float32))
     radii = world.radii_of(start)
     assert (closest_approach(start.positions, radii) >= 1).all()
     margin = radii[:, None, :, None]

@@ -1,4 +1,4 @@
-"""Blocks of sequences depend on nothing but seed, split and number."""
+"""A block of sequences depends on seed, split and its number alone."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def split(world=None, name="train", sequences=3 * BLOCK, length=4, seed=0):
     return Split(world or Billiards(), name, sequences, length, 8, seed)
 
 
-def equal(a, b):
+def assert_equal(a, b):
     assert a.keys() == b.keys()
     for key in a:
         np.testing.assert_array_equal(a[key], b[key], err_msg=key)
@@ -26,23 +26,25 @@ def test_blocks_are_the_same_alone_and_together():
     together = make_sequences(split(), 0, 3 * BLOCK)
     for block in range(3):
         alone = make_sequences(split(), block * BLOCK, (block + 1) * BLOCK)
-        equal(alone, {key: array[block * BLOCK :][:BLOCK] for key, array in together.items()})
+        assert_equal(alone, {key: array[block * BLOCK :][:BLOCK] for key, array in together.items()})
 
 
 def test_a_smaller_dataset_is_the_beginning_of_a_larger_one():
     larger = make_sequences(split(), 0, 3 * BLOCK)
-    equal(make_sequences(split(sequences=70), 0, 70), {key: array[:70] for key, array in larger.items()})
+    assert_equal(
+        make_sequences(split(sequences=70), 0, 70), {key: array[:70] for key, array in larger.items()}
+    )
 
 
 def test_seeds_and_splits_differ():
-    made = [split(), split(seed=1), split(name="val"), split(name="test")]
-    starts = [make_sequences(s, 0, BLOCK)["positions"][0, 0, 0, 0] for s in made]
+    splits = [split(), split(seed=1), split(name="val"), split(name="test")]
+    starts = [make_sequences(s, 0, BLOCK)["positions"][0, 0, 0, 0] for s in splits]
     assert len(set(starts)) == len(starts)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Picky(Billiards):
-    """Keeps only sequences whose first ball starts to the right of a line."""
+    """Billiards that accept only sequences whose first ball starts to the right of a line."""
 
     line: float = 5.0
 
@@ -50,15 +52,15 @@ class Picky(Billiards):
         return trajectory.states.positions[:, 0, 0, 0] > self.line
 
 
-def test_rejected_sequences_are_drawn_anew_block_by_block():
+def test_rejected_sequences_are_sampled_again_block_by_block():
     world = split(Picky())
     together = make_sequences(world, 0, 3 * BLOCK)
     assert (together["positions"][:, 0, 0, 0] > 5).all()
     assert len(np.unique(together["positions"][:, 0, 0, 0])) == 3 * BLOCK
     alone = make_sequences(world, BLOCK, 2 * BLOCK)
-    equal(alone, {key: array[BLOCK : 2 * BLOCK] for key, array in together.items()})
+    assert_equal(alone, {key: array[BLOCK : 2 * BLOCK] for key, array in together.items()})
 
 
-def test_a_simulator_that_rejects_everything_is_given_up():
+def test_a_simulator_that_rejects_everything_is_refused():
     with pytest.raises(DataError, match="rejects"):
         make_sequences(split(Picky(line=100.0), length=1), 0, BLOCK)

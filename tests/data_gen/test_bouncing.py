@@ -1,4 +1,4 @@
-"""What worlds of flat objects share: how they bounce, where they start, how fast they are and how many."""
+"""Worlds of flat objects: reflection at walls, numbers of objects, their starts and speeds."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def test_a_value_is_reflected_at_the_wall_that_it_passes():
     moved, after = reflect(values, rates, 0.1, 0.9)
     np.testing.assert_allclose(moved, [0.15, 0.85, 0.6, 0.2, 0.8])
     np.testing.assert_array_equal(after, [0.15, -0.05, 0.1, -0.1, 0.0])
-    # just at a wall it has not passed it, and goes on
+    # a value exactly at a wall has not passed it, and continues
     at_wall = reflect(np.array([0.2, 0.8]), np.array([-0.1, 0.1]), 0.1, 0.9)
     np.testing.assert_array_equal(at_wall[1], [-0.1, 0.1])
 
@@ -29,41 +29,42 @@ def test_a_value_that_a_moving_wall_has_passed_leaves_the_wall():
     np.testing.assert_array_equal(after, [0.05, -0.02])
 
 
-def test_counts_are_shared_out_evenly(rng):
+def test_counts_are_equally_frequent(rng):
     world = BouncingWorld(counts=[1, 3, 4])
     exists = world.sample_presence(30, rng)
     assert world.num_objects == 4 and exists.shape == (30, 4)
-    assert (exists[:, 1:] <= exists[:, :-1]).all(), "the first so many"
+    assert (exists[:, 1:] <= exists[:, :-1]).all(), "the first ones exist"
     assert sorted(exists.sum(1)) == [1] * 10 + [3] * 10 + [4] * 10
-    # which count is drawn once more than the others is left to chance, and so is the order
-    draws = [world.sample_presence(4, rng).sum(1) for _ in range(300)]
-    twice = [max((1, 3, 4), key=list(counts).count) for counts in draws]
+    # The count with one sequence more than the others is random, and so is the order.
+    samples = [world.sample_presence(4, rng).sum(1) for _ in range(300)]
+    twice = [max((1, 3, 4), key=list(counts).count) for counts in samples]
     share = np.array([twice.count(n) / 300 for n in (1, 3, 4)])
     assert (abs(share - 1 / 3) < 4 * np.sqrt(2 / 9 / 300)).all()
-    first = np.array([counts[0] for counts in draws])
+    first = np.array([counts[0] for counts in samples])
     assert set(first) == {1, 3, 4}
 
 
-def test_starts_fill_the_room_between_the_walls_and_keep_their_distance(rng):
+def test_starts_fill_the_box_and_keep_their_distance(rng):
     world = BouncingWorld(counts=[3], apart=1.5)
     reach = np.tile([0.05, 0.1, 0.15], (4000, 1))
     exists = np.ones((4000, 3), bool)
     exists[:2000, 2] = False
-    places = world.sample_positions(reach, exists, rng)
-    assert (places >= reach[..., None]).all() and (places <= 1 - reach[..., None]).all()
-    assert (abs(places.min((0, 2)) - [0.05, 0.1, 0.15]) < 0.01).all()
-    assert (abs(places.max((0, 2)) - [0.95, 0.9, 0.85]) < 0.01).all()
+    positions = world.sample_positions(reach, exists, rng)
+    assert (positions >= reach[..., None]).all() and (positions <= 1 - reach[..., None]).all()
+    assert (abs(positions.min((0, 2)) - [0.05, 0.1, 0.15]) < 0.01).all()
+    assert (abs(positions.max((0, 2)) - [0.95, 0.9, 0.85]) < 0.01).all()
 
-    def apart(i, j):
-        return np.linalg.norm(places[:, i] - places[:, j], axis=-1) / (reach[:, i] + reach[:, j])
+    def relative_distance(i, j):
+        return np.linalg.norm(positions[:, i] - positions[:, j], axis=-1) / (reach[:, i] + reach[:, j])
 
-    least = apart(0, 1).min()
+    least = relative_distance(0, 1).min()
     assert 1.5 <= least < 1.6
     for pair in ((0, 2), (1, 2)):  # one of them does not exist in the first half
-        assert apart(*pair)[:2000].min() < 1.0 and 1.5 <= apart(*pair)[2000:].min() < 1.6
+        distance = relative_distance(*pair)
+        assert distance[:2000].min() < 1.0 and 1.5 <= distance[2000:].min() < 1.6
 
 
-def test_starts_that_cannot_be_apart_are_refused(rng):
+def test_starts_without_room_are_refused(rng):
     world = BouncingWorld(counts=[3], apart=20.0)
     with pytest.raises(DataError, match="sim.apart=20.0: 3 objects"):
         world.sample_positions(np.full((2, 3), 0.1), np.ones((2, 3), bool), rng)
@@ -81,7 +82,7 @@ def test_speeds_and_directions_are_uniform(rng):
     assert abs(np.corrcoef(angle.T)[0, 1]) < 5 / np.sqrt(20_000), "each object has its own direction"
 
 
-def test_there_must_be_room_to_bounce():
+def test_worlds_without_room_to_bounce_are_refused():
     world = BouncingWorld(speed=[0.0, 0.2])
     world.require_room("sim.speed", 0.4)
     world.require_room("sim.speed", 0.35, growth=0.1)
@@ -104,7 +105,7 @@ def test_there_must_be_room_to_bounce():
         ({"speed": [-0.1, 0.1]}, "sim.speed"),
     ],
 )
-def test_what_cannot_be_is_refused(options, words):
+def test_impossible_options_are_refused(options, words):
     with pytest.raises(DataError, match=words):
         BouncingWorld(**options)
 

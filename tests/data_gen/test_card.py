@@ -1,4 +1,4 @@
-"""The card beside a dataset tells what is in its files, and its command makes them again."""
+"""The card beside a dataset describes its files, and its command makes them again."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ SMALL = ("train=3", "length=5", "image_size=8", "workers=1")
 
 
 def command_of(card, name):
-    """The arguments of the one command in the card that begins with that word."""
+    """Return the arguments of the only command in the card that begins with that word."""
     lines = [line.strip() for line in card.splitlines()]
     (line,) = (line for line in lines if line.startswith(f"python -m data_gen {name}"))
     return shlex.split(line)[3:]
 
 
 def test_the_command_makes_the_same_arrays(tmp_path):
-    asked = ["sim=billiards6", "sim.colors=[red,cyan]", "sim.radius=0.5", "sim.min_distance=null", "seed=3"]
-    assert main([f"out={tmp_path / 'it is'}", *SMALL, "val=0", "test=1", *asked]) == 0
+    options = ["sim=billiards6", "sim.colors=[red,cyan]", "sim.radius=0.5", "sim.min_distance=null", "seed=3"]
+    assert main([f"out={tmp_path / 'it is'}", *SMALL, "val=0", "test=1", *options]) == 0
     arguments = command_of((tmp_path / "it is" / CARD).read_text(), "sim=billiards6")
     assert f"out={tmp_path / 'it is'}" in arguments and "sim.radius=0.5" in arguments
-    assert not any(argument.startswith("sim.num_balls") for argument in arguments)  # as the simulator has it
+    assert not any(argument.startswith("sim.num_balls") for argument in arguments)  # the yaml's value
     assert main([*arguments, f"out={tmp_path / 'again'}", "workers=1"]) == 0
     assert sorted(p.name for p in (tmp_path / "again").iterdir()) == ["README.md", "test.h5", "train.h5"]
     for split in ("train", "test"):
@@ -36,7 +36,7 @@ def test_the_command_makes_the_same_arrays(tmp_path):
         assert all((first[key] == again[key]).all() for key in first)
 
 
-def test_a_new_split_comes_into_the_card(tmp_path):
+def test_a_new_split_is_added_to_the_card(tmp_path):
     options = [f"out={tmp_path}", *SMALL, "val=0"]
     assert main([*options, "test=0"]) == 0
     first = (tmp_path / CARD).read_text()
@@ -54,16 +54,16 @@ def test_checksums_are_those_of_the_files(tmp_path):
         assert f"    {hashlib.sha256((tmp_path / name).read_bytes()).hexdigest()}  {name}\n" in card
 
 
-def test_the_card_of_an_import_tells_its_command(tmp_path, rng):
+def test_the_card_of_an_import_has_its_command(tmp_path, rng):
     write_hdf5(tmp_path / "a.hdf5", {"image": rng.integers(0, 256, (4, 8, 8, 3)).astype(np.uint8)})
-    given = ["format=images", f"data={tmp_path / 'a.hdf5'}", f"out={tmp_path}", "split=val"]
-    assert main(["import", *given]) == 0
+    arguments = ["format=images", f"data={tmp_path / 'a.hdf5'}", f"out={tmp_path}", "split=val"]
+    assert main(["import", *arguments]) == 0
     card = (tmp_path / CARD).read_text()
-    assert sorted(command_of(card, "import")) == sorted(["import", *given])
+    assert sorted(command_of(card, "import")) == sorted(["import", *arguments])
     assert "| mean speed | not known |" in card
 
 
-def test_a_readme_of_somebody_else_is_left_alone(tmp_path, capsys):
+def test_a_readme_of_another_origin_is_kept(tmp_path, capsys):
     write_ours(tmp_path / "train.h5")
     (tmp_path / CARD).write_text("# My project")
     write_card(tmp_path)
@@ -71,41 +71,41 @@ def test_a_readme_of_somebody_else_is_left_alone(tmp_path, capsys):
     assert "no card of a dataset" in capsys.readouterr().out
 
 
-def test_files_of_another_making_have_no_command(tmp_path):
+def test_files_of_unknown_origin_have_no_command(tmp_path):
     write_ours(tmp_path / "train.h5")
     write_card(tmp_path)
     assert "(not known" in (tmp_path / CARD).read_text()
 
 
-@pytest.mark.parametrize("at_once", [512, 2])
-def test_statistics_by_hand(tmp_path, monkeypatch, at_once):
+@pytest.mark.parametrize("block", [512, 2])
+def test_statistics_by_hand(tmp_path, monkeypatch, block):
     """Three sequences of two frames with two objects; the last sequence lacks the second one."""
-    monkeypatch.setattr("data_gen.card._BLOCK", at_once)
+    monkeypatch.setattr("data_gen.card._BLOCK", block)
     velocities = np.zeros((3, 2, 2, 2))
     velocities[:, 0, 0] = [3, 4]  # a speed of 5
     velocities[:, :, 1] = [0, 2]
     present = np.ones((3, 2, 2), bool)
     present[2, :, 1] = False
-    seen = present.copy()
-    seen[0, 1, 0] = False
+    in_camera = present.copy()
+    in_camera[0, 1, 0] = False
     write_ours(
-        tmp_path / "a.h5", sequences=3, length=2, velocities=velocities, present=present, in_camera=seen,
+        tmp_path / "a.h5", sequences=3, length=2, velocities=velocities, present=present, in_camera=in_camera,
         masses=np.full((3, 2, 2), 2, np.float32), collisions=np.array([[1, 0], [0, 0], [2, 0]]),
         **{key: np.zeros((3, 2, 2), kind) for key, kind in (("sizes", np.float32), ("ids", int))},
         **{key: np.zeros((3, 2, 2), int) for key in ("layers", "shapes")},
         positions=np.zeros((3, 2, 2, 2)), colors=np.zeros((3, 2, 2, 3), np.float32),
     )  # fmt: skip
-    found = compute_statistics(read_info(tmp_path / "a.h5"))
-    assert found.speed == (3 * 5 + 3 * 0 + 4 * 2) / 10
-    np.testing.assert_array_equal(found.kinetic_energy, [(3 * 25 + 2 * 4) / 3, (2 * 4) / 3])
-    assert found.collisions == 3 / 6
-    np.testing.assert_array_equal(found.collisions_over_time, [1, 0])
-    assert found.visible == 9 / 10
-    np.testing.assert_array_equal(found.visible_over_time, [1, 4 / 5])
+    values = compute_statistics(read_info(tmp_path / "a.h5"))
+    assert values.speed == (3 * 5 + 3 * 0 + 4 * 2) / 10
+    np.testing.assert_array_equal(values.kinetic_energy, [(3 * 25 + 2 * 4) / 3, (2 * 4) / 3])
+    assert values.collisions == 3 / 6
+    np.testing.assert_array_equal(values.collisions_over_time, [1, 0])
+    assert values.visible == 9 / 10
+    np.testing.assert_array_equal(values.visible_over_time, [1, 4 / 5])
 
 
 def test_statistics_without_truth_are_none(tmp_path, rng):
     np.savez(tmp_path / "a.npz", frames=rng.integers(0, 256, (2, 3, 8, 8, 3), dtype=np.uint8))
     assert main(["import", "format=npz", f"data={tmp_path / 'a.npz'}", f"out={tmp_path}"]) == 0
-    found = compute_statistics(read_info(tmp_path / "train.h5"))
-    assert all(value is None for value in vars(found).values())
+    values = compute_statistics(read_info(tmp_path / "train.h5"))
+    assert all(value is None for value in vars(values).values())

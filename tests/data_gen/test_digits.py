@@ -1,4 +1,4 @@
-"""Digits against a renderer of one pixel at a time; each split has images of its own."""
+"""Digits against a renderer that draws one pixel at a time; each split has images of its own."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ STILL = dict(counts=[0, 1, 2], digit_size=[0.32, 0.42], speed=[0, 0], apart=1.0)
 
 
 def cubic(distance):
-    """Keys' kernel with a = -1/2, from its definition."""
+    """Evaluate Keys' kernel with a = -1/2, from its definition."""
     x = abs(distance)
     if x < 1:
         return 1.5 * x**3 - 2.5 * x**2 + 1
@@ -30,7 +30,7 @@ def cubic(distance):
 
 
 def ink(image, u, v):
-    """Brightness at the share u, v of a digit's square, in which the 8x8 pixels have half one around them."""
+    """Return the brightness at u, v, shares of a digit's square; the 8x8 pixels have a margin of half one."""
     if not (0 <= u <= 1 and 0 <= v <= 1):
         return 0.0
     x, y = 9 * u - 1, 9 * v - 1
@@ -39,23 +39,23 @@ def ink(image, u, v):
 
 
 @pytest.mark.parametrize("blend", ["max", "add"])
-def test_frames_and_masks_are_those_of_a_renderer_of_one_pixel_at_a_time(rng, blend):
+def test_frames_and_masks_equal_those_of_the_pixel_renderer(rng, blend):
     size, world = 24, Digits(counts=[1, 2], digit_size=[0.4, 0.6], blend=blend)
     state = world.reset(4, rng)
     frames, masks = world.render(state, size)
     images = datasets.load_digits().images / 16
     for n, row, column in np.ndindex(4, size, size):
-        shown = []
+        inks = []
         for k in np.flatnonzero(state.extra["present"][n]):
             edge = 2 * state.extra["sizes"][n, k]
             corner = state.positions[n, k] - edge / 2
             u, v = (np.array([column + 0.5, row + 0.5]) / size - corner) / edge
-            shown.append(ink(images[state.extra["images"][n, k]], u, v))
-        light = max(shown) if blend == "max" else min(sum(shown), 1)
+            inks.append(ink(images[state.extra["images"][n, k]], u, v))
+        light = max(inks) if blend == "max" else min(sum(inks), 1)
         assert frames[n, row, column] == pytest.approx(255 * light, abs=0.51)
-        best = int(np.argmax(shown))
-        if abs(shown[best] - 0.5) > 1e-5:
-            assert masks[n, row, column] == (best + 1 if shown[best] > 0.5 else 0)
+        best = int(np.argmax(inks))
+        if abs(inks[best] - 0.5) > 1e-5:
+            assert masks[n, row, column] == (best + 1 if inks[best] > 0.5 else 0)
     assert set(np.unique(masks)) == {0, 1, 2}
     assert (frames == frames[..., :1]).all()
 
@@ -78,13 +78,14 @@ def test_splits_show_different_images_of_all_ten_digits():
     assert [last for _, last in ends[:-1]] == [first for first, _ in ends[1:]]
     for name, (first, last) in zip(SPLITS, ends, strict=True):
         world = Split(Digits(**STILL), name, 1, 1, 8, 0).simulator
-        drawn = world.reset(3000, np.random.default_rng(0)).extra["images"]
-        assert drawn.min() >= first and drawn.max() < last and len(np.unique(drawn)) > 0.9 * (last - first)
+        images_used = world.reset(3000, np.random.default_rng(0)).extra["images"]
+        assert images_used.min() >= first and images_used.max() < last
+        assert len(np.unique(images_used)) > 0.9 * (last - first)
         counts = np.bincount(labels[first:last], minlength=10)
         assert counts.min() > 0.08 * (last - first)
 
 
-def test_a_file_says_which_images_it_shows_and_labels_them(tmp_path):
+def test_a_file_records_its_set_of_images_and_labels(tmp_path):
     sizes = ["train=2", "val=2", "test=2", "length=3", "workers=1"]
     assert main(["sim=digits", f"out={tmp_path}", *sizes]) == 0
     for name in SPLITS:
@@ -94,33 +95,33 @@ def test_a_file_says_which_images_it_shows_and_labels_them(tmp_path):
         assert info.shape_names == tuple("0123456789")
 
 
-def test_truth_tells_digit_presence_and_place():
+def test_truth_holds_digit_presence_and_position():
     world = Digits(**STILL)
     arrays = make_sequences(Split(world, "val", 2 * BLOCK, 1, 50, 0), 0, 2 * BLOCK)
-    seen = np.stack([(arrays["masks"] == k + 1).any(axis=(2, 3)) for k in range(2)], axis=-1)
-    np.testing.assert_array_equal(seen, arrays["present"])  # so far apart no digit hides another
-    np.testing.assert_array_equal(arrays["in_camera"], seen)
-    np.testing.assert_array_equal(arrays["ids"], seen * [1, 2])
-    assert not arrays["imgs"][~seen.any(axis=2)].any()
+    visible = np.stack([(arrays["masks"] == k + 1).any(axis=(2, 3)) for k in range(2)], axis=-1)
+    np.testing.assert_array_equal(visible, arrays["present"])  # so far apart no digit hides another
+    np.testing.assert_array_equal(arrays["in_camera"], visible)
+    np.testing.assert_array_equal(arrays["ids"], visible * [1, 2])
+    assert not arrays["imgs"][~visible.any(axis=2)].any()
     labels = handwriting.load_digit_images()[1]
     start = Split(world, "val", 1, 1, 8, 0).simulator.reset(
         BLOCK, np.random.default_rng(np.random.SeedSequence((0, 1, 0)))
     )
     np.testing.assert_array_equal(arrays["shapes"][:BLOCK, 0], labels[start.extra["images"]])
-    images, there = arrays["sources"], arrays["present"][:, 0]
-    assert images.shape == (2 * BLOCK, 2) and ((images >= 0) == there).all()
-    np.testing.assert_array_equal(labels[images[there]], arrays["shapes"][:, 0][there])
-    np.testing.assert_array_equal(images[:BLOCK][there[:BLOCK]], start.extra["images"][there[:BLOCK]])
+    images, present = arrays["sources"], arrays["present"][:, 0]
+    assert images.shape == (2 * BLOCK, 2) and ((images >= 0) == present).all()
+    np.testing.assert_array_equal(labels[images[present]], arrays["shapes"][:, 0][present])
+    np.testing.assert_array_equal(images[:BLOCK][present[:BLOCK]], start.extra["images"][present[:BLOCK]])
     n, _, y, x = np.nonzero(arrays["masks"] == 1)
-    far = np.abs((np.stack([x, y], axis=1) + 0.5) / 50 - arrays["positions"][n, 0, 0])
-    assert n.size and (far <= arrays["sizes"][n, 0, 0][:, None]).all()
+    distance = np.abs((np.stack([x, y], axis=1) + 0.5) / 50 - arrays["positions"][n, 0, 0])
+    assert n.size and (distance <= arrays["sizes"][n, 0, 0][:, None]).all()
 
 
 def test_counts_are_balanced_and_digits_apart():
     arrays = make_sequences(Split(Digits(**STILL), "train", 6 * BLOCK, 1, 8, 0), 0, 6 * BLOCK)
     present = arrays["present"][:, 0]
     counts = Counter(present.sum(axis=1).tolist())
-    assert sorted(counts) == [0, 1, 2] and max(counts.values()) - min(counts.values()) <= 6  # one a block
+    assert sorted(counts) == [0, 1, 2] and max(counts.values()) - min(counts.values()) <= 6  # one per block
     both = present.all(axis=1)
     gap = np.linalg.norm(np.diff(arrays["positions"][both, 0], axis=1), axis=-1)
     assert (gap[:, 0] >= arrays["sizes"][both, 0].sum(axis=1)).all()
@@ -139,7 +140,7 @@ def test_digits_bounce_off_the_walls_and_keep_their_speed(rng):
     np.testing.assert_allclose(step.state.velocities, [[[0.1, 0.1]]])
 
 
-def test_without_scikit_learn_it_is_one_line(tmp_path, monkeypatch, capsys):
+def test_a_missing_scikit_learn_is_reported_in_one_line(tmp_path, monkeypatch, capsys):
     handwriting.load_digit_images.cache_clear()
     monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
     assert main(["sim=digits", f"out={tmp_path / 'new'}"]) == 2
@@ -158,7 +159,7 @@ def test_without_scikit_learn_it_is_one_line(tmp_path, monkeypatch, capsys):
         ({"counts": [-1]}, "sim.counts=-1"),
     ],
 )
-def test_a_bad_option_is_one_line(options, message):
+def test_a_bad_option_is_reported_in_one_line(options, message):
     with pytest.raises(DataError, match=message) as caught:
         Digits(**options)
     assert "\n" not in str(caught.value)

@@ -1,4 +1,4 @@
-"""Foreign formats: what comes in means the same, round trips lose what is documented, faults are one line."""
+"""Foreign formats keep their meaning, lose only what is documented, and report faults in one line."""
 
 from __future__ import annotations
 
@@ -9,25 +9,21 @@ import numpy as np
 import pytest
 
 from data_gen.__main__ import main
-from data_gen.convert import ExportOptions, export_data, import_data
+from data_gen.convert import ExportOptions, export_data
 from data_gen.errors import DataError
-from data_gen.formats import ImportOptions
 from data_gen.schema import read_info
-from tests.data_gen.foreign import contents, gswm_arrays, write_hdf5, write_ours
+from tests.data_gen.foreign import contents, gswm_arrays, import_files, write_hdf5, write_ours
+from tests.refusals import refusal
 
 
-def bring_in(form, data, out, **options):
-    import_data(ImportOptions(form, str(data), str(out), **options))
-
-
-def send_out(form, data, out, **options):
+def export_files(form, data, out, **options):
     export_data(ExportOptions(form, str(data), str(out), **options))
 
 
-def there_and_back(folder, form, **options):
-    """What train.h5 in the folder is after a way through the format, and what it says of itself."""
-    send_out(form, folder / "train.h5", folder / form)
-    bring_in(form, folder / form, folder / f"{form}_back", **options)
+def round_trip(folder, form, **options):
+    """Export and import train.h5 of the folder; return its arrays and its info."""
+    export_files(form, folder / "train.h5", folder / form)
+    import_files(form, folder / form, folder / f"{form}_back", **options)
     path = folder / f"{form}_back" / "train.h5"
     return contents(path), read_info(path)
 
@@ -35,7 +31,7 @@ def there_and_back(folder, form, **options):
 @pytest.mark.parametrize("name", ["billiards", "avoidance"])
 def test_gswm_round_trip_keeps_everything_in_pixels(tmp_path, name):
     ours = write_ours(tmp_path / "train.h5", name)
-    back, info = there_and_back(tmp_path, "gswm")
+    back, info = round_trip(tmp_path, "gswm")
     assert back.keys() == ours.keys()
     assert (info.coord_limit, info.shape_names) == (16.0, ("disc",))
     assert info.num_actions == (9 if name == "avoidance" else 0)
@@ -50,7 +46,7 @@ def test_gswm_round_trip_keeps_everything_in_pixels(tmp_path, name):
 def test_gswm_file_is_as_its_loader_expects(tmp_path, rng):
     seen = rng.uniform(size=(5, 6, 3)) < 0.5
     ours = write_ours(tmp_path / "train.h5", in_camera=seen)
-    send_out("gswm", tmp_path, tmp_path / "out")
+    export_files("gswm", tmp_path, tmp_path / "out")
     file = contents(tmp_path / "out" / "train.hdf5")
     expected = gswm_arrays(rng)
     assert expected.keys() <= file.keys()
@@ -60,10 +56,10 @@ def test_gswm_file_is_as_its_loader_expects(tmp_path, rng):
     np.testing.assert_allclose(file["sizes"][seen], 1.2 * 1.6, rtol=1e-6)
 
 
-def test_gswm_import_of_what_its_generator_writes(tmp_path, rng, capsys):
+def test_gswm_import_of_a_file_of_its_generator(tmp_path, rng, capsys):
     arrays = gswm_arrays(rng)
     write_hdf5(tmp_path / "val.hdf5", arrays)
-    bring_in("gswm", tmp_path / "val.hdf5", tmp_path)
+    import_files("gswm", tmp_path / "val.hdf5", tmp_path)
     ours, info = contents(tmp_path / "val.h5"), read_info(tmp_path / "val.h5")
     for key, array in arrays.items():
         np.testing.assert_array_equal(ours[key], array.astype(ours[key].dtype))
@@ -75,7 +71,7 @@ def test_gswm_import_of_what_its_generator_writes(tmp_path, rng, capsys):
 def test_gswm_positions_on_a_larger_canvas_count_from_the_picture(tmp_path, rng):
     arrays = gswm_arrays(rng)
     write_hdf5(tmp_path / "train.hdf5", arrays)
-    bring_in("gswm", tmp_path, tmp_path, canvas=20)
+    import_files("gswm", tmp_path, tmp_path, canvas=20)
     seen = arrays["in_camera"] == 1
     back = contents(tmp_path / "train.h5")["positions"]
     np.testing.assert_array_equal(back[seen], arrays["positions"][seen] - 4)
@@ -85,7 +81,7 @@ def test_gswm_positions_on_a_larger_canvas_count_from_the_picture(tmp_path, rng)
 @pytest.mark.parametrize("name", ["billiards", "gravity", "avoidance"])
 def test_stove_round_trip_keeps_frames_states_and_actions(tmp_path, name):
     ours = write_ours(tmp_path / "train.h5", name)
-    back, info = there_and_back(tmp_path, "stove", name=name)
+    back, info = round_trip(tmp_path, "stove", name=name)
     lost = {"colors", "collisions", "layers", "shapes"}
     lost |= {"masses"} if name == "avoidance" else {"rewards", "dones"}
     assert ours.keys() - back.keys() == lost and back.keys() <= ours.keys()
@@ -95,25 +91,31 @@ def test_stove_round_trip_keeps_frames_states_and_actions(tmp_path, name):
     assert info.num_actions == (9 if name == "avoidance" else 0) and info.simulator == name
 
 
-def test_stove_pickle_is_what_its_loader_expects(tmp_path):
+def test_stove_pickle_is_as_its_loader_expects(tmp_path):
     ours = write_ours(tmp_path / "train.h5", "avoidance")
-    send_out("stove", tmp_path, tmp_path)
+    export_files("stove", tmp_path, tmp_path)
     with (tmp_path / "train.pkl").open("rb") as file:
-        found = pickle.load(file)
-    assert found["X"].dtype == found["y"].dtype == np.float64
-    np.testing.assert_array_equal(found["X"], ours["imgs"] / 255)
-    np.testing.assert_array_equal(found["y"], np.concatenate([ours["positions"], ours["velocities"]], -1))
-    np.testing.assert_array_equal(found["action"].argmax(-1), ours["actions"])
-    np.testing.assert_array_equal(found["reward"][..., 0], ours["rewards"])
-    assert found["done"].shape == (5, 6, 1) and found["action_space"] == 9
-    assert (found["r"], found["m"], found["hw"], found["coord_lim"], found["n"]) == (1.0, 1.0, 10.0, 10.0, 3)
+        content = pickle.load(file)
+    assert content["X"].dtype == content["y"].dtype == np.float64
+    np.testing.assert_array_equal(content["X"], ours["imgs"] / 255)
+    np.testing.assert_array_equal(content["y"], np.concatenate([ours["positions"], ours["velocities"]], -1))
+    np.testing.assert_array_equal(content["action"].argmax(-1), ours["actions"])
+    np.testing.assert_array_equal(content["reward"][..., 0], ours["rewards"])
+    assert content["done"].shape == (5, 6, 1) and content["action_space"] == 9
+    assert (content["r"], content["m"], content["hw"], content["coord_lim"], content["n"]) == (
+        1.0,
+        1.0,
+        10.0,
+        10.0,
+        3,
+    )
 
 
 def test_colours_are_rounded_half_up(tmp_path):
     levels = np.array([0, 0.4, 0.5, 1.5, 254.49, 254.5]) / 255
     frames = np.broadcast_to(levels[:, None, None, None, None], (6, 1, 2, 2, 3))
     (tmp_path / "a_test.pkl").write_bytes(pickle.dumps({"X": np.ascontiguousarray(frames)}))
-    bring_in("stove", tmp_path, tmp_path)
+    import_files("stove", tmp_path, tmp_path)
     imgs = contents(tmp_path / "test.h5")["imgs"]
     assert imgs[:, 0, 0, 0, 0].tolist() == [0, 0, 1, 2, 254, 255]
     assert read_info(tmp_path / "test.h5").num_objects is None
@@ -122,7 +124,7 @@ def test_colours_are_rounded_half_up(tmp_path):
 def test_image_sets_round_trip_frame_by_frame(tmp_path, rng):
     masks = rng.integers(0, 4, (5, 6, 16, 16), dtype=np.uint8)
     ours = write_ours(tmp_path / "train.h5", masks=masks)
-    back, info = there_and_back(tmp_path, "images")
+    back, info = round_trip(tmp_path, "images")
     assert (info.sequences, info.length) == (30, 1) and back.keys() == {"imgs", "masks"}
     np.testing.assert_array_equal(back["imgs"].reshape(ours["imgs"].shape), ours["imgs"])
     np.testing.assert_array_equal(back["masks"].reshape(masks.shape), masks)
@@ -134,19 +136,19 @@ def test_image_sets_may_be_grey_or_in_floats(tmp_path, rng, channels, scale, cap
     mask = rng.integers(0, 6, (7, 8, 10, 1))
     stored = image if scale == 1 else (image / scale).astype(np.float32)
     write_hdf5(tmp_path / "clevr.hdf5", {"image": stored, "mask": mask, "num_objects": np.ones(7)})
-    bring_in("images", tmp_path, tmp_path, split="test")
+    import_files("images", tmp_path, tmp_path, split="test")
     ours = contents(tmp_path / "test.h5")
     np.testing.assert_array_equal(ours["imgs"], np.broadcast_to(image, (7, 8, 10, 3))[:, None])
     np.testing.assert_array_equal(ours["masks"], mask[..., 0][:, None])
     assert "left out num_objects" in capsys.readouterr().out
 
 
-def test_blocks_join_to_the_whole(tmp_path, monkeypatch):
-    monkeypatch.setattr("data_gen.formats._BLOCK_BYTES", 2 * 6 * 16 * 16 * 3)  # two sequences of bytes
+def test_blocks_join_to_the_full_array(tmp_path, monkeypatch):
+    monkeypatch.setattr("data_gen.formats._BLOCK_BYTES", 2 * 6 * 16 * 16 * 3)  # two sequences
     masks = np.arange(5 * 6 * 256).reshape(5, 6, 16, 16).astype(np.uint8)
     ours = write_ours(tmp_path / "train.h5", masks=masks)
     for form in ("gswm", "stove", "images"):
-        back, _ = there_and_back(tmp_path, form)
+        back, _ = round_trip(tmp_path, form)
         np.testing.assert_array_equal(back["imgs"].reshape(ours["imgs"].shape), ours["imgs"])
 
 
@@ -194,7 +196,7 @@ FAULTS = {"gswm": (gswm_faults, ".hdf5"), "images": (image_faults, ".hdf5"), "st
 
 
 @pytest.mark.parametrize("form", FAULTS)
-def test_faulty_files_are_one_line_that_names_them(tmp_path, rng, form):
+def test_faults_of_files_are_reported_in_one_line_that_names_them(tmp_path, rng, form):
     faults, suffix = FAULTS[form]
     for name, content, message in faults(rng):
         path = tmp_path / f"{name}{suffix}"
@@ -202,72 +204,71 @@ def test_faulty_files_are_one_line_that_names_them(tmp_path, rng, form):
             path.write_bytes(pickle.dumps(content))
         else:
             write_hdf5(path, content)
-        assert message in refusal(form, path, tmp_path / "out"), name
+        assert message in refused(form, path, tmp_path / "out"), name
 
 
-def refusal(form, path, out):
-    """The message of an import that fails, which names the file and leaves nothing behind."""
-    with pytest.raises(DataError) as caught:
-        bring_in(form, path, out)
-    assert str(caught.value).startswith(str(path)) and "\n" not in str(caught.value)
+def refused(form, path, out):
+    """Return the message of an import that fails, names the file and leaves nothing behind."""
+    message = refusal(import_files, form, path, out, error=DataError)
+    assert message.startswith(str(path))
     assert list(out.iterdir()) == []
-    return str(caught.value)
+    return message
 
 
 @pytest.mark.parametrize("form", FAULTS)
-def test_truncated_and_foreign_files_are_one_line(tmp_path, form):
+def test_truncated_and_foreign_files_are_reported_in_one_line(tmp_path, form):
     write_ours(tmp_path / "train.h5", masks=np.zeros((5, 6, 16, 16), np.uint8))
-    send_out(form, tmp_path, tmp_path / "there")
-    (path,) = (tmp_path / "there").iterdir()
-    whole = path.read_bytes()
-    for content in (whole[: len(whole) // 2], whole[:-1], whole[:3], b"", b"text\n" * 99):
+    export_files(form, tmp_path, tmp_path / "exported")
+    (path,) = (tmp_path / "exported").iterdir()
+    complete = path.read_bytes()
+    for content in (complete[: len(complete) // 2], complete[:-1], complete[:3], b"", b"text\n" * 99):
         path.write_bytes(content)
-        assert f"{path}: is " in refusal(form, path, tmp_path / "out")
+        assert f"{path}: is " in refused(form, path, tmp_path / "out")
 
 
-def test_damage_inside_an_hdf5_file_is_one_line(tmp_path):
+def test_damage_inside_an_hdf5_file_is_reported_in_one_line(tmp_path):
     write_ours(tmp_path / "train.h5")
-    send_out("gswm", tmp_path, tmp_path)
+    export_files("gswm", tmp_path, tmp_path)
     path = tmp_path / "train.hdf5"
     with h5py.File(path) as file:
-        place = file["imgs"].id.get_chunk_info(0).byte_offset
+        offset = file["imgs"].id.get_chunk_info(0).byte_offset
     content = bytearray(path.read_bytes())
-    content[place : place + 40] = bytes(40)  # the beginning of a compressed chunk
+    content[offset : offset + 40] = bytes(40)  # the beginning of a compressed chunk
     path.write_bytes(content)
-    assert "is damaged" in refusal("gswm", path, tmp_path / "out")
+    assert "is damaged" in refused("gswm", path, tmp_path / "out")
 
 
-def test_what_a_format_cannot_tell_is_refused(tmp_path):
+def test_a_dataset_that_a_format_cannot_hold_is_refused(tmp_path):
     write_ours(tmp_path / "train.h5", sizes=np.ones((5, 6, 3), np.float32) * np.float32([1, 2, 3]))
     for form, message in {"images": "has no masks", "stove": "sizes differ, 1 to 3"}.items():
         with pytest.raises(DataError, match=message):
-            send_out(form, tmp_path, tmp_path / "out")
+            export_files(form, tmp_path, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
 def test_a_failed_export_leaves_nothing(tmp_path):
-    """The last of five blocks lies in a damaged chunk."""
+    """The last of five sequences is in a damaged chunk."""
     write_ours(tmp_path / "train.h5", sequences=5)
     path = tmp_path / "train.h5"
     with h5py.File(path) as file:
-        place = file["imgs"].id.get_chunk_info_by_coord((4, 0, 0, 0, 0)).byte_offset
+        offset = file["imgs"].id.get_chunk_info_by_coord((4, 0, 0, 0, 0)).byte_offset
     content = bytearray(path.read_bytes())
-    content[place : place + 40] = bytes(40)
+    content[offset : offset + 40] = bytes(40)
     path.write_bytes(content)
     for form in ("gswm", "stove"):
         with pytest.raises(DataError, match="train.h5: is damaged"):
-            send_out(form, tmp_path, tmp_path / "out")
+            export_files(form, tmp_path, tmp_path / "out")
     assert list((tmp_path / "out").iterdir()) == []
 
 
-def test_files_that_are_there_are_kept_unless_told(tmp_path):
+def test_existing_files_are_kept_unless_overwrite(tmp_path):
     write_ours(tmp_path / "train.h5")
-    send_out("gswm", tmp_path, tmp_path)
+    export_files("gswm", tmp_path, tmp_path)
     with pytest.raises(DataError, match="train.hdf5: exists; overwrite=true"):
-        send_out("gswm", tmp_path, tmp_path)
+        export_files("gswm", tmp_path, tmp_path)
     with pytest.raises(DataError, match="train.h5: exists; overwrite=true"):
-        bring_in("gswm", tmp_path / "train.hdf5", tmp_path)
-    send_out("gswm", tmp_path, tmp_path, overwrite=True)
+        import_files("gswm", tmp_path / "train.hdf5", tmp_path)
+    export_files("gswm", tmp_path, tmp_path, overwrite=True)
 
 
 OPTIONS = {
@@ -285,10 +286,10 @@ OPTIONS = {
 
 
 @pytest.mark.parametrize("option", OPTIONS)
-def test_bad_options_are_one_line(tmp_path, rng, capsys, option):
+def test_bad_options_are_reported_in_one_line(tmp_path, rng, capsys, option):
     write_hdf5(tmp_path / "train.hdf5", gswm_arrays(rng))
-    given = ["import", "format=gswm", f"data={tmp_path}", f"out={tmp_path}", "test=0.5", option]
-    assert main(given) == 2
+    arguments = ["import", "format=gswm", f"data={tmp_path}", f"out={tmp_path}", "test=0.5", option]
+    assert main(arguments) == 2
     err = capsys.readouterr().err
     assert OPTIONS[option] in err and err.count("\n") == 1
 
@@ -297,11 +298,11 @@ def test_paths_may_hold_any_character(tmp_path, rng):
     folder = tmp_path / "it's, a=b {c} $d"
     folder.mkdir()
     write_hdf5(folder / "train.hdf5", gswm_arrays(rng))
-    bring_in("gswm", folder, folder)
+    import_files("gswm", folder, folder)
     assert read_info(folder / "train.h5").sequences == 3
 
 
-def test_commands_are_told(capsys):
+def test_commands_are_listed(capsys):
     assert main(["fish"]) == 2
     assert "no command fish; known: generate, import, export, preview" in capsys.readouterr().err
     for command in ("import", "export", "preview"):

@@ -1,4 +1,4 @@
-"""The command: the same arrays from any number of processes, and one line for everything that goes wrong."""
+"""The command makes the same arrays with any number of processes, and reports errors in one line."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import sys
 import time
 from pathlib import Path
 
-import h5py
 import numpy as np
 import pytest
 
@@ -18,6 +17,7 @@ from data_gen.schema import read_info
 from data_gen.sims.billiards import Billiards
 from data_gen.sims.charged import Charged
 from data_gen.splits import BLOCK, Split, make_sequences, write_split
+from tests.data_gen.foreign import contents
 
 SMALL = ("train=3", "val=2", "test=1", "length=5", "image_size=8", "workers=1")
 ROOT = Path(__file__).parents[2]
@@ -25,11 +25,6 @@ ROOT = Path(__file__).parents[2]
 
 def run(folder, *arguments):
     return main([f"out={folder}", *SMALL, *arguments])
-
-
-def contents(path):
-    with h5py.File(path) as file:
-        return {key: file[key][:] for key in file}
 
 
 def test_defaults_are_those_of_the_protocol():
@@ -54,7 +49,7 @@ def test_a_size_of_zero_makes_no_file(tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["README.md", "train.h5"]
 
 
-def test_files_are_left_alone_unless_told(tmp_path, capsys):
+def test_existing_files_are_kept_unless_overwrite(tmp_path, capsys):
     assert run(tmp_path) == 0
     before = (tmp_path / "train.h5").stat().st_mtime_ns
     assert run(tmp_path) == 0
@@ -80,19 +75,19 @@ def test_processes_do_not_change_the_file(tmp_path):
     for workers in (1, 2):
         write_split(tmp_path / f"{workers}.h5", split, "charged", workers)
     assert (tmp_path / "1.h5").read_bytes() == (tmp_path / "2.h5").read_bytes()
-    made = make_sequences(split, 0, split.sequences)
+    arrays = make_sequences(split, 0, split.sequences)
     written = contents(tmp_path / "1.h5")
-    assert made.keys() == written.keys()
-    for key in made:
-        np.testing.assert_array_equal(written[key], made[key])
+    assert arrays.keys() == written.keys()
+    for key in arrays:
+        np.testing.assert_array_equal(written[key], arrays[key])
 
 
-def test_tasks_too_large_for_memory_are_cut(tmp_path, monkeypatch):
+def test_tasks_too_large_for_memory_are_divided(tmp_path, monkeypatch):
     split = Split(Billiards(), "train", BLOCK + 7, 3, 8, seed=4)
-    write_split(tmp_path / "whole.h5", split, "billiards", workers=1)
+    write_split(tmp_path / "full.h5", split, "billiards", workers=1)
     monkeypatch.setattr("data_gen.splits._TASK_BYTES", 10 * 3 * 8 * 8 * 3)  # ten sequences
     write_split(tmp_path / "cut.h5", split, "billiards", workers=1)
-    for key, array in contents(tmp_path / "whole.h5").items():
+    for key, array in contents(tmp_path / "full.h5").items():
         np.testing.assert_array_equal(contents(tmp_path / "cut.h5")[key], array)
 
 
@@ -145,7 +140,7 @@ def test_help_lists_simulators_and_options(capsys):
     assert "billiards_drift" in out and "image_size" in out and "overwrite" in out
 
 
-def test_a_world_without_room_is_told_by_workers_too(tmp_path):
+def test_workers_report_a_world_without_room(tmp_path):
     split = Split(Billiards(num_balls=5, radius=2.2), "train", 9 * BLOCK, 3, 8, seed=0)
     with pytest.raises(DataError, match="sim.num_balls=5"):
         write_split(tmp_path / "a.h5", split, "billiards", workers=2)
@@ -153,7 +148,7 @@ def test_a_world_without_room_is_told_by_workers_too(tmp_path):
 
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupt_removes_what_is_unfinished(tmp_path, sent):
+def test_an_interrupt_removes_the_unfinished_file(tmp_path, sent):
     command = [sys.executable, "-m", "data_gen", f"out={tmp_path}", "train=1000000", "workers=1"]
     process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 30
@@ -169,7 +164,7 @@ def test_an_interrupt_removes_what_is_unfinished(tmp_path, sent):
 @pytest.mark.skipif(not hasattr(signal, "SIGXFSZ"), reason="the system knows no limit on file sizes")
 @pytest.mark.parametrize("limit", [1_000, 100_000])
 def test_a_full_disk_is_one_line_and_leaves_no_file(tmp_path, limit):
-    """A limit on the size of files stands in for the disk. HDF5 alone would crash the process at its end."""
+    """A limit on the size of files stands in for a full disk. HDF5 alone would crash the process at exit."""
     program = (
         "import resource, sys; from data_gen.generate import main; "
         f"resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit})); "

@@ -1,4 +1,4 @@
-"""Attraction against the reference's trajectories, against a plain scalar loop, and against physics."""
+"""Attraction against the reference's trajectories and physical laws; a scalar loop is in test_forces.py."""
 
 from __future__ import annotations
 
@@ -13,34 +13,6 @@ from data_gen.simulator import State, Trajectory, simulate
 
 LIMIT = 30.0
 CONSTANTS = dict(limit=LIMIT, substeps=50, gravity=0.5, recall=0.001, max_force=1.0)
-
-
-def scalar_gravity(x, v, m, limit, substeps, gravity, recall, max_force):
-    """One frame of one sequence, body by body and as the protocol words it: x, v are lists of vectors."""
-    h, k, centre = 1 / substeps, len(x), np.full(2, limit / 2)
-    for _ in range(substeps):
-        x = [x[i] + h * v[i] for i in range(k)]
-        mean = sum(m[i] * x[i] for i in range(k)) / sum(m)
-        x = [one + centre - mean for one in x]
-        for i in range(k):
-            c = centre - x[i]
-            force = recall * c**3 / np.linalg.norm(c)
-            for j in set(range(k)) - {i}:
-                gap = x[i] - x[j]
-                force = force - gravity * m[i] * m[j] * gap / (np.linalg.norm(gap) + 1e-5) ** 3
-            v[i] = v[i] + np.clip(force, -max_force, max_force) / m[i] * h
-    return x, v
-
-
-@pytest.mark.parametrize("k", [2, 3, 5])
-def test_gravity_equals_the_scalar_loop(rng, k):
-    x, v = rng.uniform(5, 25, (6, k, 2)), rng.normal(0, 0.5, (6, k, 2))
-    m = rng.uniform(1, 5, k)
-    new_x, new_v = advance_gravity(x, v, m, **CONSTANTS)
-    for n in range(6):
-        expected_x, expected_v = scalar_gravity(list(x[n]), list(v[n]), list(m), **CONSTANTS)
-        np.testing.assert_allclose(new_x[n], expected_x, atol=1e-11, rtol=0)
-        np.testing.assert_allclose(new_v[n], expected_v, atol=1e-11, rtol=0)
 
 
 def test_gravity_reproduces_the_reference(reference):
@@ -63,7 +35,7 @@ def test_without_recall_and_bound_momentum_is_conserved(rng):
 
 
 def test_two_bodies_on_a_circle_stay_on_it():
-    """Equal masses at distance d orbit with v^2 = G m / (2 d) each; a substep of 1/50 keeps that to 1 %."""
+    """Equal masses at distance d orbit with v^2 = G m / (2 d) each, to 1 % with a substep of 1/50."""
     d, m = 8.0, 4.0
     speed = np.sqrt(0.5 * m / (2 * d))
     x = np.array([[[15 - d / 2, 15.0], [15 + d / 2, 15.0]]])
@@ -99,7 +71,7 @@ def test_starts_circle_the_mean_in_one_sense(rng):
 
 
 def test_acceptance_by_hand():
-    """In 200 frames, two with a near pair or three with a body outside in each are one point or more."""
+    """Of 200 frames, a sequence loses one for each with a close pair, and a third for each body outside."""
     world, still = Gravity(), np.zeros((5, 200, 3, 2))
     positions = still + np.array([[5.0, 5.0], [15.0, 15.0], [25.0, 25.0]])
     positions[1, :2, 0] = [14.0, 15.0]  # two near frames: 198 is 99 %, and not above
@@ -112,7 +84,7 @@ def test_acceptance_by_hand():
     assert Gravity(min_distance=None).accept(trajectory).tolist() == [True, True, True, True, False]
 
 
-def test_what_cannot_be_is_refused():
+def test_impossible_options_are_refused():
     for field in ({"gravity": -1}, {"max_force": 0}, {"speed_noise": "much"}, {"recall": None}):
         with pytest.raises(DataError, match=f"sim.{next(iter(field))}="):
             Gravity(**field)

@@ -1,4 +1,4 @@
-"""Environments: Gymnasium's own checker, and the trajectories of the simulators they consist of."""
+"""Environments pass Gymnasium's own checker and follow the trajectories of their simulators."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FEW = {"image_size": 16, "substeps": 5}
 
 @pytest.mark.parametrize("sim", ["avoidance", "billiards", "gravity"])
 @pytest.mark.parametrize("mode", ["rgb_array", "ansi"])
-def test_gymnasium_finds_nothing_wrong(sim, mode):
+def test_gymnasium_accepts_the_environments(sim, mode):
     from gymnasium.utils.env_checker import check_env
 
     with warnings.catch_warnings():
@@ -31,7 +31,7 @@ def test_gymnasium_finds_nothing_wrong(sim, mode):
         env.close()
 
 
-def test_every_simulator_is_registered_but_emulators():
+def test_every_simulator_but_no_emulator_is_registered():
     names = {name for name in gymnasium.registry if name.startswith("seqvae/")}
     assert {"seqvae/Avoidance-v0", "seqvae/BilliardsDrift-v0", "seqvae/Billiards6-v0"} <= names
     assert not any("Pong" in name or "Atari" in name for name in names)
@@ -42,7 +42,7 @@ def actions_of(n, length):
 
 
 def test_one_environment_follows_the_simulator():
-    """From a seed: its start, and then the states, frames and rewards of `simulate`, exactly."""
+    """It has the start of its seed, and exactly the states, frames and rewards of `simulate`."""
     env = SimulatorEnv("avoidance", image_size=16)
     actions = actions_of(1, 30)
     frame, info = env.reset(seed=3)
@@ -52,11 +52,11 @@ def test_one_environment_follows_the_simulator():
     run = simulate(env.simulator, start, 30, actions)
     frames = env.simulator.render(run.states, 16)[0]
     for t, action in enumerate(actions[0]):
-        frame, reward, ended, cut, info = env.step(action)
+        frame, reward, terminated, truncated, info = env.step(action)
         np.testing.assert_array_equal(info["positions"], run.states.positions[0, t])
         np.testing.assert_array_equal(info["velocities"], run.states.velocities[0, t])
         np.testing.assert_array_equal(frame, frames[0, t])
-        assert (reward, ended, cut) == (run.rewards[0, t], False, False)
+        assert (reward, terminated, truncated) == (run.rewards[0, t], False, False)
         assert info["collisions"] == run.collisions[0, t]
     assert run.rewards.min() == -1
 
@@ -75,8 +75,8 @@ def test_many_environments_follow_the_simulator():
         np.testing.assert_array_equal(rewards, run.rewards[:, t])
 
 
-def test_the_reference_is_followed(reference):
-    """Its actions from its first recorded states, through the vectorised environment."""
+def test_environments_follow_the_reference(reference):
+    """Its actions, from its first recorded states, in the vectorised environment."""
     with np.load(reference / "avoidance.npz") as data:
         positions, velocities, actions = data["positions"], data["velocities"], data["action"]
         rewards = data["reward"]
@@ -88,7 +88,7 @@ def test_the_reference_is_followed(reference):
         np.testing.assert_array_equal(reward, rewards[:, t + 1])
 
 
-def test_made_by_name_an_episode_is_cut_and_starts_anew():
+def test_an_episode_is_truncated_and_starts_again():
     envs = gymnasium.make_vec("seqvae/Avoidance-v0", num_envs=3, max_episode_steps=2, **FEW)
     assert isinstance(envs, VectorSimulatorEnv)
     envs.reset(seed=0)
@@ -107,18 +107,18 @@ def test_made_by_name_an_episode_is_cut_and_starts_anew():
 
 
 class Fragile(Avoidance):
-    """Ends a sequence with a contact of the agent."""
+    """Avoidance in which a contact of the agent ends the sequence."""
 
     def step(self, state, actions=None):
         step = super().step(state, actions)
         return Step(step.state, step.rewards, step.rewards < 0, step.collisions)
 
 
-def test_only_what_has_ended_starts_anew():
+def test_only_sequences_that_ended_start_again():
     envs = VectorSimulatorEnv("avoidance", num_envs=2, image_size=8)
     world: Simulator = Fragile(num_balls=2)
     envs.simulator = world
-    # in the first the agent moves into a ball, in the second away from it
+    # in the first sequence the agent moves into a ball, in the second away from it
     places = np.array([[[4.0, 5.0], [6.2, 5.0]]] * 2)
     envs.reset(seed=0, options={"state": State(places, np.zeros((2, 2, 2)))})
     _, rewards, ended, _, info = envs.step(np.array([1, 4]))
@@ -131,7 +131,7 @@ def test_only_what_has_ended_starts_anew():
     np.testing.assert_allclose(info["positions"][1], before[1] + [[-0.6, 0.0], [0.0, 0.0]], atol=1e-12)
 
 
-def test_renderings():
+def test_render_modes():
     env = SimulatorEnv("billiards", render_mode="ansi", num_balls=2, radius=0.5)
     assert env.simulator.num_balls == 2 and env.action_space.n == 1
     places = np.array([[[5.0, 5.0], [9.9, 0.1]]])
@@ -149,13 +149,14 @@ BAD = {
     "sim": ({"sim": "biliards"}, "no such simulator"),
     "field": ({"sim": "avoidance", "num_bals": 3}, "sim.num_bals: unknown"),
     "size": ({"sim": "avoidance", "image_size": 0}, "image_size=0"),
+    "emulator": ({"sim": "pong"}, "ale-py"),
     "mode": ({"sim": "avoidance", "render_mode": "human"}, "render_mode=human"),
 }
 
 
 @pytest.mark.parametrize(("arguments", "words"), BAD.values(), ids=BAD.keys())
 @pytest.mark.parametrize("kind", [SimulatorEnv, VectorSimulatorEnv])
-def test_what_cannot_be_is_refused(kind, arguments, words):
+def test_impossible_options_are_refused(kind, arguments, words):
     with pytest.raises(DataError, match=words):
         kind(**arguments)
 

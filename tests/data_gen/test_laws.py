@@ -1,4 +1,4 @@
-"""What physics demands of the worlds: conservation, orders of integrators, walls, and no tunnelling."""
+"""Laws of physics in the worlds: conservation, orders of integrators, walls, and no tunnelling."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MIXED = {"num_balls": 4, "radius": {"min": 0.6, "max": 1.3}, "mass": {"min": 0.5
 
 
 def distances(x):
-    """Distances of all pairs, "... k 2" -> "... p"."""
+    """Return the distances of all pairs, "... k 2" -> "... p"."""
     first, second = np.tril_indices(x.shape[-2], -1)
     return np.linalg.norm(x[..., first, :] - x[..., second, :], axis=-1)
 
@@ -31,7 +31,7 @@ def test_billiards_conserve_energy_always_and_momentum_between_walls(rng):
     energy = (m[..., None] * v**2).sum((2, 3))
     np.testing.assert_allclose(energy, np.broadcast_to(energy[:, :1], energy.shape), rtol=1e-12)
 
-    # What is further from a wall than the fastest moves in a frame does not reach it.
+    # A ball farther from a wall than the fastest moves in a frame does not reach it.
     fastest = np.sqrt(energy[:, :1] / m.min(axis=2))
     room = np.minimum(x, world.limit - x).min(axis=3) - run.states.extra["sizes"]
     free = (room > fastest[..., None]).all(axis=2)[:, :-1]
@@ -43,7 +43,7 @@ def test_billiards_conserve_energy_always_and_momentum_between_walls(rng):
 
 @pytest.mark.parametrize("options", [{}, {"num_balls": 10}, {**MIXED, "mass": 1.0}])
 def test_balls_never_pass_through_each_other_or_the_wall(rng, options):
-    """At the highest speed allowed, with frames of one substep, so that nothing is missed between them."""
+    """At the highest allowed speed, with frames of one substep, so that no contact is missed between them."""
     radii = Billiards(**options).radius
     smallest = radii["min"] if isinstance(radii, dict) else radii
     world = Billiards(**options, substeps=1, speed=0.5 * smallest)
@@ -55,12 +55,12 @@ def test_balls_never_pass_through_each_other_or_the_wall(rng, options):
     x = np.concatenate([start.positions[:, None], states.positions], axis=1)
     first, second = np.tril_indices(world.num_balls, -1)
     gap = x[:, :, first] - x[:, :, second]
-    # A crowd may press two into each other, but never halfway, and they never change sides.
+    # Other balls may press two into each other, but never halfway, and the two never change sides.
     assert (distances(states.positions) > 0.5 * (sizes[..., first] + sizes[..., second])).all()
     assert ((gap[:, 1:] * gap[:, :-1]).sum(axis=-1) > 0).all()
 
 
-def test_what_would_tunnel_is_refused():
+def test_speeds_that_tunnel_are_refused():
     Billiards(speed=6.0, substeps=10)
     for world in (
         lambda: Billiards(speed=6.01),
@@ -114,13 +114,13 @@ def particle_energy(name, x, v):
 
 
 def far_from_walls(rng, n=40):
-    """Four particles a few lengths apart in the middle of a large box."""
+    """Sample four particles a few lengths apart in the middle of a large box."""
     x = 500.0 + np.array([[-2, -2], [2, -2], [2, 2], [-2, 2]]) + rng.uniform(-1, 1, (n, 4, 2))
     return x, rng.normal(0, 0.1, (n, 4, 2))
 
 
 def order(errors):
-    """Exponent of the substep in the error, from two runs, of which the second has half the substep."""
+    """Return the exponent of the substep in the error, from two runs, the second with half the substep."""
     return np.log2(np.linalg.norm(errors[0]) / np.linalg.norm(errors[1]))
 
 
@@ -146,7 +146,7 @@ def test_particles_keep_their_energy_to_second_order(rng, name):
     before = particle_energy(name, x, v)
     errors = [particle_energy(name, *particles(name, x, v, s, frames=20)) - before for s in (5, 10)]
     assert order(errors) == pytest.approx(2, abs=0.1)
-    # And it does not drift away: the error of a long run is of the size of a short one's.
+    # The energy does not drift: the error of a long run is as large as that of a short one.
     states, largest = (x, v), 0.0
     for _ in range(10):
         states = particles(name, *states, 5, frames=20)
@@ -155,20 +155,20 @@ def test_particles_keep_their_energy_to_second_order(rng, name):
 
 
 @pytest.mark.parametrize("name", FORCES)
-def test_particles_conserve_momentum_and_can_go_back(rng, name):
+def test_particles_conserve_momentum_and_are_reversible(rng, name):
     x, v = far_from_walls(rng)
     new_x, new_v = particles(name, x, v, 10, frames=20)
     np.testing.assert_allclose(new_v.sum(axis=1), v.sum(axis=1), atol=1e-13)
     assert abs(new_v - v).max() > 0.1
-    # Also with walls in the way: the box of the second run ends where particles start.
+    # This holds with walls as well: the box of the second run ends where particles start.
     for limit, shift in ((1000.0, 0.0), (10.0, 495.0)):
-        there = particles(name, x - shift, v, 10, frames=20, limit=limit)
-        back = particles(name, there[0], -there[1], 10, frames=20, limit=limit)
+        forward = particles(name, x - shift, v, 10, frames=20, limit=limit)
+        back = particles(name, forward[0], -forward[1], 10, frames=20, limit=limit)
         np.testing.assert_allclose(back[0], x - shift, atol=1e-9)
         np.testing.assert_allclose(back[1], -v, atol=1e-9)
 
 
-def test_springs_swing_in_their_normal_modes(rng):
+def test_springs_oscillate_in_their_normal_modes(rng):
     """Without walls the motion is linear: the modes of the graph's Laplacian, each with its frequency."""
     x, v = far_from_walls(rng)
     stiffness = SPRINGS[..., 0]

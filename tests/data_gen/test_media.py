@@ -1,4 +1,4 @@
-"""Every frame is in the file once and in its place; a failed write leaves nothing behind."""
+"""Every frame is in the file once and in order; a failed write leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ BITS, SQUARE = 8, 16
 
 
 def numbered(t: int) -> np.ndarray:
-    """A frame that shows t in binary, as white and black squares that no compression can blur away."""
+    """Draw t in binary, as white and black squares that survive compression."""
     bits = np.array([t >> b & 1 for b in range(BITS)], dtype=np.uint8) * 255
     row = bits.repeat(SQUARE)
     return np.broadcast_to(row[None, :, None], (SQUARE, BITS * SQUARE, 3)).copy()
@@ -34,7 +34,7 @@ def read_mp4(path):
 
 @pytest.mark.parametrize(("length", "fps"), [(1, 10), (61, 7), (100, 10), (115, 30)])
 def test_mp4_has_every_frame_once(tmp_path, length, fps):
-    """61 frames at 7 a second: a clip of 61 / 7 seconds would lose its last frame to rounding."""
+    """61 frames at 7 per second: a clip of 61 / 7 seconds would lose its last frame to rounding."""
     write_video(tmp_path / "a.mp4", [numbered(t) for t in range(length)], fps)
     frames, rate = read_mp4(tmp_path / "a.mp4")
     assert [number(f) for f in frames] == list(range(length))

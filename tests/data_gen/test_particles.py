@@ -1,4 +1,4 @@
-"""Springs and charges: their forces by hand, what is drawn and recorded, and what is refused."""
+"""Springs and charges: their forces by hand, their samples and records, and refused options."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from data_gen.simulator import State, simulate
 
 
 def test_forces_by_hand():
-    """4 apart in x, a spring of 0.5 pulls with 2, and charges 2 and 3 push with 6 * 4 / (16 + 9)^1.5."""
+    """At distance 4 in x, a spring of 0.5 pulls with 2; charges 2 and 3 push with 6 * 4 / (16 + 9)^1.5."""
     x = np.array([[1.0, 5.0], [0.0, 0.0]])[..., None]
     springs = spring_forces(x, np.array([[0.0, 0.5], [0.5, 0.0]])[..., None])
     np.testing.assert_allclose(springs[..., 0], [[2.0, -2.0], [0.0, 0.0]])
@@ -22,7 +22,7 @@ def test_forces_by_hand():
     np.testing.assert_array_equal(coulomb_forces(0 * x, np.array([[2.0], [3.0]]), 3.0), 0 * x)
 
 
-def test_springs_are_drawn_for_each_pair_and_recorded(rng):
+def test_springs_are_sampled_for_each_pair_and_recorded(rng):
     world = Springs(probability=0.3)
     start = world.reset(2000, rng)
     edges = start.extra["edges"]
@@ -35,7 +35,7 @@ def test_springs_are_drawn_for_each_pair_and_recorded(rng):
     np.testing.assert_array_equal(truth["edges"], edges)
 
 
-def test_charges_are_drawn_and_recorded_with_the_sign_of_their_forces(rng):
+def test_charges_are_sampled_and_recorded_with_the_sign_of_their_forces(rng):
     world = Charged(charge=0.2)
     start = world.reset(2000, rng)
     truth = world.truth(simulate(world, start, 3).states)
@@ -46,7 +46,7 @@ def test_charges_are_drawn_and_recorded_with_the_sign_of_their_forces(rng):
     np.testing.assert_array_equal(edges, np.where(same, 1, -1) - np.eye(5, dtype=int))
 
 
-def test_two_of_one_sign_part_and_two_of_both_meet():
+def test_equal_charges_part_and_opposite_charges_meet():
     world = Charged(num_balls=2)
     x = np.array([[[4.0, 5.0], [6.0, 5.0]]] * 2)
     state = State(x, 0 * x, {"charges": np.array([[0.3, 0.3], [0.3, -0.3]])})
@@ -65,6 +65,6 @@ def test_two_of_one_sign_part_and_two_of_both_meet():
         (lambda: Charged(charge=100.0), "sim.charge=100.0: too strong"),
     ],
 )
-def test_what_cannot_be_integrated_is_refused(world, message):
+def test_forces_too_strong_for_the_substeps_are_refused(world, message):
     with pytest.raises(DataError, match=message):
         world()

@@ -1,4 +1,4 @@
-"""Reading a pickle runs nothing: arrays of every protocol and NumPy come through, all else is refused."""
+"""Pickles are read without running their code: arrays of every protocol and NumPy, and nothing else."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pytest
 
 from data_gen.errors import DataError
 from data_gen.formats.pickles import PickleWriter, read_pickle
+from tests.refusals import refusal
 
 GOOD = {
     "float": np.arange(24.0).reshape(2, 3, 4),
@@ -45,11 +46,11 @@ def test_arrays_of_every_protocol_and_numpy_are_read(tmp_path, protocol, core):
 
 
 def renamed(data, core):
-    """The pickle as a NumPy would write it whose modules lie beneath `core`."""
-    if data[2:3] == pickle.FRAME:  # a hint for the reader, whose length would no longer fit
+    """Rewrite a pickle as a NumPy with its modules in `core` would have written it."""
+    if data[2:3] == pickle.FRAME:  # length of a frame, which would no longer be true
         data = data[:2] + data[11:]
-    for found in (b"numpy._core.", b"numpy.core."):
-        for old, new in ((found + rest, core + rest) for rest in (b"multiarray", b"numeric")):
+    for old_core in (b"numpy._core.", b"numpy.core."):
+        for old, new in ((old_core + name, core + name) for name in (b"multiarray", b"numeric")):
             data = data.replace(b"c" + old + b"\n", b"c" + new + b"\n")  # GLOBAL and SHORT_BINUNICODE
             data = data.replace(b"\x8c" + bytes([len(old)]) + old, b"\x8c" + bytes([len(new)]) + new)
     assert core in data
@@ -57,7 +58,7 @@ def renamed(data, core):
 
 
 class Calls:
-    """Pickles as a call of a function with arguments."""
+    """Object that is pickled as the call of a function with arguments."""
 
     def __init__(self, function, *arguments):
         self.call = function, arguments
@@ -67,7 +68,7 @@ class Calls:
 
 
 def by_name(module, name, *arguments):
-    """A pickle that calls module.name(*arguments), whether or not there is such a thing here."""
+    """Return a pickle that calls module.name(*arguments), which need not exist."""
     return (
         b"\x80\x04"
         + b"".join(b"\x8c" + bytes([len(text)]) + text.encode() for text in (module, name))
@@ -101,7 +102,7 @@ def attacks(folder):
     yield r"a\nb.c", by_name("a\nb", "c")
 
 
-def test_everything_else_is_refused_by_name_and_not_run(tmp_path):
+def test_everything_else_is_refused_by_name_and_does_not_run(tmp_path):
     for name, content in attacks(tmp_path):
         path = tmp_path / "evil.pkl"
         path.write_bytes(content)
@@ -113,13 +114,13 @@ def test_everything_else_is_refused_by_name_and_not_run(tmp_path):
 
 
 def state_of(shape, dtype, data):
-    """An array whose state says what we like: the pickle of numpy's _reconstruct, then BUILD."""
+    """Return the pickle of an array with an arbitrary state: numpy's _reconstruct, then BUILD."""
     start = b"\x80\x03cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85C\x01b\x87R"
     return start + b"(K\x01" + pickle.dumps(shape, 3)[2:-1] + dtype + b"\x89" + data + b"tb."
 
 
 FLOATS = pickle.dumps(np.dtype("f8"), 3)[2:-1]
-# a type of Python objects that says of itself that it holds none: NumPy would take the bytes for addresses
+# A type of Python objects that claims to hold none: NumPy would read the bytes as addresses.
 DISGUISED = b"cnumpy\ndtype\nX\x02\x00\x00\x00O8\x89\x88\x87R"
 DISGUISED += b"(K\x03X\x01\x00\x00\x00|NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb"
 FORGED = {
@@ -146,27 +147,25 @@ FORGED = {
 
 
 @pytest.mark.parametrize("name", FORGED)
-def test_forged_and_damaged_pickles_are_one_line(tmp_path, name):
+def test_forged_and_damaged_pickles_are_reported_in_one_line(tmp_path, name):
     path = tmp_path / "a.pkl"
     path.write_bytes(FORGED[name])
-    with pytest.raises(DataError) as caught:
-        read_pickle(path)
-    assert str(caught.value).startswith(f"{path}: ") and "\n" not in str(caught.value)
+    assert refusal(read_pickle, path, error=DataError).startswith(f"{path}: ")
 
 
-def test_an_array_shares_the_memory_of_the_bytes_read(tmp_path):
+def test_an_array_shares_the_memory_of_its_bytes(tmp_path):
     path = tmp_path / "a.pkl"
     path.write_bytes(pickle.dumps(np.arange(1000.0), 4))
     array = read_pickle(path)
     assert not array.flags.owndata and not array.flags.writeable
 
 
-def test_writing_in_blocks_gives_what_pickle_reads(tmp_path, rng):
+def test_an_array_written_in_blocks_is_read_by_pickle(tmp_path, rng):
     whole = rng.normal(size=(7, 2, 3))
     with (tmp_path / "a.pkl").open("wb") as file:
         writer = PickleWriter(file, {"r": 1.2, "n": 3, "name": "x"})
         writer.array("X", whole.shape, (whole[i : i + 3] for i in (0, 3, 6)))
         writer.array("none", (0, 2), [])
         writer.close()
-    for found in (pickle.loads((tmp_path / "a.pkl").read_bytes()), read_pickle(tmp_path / "a.pkl")):
-        assert same(found, {"r": 1.2, "n": 3, "name": "x", "X": whole, "none": np.zeros((0, 2))})
+    for content in (pickle.loads((tmp_path / "a.pkl").read_bytes()), read_pickle(tmp_path / "a.pkl")):
+        assert same(content, {"r": 1.2, "n": 3, "name": "x", "X": whole, "none": np.zeros((0, 2))})

@@ -1,4 +1,4 @@
-"""The preview shows every frame once, and of the truth what is there."""
+"""The preview shows every frame once, and the truth as far as it exists."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ def test_video_sheet_and_plots_are_written(tmp_path, capsys):
     assert [p.name for p in sorted(out.iterdir())] == ["preview.mp4", "sheet.png", "statistics.png"]
     frames = list(read_video(out / "preview.mp4"))
     assert len(frames) == 7 and frames[0].shape == (2 * (192 + 4), 2 * (192 + 4), 3)
-    assert Image.open(out / "sheet.png").size == (3 * 65, 4 * 65)  # two rows a sequence
+    assert Image.open(out / "sheet.png").size == (3 * 65, 4 * 65)  # two rows per sequence
     assert capsys.readouterr().out.count("\n") == 3
 
 
-def test_frames_alone_have_a_row_each_and_no_plots(tmp_path, rng, capsys):
+def test_sequences_without_truth_have_one_row_and_no_plots(tmp_path, rng, capsys):
     np.savez(tmp_path / "a.npz", frames=rng.integers(0, 256, (3, 4, 8, 8, 3), dtype=np.uint8))
     assert main(["import", "format=npz", f"data={tmp_path / 'a.npz'}", f"out={tmp_path}"]) == 0
     assert main(["preview", f"data={tmp_path / 'train.h5'}", f"out={tmp_path / 'see'}"]) == 0
@@ -40,24 +40,24 @@ def test_frames_alone_have_a_row_each_and_no_plots(tmp_path, rng, capsys):
 
 def test_masks_have_the_colours_of_their_objects(rng):
     masks = rng.integers(0, 3, (1, 2, 8, 8))
-    frame, known = Scenes(black(1, 2, 8, 8), masks, None).rows(0, 1, 1)
+    frame, truth = Scenes(black(1, 2, 8, 8), masks, None).rows(0, 1, 1)
     assert not frame.any()
     for k, colour in enumerate([(0, 0, 0), *COLOURS[:2]]):
-        np.testing.assert_array_equal((known == colour).all(-1), masks[0, 1] == k)
+        np.testing.assert_array_equal((truth == colour).all(-1), masks[0, 1] == k)
 
 
-def test_trails_follow_the_objects_and_stop_where_they_are_not_seen(tmp_path):
+def test_trails_follow_the_objects_and_stop_where_they_are_hidden(tmp_path):
     positions = np.full((1, 6, 3, 2), 5.0)
     positions[0, :, 0, 0] = np.linspace(1, 9, 6)  # to the right, along the middle
-    seen = np.ones((1, 6, 3), bool)
-    seen[0, :, 1:] = False
-    truth = {"positions": positions, "in_camera": seen}
+    in_camera = np.ones((1, 6, 3), bool)
+    in_camera[0, :, 1:] = False
+    truth = {"positions": positions, "in_camera": in_camera}
     write_ours(tmp_path / "a.h5", sequences=1, imgs=black(1, 6, 100, 100), **truth)
     scenes = read_scenes(read_info(tmp_path / "a.h5"), 4)
     assert np.isnan(scenes.positions[0, :, 1:]).all()
     y, x = np.nonzero(scenes.rows(0, 5, 1)[1].any(-1))
     assert abs(x.min() - 9.5) <= 1 and abs(x.max() - 89.5) <= 1 and np.ptp(y) <= 1
-    assert not scenes.rows(0, 0, 1)[1].any()  # there is no way yet
+    assert not scenes.rows(0, 0, 1)[1].any()  # no trail yet
 
 
 def test_film_shows_sequences_side_by_side():
@@ -76,7 +76,7 @@ def test_sheet_spreads_its_frames_over_time():
 
 
 @pytest.mark.parametrize("option", ["sequences=0", "fps=no", "data=nowhere.h5", "out=/dev/null/x", "fish=1"])
-def test_bad_options_are_one_line(tmp_path, capsys, option):
+def test_bad_options_are_reported_in_one_line(tmp_path, capsys, option):
     write_ours(tmp_path / "a.h5", sequences=1, length=2)
     assert main(["preview", f"data={tmp_path / 'a.h5'}", f"out={tmp_path / 'out'}", option]) == 2
     err = capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""Every configs/sim/*.yaml goes through the same tests; but emulators have theirs in test_atari.py."""
+"""Tests that every configs/sim/*.yaml passes, apart from emulators, which have theirs in test_atari.py."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ def run(simulator, rng):
     return start, actions, simulate(simulator, start, LENGTH, actions)
 
 
-def test_name_is_that_of_the_file_and_every_field_is_shown(settings, simulator):
+def test_yaml_names_itself_and_lists_every_field(settings, simulator):
     assert settings.name in NAMES and settings.out == f"data/{settings.name}"
-    shown = set(settings.sim) - {"_target_"}
-    assert shown == {field.name for field in dataclasses.fields(simulator)}
+    listed = set(settings.sim) - {"_target_"}
+    assert listed == {field.name for field in dataclasses.fields(simulator)}
 
 
 def test_configuration_round_trip(simulator):
@@ -62,8 +62,8 @@ def test_shapes_and_types(simulator, run, settings):
     frames, masks = simulator.render(trajectory.states, settings.image_size)
     assert frames.shape == (6, LENGTH, settings.image_size, settings.image_size, 3)
     truth = simulator.truth(trajectory.states)
-    peopled = truth["present"].any(axis=2)
-    assert frames.dtype == np.uint8 and peopled.any() and frames[peopled].any(axis=(1, 2, 3)).all()
+    has_objects = truth["present"].any(axis=2)
+    assert frames.dtype == np.uint8 and has_objects.any() and frames[has_objects].any(axis=(1, 2, 3)).all()
     assert masks is None or (masks.shape == frames.shape[:-1] and masks.max() <= k)
     for key, array in truth.items():
         sizes = {"n": 6, "t": LENGTH, "k": k, "s": k, "2": 2, "3": 3}
@@ -86,7 +86,7 @@ def test_steps_are_pure_and_sequences_independent(simulator, run):
     assert first.rewards.dtype == np.float32 and first.dones.dtype == bool
 
 
-def test_blocks_do_not_depend_on_their_company(simulator):
+def test_blocks_do_not_depend_on_other_blocks(simulator):
     split = Split(simulator, "train", 2 * BLOCK, 5, 8, seed=3)
     together, alone = make_sequences(split, 0, 2 * BLOCK), make_sequences(split, BLOCK, 2 * BLOCK)
     for key, array in together.items():

@@ -1,4 +1,4 @@
-"""Sprites against a renderer of one pixel at a time, and what their options ask for."""
+"""Sprites against a renderer that draws one pixel at a time, and their options."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ VARYING = dict(counts=[2, 3, 4, 5], radius=[0.07, 0.14], growth=0.003, spin=0.15
 NAMED = dict(colors=list(PALETTE), background="black")
 
 
-def made(world, sequences=BLOCK, length=6, size=32):
+def make(world, sequences=BLOCK, length=6, size=32):
     return make_sequences(Split(world, "train", sequences, length, size, 0), 0, sequences)
 
 
 def start(world, rng, n=1, **extra):
-    """A state with objects where and as they are wanted."""
+    """Sample a state, with the given positions and arrays in place of the sampled ones."""
     state = world.reset(n, rng)
-    places = extra.pop("positions", state.positions)
-    kept = {key: np.broadcast_to(value, state.extra[key].shape) for key, value in extra.items()}
+    positions = extra.pop("positions", state.positions)
+    given = {key: np.broadcast_to(value, state.extra[key].shape) for key, value in extra.items()}
     return dataclasses.replace(
-        state, positions=np.broadcast_to(places, state.positions.shape), extra={**state.extra, **kept}
+        state, positions=np.broadcast_to(positions, state.positions.shape), extra={**state.extra, **given}
     )
 
 
-# A renderer for one pixel, from the definition of each shape: area of the unit disc, centroid at 0, y down.
+# A renderer of one pixel, from the definition of each shape: area of the unit disc, centroid at 0, y down.
 
 
 def in_polygon(x, y, corners):
@@ -67,7 +67,7 @@ def inside(shape, x, y):
 
 
 def label(world, state, n, t, column, row, size):
-    """Of one pixel: which object is nearest of those that hold its centre."""
+    """Return the label of one pixel: the nearest of the objects that contain its centre."""
     x, y = (column + 0.5) / size, (row + 0.5) / size
     if world.curtain and world.curtain[0] < x < world.curtain[1]:
         return 0
@@ -84,13 +84,13 @@ def label(world, state, n, t, column, row, size):
 
 
 @pytest.mark.parametrize("curtain", [None, [0.4, 0.55]])
-def test_masks_are_those_of_a_renderer_of_one_pixel_at_a_time(rng, curtain):
+def test_masks_equal_those_of_the_pixel_renderer(rng, curtain):
     world, size = Sprites(**VARYING, curtain=curtain), 32
     states = simulate(world, world.reset(4, rng), 2).states
     _, masks = world.render(states, size)
     for n, t in np.ndindex(4, 2):
-        slow = [[label(world, states, n, t, i, j, size) for i in range(size)] for j in range(size)]
-        np.testing.assert_array_equal(masks[n, t], slow)
+        labels = [[label(world, states, n, t, i, j, size) for i in range(size)] for j in range(size)]
+        np.testing.assert_array_equal(masks[n, t], labels)
     assert len(np.unique(masks)) == world.num_objects + 1
 
 
@@ -101,18 +101,20 @@ def test_away_from_edges_a_pixel_has_the_colour_of_its_label(rng):
     around = np.lib.stride_tricks.sliding_window_view(masks, (5, 5), axis=(2, 3))
     plain = (around == around[..., 2:3, 2:3]).all(axis=(-2, -1))
     colors = np.concatenate([states.extra["background"][:, :, :1], states.extra["colors"]], axis=2)
-    wanted = np.take_along_axis(colors, masks.reshape(20, 1, -1, 1).astype(int), axis=2)
-    wanted = np.floor(255 * wanted.astype(np.float32) + 0.5).reshape(frames.shape)
+    expected = np.take_along_axis(colors, masks.reshape(20, 1, -1, 1).astype(int), axis=2)
+    expected = np.floor(255 * expected.astype(np.float32) + 0.5).reshape(frames.shape)
     middle = (slice(None), slice(None), slice(2, -2), slice(2, -2))
     assert plain.mean() > 0.7
-    np.testing.assert_allclose(frames[middle][plain], wanted[middle][plain], atol=1)  # of float32
+    np.testing.assert_allclose(frames[middle][plain], expected[middle][plain], atol=1)  # of float32
 
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_a_shape_covers_the_area_of_its_disc_around_its_position(rng, shape):
-    """At random places the pixels whose centre is inside number pi r^2 on average. Coverage adds a part of
-    a pixel: its mean over offsets -1/2 to 1/2 of the edge is A + c / 12 (Steiner), c = pi for a smooth edge
-    and 3 sqrt 3 for a triangle with offset edges."""
+    """At random positions the number of pixels whose centre is inside is pi r^2 on average.
+
+    Coverage adds a part of a pixel: its mean over offsets -1/2 to 1/2 of the edge is A + c / 12 (Steiner),
+    with c = pi for a smooth edge and 3 sqrt 3 for a triangle with offset edges.
+    """
     world = Sprites(counts=[1], shapes=[shape], radius=[0.2, 0.2], background="black")
     state = start(world, rng, n=300, colors=1.0)
     frames, masks = world.render(state, 32)
@@ -123,8 +125,9 @@ def test_a_shape_covers_the_area_of_its_disc_around_its_position(rng, shape):
     assert -error < sums.mean() - area < np.sqrt(27) / 12 + error
     centres = (np.arange(32) + 0.5) / 32
     for axis in (0, 1):
-        off = covered.sum(axis=1 + axis) @ centres / sums - state.positions[:, 0, axis]
-        assert abs(off.mean()) < 5 * off.std() / np.sqrt(300) and abs(off).max() < 0.1 / 32
+        error_of_centre = covered.sum(axis=1 + axis) @ centres / sums - state.positions[:, 0, axis]
+        spread = error_of_centre.std() / np.sqrt(300)
+        assert abs(error_of_centre.mean()) < 5 * spread and abs(error_of_centre).max() < 0.1 / 32
     x, y = ((axis + 0.5) / 32 for axis in np.nonzero(masks)[:0:-1])
     where = state.positions[np.nonzero(masks)[0], 0]
     far = np.hypot(x - where[:, 0], y - where[:, 1]).max()
@@ -145,7 +148,7 @@ def test_the_higher_layer_hides_the_lower(rng):
     assert counts[1:].tolist() == [56**2, 114**2 - 56**2]  # edges of sqrt(pi) r: 56.7 and 113.4 pixels
 
 
-def test_the_curtain_hides_what_is_behind_it(rng):
+def test_the_curtain_hides_the_objects_behind_it(rng):
     world = Sprites(counts=[1], radius=[0.1, 0.1], curtain=[0.5, 1.0], **NAMED)
     states = start(world, rng, n=2, positions=np.array([[[0.25, 0.5]], [[0.75, 0.5]]]))
     frames, masks = world.render(states, 32)
@@ -158,7 +161,7 @@ def test_the_curtain_hides_what_is_behind_it(rng):
 
 def test_truth_agrees_with_the_masks():
     world = Sprites(**VARYING, curtain=[0.3, 0.7])
-    arrays = made(world, length=20)
+    arrays = make(world, length=20)
     labels = [(arrays["masks"] == k + 1).any(axis=(2, 3)) for k in range(world.num_objects)]
     np.testing.assert_array_equal(arrays["in_camera"], np.stack(labels, axis=-1))
     np.testing.assert_array_equal(arrays["ids"], arrays["in_camera"] * np.arange(1, 6))
@@ -171,15 +174,15 @@ def test_truth_agrees_with_the_masks():
     assert clear.any() and arrays["in_camera"][clear].all()
 
 
-def test_held_out_combinations_never_occur_or_only_they():
+def test_held_out_combinations_never_occur_or_they_alone():
     held_out = [["red", "square"], ["red", "heart"], ["blue", "triangle"]]
-    every = {(color, shape) for color in PALETTE for shape in SHAPES}
-    gone = {tuple(pair) for pair in held_out}
+    every = {(colour, shape) for colour in PALETTE for shape in SHAPES}
+    excluded = {tuple(pair) for pair in held_out}
     for repeat in (True, False):
         world = Sprites(counts=[5], radius=[0.1, 0.1], held_out=held_out, repeat_colors=repeat, **NAMED)
-        assert combinations(made(world)) == every - gone
+        assert combinations(make(world)) == every - excluded
     only = Sprites(held_out=held_out, only_held_out=True, **NAMED)
-    assert combinations(made(only)) == gone
+    assert combinations(make(only)) == excluded
 
 
 def combinations(arrays):
@@ -190,29 +193,29 @@ def combinations(arrays):
 
 def test_colours_repeat_only_where_they_may():
     for repeat in (True, False):
-        colors = made(Sprites(counts=[5], radius=[0.1, 0.1], repeat_colors=repeat, **NAMED))["colors"][:, 0]
+        colors = make(Sprites(counts=[5], radius=[0.1, 0.1], repeat_colors=repeat, **NAMED))["colors"][:, 0]
         different = [len(np.unique(row, axis=0)) == 5 for row in colors]
         assert all(different) if not repeat else not all(different)
 
 
-def test_counts_are_shared_out_evenly():
+def test_counts_are_equally_frequent():
     world = Sprites(counts=[1, 2, 4])
-    present = made(world, length=2)["present"]
+    present = make(world, length=2)["present"]
     assert (present[:, 0] == present[:, 1]).all()
     counts = Counter(present[:, 0].sum(axis=1).tolist())
     assert sorted(counts) == [1, 2, 4] and max(counts.values()) - min(counts.values()) <= 1
 
 
 def test_objects_come_and_go_in_turns_within_the_counts():
-    present = made(Sprites(**VARYING), length=40, size=8)["present"]
+    present = make(Sprites(**VARYING), length=40, size=8)["present"]
     assert present.sum(axis=2).min() == 2 and present.sum(axis=2).max() == 5
     assert present[..., :2].all()
-    there, gone = set(), set()
+    stay, away = set(), set()
     for row in present[..., 2:].swapaxes(1, 2).reshape(-1, 40):
         changes = np.flatnonzero(np.diff(row.astype(int)))
         for first, last in zip(changes[:-1], changes[1:], strict=True):
-            (there if row[last] else gone).add(last - first)
-    assert there == {3, 4, 5, 6} and gone == {2, 3, 4}
+            (stay if row[last] else away).add(last - first)
+    assert stay == {3, 4, 5, 6} and away == {2, 3, 4}
 
 
 def test_objects_stay_between_the_walls_and_keep_their_speed():
@@ -231,9 +234,9 @@ def test_objects_stay_between_the_walls_and_keep_their_speed():
 
 
 @pytest.mark.parametrize("background", BACKGROUNDS)
-def test_backgrounds_stand_still_and_are_what_they_are_called(background, rng):
+def test_backgrounds_are_constant_and_as_they_are_called(background, rng):
     world = Sprites(counts=[1], radius=[0.05, 0.05], background=background)
-    states = simulate(world, start(world, rng, n=8, stay=0, away=1), 3).states  # nobody there
+    states = simulate(world, start(world, rng, n=8, stay=0, away=1), 3).states  # no object is present
     frames, masks = world.render(states, 32)
     assert not masks.any() and (frames == frames[:, :1]).all()
     spread = np.ptp(frames.astype(int), axis=(2, 3)).max(axis=(1, 2))
@@ -248,15 +251,15 @@ def test_backgrounds_stand_still_and_are_what_they_are_called(background, rng):
         assert np.median(spread) > 20
 
 
-def test_parts_of_a_split_hold_the_same_arrays_as_the_whole():
-    """So the number of processes changes nothing."""
+def test_parts_of_a_split_hold_the_same_arrays_as_all_of_it():
+    """This makes the result independent of the number of processes."""
     split = Split(Sprites(**VARYING, background="texture"), "train", 2 * BLOCK, 2, 16, seed=4)
-    whole = make_sequences(split, 0, 2 * BLOCK)
+    full = make_sequences(split, 0, 2 * BLOCK)
     for first, last in ((0, 7), (60, 70), (BLOCK, 2 * BLOCK)):
         part = make_sequences(split, first, last)
-        assert set(part) == set(whole) and "masks" in part
+        assert set(part) == set(full) and "masks" in part
         for key in part:
-            np.testing.assert_array_equal(part[key], whole[key][first:last])
+            np.testing.assert_array_equal(part[key], full[key][first:last])
 
 
 BAD = [
@@ -295,13 +298,13 @@ BAD = [
 
 
 @pytest.mark.parametrize("options, message", BAD)
-def test_a_bad_option_is_one_line(options, message):
+def test_a_bad_option_is_reported_in_one_line(options, message):
     with pytest.raises(DataError, match=message) as caught:
         Sprites(**options)
     assert "\n" not in str(caught.value)
 
 
-def test_objects_that_cannot_start_apart_are_told(rng):
+def test_objects_that_cannot_start_apart_are_refused(rng):
     with pytest.raises(DataError, match="sim.apart=2"):
         Sprites(counts=[6], apart=2).reset(2, rng)
     world = Sprites(apart=1)

@@ -5,18 +5,16 @@ from __future__ import annotations
 import h5py
 import pytest
 
-import data_gen.generate
 from seqvae.cli.main import main
+from tests.worlds import make_data
 
-LENGTH, SIZE = 12, 16
+SIZES = ["length=12", "image_size=16"]
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     folder = tmp_path_factory.mktemp("avoidance")
-    sizes = ["train=4", "val=2", "test=2", f"length={LENGTH}", f"image_size={SIZE}", "workers=1"]
-    assert data_gen.generate.main(["sim=avoidance", f"out={folder}", *sizes]) == 0
-    return folder
+    return make_data(folder, "avoidance", "train=4", "val=2", "test=2", *SIZES)
 
 
 BUDGET = [f"trainer.{key}" for key in ("steps=1", "batch_size=2", "clip_length=4", "context=4")]
@@ -35,9 +33,7 @@ def test_that_actions_are_ignored_is_said(data, tmp_path, capsys):
 
 
 def test_worlds_with_and_without_actions_are_not_mixed(data, tmp_path, capsys):
-    other = tmp_path / "billiards"
-    sizes = ["train=2", "val=2", "test=0", f"length={LENGTH}", f"image_size={SIZE}", "workers=1"]
-    assert data_gen.generate.main(["sim=billiards", f"out={other}", *sizes]) == 0
+    other = make_data(tmp_path / "billiards", "billiards", "train=2", "val=2", *SIZES)
     run = tmp_path / "run"
     for mine, theirs, has in ((data, other, "none"), (other, data, "9")):
         capsys.readouterr()

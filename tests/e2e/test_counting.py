@@ -9,20 +9,19 @@ import pytest
 import torch
 from PIL import Image
 
-import data_gen.generate
 import seqvae
 from data_gen.schema import open_dataset
 from seqvae import metrics
 from seqvae.cli.main import main
-from seqvae.data.sequences import to_video
+from seqvae.data.conversion import to_video
 from seqvae.train.logging import read_log
+from tests.worlds import make_data
 
 
 @pytest.mark.parametrize("objective", ["enumerated_elbo", "score_function_elbo"])
 def test_a_model_that_counts_is_trained_and_evaluated(tmp_path, objective):
     data, run = tmp_path / "sprites", tmp_path / "run"
-    sizes = ["train=8", "val=4", "test=4", "length=5", "image_size=32", "workers=1"]
-    assert data_gen.generate.main(["sim=sprites_varying", f"out={data}", *sizes]) == 0
+    make_data(data, "sprites_varying", "train=8", "val=4", "test=4", "length=5", "image_size=32")
     budget = ["trainer.steps=2", "trainer.batch_size=4", "trainer.clip_length=2", "trainer.log_every=1"]
     validation = ["trainer.context=3", "trainer.validation_sequences=2"]
     train = ["train", "model=air", f"objective={objective}", f"data={data}", f"run={run}"]
@@ -39,7 +38,7 @@ def test_a_model_that_counts_is_trained_and_evaluated(tmp_path, objective):
         video, masks = to_video(torch.as_tensor(file["imgs"][:, :3])), file["masks"][:, :3]
     model = seqvae.load(run)
     inferred = model.presence(model.filter(video, sample=False).z).sum(-1).numpy()
-    expected = metrics.confusion(inferred, metrics.visible(masks))
+    expected = metrics.confusion_matrix(inferred, metrics.count_visible(masks))
     assert found["counts"] == expected.tolist() and np.sum(expected) == 4 * 3
     assert found["shares"]["count_accuracy"]["mean"] == pytest.approx(np.trace(expected) / 12)
     assert not {"position_error_reconstruction", "found"} & {*found["table"]["model"], *found["shares"]}

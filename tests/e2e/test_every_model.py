@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import data_gen.generate
 import seqvae
 from seqvae.cli.main import main
 from seqvae.train.logging import read_log
 from tests.models import SHIPPED
+from tests.worlds import make_data
 
 LENGTH, CONTEXT, ACTIONS = 7, 4, 3
 BUDGET = [
@@ -33,9 +33,8 @@ BUDGET = [
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     """Three sprites, more than a model of whole frames has slots, and actions without effect."""
-    folder = tmp_path_factory.mktemp("data") / "sprites"
-    sizes = ["train=4", "val=2", "test=2", f"length={LENGTH}", "image_size=16", "workers=1"]
-    assert data_gen.generate.main(["sim=sprites", f"out={folder}", *sizes]) == 0
+    sizes = ["train=4", "val=2", "test=2", f"length={LENGTH}", "image_size=16"]
+    folder = make_data(tmp_path_factory.mktemp("data") / "sprites", "sprites", *sizes)
     rng = np.random.default_rng(0)
     for path in folder.glob("*.h5"):
         with h5py.File(path, "a") as file:

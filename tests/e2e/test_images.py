@@ -7,17 +7,16 @@ import json
 import pytest
 import torch
 
-import data_gen.generate
 import seqvae
 from data_gen.schema import open_dataset
 from seqvae.cli.main import main
-from seqvae.data.sequences import to_video
+from seqvae.data.conversion import to_video
+from tests.worlds import make_data
 
 
 def test_single_images_are_trained_on_and_evaluated(tmp_path):
     data, run = tmp_path / "images", tmp_path / "run"
-    sizes = ["train=16", "val=4", "test=4", "length=1", "workers=1"]
-    assert data_gen.generate.main(["sim=billiards", f"out={data}", *sizes]) == 0
+    make_data(data, "billiards", "train=16", "val=4", "test=4", "length=1")
     budget = ["trainer.steps=3", "trainer.batch_size=8", "trainer.clip_length=1", "trainer.validate_every=3"]
     train = ["train", "model=vae_fc", "objective=frame_elbo", f"data={data}", f"run={run}", *budget]
     assert main(train) == 0

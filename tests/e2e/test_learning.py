@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-import data_gen.generate
 from seqvae.checkpoint import load_model
 from seqvae.cli.main import main
 from seqvae.data.sequences import read_sequences
 from seqvae.evaluate import score
+from tests.worlds import make_data
 
 
 @pytest.mark.slow
 def test_stove_finds_the_balls_and_learns_how_they_move(tmp_path):
     data, run = tmp_path / "billiards", tmp_path / "run"
-    sizes = ["train=200", "val=40", "test=0", "seed=7"]
-    assert data_gen.generate.main(["sim=billiards", f"out={data}", *sizes]) == 0
+    make_data(data, "billiards", "train=200", "val=40", "seed=7")
     budget = [
         "stages.objects.trainer.steps=120",
         "stages.objects.trainer.batch_size=24",

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 import torch
 
-import data_gen.generate
 from seqvae import metrics
 from seqvae.cli.main import main
 from seqvae.data.sequences import read_sequences
 from seqvae.evaluate import Truth, slot_order
+from tests.worlds import make_data
 
 ROOT = Path(__file__).parents[2]
 LENGTH = 20
@@ -32,8 +32,7 @@ def demo(tmp_path_factory) -> Path:
     """A folder as `make demo` leaves it: pretrained weights as the run, and a small test set."""
     folder = tmp_path_factory.mktemp("demo")
     shutil.copytree(ROOT / "pretrained/stove_billiards", folder / "runs/demo")
-    sizes = ["train=0", "val=0", "test=12", f"length={LENGTH}", "workers=1"]
-    assert data_gen.generate.main(["sim=billiards", f"out={folder / 'data/billiards'}", *sizes]) == 0
+    make_data(folder / "data/billiards", "billiards", "test=12", f"length={LENGTH}")
     return folder
 
 

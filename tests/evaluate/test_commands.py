@@ -10,12 +10,12 @@ import pytest
 import torch
 from PIL import Image
 
-from data_gen.generate import main as generate
 from seqvae import checkpoint
 from seqvae.build import DataSpec, build
 from seqvae.cli.main import main
 from seqvae.data.sequences import read_sequences
 from tests.models import config
+from tests.worlds import make_data
 
 LENGTH = 24
 
@@ -24,9 +24,9 @@ LENGTH = 24
 def folder(tmp_path_factory):
     """data/{train,val,test}.h5, data of another size, and runs of two models that have learned nothing."""
     folder = tmp_path_factory.mktemp("commands")
-    sizes = ["train=1", "val=2", "test=3", f"length={LENGTH}", "workers=1"]
-    assert generate(["sim=billiards", f"out={folder / 'data'}", *sizes]) == 0
-    assert generate(["sim=billiards", f"out={folder / 'large'}", *sizes, "image_size=40"]) == 0
+    sizes = ["train=1", "val=2", "test=3", f"length={LENGTH}"]
+    make_data(folder / "data", "billiards", *sizes)
+    make_data(folder / "large", "billiards", *sizes, "image_size=40")
     for name in ("linear", "stove"):
         (folder / name).mkdir()
         save(folder / name / "last.pt", name, data=str(folder / "data"))
@@ -58,7 +58,7 @@ def test_rollout_of_one_sequence(folder, tmp_path, capsys):
         assert found["z"].shape[:3] == (1, 18, 3) and found["first_predicted"] == 8
         # simulator units: the pursuit encoder finds discs untrained
         position, order = found["positions"], found["order"]
-    truth = read_sequences(data, 1).positions
+    truth = (read_sequences(data, 1).positions + 1) * 5
     assert np.linalg.norm(position[0, 7, order[0]] - truth[0, 7], axis=-1).max() < 1.2
 
 
@@ -172,8 +172,7 @@ def test_inspect_writes_the_sheet_where_told(folder, tmp_path):
 
 
 def test_inspect_shows_masks_below_the_frames(tmp_path):
-    sizes = ["train=0", "val=0", "test=2", "length=4", "image_size=32", "workers=1"]
-    assert generate(["sim=sprites", f"out={tmp_path}", *sizes]) == 0
+    make_data(tmp_path, "sprites", "test=2", "length=4", "image_size=32")
     assert run("inspect", tmp_path / "test.h5", "frames=4") == 0
     sheet = np.asarray(Image.open(tmp_path / "test_sheet.png"))
     assert sheet.shape[:2] == (4 * 65, 4 * 65)

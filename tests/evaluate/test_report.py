@@ -12,15 +12,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from seqvae import __version__
 from seqvae.evaluate import Bound, Report, long_rollouts, score, uncertainty, write_report
-from seqvae.evaluate.commit import git_commit
 from seqvae.metrics import Estimate
+from seqvae.provenance import git_commit
 from tests.evaluate import spelled
 
 
 @pytest.fixture(scope="module")
 def data():
-    return spelled.sequences(*spelled.straight(np.random.default_rng(3)), radii=np.full((3, 20, 2), 1.0))
+    return spelled.sequences(*spelled.straight(np.random.default_rng(3)), radii=np.full((3, 20, 2), 0.2))
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +40,7 @@ def test_files_and_their_numbers(report, tmp_path):
     assert sorted(f.name for f in (tmp_path / "new").iterdir()) == sorted(path.name for path in paths)
 
     found = json.loads(paths[0].read_text())
+    assert found["package_version"] == __version__
     assert found["schema_version"] == 2 and found["config"] == {"data": "x.h5"}
     assert (found["sequences"], found["context"], found["horizon"]) == (3, 8, 12)
     value = report.scores.table()["model"]["position_error_1_10"]

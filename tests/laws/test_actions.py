@@ -8,9 +8,8 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-import data_gen.generate
 from seqvae.build import DataSpec, build
-from seqvae.data.clips import InMemoryClips
+from seqvae.data.clips import ClipRequest, InMemoryClips
 from seqvae.data.sequences import read_sequences
 from seqvae.distributions import Normal
 from seqvae.errors import UserError
@@ -21,13 +20,12 @@ from seqvae.rollout import roll_out
 from seqvae.sequence import SequenceModel
 from seqvae.types import Dynamics, Encoding, FrameModel, LastState, Scene, Transition
 from tests.laws.common import perturbed
-from tests.models import SHIPPED, config, video
+from tests.models import SHIPPED, class_of, config, video
+from tests.worlds import make_data
 
 ACTIONS, LENGTH, SIZE = 9, 12, 16
 IGNORANT = ("LinearDynamics", "StandardNormal", "AIRPrior")
-FOLLOWING = [
-    name for name in SHIPPED if config(name)["dynamics"]["_target_"].rpartition(".")[2] not in IGNORANT
-]
+FOLLOWING = [name for name in SHIPPED if class_of("dynamics", name) not in IGNORANT]
 IGNORING = ["linear", "vae", "air", "monet"]
 
 
@@ -76,9 +74,8 @@ def recorder() -> SequenceModel:
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("avoidance")
-    sizes = ["train=0", "val=0", "test=3", f"length={LENGTH}", f"image_size={SIZE}", "workers=1"]
-    assert data_gen.generate.main(["sim=avoidance", f"out={folder}", *sizes]) == 0
+    sizes = ["test=3", f"length={LENGTH}", f"image_size={SIZE}"]
+    folder = make_data(tmp_path_factory.mktemp("avoidance"), "avoidance", *sizes)
     with h5py.File(folder / "test.h5", "a") as file:  # its own actions repeat, so a shift would not show
         actions = np.tile(np.arange(LENGTH) % ACTIONS, (3, 1))
         file["actions"][:] = np.random.default_rng(0).permuted(actions, axis=1)
@@ -114,7 +111,7 @@ def test_clips_bounds_and_validation_get_the_same_actions(data, led):
     """One clip of a whole sequence: trained on, validated on and bounded with the same actions."""
     sequences, model = read_sequences(data), recorder()
     for source in (data, {"imgs": sequences.frames, "prev_actions": sequences.prev_actions}):
-        batch = InMemoryClips(source).batch(0, 3, LENGTH, seed=0)
+        batch = InMemoryClips(source).batch(ClipRequest(0, 3, LENGTH, seed=0))
         z = model.filter(batch.video, batch.prev_actions).z
         np.testing.assert_allclose(z[:, :, 0, 0], led[batch.sequences], atol=1e-4)
     # log p = the first number of the state, and nothing else: the mean action of frames 1 to 8

@@ -14,9 +14,8 @@ from seqvae.objectives import ELBO
 from seqvae.sequence import SequenceModel
 from seqvae.tree import map_record
 from tests.laws.common import F64, as_batch
-from tests.models import FOLLOWING, MODELS, make, video
+from tests.models import FOLLOWING, MODELS, every_model, make, video
 
-every_model = pytest.mark.parametrize("name", MODELS)
 every_model_of_objects = pytest.mark.parametrize("name", FOLLOWING)
 
 

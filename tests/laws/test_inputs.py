@@ -13,14 +13,7 @@ from seqvae.posteriors.fused import FusedCarry
 from seqvae.sequence import SequenceModel
 from seqvae.types import Encoding, LastState, Transition
 from tests.laws.common import F64, perturbed
-from tests.models import MODELS, config, make, video
-
-every_model = pytest.mark.parametrize("name", MODELS)
-
-
-def kind(name: str) -> str:
-    """Return the class name of a model's dynamics."""
-    return config(name)["dynamics"]["_target_"].rpartition(".")[2]
+from tests.models import MODELS, class_of, config, every_model, make, video
 
 
 def dim(frames: int) -> Tensor:
@@ -188,7 +181,9 @@ def test_the_posterior_of_a_missing_frame_is_the_proposal(name):
     assert_close(q.log_prob(z), transition.proposal.log_prob(z))
 
 
-@pytest.mark.parametrize("name", [n for n in MODELS if kind(n) not in ("StandardNormal", "AIRPrior")])
+@pytest.mark.parametrize(
+    "name", [n for n in MODELS if class_of("dynamics", n) not in ("StandardNormal", "AIRPrior")]
+)
 def test_the_next_state_depends_on_every_number_of_the_last_and_on_the_action(name):
     chosen, actions = config(name), torch.tensor([0, 3])
     torch.manual_seed(0)
@@ -210,7 +205,7 @@ def test_the_next_state_depends_on_every_number_of_the_last_and_on_the_action(na
     assert (got["z"] > 0).all()
     assert bool((got["evidence"] > 0).all()) == dynamics.reads_frames
     assert "memory" not in got or (got["memory"] > 0).any(-1).all()
-    if kind(name) not in ("LinearDynamics", "StaticDynamics"):
+    if class_of("dynamics", name) not in ("LinearDynamics", "StaticDynamics"):
         other = dynamics.predict(carry, actions.flip(0))
         for q, p in ((transition.prior, other.prior), (transition.proposal, other.proposal)):
             assert (q.mean != p.mean).any(-1).any(-1).all(), "an action that changes nothing"

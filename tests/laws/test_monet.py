@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from seqvae.build import DataSpec, build
-from seqvae.data.sequences import to_frames
+from seqvae.data.conversion import to_frames
 from seqvae.elbo import elbo, iwae
 from seqvae.errors import UserError
 from seqvae.interventions import drop, move
@@ -137,7 +137,7 @@ def test_scores_leave_the_background_out():
 
 
 def test_true_states_need_a_slot_per_object():
-    data = spelled.sequences(*spelled.straight(np.random.default_rng(0)), radii=np.full((3, 20, 2), 1.0))
+    data = spelled.sequences(*spelled.straight(np.random.default_rng(0)), radii=np.full((3, 20, 2), 0.2))
     with pytest.raises(UserError, match="has 2 objects, the model 3 slots"):
         true_states(make("monet_sequence", slots=2), data)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -78,7 +79,7 @@ def test_the_term_of_a_rollout_stands_beside_the_bound():
     assert (terms.values["rollout"][:, :4] == 0).all() and (terms.values["rollout"][:, 4:] != 0).all()
 
 
-def _seeded(objective: ELBO, model: SequenceModel, clip: Clip):
+def _seeded(objective: ELBO, model: SequenceModel, clip: SimpleNamespace):
     torch.manual_seed(1)
     return objective(model, clip, 0.0)[0]
 

@@ -14,7 +14,8 @@ from seqvae import checkpoint
 from seqvae.build import DataSpec, build
 from seqvae.checkpoint import BEST, LAST, Checkpoint
 from seqvae.errors import UserError
-from seqvae.evaluate.commit import commits
+from seqvae.provenance import commits
+from tests.refusals import refusal
 
 SPEC = DataSpec(height=16, width=16, channels=3, actions=0, objects=2, coord_limit=10.0)
 
@@ -25,11 +26,11 @@ def trained() -> Checkpoint:
     return Checkpoint(7, config, SPEC, dict(build(config["model"], SPEC).state_dict()), {"loss": 1.5})
 
 
-def refusal(path, which: str = "last") -> str:
-    with pytest.raises(UserError) as caught:
-        checkpoint.load_model(path, which=which)
-    assert "\n" not in str(caught.value) and str(path) in str(caught.value)
-    return str(caught.value)
+def refused(path) -> str:
+    """Return the message, which names the file, with which its last checkpoint is refused."""
+    message = refusal(lambda: checkpoint.load_model(path, which="last"))
+    assert str(path) in message
+    return message
 
 
 def test_a_model_comes_back_with_its_weights_config_and_data(tmp_path, trained):
@@ -59,7 +60,7 @@ def test_best_falls_back_to_last_and_last_never_to_best(tmp_path, trained):
     assert checkpoint.find(tmp_path, "best") == tmp_path / LAST
     (tmp_path / LAST).rename(tmp_path / BEST)
     assert checkpoint.find(tmp_path, "best") == tmp_path / BEST
-    assert "no checkpoint" in refusal(tmp_path)
+    assert "no checkpoint" in refused(tmp_path)
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, trained):
@@ -89,16 +90,16 @@ def test_a_truncated_file_is_refused(tmp_path, trained, share):
     checkpoint.save(path, trained)
     content = path.read_bytes()
     path.write_bytes(content[: int(share * len(content))])
-    refusal(path)
+    refused(path)
 
 
 def test_foreign_files_are_refused(tmp_path):
     path = tmp_path / "file.pt"
     path.write_text("these are no weights")
-    refusal(path)
+    refused(path)
     torch.save({"weights": torch.zeros(3)}, path)
-    assert "is no seqvae checkpoint" in refusal(path)
-    assert "no such" in refusal(tmp_path / "missing.pt")
+    assert "is no seqvae checkpoint" in refused(path)
+    assert "no such" in refused(tmp_path / "missing.pt")
 
 
 class Trap:
@@ -114,7 +115,7 @@ class Trap:
 def test_a_checkpoint_that_would_run_code_is_refused_and_runs_none(tmp_path):
     content = {"format": checkpoint.FORMAT, "version": 1, "step": Trap(tmp_path / "sprung")}
     torch.save(content, tmp_path / "x.pt")
-    assert "could run code" in refusal(tmp_path / "x.pt")
+    assert "could run code" in refused(tmp_path / "x.pt")
     assert not (tmp_path / "sprung").exists()
 
 
@@ -128,14 +129,14 @@ def test_a_checkpoint_that_names_foreign_code_is_refused(tmp_path, trained):
 def test_weights_of_another_model_are_refused(tmp_path, trained):
     other = {"model": compose("train", ["model=stove", "model.dynamics.width=8"])["model"]}
     checkpoint.save(tmp_path / LAST, replace(trained, config=other))
-    assert "weights of another model" in refusal(tmp_path / LAST)
+    assert "weights of another model" in refused(tmp_path / LAST)
 
 
 def test_a_newer_format_is_refused(tmp_path, trained, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(checkpoint, "VERSION", checkpoint.VERSION + 1)
         checkpoint.save(tmp_path / LAST, trained)
-    assert "update seqvae" in refusal(tmp_path / LAST)
+    assert "update seqvae" in refused(tmp_path / LAST)
 
 
 def test_half_written_files_are_swept_up(tmp_path):

@@ -15,11 +15,11 @@ from pathlib import Path
 import pytest
 import torch
 
-import data_gen.generate
 from seqvae import checkpoint
 from seqvae.cli.main import main
-from seqvae.evaluate.commit import git_commit
+from seqvae.provenance import git_commit
 from seqvae.train.logging import read_log
+from tests.worlds import make_data
 
 # three stages, tiny: the second and third train on encoding
 SHORT = [
@@ -39,9 +39,7 @@ ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1"}
 @pytest.fixture(scope="module")
 def data(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("data") / "billiards"
-    sizes = ["train=8", "val=2", "test=0", "length=20", "workers=1"]
-    assert data_gen.generate.main(["sim=billiards", f"out={folder}", *sizes]) == 0
-    return folder
+    return make_data(folder, "billiards", "train=8", "val=2", "length=20")
 
 
 @pytest.fixture(scope="module")
@@ -254,8 +252,7 @@ def test_data_of_another_size_is_refused(unbroken, tmp_path, capsys):
     run, other = tmp_path / "run", tmp_path / "data"
     run.mkdir()
     (run / checkpoint.LAST).write_bytes((unbroken / checkpoint.LAST).read_bytes())
-    small = ["train=2", "val=0", "test=0", "length=20", "image_size=16", "workers=1"]
-    assert data_gen.generate.main(["sim=billiards", f"out={other}", *small]) == 0
+    make_data(other, "billiards", "train=2", "length=20", "image_size=16")
     capsys.readouterr()
     arguments = [f"run={run}", "resume=true", f"data={other}", "stages.spread.trainer.steps=10"]
     assert main(["train", *arguments]) == 2

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -25,7 +24,8 @@ from seqvae.train.optim import Optim
 from seqvae.train.stages import TrainerOptions
 from seqvae.train.validation import Validation
 from seqvae.types import DataSpec, Dynamics, Encoding, FrameModel, Posterior, Scene, Terms, Transition
-from tests.models import make, video
+from tests.models import as_batch, make, video
+from tests.train.tiny import Certain
 
 START, CONTEXT, LENGTH = 3, 8, 16  # 14 frames enter, 6 of them with an ELBO and 8 with a prediction
 HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
@@ -33,13 +33,6 @@ EVIDENCE = -2 * HALF_LOG_2PI  # log N(x; x, 1), two numbers
 PRIOR = -2 * (HALF_LOG_2PI + 0.5)  # log N(z; z - 1, 1)
 POSTERIOR = 2 * (HALF_LOG_2PI + math.log(0.1))  # - log N(z; z, 0.1^2)
 KL = -(PRIOR + POSTERIOR)
-
-
-class Certain(Normal):
-    """A Normal that always draws its mean."""
-
-    def rsample(self):
-        return self.mean
 
 
 class Still(FrameModel, Dynamics):
@@ -84,11 +77,11 @@ def model() -> SequenceModel:
     return SequenceModel(still, Seen(), still, DataSpec(1, 1, 1))
 
 
-def clips(observed: Tensor | None = None) -> SimpleNamespace:
+def clips(observed: Tensor | None = None):
     nothing = torch.zeros(4, LENGTH, 1, 2)
     video = torch.zeros(4, LENGTH, 1, 1, 1)
     encoding = Encoding(nothing, torch.ones_like(nothing))
-    return SimpleNamespace(encoding=encoding, video=video, prev_actions=None, observed=observed)
+    return as_batch(encoding=encoding, video=video, observed=observed)
 
 
 OBJECTIVE = LatentELBO(start=START, rollout=PositionPrediction(context=CONTEXT, weight=2.0, scale=1.0))

@@ -9,14 +9,14 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-import data_gen.generate
 import seqvae
 from data_gen.cli.configs import compose
 from seqvae import checkpoint, weights
 from seqvae.build import DataSpec, build
 from seqvae.checkpoint import Checkpoint
 from seqvae.cli.main import main
-from seqvae.errors import UserError
+from tests.refusals import refusal
+from tests.worlds import make_data
 
 SPEC = DataSpec(height=16, width=16, channels=3, actions=0, objects=2, coord_limit=10.0)
 
@@ -44,24 +44,24 @@ def test_a_folder_of_weights_is_loaded_like_a_run(trained, given):
     assert checkpoint.find(given, "last") == checkpoint.find(given, "best") == given / weights.FILE
 
 
-def refusal(path) -> str:
-    with pytest.raises(UserError) as caught:
-        checkpoint.load(path)
-    assert "\n" not in str(caught.value) and str(path) in str(caught.value)
-    return str(caught.value)
+def refused(path) -> str:
+    """Return the message, which names the file, with which it is refused."""
+    message = refusal(checkpoint.load, path)
+    assert str(path) in message
+    return message
 
 
 def test_other_files_are_refused(given):
     path, whole = given / weights.FILE, (given / weights.FILE).read_bytes()
     for damaged in (b"", whole[:100], whole[:-100], b"no tensors at all"):
         path.write_bytes(damaged)
-        assert "is damaged" in refusal(path)
+        assert "is damaged" in refused(path)
     save_file({"a": torch.zeros(1)}, path)
-    assert "none of seqvae's" in refusal(path)
+    assert "none of seqvae's" in refused(path)
     save_file({"a": torch.zeros(1)}, path, {"seqvae": json.dumps({"format": weights.FORMAT, "version": 9})})
-    assert "has format version 9" in refusal(path)
+    assert "has format version 9" in refused(path)
     save_file({"a": torch.zeros(1)}, path, {"seqvae": json.dumps({"format": weights.FORMAT, "version": 1})})
-    assert "incomplete" in refusal(path)
+    assert "incomplete" in refused(path)
 
 
 def test_export_and_what_can_be_done_with_it(trained, tmp_path, capsys):
@@ -86,8 +86,7 @@ def test_export_and_what_can_be_done_with_it(trained, tmp_path, capsys):
 
 def test_a_training_may_begin_with_given_weights(trained, given, capsys):
     data, run = given / "data", given / "run"
-    sizes = ["train=4", "val=0", "test=0", "length=9", "image_size=16", "sim.num_balls=2", "workers=1"]
-    assert data_gen.generate.main(["sim=billiards", f"out={data}", *sizes]) == 0
+    make_data(data, "billiards", "train=4", "length=9", "image_size=16", "sim.num_balls=2")
     short = ["trainer.steps=1", "trainer.batch_size=2", "optim.lr=1.0e-12", f"data={data}"]
     assert main(["train", "model=stove", f"run={run}", f"init={given}", *short]) == 0
     after = checkpoint.load(run / checkpoint.LAST)

@@ -1,4 +1,4 @@
-"""The renderer against the formula, evaluated everywhere in float64."""
+"""The renderer of discs against the formula, evaluated at every pixel in float64."""
 
 from __future__ import annotations
 
@@ -11,41 +11,43 @@ from data_gen.drawing.discs import draw_discs
 RGB = np.array(list(PALETTE.values()))
 
 
-def formula(positions, radii, colors, limit, size):
+def formula(positions, radii, colours, limit, size):
     centres = (np.arange(size) + 0.5) / size * limit
     x, y = positions[..., 0, None, None], positions[..., 1, None, None]
     squared = (centres[None, None, None, :] - x) ** 2 + (centres[None, None, :, None] - y) ** 2
     g = np.exp(-((squared / radii[:, None, None] ** 2) ** 4))
-    image = np.clip(np.einsum("nkhw,kc->nhwc", g, colors), 0, 1)
+    image = np.clip(np.einsum("nkhw,kc->nhwc", g, colours), 0, 1)
     return np.floor(255 * image + 0.5).astype(np.uint8)
 
 
 @pytest.mark.parametrize(
-    "k, radius, limit, size, colors",
+    "k, radius, limit, size, colours",
     [
         (3, 1.2, 10.0, 32, RGB[:3]),  # billiards
-        (6, 1.0, 10.0, 50, RGB[[0, 1, 2, 0, 1, 2]]),  # two balls in a channel
+        (6, 1.0, 10.0, 50, RGB[[0, 1, 2, 0, 1, 2]]),  # two balls per channel
         (3, 2.0, 30.0, 50, RGB[:3]),  # gravity
-        (6, 1.5, 10.0, 40, RGB),  # up to three balls in a channel
+        (6, 1.5, 10.0, 40, RGB),  # up to three balls per channel
         (4, 1.5, 10.0, 32, np.linspace(0.1, 0.9, 12).reshape(4, 3)),  # faint and mixed colours
         (2, 8.0, 10.0, 16, RGB[[0, 0]]),  # larger than the frame
         (3, 0.1, 10.0, 24, RGB[:3]),  # smaller than a pixel
     ],
 )
-def test_bytes_equal_the_formula(rng, k, radius, limit, size, colors):
-    """Centres also lie outside of the frame, and discs overlap."""
+def test_bytes_equal_the_formula(rng, k, radius, limit, size, colours):
+    """Some centres are outside of the frame, and discs overlap."""
     positions = rng.uniform(-0.3 * limit, 1.3 * limit, (400, k, 2))
     radii = np.full(k, radius) * rng.uniform(0.8, 1.2, k)
-    frames = draw_discs(positions, radii, colors, limit=limit, size=size)
-    np.testing.assert_array_equal(frames, formula(positions, radii, colors, limit, size))
+    frames = draw_discs(positions, radii, colours, limit=limit, size=size)
+    np.testing.assert_array_equal(frames, formula(positions, radii, colours, limit, size))
 
 
 def test_radii_may_differ_between_frames(rng):
     positions, radii = rng.uniform(-1, 11, (200, 5, 2)), rng.uniform(0.3, 2.0, (200, 5))
-    colors = RGB[[0, 3, 0, 4, 3]]
-    frames = draw_discs(positions, radii, colors, limit=10.0, size=32)
+    colours = RGB[[0, 3, 0, 4, 3]]
+    frames = draw_discs(positions, radii, colours, limit=10.0, size=32)
     for n in range(0, 200, 10):
-        np.testing.assert_array_equal(frames[n], formula(positions[n : n + 1], radii[n], colors, 10.0, 32)[0])
+        np.testing.assert_array_equal(
+            frames[n], formula(positions[n : n + 1], radii[n], colours, 10.0, 32)[0]
+        )
 
 
 def test_x_points_right_and_y_down():

@@ -1,4 +1,4 @@
-"""Motion against the reference's trajectories, against a plain scalar implementation, and against physics."""
+"""Billiards against the reference's trajectories, a scalar implementation, and the laws of physics."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LIMIT, SUBSTEPS = 10.0, 10
 
 
 def scalar_billiards(x, v, r, m, collide=True, agent=None, substeps=SUBSTEPS):
-    """One frame of one sequence, ball by ball and as the protocol words it: x, v lists of [x, y]."""
+    """Advance one sequence by one frame, ball by ball as the reference does; x, v are lists of [x, y]."""
     h, k, contacts = 1 / substeps, len(x), 0
     for _ in range(substeps):
         for i in range(k):
@@ -49,7 +49,7 @@ def scalar_billiards(x, v, r, m, collide=True, agent=None, substeps=SUBSTEPS):
 
 
 def test_radii_and_masses_may_differ_between_sequences(rng):
-    """Together they move as each sequence alone, with its own."""
+    """Sequences move together as each of them moves alone."""
     x, v = crowd(rng, 40, 4)
     r, m = rng.uniform(0.5, 1.2, (40, 4)), rng.uniform(0.5, 3.0, (40, 4))
     together = advance_billiards(x, v, r, m, limit=LIMIT, substeps=SUBSTEPS)
@@ -61,7 +61,7 @@ def test_radii_and_masses_may_differ_between_sequences(rng):
 
 
 def crowd(rng, n, k):
-    """Random states, with overlaps, balls at walls and fast ones: contacts of every kind."""
+    """Sample states with overlaps, balls at walls and fast balls, for contacts of every kind."""
     return rng.uniform(0.5, LIMIT - 0.5, (n, k, 2)), rng.normal(0, 0.5, (n, k, 2))
 
 
@@ -71,9 +71,9 @@ def test_billiards_equals_the_scalar_loop(rng, k, agent):
     r, m = rng.uniform(0.5, 1.2, k), rng.uniform(0.5, 3.0, k)
     for _ in range(3):
         expected, counts = [], []
-        for one_x, one_v in zip(x.tolist(), v.tolist(), strict=True):
-            counts.append(scalar_billiards(one_x, one_v, r.tolist(), m.tolist(), agent=agent))
-            expected.append((one_x, one_v))
+        for x_n, v_n in zip(x.tolist(), v.tolist(), strict=True):
+            counts.append(scalar_billiards(x_n, v_n, r.tolist(), m.tolist(), agent=agent))
+            expected.append((x_n, v_n))
         x, v, contacts, _ = advance_billiards(x, v, r, m, limit=LIMIT, substeps=SUBSTEPS, agent=agent)
         np.testing.assert_array_equal(contacts, counts)
         np.testing.assert_allclose(x, [e[0] for e in expected], atol=1e-12, rtol=0)
@@ -93,7 +93,7 @@ def test_billiards_reproduces_the_reference(reference):
         np.testing.assert_allclose(v, velocities[:, t], atol=1e-11, rtol=0)
 
 
-def test_input_is_left_alone_and_sequences_do_not_touch(rng):
+def test_input_is_unchanged_and_sequences_are_independent(rng):
     x, v = crowd(rng, 30, 3)
     before = x.copy(), v.copy()
     r, m = np.full(3, 1.0), np.ones(3)
@@ -106,7 +106,7 @@ def test_input_is_left_alone_and_sequences_do_not_touch(rng):
 
 
 def test_contacts_conserve_energy_and_momentum(rng):
-    """Two balls of different masses meet far from the walls."""
+    """Two balls of different masses collide far from the walls."""
     n = 200
     m, r = np.array([1.0, 2.5]), np.array([1.0, 0.7])
     angle, offset = rng.uniform(0, 2 * np.pi, n), rng.uniform(-0.5, 0.5, n)
@@ -126,10 +126,10 @@ def test_contacts_conserve_energy_and_momentum(rng):
 
 
 def test_elastic_speeds_by_hand():
-    assert elastic_speeds(1.0, 1.0, 3.0, -1.0) == (-1.0, 3.0)  # equal masses swap
+    assert elastic_speeds(1.0, 1.0, 3.0, -1.0) == (-1.0, 3.0)  # equal masses exchange their speeds
     assert elastic_speeds(3.0, 1.0, 1.0, 0.0) == (0.5, 1.5)
-    still, away = elastic_speeds(1e12, 1.0, 0.0, -1.0)  # a wall
-    assert abs(still) < 1e-11 and abs(away - 1.0) < 1e-11
+    wall, ball = elastic_speeds(1e12, 1.0, 0.0, -1.0)
+    assert abs(wall) < 1e-11 and abs(ball - 1.0) < 1e-11
 
 
 @pytest.mark.parametrize("axis", [0, 1])
