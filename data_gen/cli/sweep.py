@@ -24,8 +24,8 @@ _REPORTS = ".jobs"
 
 def file_name(text: str) -> str:
     """Return a valid file name for overrides like "optim.lr=0.1,seed=1", a different one for each text."""
-    plain = re.sub(r"(^|,)\+{1,2}", r"\1", text)
-    plain = re.sub(r"""[^\w=,.+\-\[\]]+""", "_", re.sub(r"""['"]""", "", plain)).strip("_")
+    text = re.sub(r"(^|,)\+{1,2}", r"\1", text)  # ++key=value adds a key, which is no difference between jobs
+    plain = re.sub(r"""[^\w=,.+\-\[\]]+""", "_", re.sub(r"""['"]""", "", text)).strip("_")
     if not plain:
         return "job"
     if plain == text and len(plain) <= _LONGEST and not plain.startswith("."):

@@ -112,7 +112,7 @@ def test_names_of_jobs_are_valid_and_differ():
     assert len(set(found)) == len(texts)
     for name in found:
         assert "/" not in name and name == name.strip() and not name.startswith(".") and len(name) < 200
-    assert file_name("++model.frame.glimpse=3").startswith("model.frame.glimpse=3")
+    assert file_name("++model.frame.glimpse=3,seed=1") == "model.frame.glimpse=3,seed=1"
 
 
 def interrupted(data: Path, sweep: Path, *words: str) -> str:
