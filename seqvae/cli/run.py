@@ -17,6 +17,7 @@ from data_gen.cli.configs import compose, flatten, no_such_key
 from data_gen.cli.overrides import escape
 from seqvae import checkpoint as files
 from seqvae.checkpoint import Checkpoint
+from seqvae.cli.place import Place
 from seqvae.errors import UserError
 from seqvae.io import TEMPORARY, write_whole
 from seqvae.train.config import ONLINE, TrainConfig, completed
@@ -102,51 +103,6 @@ class Run:
             ) from None
 
 
-@dataclass(frozen=True)
-class Place:
-    """Keys of the command for the place of a run.
-
-    run: folder; None for a new one
-    resume: False to start there, True to continue, "auto" for the one that is possible
-    """
-
-    run: str | None = None
-    resume: bool | str = False
-
-    def __post_init__(self):
-        if self.resume not in (True, False, "auto"):
-            raise UserError(f"resume={self.resume}: expected true, false or auto")
-        if self.run is None and self.resume is True:
-            raise UserError("resume=true: say which run, run=DIR")
-
-    def of(self, job: Job) -> Place:
-        """Return the place of a job: in a sweep its own folder, with `auto` as the default of `resume`."""
-        if job.folder is None:
-            return self
-        return Place(str(job.folder), self.resume if "resume" in job.asked else "auto")
-
-    def holds_training(self) -> bool:
-        """Return whether the folder holds a training to continue.
-
-        Raises:
-            UserError: that contradicts `resume`, or the folder is in use for something else.
-        """
-        if self.run is None:
-            return False
-        folder, last = Path(self.run), Path(self.run) / files.LAST
-        if folder.exists() and not folder.is_dir():
-            raise UserError(f"run={folder}: is a file; give a folder")
-        if last.is_file() and self.resume is False:
-            raise UserError(
-                f"run={folder}: holds a training; continue it with resume=true, or choose another run="
-            )
-        if not last.is_file() and self.resume is True:
-            raise UserError(f"run={folder}: there is no training to resume (no {files.LAST})")
-        if not last.is_file() and _in_use(folder):
-            raise UserError(f"run={folder}: exists and is not empty; choose another folder")
-        return last.is_file()
-
-
 def open_run(config: Mapping[str, Any], job: Job = ALONE) -> Run:
     """Return the run of a composed config: a new one, or one that continues from its last checkpoint.
 
@@ -158,19 +114,35 @@ def open_run(config: Mapping[str, Any], job: Job = ALONE) -> Run:
     place = Place(**{key: value for key, value in config.items() if key in keys}).of(job)
     config = {key: value for key, value in config.items() if key not in keys}
     job = replace(job, asked=job.asked - keys)
-    if place.holds_training():
-        return _continued_run(Path(str(place.run)), config, job)
+    _require_free(place)
+    if place.checkpoint is not None:
+        return _continued_run(place.checkpoint, config, job)
     read = TrainConfig.read(config)
     _require_effect(job.asked, read)
     return Run(Path(place.run) if place.run else Path("runs") / _default_name(read), read)
 
 
-def _continued_run(folder: Path, config: Mapping[str, Any], job: Job) -> Run:
-    checkpoint = files.load(folder / files.LAST)
-    if checkpoint.training is None:
+def _require_free(place: Place) -> None:
+    """Raise UserError where the folder contradicts `resume`, or is in use for something else."""
+    if place.run is None:
+        return
+    folder, held = Path(place.run), place.checkpoint is not None
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"run={folder}: is a file; give a folder")
+    if held and place.resume is False:
         raise UserError(
-            f"{folder / files.LAST}: holds a model but no state of its training, so it cannot be resumed"
+            f"run={folder}: holds a training; continue it with resume=true, or choose another run="
         )
+    if not held and place.resume is True:
+        raise UserError(f"run={folder}: there is no training to resume (no {files.LAST})")
+    if not held and _in_use(folder):
+        raise UserError(f"run={folder}: exists and is not empty; choose another folder")
+
+
+def _continued_run(last: Path, config: Mapping[str, Any], job: Job) -> Run:
+    checkpoint, folder = files.load(last), last.parent
+    if checkpoint.training is None:
+        raise UserError(f"{last}: holds a model but no state of its training, so it cannot be resumed")
     newer = config.keys() - checkpoint.config.keys()
     defaults = compose("train") if newer else {}
     own = completed(checkpoint.config, {key: defaults[key] for key in newer & defaults.keys()})
