@@ -32,7 +32,9 @@ from mutants import Mutant, Site, apply, sites
 from mutation_records import KILLED, ROOT, SURVIVED, TIMEOUT, Results, Tests, file_of, in_fork
 
 CORE = (
+    "seqvae/elbo.py",
     "seqvae/objectives.py",
+    "seqvae/prediction.py",
     "seqvae/distributions.py",
     "seqvae/matching.py",
     "seqvae/posteriors/",

@@ -1,4 +1,4 @@
-"""The joining of frame model, posterior and dynamics to a model, and what fits what."""
+"""Building of a model from the configs of its parts, and the refusal of parts that do not fit each other."""
 
 from __future__ import annotations
 
@@ -13,10 +13,12 @@ from seqvae.types import DataSpec, Dynamics, FrameModel, Posterior
 
 
 def build(config: Mapping[str, Any], spec: DataSpec) -> SequenceModel:
-    """The model that `config` describes, for data of `spec`; it keeps both as `.config` and `.spec`.
+    """Build the model of a config for data of `spec`.
+
+    The dynamics appends its own fields to the frame model's layout.
 
     config: `frame`, `posterior` and `dynamics`, each with a `_target_`, and optionally `slots` (by default
-    the data's object count). The dynamics appends its own fields to the frame model's layout.
+        the data's object count)
 
     Raises:
         UserError: a key is unknown or missing, a target is no part of its kind, slots are not known, or
@@ -54,7 +56,7 @@ def build(config: Mapping[str, Any], spec: DataSpec) -> SequenceModel:
 
 
 def _check_context(part: FrameModel | Posterior, name: str, dynamics: Dynamics) -> None:
-    """Raise UserError where a part reads a context (`.context` numbers) that the dynamics does not give."""
+    """Raise UserError if a part reads another context than the dynamics gives."""
     if part.context not in (0, dynamics.context):
         raise UserError(
             f"model.{name}.context={part.context}: the dynamics gives a context of {dynamics.context} numbers"
@@ -62,7 +64,7 @@ def _check_context(part: FrameModel | Posterior, name: str, dynamics: Dynamics) 
 
 
 def _check_order(frame: FrameModel, posterior: Posterior, dynamics: Dynamics) -> None:
-    """Raise UserError where slots in the order of each frame meet a dynamics that follows them over time."""
+    """Raise UserError if the dynamics follows slots over time, but the posterior does not order them so."""
     follows = not dynamics.frames_independent
     if frame.slots > 1 and follows and posterior.keeps_frame_order:
         raise UserError(
@@ -72,7 +74,7 @@ def _check_order(frame: FrameModel, posterior: Posterior, dynamics: Dynamics) ->
 
 
 def _check_background(frame: FrameModel, posterior: Posterior) -> None:
-    """Raise UserError where a posterior that matches slots does not know which of them are background."""
+    """Raise UserError if a posterior that matches slots is not told which of them are background."""
     if posterior.keeps_frame_order:
         return
     ours, theirs = posterior.background_slots, frame.background_slots
@@ -84,14 +86,14 @@ def _check_background(frame: FrameModel, posterior: Posterior) -> None:
 
 
 def _check_presence(posterior: Posterior, dynamics: Dynamics) -> None:
-    """Raise UserError where slots can be absent and a part does not say that it counts (`counts`)."""
+    """Raise UserError if slots can be absent and a part does not infer or predict their presence."""
     for part, name, remedy in ((dynamics, "dynamics", "AIRPrior"), (posterior, "posterior", "AIRPosterior")):
         if not part.has_presence:
             refuse_presence(dynamics.layout, f"model.{name}: {type(part).__name__}", remedy)
 
 
 def _check_held(frame: FrameModel, dynamics: Dynamics) -> None:
-    """Raise UserError where fields without a density over time would spoil a bound."""
+    """Raise UserError if fields without a density over time would spoil a bound."""
     if dynamics.held and not frame.unnormalised:
         raise UserError(
             f"model.dynamics.held: {type(frame).__name__} is a density of frames, and with fields that have "

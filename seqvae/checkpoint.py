@@ -1,7 +1,8 @@
 """Checkpoint files: everything that is needed to use a model, or to continue its training.
 
-A checkpoint is one dict of plain data and tensors, and is read with `weights_only=True`, so that opening one
-runs no code. Weights to give away are one safetensors file (seqvae/weights.py), read alike.
+A checkpoint is one dict of plain data and tensors. It is read with `weights_only=True`, and its config makes
+registered parts only (seqvae/config.py), so that opening one runs no code. Weights to give away are one
+safetensors file (seqvae/weights.py), which is read alike.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from seqvae.sequence import SequenceModel
 
 FORMAT = "seqvae.checkpoint"
 VERSION = 1  # raise with every change of the layout, and keep reading the older ones
-LATER = {"commit": None}  # fields that came later in this version, as older files mean them
+LATER = {"commit": None}  # fields that this version got later, with the value that older files stand for
 BEST, LAST = "best.pt", "last.pt"
 
 
@@ -31,11 +32,14 @@ BEST, LAST = "best.pt", "last.pt"
 class Checkpoint:
     """The content of a checkpoint file.
 
-    step: number of updates behind it. model: the state dict (averaged weights, where an average is kept).
-    config: the whole run's config, of which `config["model"]` builds the model for data of `spec`. scores:
-    what the last validation found. training: optimiser, RNG states and so on; None in files that are only
-    to be used, not continued. commit: that of the code at the training's start, "+changes" where the code
-    differed from it, and those it was resumed with; None where it is not known, as in older files.
+    step: number of updates so far
+    config: the whole run's config; `config["model"]` builds the model for data of `spec`
+    spec: the data for which the model was made
+    model: the state dict, with averaged weights if an average is kept
+    scores: name -> number of the last validation
+    training: optimiser, RNG states and so on; None in files that are to be used, not continued
+    commit: that of the code at the training's start ("+changes" if the code differed from it) and at each
+        resumption; None if it is not known, as in older files
     """
 
     step: int
@@ -47,7 +51,9 @@ class Checkpoint:
     commit: str | None = None
 
     def build(self, name: str | Path = "checkpoint") -> SequenceModel:
-        """The model with its weights, on the CPU, in evaluation mode.
+        """Return the model with its weights, on the CPU, in evaluation mode.
+
+        name: of the file, for messages
 
         Raises:
             UserError: the weights do not fit the model of the config.
@@ -57,13 +63,13 @@ class Checkpoint:
             model.load_state_dict(self.model)
         except RuntimeError as error:
             raise UserError(f"{name}: holds the weights of another model: {_first_problem(error)}") from None
-        except UserError as error:  # a part knows these weights, and that they no longer fit
+        except UserError as error:  # raised by a part that knows these weights, and that they no longer fit
             raise UserError(f"{name}: {error}") from None
         return model.eval()
 
 
 def save(path: Path, checkpoint: Checkpoint) -> None:
-    """Write a checkpoint, whole or not at all."""
+    """Write a checkpoint atomically."""
     content = {f.name: getattr(checkpoint, f.name) for f in fields(checkpoint)}
     content["spec"] = checkpoint.spec.as_dict()
     write_whole(path, lambda file: torch.save({"format": FORMAT, "version": VERSION, **content}, file))
@@ -84,7 +90,7 @@ def load(path: Path, device: str | torch.device = "cpu") -> Checkpoint:
         content = torch.load(path, map_location=device, weights_only=True)
     except pickle.UnpicklingError:
         raise UserError(f"{path}: is no seqvae checkpoint, or holds objects that could run code") from None
-    except Exception:  # bytes that torch did not write may fail in it in any way
+    except Exception:  # torch may fail in any way on bytes that it did not write
         raise UserError(f"{path}: is no seqvae checkpoint, or is damaged") from None
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise UserError(f"{path}: is no seqvae checkpoint")
@@ -96,6 +102,7 @@ def load(path: Path, device: str | torch.device = "cpu") -> Checkpoint:
 
 
 def _checkpoint(path: Path, content: dict[str, Any]) -> Checkpoint:
+    """Return the checkpoint of a file's content, with the parts in its config under the names of today."""
     try:
         content = LATER | content
         known = {f.name: content[f.name] for f in fields(Checkpoint)}
@@ -106,10 +113,12 @@ def _checkpoint(path: Path, content: dict[str, Any]) -> Checkpoint:
 
 
 def find(run_or_file: str | Path, which: str = "best") -> Path:
-    """The checkpoint file of a run folder (`which`: "best" or "last"), or the file itself.
+    """Return the checkpoint file of a run folder, or the file itself.
 
-    A run that has had no validation yet has no best checkpoint: then it is the last one. A folder of
-    pretrained weights has one file, which is either.
+    A run without a validation so far has no best checkpoint, and the last one is taken. A folder of
+    pretrained weights has one file, which is both.
+
+    which: "best" by validation, or "last"
 
     Raises:
         UserError: there is none.
@@ -129,7 +138,7 @@ def find(run_or_file: str | Path, which: str = "best") -> Path:
 
 
 def save_weights(path: Path, checkpoint: Checkpoint) -> None:
-    """Write the model of a checkpoint as safetensors; what only a training would need is left out."""
+    """Write the model of a checkpoint as safetensors, without the state of its training."""
     about = {f.name: getattr(checkpoint, f.name) for f in fields(checkpoint) if f.name != "model"}
     about |= {"spec": checkpoint.spec.as_dict(), "training": None}
     weights.write_weights(path, checkpoint.model, about)
@@ -138,25 +147,28 @@ def save_weights(path: Path, checkpoint: Checkpoint) -> None:
 def load_model(
     run_or_file: str | Path, device: str | torch.device = "cpu", which: str = "best"
 ) -> SequenceModel:
-    """A trained model in evaluation mode, with its `.config` and `.spec`.
+    """Return a trained model in evaluation mode.
 
-    run_or_file: a run's folder or a checkpoint file. which: "best" by validation, or "last". Its weights take
-    no gradient, so that filtering and imagining keep no graph; `model.requires_grad_()` before training on.
+    Its weights require no gradient, so that filtering and imagining keep no graph. Call
+    `model.requires_grad_()` to train it further.
+
+    run_or_file: a run's folder or a checkpoint file
+    which: "best" by validation, or "last"
 
     Raises:
-        UserError: there is no such file, or it is none that this version can read.
+        UserError: there is no such file, or this version cannot read it.
     """
     path = find(run_or_file, which)
     return load(path).build(path).requires_grad_(False).to(device)
 
 
 def remove_temporaries(folder: Path) -> None:
-    """Delete what a killed process left half-written in `folder`."""
+    """Delete the unfinished files of killed processes in `folder`."""
     for leftover in folder.glob(TEMPORARY + "*"):
         leftover.unlink(missing_ok=True)
 
 
 def _first_problem(error: RuntimeError) -> str:
-    """One line of load_state_dict's many."""
+    """Return the first line of load_state_dict's message that names a weight."""
     lines = [line.strip() for line in str(error).splitlines()[1:] if line.strip()]
     return lines[0][:160] if lines else str(error)[:160]

@@ -30,10 +30,10 @@ def temporal_elbo(
     posterior it bounds log E[p(x_3:T | z_1:2)] under the *encoder's* q(z_1:2 | x_1:2). This is no bound of
     log p(x_3:T | x_1:2), which it can exceed by any amount: nothing holds q(z_1:2 | x_1:2) to the model.
 
-    start: the first frame that enters, counted from 1; the result has no frames before it.
-    weights: of auxiliary frame terms, which are no part of the bound.
+    start: the first frame that enters, counted from 1; the result has no frames before it
+    weights: of auxiliary frame terms, which are no part of the bound
     observed: False for missing frames, whose frame terms are 0; the sum then bounds the log-density of the
-        observed frames.
+        observed frames
     """
     assert trace.posterior is not None, "an imagined trace has no bound"
     # 1. the likelihood, 0 in missing frames

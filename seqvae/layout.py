@@ -31,6 +31,10 @@ class Field:
     difference_of: str | None = None
 
 
+# per frame, from one frame to the next
+VELOCITY = Field("velocity", 2, "product", difference_of="position")
+
+
 @dataclass(frozen=True)
 class StateLayout:
     """Ordered fields of the d axis; `layout["position"]` is the slice of the positions.

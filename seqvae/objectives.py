@@ -34,8 +34,8 @@ class Objective:
 
     All objectives leave out frames that `batch.observed` "b t", if there is one, marks as missing.
 
-    start: the first frame that enters, counted from 1.
-    context: frames of a clip that are given before the rest is predicted; 0 for no prediction.
+    start: the first frame that enters, counted from 1
+    context: frames of a clip that are given before the rest is predicted; 0 for no prediction
     """
 
     start: int = 1
@@ -44,7 +44,7 @@ class Objective:
     def __call__(self, model: SequenceModel, batch: Any, progress: float) -> tuple[Terms, Trace]:
         """Return terms in nats per frame, and the trace from which they come.
 
-        progress: the share of the training's budget that is used up, in [0, 1].
+        progress: the share of the training's budget that is used up, in [0, 1]
         """
         raise NotImplementedError
 
@@ -55,10 +55,10 @@ class ELBO(Objective):
 
     `temporal_elbo` says what the sum bounds. The plain bound is reported whatever beta.
 
-    start: the first frame that enters, counted from 1.
-    beta: weight of the KL, as in the beta-VAE (Higgins et al. 2017); with other values than 1 no bound.
-    rollout: prediction of the frames after a context; None for none.
-    factors: auxiliary term -> schedule that multiplies its weight.
+    start: the first frame that enters, counted from 1
+    beta: weight of the KL, as in the beta-VAE (Higgins et al. 2017); with other values than 1 no bound
+    rollout: prediction of the frames after a context; None for none
+    factors: auxiliary term -> schedule that multiplies its weight
     """
 
     def __init__(
@@ -114,11 +114,11 @@ class LatentELBO(Objective):
     Trains dynamics and posterior alone, at a fraction of the cost of frames. With `rollout` the ELBO is that
     of the context and the frames after it are predicted: an imagined frame costs half of an inferred one.
 
-    start: the first frame that enters, counted from 1.
-    rollout: prediction of the positions after a context; None for none.
+    start: the first frame that enters, counted from 1
+    rollout: prediction of the positions after a context; None for none
     sharpen: a factor on the encoding's precision in this objective alone. If images say little of a box's
         exact place, the encoder's stds are several times its errors; with less noise in the context a rollout
-        can learn finer motion.
+        can learn finer motion
 
     Raises:
         UserError: the rollout begins before the ELBO does.
@@ -170,7 +170,7 @@ class EnumeratedELBO(Objective):
     For models whose frames are independent, so that a count matters in its own frame alone.
 
     anneal: worth of an object over the training, nats, added beside the bound, which keeps the final prior;
-        None for none.
+        None for none
     """
 
     def __init__(self, anneal: Schedule | None = None):
@@ -213,7 +213,7 @@ class ScoreFunctionELBO(Objective):
     baseline changes nothing in the mean (Williams 1992): it is the mean over the other sequences of the batch
     and, if the posterior has one, the guess of a network (Mnih & Gregor 2014, NVIL, arXiv 1402.0030).
 
-    anneal: as in EnumeratedELBO.
+    anneal: as in EnumeratedELBO
     """
 
     def __init__(self, anneal: Schedule | None = None):
@@ -256,8 +256,8 @@ class EnergyScore(Objective):
     scores the positions per frame. Fitting the `spread` of posterior and dynamics by it calibrates sampled
     futures, and leaves the rollout of means as it is. Half-widths, and no part of any bound.
 
-    context: frames that are given.
-    samples: number of rollouts, at least 2.
+    context: frames that are given
+    samples: number of rollouts, at least 2
 
     Raises:
         UserError: fewer than 2 samples.

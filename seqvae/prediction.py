@@ -25,8 +25,8 @@ class FramePrediction:
     Its term is log p(x_t | imagined z_t) of a deterministic rollout, as in an evaluation: nats, but no part
     of the bound. After the observation overshooting of Hafner et al. 2019 (arXiv 1811.04551).
 
-    context: frames that are given.
-    weight: of the term.
+    context: frames that are given
+    weight: of the term
     """
 
     context: int = 8
@@ -41,9 +41,9 @@ class PositionPrediction:
     Its term is log Laplace(observed position; predicted position, scale), isotropic in the plane, summed over
     slots: nats, but no part of the bound.
 
-    context: frames that are given.
-    weight: of the term.
-    scale: of the Laplace density, half-widths.
+    context: frames that are given
+    weight: of the term
+    scale: of the Laplace density, half-widths
     """
 
     context: int = 8
@@ -89,7 +89,7 @@ def match_slots(
 ) -> Int[Tensor, "b k"]:
     """Return, for each slot of the reference, the slot of `other` that is nearest in the last observed frame.
 
-    background: number of slots, the first ones, that keep their place.
+    background: number of slots, the first ones, that keep their place
     """
     cost = squared_distances(at_last_observed(reference, observed), at_last_observed(other, observed))
     return assign(cost, background)

@@ -1,4 +1,4 @@
-"""Weights to give away: a safetensors file, which cannot hold code, with what it takes to build the model."""
+"""Weights to give away: a safetensors file, which cannot hold code, with the config of the model."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ KEY = "seqvae"  # of the file's metadata; its value is JSON
 
 
 def write_weights(path: Path, model: dict[str, Tensor], about: dict[str, Any]) -> None:
-    """Write tensors by name, and what is to be known of them (JSON can hold it), whole or not at all."""
+    """Write tensors by name, and plain data about them (as JSON), atomically."""
     tensors = {name: x.detach().cpu().contiguous() for name, x in model.items()}
     content = save(tensors, {KEY: json.dumps({"format": FORMAT, "version": VERSION} | about)})
     write_whole(path, lambda file: file.write(content))
 
 
 def read_weights(path: Path, device: str | torch.device = "cpu") -> dict[str, Any]:
-    """What `write_weights` wrote: `about`, and the tensors as `model`.
+    """Return the `about` of `write_weights`, with the tensors as `model`.
 
     Raises:
         UserError: the file is damaged, of another kind, or written by a newer version.

@@ -133,6 +133,7 @@ def victim(tmp_path) -> Path:
 def given(folder) -> checkpoint.Checkpoint:
     """A checkpoint as it should be, but for the training that it does not have."""
     given = compose("train", ["model=linear", f"data={folder / 'data'}", "trainer.steps=1"])
+    given = {key: value for key, value in given.items() if key not in ("run", "resume")}
     spec = DataSpec(32, 32, 3, 0, 3, 10.0)
     torch.manual_seed(0)
     return checkpoint.Checkpoint(1, given, spec, build(given["model"], spec).state_dict())

@@ -17,13 +17,14 @@ from seqvae.types import Dynamics, Encoding, LastState, Transition
 
 @register(Dynamics)
 class DoubleDynamics(Dynamics):
-    """p(z_t | z_t-1) from one network, and the proposal, the posterior's expectation, from another.
+    """p(z_t | z_t-1) from one network, and the proposal, which the posterior uses, from another.
 
-    What STOVE saves by using its dynamics in the posterior too (Kossen et al. 2020, arXiv 1910.02425,
-    ablation). dynamics: makes a Markov dynamics from a layout, slots and actions; called twice.
+    An ablation of STOVE, which uses one network for both (Kossen et al. 2020, arXiv 1910.02425).
+
+    dynamics: makes a Markov dynamics; called twice
 
     Raises:
-        UserError: what is made carries more, or less, than the last state.
+        UserError: the carry of that dynamics is not the last state.
     """
 
     def __init__(
@@ -37,7 +38,7 @@ class DoubleDynamics(Dynamics):
                 f"model.dynamics.dynamics: {type(self.generative).__name__} does not go by the last state, "
                 "which is all that the two share; use GraphDynamics, StoveDynamics or LinearDynamics"
             )
-        self.layout = self.generative.layout
+        self.layout, self.held = self.generative.layout, self.generative.held
         self.ignores_actions = self.generative.ignores_actions
 
     def init(self, batch: int, like: Tensor) -> LastState:

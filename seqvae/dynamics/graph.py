@@ -3,10 +3,12 @@
 After STOVE (Kossen et al. 2020, arXiv 1910.02425), which builds on interaction networks (Battaglia et
 al. 2016, arXiv 1612.00222). Differences, each measured in docs/log.md: pairs are described by relative
 position, distance, relative velocity and approach speed; velocities enter at unit scale; the update is
-inertial and starts as the linear extrapolation; rectified units, and one product a pair.
+inertial and starts as the linear extrapolation; rectified units, and one product per pair.
 """
 
 from __future__ import annotations
+
+from functools import reduce
 
 import torch
 from jaxtyping import Float, Int
@@ -24,10 +26,17 @@ from seqvae.types import Dynamics
 class GraphDynamics(MarkovDynamics):
     """v' = v + dv, x' = x + v' + dx, latent' = tanh(.), from a graph network over the slots.
 
-    velocity_scale: a typical speed, half-widths per frame. actions: the number of discrete actions, of
-    which every slot hears; 0 without. A frame layout without velocity leaves motion to the latents:
-    x' = x + dx. Stds: see MarkovDynamics.
+    A frame layout without velocity leaves motion to the latents: x' = x + dx.
+
+    actions: number of discrete actions, which all slots read; 0 without
+    latent: count of numbers that no frame shows
+    width: of the networks
+    velocity_scale: a typical speed, half-widths per frame
+    prior_std, proposal_std, walk, first_std: see MarkovDynamics
     """
+
+    learned: Tensor  # (m, d): 1 where number d belongs to the m-th moved field
+    walks: Tensor  # (d,): 1 where a number follows a random walk
 
     def __init__(
         self,
@@ -44,7 +53,7 @@ class GraphDynamics(MarkovDynamics):
     ):
         super().__init__(frame_layout, slots, latent, prior_std, proposal_std, walk, first_std)
         self.velocity_scale = velocity_scale
-        learned = torch.zeros(len(self.moved), self.layout.dim)  # which numbers of z each learned std is for
+        learned = torch.zeros(len(self.moved), self.layout.dim)
         for i, name in enumerate(self.moved):
             learned[i, self.layout[name]] = 1
         self.register_buffer("learned", learned, persistent=False)
@@ -63,16 +72,19 @@ class GraphDynamics(MarkovDynamics):
         self, z: Float[Tensor, "b k d"], action: Int[Tensor, "b"] | None = None
     ) -> tuple[Float[Tensor, "b k d"], Float[Tensor, "b k d"]]:
         now, scale = self.layout.split(z), self.velocity_scale
+        # 1. features of each slot by itself: b k w
         motion = now["position"]
         if "velocity" in now:
-            motion = torch.cat([motion, now["velocity"] / scale], -1)
+            motion = torch.cat([motion, now["velocity"] / scale], -1)  # b k 4
         h = self.state(torch.cat([motion, now["latent"]], -1))
         if self.action is not None and action is not None:
             h = h + self.action(action)[:, None]
         h = relu(h)
+        # 2. changes of the moved fields, and one raw std per field, from the slot and its effects
         out = self.out(torch.cat([h, self._effects(h, motion)], -1))
         *changes, raw_std = out.split([*self.sizes, len(self.moved)], -1)
         change, after = dict(zip(self.moved, changes, strict=True)), dict(now)
+        # 3. inertial motion
         after["position"] = now["position"] + scale * change["position"]
         if "velocity" in now:
             after["velocity"] = now["velocity"] + scale * change["velocity"]
@@ -81,24 +93,28 @@ class GraphDynamics(MarkovDynamics):
         return torch.cat(list(after.values()), -1), self.walks + (raw_std - 1).sigmoid() @ self.learned
 
     def _effects(self, h: Float[Tensor, "b k w"], motion: Float[Tensor, "b k m"]) -> Float[Tensor, "b k w"]:
-        """The sum over the others of attention times relation. motion: position, and velocity if any."""
+        """Return the sum over the other slots of attention times relation.
+
+        motion: position, and velocity in units of the scale if there is one
+        """
         if h.shape[1] == 1:
             return torch.zeros_like(h)
-        between = _others(motion) - motion[:, :, None]  # b k j m: from each slot to each of the others
+        # 1. geometry of each pair, from slot k to another slot j: b k j 3, or b k j 6 with velocity
+        between = _others(motion) - motion[:, :, None]
         dx, dv = between[..., :2], between[..., 2:]
         distance = (dx.square().sum(-1, keepdim=True) + 1e-6).sqrt()
         geometry = [between, distance]
         if dv.shape[-1]:
-            geometry.append((dx * dv).sum(-1, keepdim=True) / distance)  # how fast they part
+            geometry.append((dx * dv).sum(-1, keepdim=True) / distance)  # speed at which they part
+        # 2. relation and attention of each pair: b k j w
         own, other = self.pair_own(h)[:, :, None], _others(self.pair_other(h))
         pair = relu(own + other + self.pair_geometry(torch.cat(geometry, -1)))
         relation = relu(self.relation(pair))
         effect = self.attention(relation).sigmoid() * relation
-        # term by term: many times as fast as a sum over a short axis
-        first, *more = effect.unbind(2)
-        return sum(more, first)
+        # 3. summed term by term: many times as fast as a sum over a short axis
+        return reduce(torch.add, effect.unbind(2))
 
 
 def _others(x: Float[Tensor, "b k w"]) -> Float[Tensor, "b k j w"]:
-    """A view of the k - 1 others of each slot: the next one, the one after that, and so on round."""
+    """Return a view of the k - 1 others of each slot: the next one, the one after that, and so on round."""
     return torch.cat([x, x[:, :-1]], 1)[:, 1:].unfold(1, x.shape[1] - 1, 1).transpose(-1, -2)

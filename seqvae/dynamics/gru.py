@@ -1,6 +1,6 @@
-"""Recurrent dynamics: everything that matters of the past is in the state of a GRU.
+"""Recurrent dynamics: the state of a GRU holds everything that matters of the past.
 
-With `reads_frames` and a decoder that sees the context this is the VRNN (Chung et al. 2015, arXiv
+With `reads_frames` and a decoder that reads the context this is the VRNN (Chung et al. 2015, arXiv
 1506.02216); without both, a state-space model whose transition has a memory.
 """
 
@@ -15,7 +15,7 @@ from seqvae.config import register
 from seqvae.distributions import Normal
 from seqvae.errors import UserError
 from seqvae.layout import StateLayout
-from seqvae.nn.layers import full_precision, mlp
+from seqvae.nn.layers import full_precision, mlp, positive_std
 from seqvae.types import Dynamics, Encoding, Transition
 
 STD_FLOOR = 1e-2  # a prior sharper than this makes rollouts no better, and its gradients large
@@ -25,9 +25,14 @@ STD_FLOOR = 1e-2  # a prior sharper than this makes rollouts no better, and its 
 class GRUDynamics(Dynamics):
     """p(z_t | h_t), h_t = GRU(z_t-1, x_t-1; h_t-1), slots taken together in their order.
 
-    The discrete action that leads to frame t, one-hot, shifts h_t, which is also the context and is what the
-    GRU goes on from.
-    reads_frames: the GRU sees the frame's encoding beside z; where there is no frame, the model's own.
+    The discrete action that leads to frame t, one-hot, shifts h_t. The shifted h_t is the context, and the
+    state from which the GRU goes on.
+
+    actions: number of discrete actions; 0 without
+    context: size of h_t
+    hidden: width of the network from h_t to the prior
+    reads_frames: whether the GRU reads the encoding of the frame beside z; an imagined frame has the model's
+        own
 
     Raises:
         UserError: reads_frames with several slots, or with a velocity.
@@ -65,11 +70,14 @@ class GRUDynamics(Dynamics):
         with full_precision(h.device):
             out = rearrange(self.prior(h), "b (k d) -> b k d", k=self.slots)
         mean, raw_std = out.chunk(2, -1)
-        prior = Normal(mean, STD_FLOOR + nn.functional.softplus(raw_std))
+        prior = Normal(mean, positive_std(raw_std, STD_FLOOR))
         return Transition(prior, prior, h, carry=h)
 
     def update(
         self, carry: Float[Tensor, "b h"], z: Float[Tensor, "b k d"], encoding: Encoding | None
     ) -> Float[Tensor, "b h"]:
-        read = torch.cat([z, encoding.mean], -1) if self.reads_frames else z
+        read = z
+        if self.reads_frames:
+            assert encoding is not None, "every frame, imagined ones too, is encoded for such dynamics"
+            read = torch.cat([z, encoding.mean], -1)
         return self.cell(rearrange(read, "b k d -> b (k d)"), carry).to(z.dtype)

@@ -1,9 +1,9 @@
-"""Frames that have nothing to do with each other: the prior of a plain VAE."""
+"""Independent frames: the prior of a plain VAE."""
 
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from seqvae.config import register
@@ -15,10 +15,10 @@ from seqvae.types import Dynamics, Encoding, Transition
 
 @register(Dynamics)
 class StandardNormal(Dynamics):
-    """p(z_t) = N(0, 1), whatever came before (Kingma & Welling 2014, arXiv 1312.6114).
+    """p(z_t) = N(0, 1), independent of the past (Kingma & Welling 2014, arXiv 1312.6114).
 
     Raises:
-        UserError: the frame model has a velocity, which is nothing where frames are independent.
+        UserError: the frame model has a velocity, which independent frames do not define.
     """
 
     frames_independent = True
@@ -36,7 +36,9 @@ class StandardNormal(Dynamics):
     def init(self, batch: int, like: Tensor) -> Float[Tensor, "b k d"]:
         return like.new_zeros(batch, self.slots, self.layout.dim)
 
-    def predict(self, carry: Float[Tensor, "b k d"], prev_action: Tensor | None = None) -> Transition:
+    def predict(
+        self, carry: Float[Tensor, "b k d"], prev_action: Int[Tensor, "b"] | None = None
+    ) -> Transition:
         prior = Normal(carry, torch.ones_like(carry))
         return Transition(prior, prior)
 

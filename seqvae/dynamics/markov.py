@@ -1,6 +1,8 @@
-"""What Markov dynamics with fixed generative stds share: the first state, the stds, the transition."""
+"""Base of Markov dynamics with fixed generative stds: the first state, the stds, the transition."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 import torch
 from jaxtyping import Float, Int
@@ -14,27 +16,38 @@ from seqvae.types import Dynamics, Encoding, LastState, Transition
 
 Stds = dict[str, float]
 
+# defaults by field; positions and sizes in half-widths, velocities per frame
 PRIOR_STD = {"position": 0.01, "velocity": 0.01, "latent": 0.01}
 PROPOSAL_STD = {"position": 0.3, "velocity": 0.04, "latent": 0.04}
 FIRST_STD = {"size": 0.3, "position": 0.6, "velocity": 0.1, "latent": 0.1}
-WALK = {"size": 0.02, "appearance": 0.1}
+RANDOM_WALK_STD = {"size": 0.02, "appearance": 0.1}
 FIRST_SIZE = 0.3
+PROPOSAL_STD_FLOOR = 1e-3
 
 
 class MarkovDynamics(Dynamics):
-    """p(z_t | z_t-1, a_t-1) = N(mean of `step`, prior_std^2). A subclass offers `step`.
+    """p(z_t | z_t-1, a_t-1) = N(mean of `step`, prior_std^2). A subclass implements `step`.
 
-    Position, velocity (if the frame layout has one) and `latent` further numbers are moved by `step`; all
-    other fields (size, appearance) keep their value up to a random walk with std `walk[name]`. Stds by
-    field: `prior_std` is the generative transition's, times the learned factor of `spread`; the proposal's,
-    which weighs the prediction in the posterior, is learned and at most `proposal_std`; `first_std` is that
-    of the first state. No frame shows the latents, so their proposal is their posterior: its std has a
-    learned factor as well (`latent_spread`).
+    `step` moves position, velocity (if the frame layout has one) and `latent` further numbers. All other
+    fields (size, appearance) keep their value up to a random walk.
+
+    latent: count of numbers that no frame shows; their proposal is their posterior, so the std of it has a
+        learned factor (`latent_spread`)
+    prior_std: field -> std of the generative transition, times the learned factor of `spread`
+    proposal_std: field -> largest std of the proposal, which is learned and weighs the prediction in the
+        posterior
+    walk: field -> std of the random walk per frame
+    first_std: field -> std of the first state
 
     Raises:
         UserError: the state has no position, or slots can be absent; or a std is given for no field, or none
-            for one that walks.
+            for a field with a random walk.
     """
+
+    prior_std: Tensor  # (d,)
+    max_std: Tensor  # (d,): of the proposal
+    first_std: Tensor  # (d,)
+    first_mean: Tensor  # (d,)
 
     def __init__(
         self,
@@ -54,14 +67,14 @@ class MarkovDynamics(Dynamics):
         stds = {"prior_std": prior_std, "proposal_std": proposal_std, "walk": walk, "first_std": first_std}
         for name, by_field in stds.items():
             require_names(self.layout, by_field or (), f"model.dynamics.{name}")
-        walk = WALK | dict(walk or {})
+        random_walk_std = RANDOM_WALK_STD | dict(walk or {})
         for field in frame_layout.fields:
-            if field.name not in PRIOR_STD | walk:
+            if field.name not in PRIOR_STD | random_walk_std:
                 raise UserError(
                     f"model.dynamics.walk: give the std with which {field.name} changes from frame to frame"
                 )
-        self._register("prior_std", PRIOR_STD | walk | dict(prior_std or {}))
-        self._register("max_std", PROPOSAL_STD | walk | dict(proposal_std or {}))
+        self._register("prior_std", PRIOR_STD | random_walk_std | dict(prior_std or {}))
+        self._register("max_std", PROPOSAL_STD | random_walk_std | dict(proposal_std or {}))
         self._register("first_std", FIRST_STD | dict(first_std or {}), default=1.0)
         self._register("first_mean", {"size": FIRST_SIZE}, default=0.0)
         self.moved = [name for name in ("position", "velocity", "latent") if name in self.layout]
@@ -69,28 +82,28 @@ class MarkovDynamics(Dynamics):
         self.spread = Spread(self.layout, tuple(self.moved))
         self.latent_spread = Spread(self.layout, ("latent",))
 
-    def _register(self, name: str, by_field: Stds, default: float | None = None) -> None:
-        values = torch.cat(
-            [
-                torch.full((f.size,), by_field[f.name] if default is None else by_field.get(f.name, default))
-                for f in self.layout.fields
-            ]
-        )
-        self.register_buffer(name, values, persistent=False)
+    def _register(self, name: str, by_field: Mapping[str, float], default: float | None = None) -> None:
+        """Register a buffer "d" with the number of each field."""
+        numbers = [
+            torch.full((f.size,), by_field[f.name] if default is None else by_field.get(f.name, default))
+            for f in self.layout.fields
+        ]
+        self.register_buffer(name, torch.cat(numbers), persistent=False)
 
     def init(self, batch: int, like: Tensor) -> LastState:
         return LastState(None, like.new_zeros(batch, self.slots, self.layout.dim))
 
     def predict(self, carry: LastState, prev_action: Int[Tensor, "b"] | None = None) -> Transition:
         if carry.z is None:
-            return self._wide(self.first_mean + carry.like)
+            return self._first(self.first_mean + carry.like)
         with full_precision(carry.z.device):  # in bfloat16 a mean is off by a tenth of a typical speed
             mean, share = self.step(carry.z, prev_action)
         prior = Normal(mean, self.spread(self.prior_std).expand_as(mean))
-        return Transition(prior, Normal(mean, self.latent_spread(1e-3 + self.max_std * share)))
+        proposal_std = self.latent_spread(PROPOSAL_STD_FLOOR + self.max_std * share)
+        return Transition(prior, Normal(mean, proposal_std))
 
-    def _wide(self, mean: Float[Tensor, "b k d"]) -> Transition:
-        """A state of which only the mean of a wide density is known: N(mean, first_std^2)."""
+    def _first(self, mean: Float[Tensor, "b k d"]) -> Transition:
+        """Return the prediction of a state without a past: N(mean, first_std^2)."""
         std = self.first_std.expand_as(mean)
         return Transition(Normal(mean, std), Normal(mean, self.latent_spread(std)))
 
@@ -100,5 +113,8 @@ class MarkovDynamics(Dynamics):
     def step(
         self, z: Float[Tensor, "b k d"], action: Int[Tensor, "b"] | None = None
     ) -> tuple[Float[Tensor, "b k d"], Float[Tensor, "b k d"]]:
-        """The mean of the next state, and the proposal's std as a share of its maximum (1 for a walk)."""
+        """Return the mean of the next state, and the proposal's std as a share of its maximum.
+
+        The share of a field with a random walk is 1.
+        """
         raise NotImplementedError

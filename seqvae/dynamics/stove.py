@@ -8,26 +8,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, cast
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from seqvae.config import register
-from seqvae.distributions import gaussian_log_density
-from seqvae.dynamics.markov import WALK, MarkovDynamics, Stds
+from seqvae.distributions import Normal, gaussian_log_density
+from seqvae.dynamics.markov import RANDOM_WALK_STD, MarkovDynamics, Stds
 from seqvae.errors import UserError
 from seqvae.layout import StateLayout, require_names
 from seqvae.nn.layers import mlp
 from seqvae.types import Dynamics, Encoding, LastState, Transition
 
-ACTION_NUMBERS = 4  # a slot
+ACTION_NUMBERS = 4  # per slot
+HELD_STD = 0.1  # of the proposal of a held field without a default
 
 
 @dataclass(frozen=True)
 class FirstState(LastState):
-    """The state of the first frame, of which no velocity is known."""
+    """The state of the first frame, in which no velocity was observed."""
 
 
 @dataclass(frozen=True)
@@ -70,16 +71,23 @@ class StoveDynamics(MarkovDynamics):
         t_i = own(h_i) + sum over j != i of exp(attention(h_i, h_j, |x_i - x_j|^2)) relation(the same)
         (r_i, std_i) = out(affect(t_i), h_i)
     with a residual sum in own, relation, affect and out. The width is twice the count of numbers that move.
+    A field "colour" of the frame layout joins s_i, as does an action: 4 numbers, other ones per slot.
 
-    actions: the number of discrete actions, 0 without; an action joins s_i as 4 numbers, other ones for each
-    slot. A field "colour" of the frame layout joins s_i, too. held: fields that keep their value and have no
-    density over time, in place of a random walk; the objective is then no bound. Frame 2 is taken as frame 1
-    is, around the place of frame 1: N((x_1, 0, 0), first_std^2), the network begins with frame 3. Stds: see
-    MarkovDynamics.
+    Frame 2 is predicted like frame 1, around the place of frame 1: N((x_1, 0, 0), first_std^2); the network
+    begins with frame 3.
+
+    actions: number of discrete actions; 0 without
+    latent: count of numbers that no frame shows
+    held: fields that keep their value and have no density over time, in place of a random walk; the objective
+        is then no bound
+    prior_std, proposal_std, walk, first_std: see MarkovDynamics
 
     Raises:
         UserError: `held` names no field, or one that moves.
     """
+
+    _free: Tensor  # (d,): True where a number has a density over time
+    _kept: Tensor  # (d,): True where frame 2 is expected to keep the value of frame 1
 
     def __init__(
         self,
@@ -94,7 +102,7 @@ class StoveDynamics(MarkovDynamics):
         first_std: Stds | None = None,
     ):
         require_names(frame_layout, held, "model.dynamics.held")
-        walk = {name: WALK.get(name, 0.1) for name in held} | dict(walk or {})
+        walk = {name: RANDOM_WALK_STD.get(name, HELD_STD) for name in held} | dict(walk or {})
         super().__init__(frame_layout, slots, latent, prior_std, proposal_std, walk, first_std)
         self.held = tuple(held)
         if moved := [name for name in held if name in self.moved]:
@@ -114,7 +122,7 @@ class StoveDynamics(MarkovDynamics):
         self.out = AddedMLP(2 * width, width, activation=nn.Tanh)
 
     def _marks(self, *names: str) -> Tensor:
-        """True at the numbers of these fields."""
+        """Return a mask "d" of the numbers of these fields."""
         marks = torch.zeros(self.layout.dim, dtype=torch.bool)
         for name in names:
             if name in self.layout:
@@ -123,12 +131,12 @@ class StoveDynamics(MarkovDynamics):
 
     def predict(self, carry: LastState, prev_action: Int[Tensor, "b"] | None = None) -> Transition:
         if isinstance(carry, FirstState):
-            transition = self._wide(carry.z * self._kept)
+            transition = self._first(cast(Tensor, carry.z) * self._kept)
         else:
             transition = super().predict(carry, prev_action)
         if not self.held:
             return transition
-        prior = transition.prior
+        prior = cast(Normal, transition.prior)
         return replace(transition, prior=Held(prior.mean, prior.std * self._free))
 
     def update(self, carry: LastState, z: Float[Tensor, "b k d"], encoding: Encoding | None) -> LastState:
@@ -138,22 +146,27 @@ class StoveDynamics(MarkovDynamics):
         self, z: Float[Tensor, "b k d"], action: Int[Tensor, "b"] | None = None
     ) -> tuple[Float[Tensor, "b k d"], Float[Tensor, "b k d"]]:
         now = self.layout.split(z)
-        heard = [] if self.action is None else [self._heard(action, z)]
+        # 1. s_i and h_i of each slot: b k s, b k w
+        joined = [] if self.action is None else [self._action_numbers(self.action, action, z)]
         colour = [now["colour"]] if "colour" in now else []
-        state = torch.cat([now[name] for name in self.moved] + heard + colour, -1)
+        state = torch.cat([now[name] for name in self.moved] + joined + colour, -1)
         h = torch.cat([now["position"], self.state(state)[..., 2:]], -1)
+        # 2. t_i and r_i
         total = self.own(h) + self._effects(h, now["position"])
         raw_mean, raw_std = self.out(torch.cat([self._affected(total), h], -1)).chunk(2, -1)
+        # 3. the moved fields change, all others have a share of 1
         changes = (2 * raw_mean.sigmoid() - 1).split(self.sizes, -1)
         stds = raw_std.sigmoid().split(self.sizes, -1)
         after = now | dict(zip(self.moved, changes, strict=True))
-        walks = {name: torch.ones_like(value) for name, value in now.items()}
-        share = walks | dict(zip(self.moved, stds, strict=True))
+        ones = {name: torch.ones_like(value) for name, value in now.items()}
+        share = ones | dict(zip(self.moved, stds, strict=True))
         after["position"] = now["position"] + after["position"]
         return torch.cat(list(after.values()), -1), torch.cat(list(share.values()), -1)
 
-    def _heard(self, action: Int[Tensor, "b"] | None, z: Float[Tensor, "b k d"]) -> Float[Tensor, "b k 4"]:
-        """What each slot hears of the action; zeros where there is none.
+    def _action_numbers(
+        self, layer: nn.Linear, action: Int[Tensor, "b"] | None, z: Float[Tensor, "b k d"]
+    ) -> Float[Tensor, "b k 4"]:
+        """Return the numbers of the action per slot; zeros without an action.
 
         Raises:
             UserError: slots were dropped, and it is not known which of them are left.
@@ -165,28 +178,32 @@ class StoveDynamics(MarkovDynamics):
                 f"model.dynamics: StoveDynamics has an action's numbers for {self.slots} slots, and there "
                 f"are {z.shape[1]}; drop none, or use GraphDynamics"
             )
-        every = self.action.weight.T[action] + self.action.bias
+        every = layer.weight.T[action] + layer.bias
         return every.unflatten(-1, (self.slots, ACTION_NUMBERS))
 
     def _effects(self, h: Float[Tensor, "b k w"], x: Float[Tensor, "b k 2"]) -> Float[Tensor, "b k w"]:
-        """The sum over the others of exp(attention) times relation."""
+        """Return the sum over the other slots j of exp(attention) times relation."""
         k = h.shape[1]
         shape = (-1, k, k, -1)
         square = (x[:, :, None] - x[:, None]).square().sum(-1, keepdim=True)
-        pairs = torch.cat([h[:, :, None].expand(shape), h[:, None].expand(shape), square], -1)  # b i j: on i
+        pairs = torch.cat([h[:, :, None].expand(shape), h[:, None].expand(shape), square], -1)  # b i j p
         others = 1 - torch.eye(k, device=x.device, dtype=x.dtype)
         weight = self.attention(pairs).exp() * others[:, :, None]
         return (weight * self.relation(pairs)).sum(2)
 
     def _affected(self, total: Float[Tensor, "b k w"]) -> Float[Tensor, "b k w"]:
+        """Return affect(t_i)."""
         first, second, third = self.affect
         a = first(total).tanh()
         return third(second(a).tanh() + a)
 
-    def _load_from_state_dict(self, state_dict: Mapping[str, Any], prefix: str, *rest: Any) -> None:
+    def _load_from_state_dict(
+        self, state_dict: Mapping[str, Any], prefix: str, *args: Any, **kwargs: Any
+    ) -> None:
+        """Load weights; those from before this class had the published network are refused."""
         if f"{prefix}alone.0.weight" in state_dict:
             raise UserError(
                 "model.dynamics: these weights are of StoveDynamics from before it had the published "
                 "network; train the model anew"
             )
-        super()._load_from_state_dict(state_dict, prefix, *rest)
+        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)

@@ -6,7 +6,6 @@ Eslami et al. 2016, arXiv 1603.08575.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from einops import rearrange
@@ -17,10 +16,10 @@ from torch.nn.functional import pad
 from seqvae.config import register
 from seqvae.distributions import gaussian_log_density
 from seqvae.layout import Field, StateLayout
-from seqvae.nn.boxes import STD_FLOOR
-from seqvae.nn.glimpse import read, write
+from seqvae.nn.boxes import STD_FLOOR, encode_boxes
+from seqvae.nn.glimpse import blob, write
 from seqvae.nn.kinds import BoxEncoder, Counter
-from seqvae.nn.layers import in_full_precision, mlp
+from seqvae.nn.layers import in_full_precision, mlp, output_layer
 from seqvae.types import Encoding, FrameModel, Scene
 
 SMALLEST, LARGEST = 0.05, 2.0  # half-extents of what is drawn, half-widths
@@ -30,10 +29,14 @@ SMALLEST, LARGEST = 0.05, 2.0  # half-extents of what is drawn, half-widths
 class AIR(FrameModel):
     """p(x_t | z_t) = N(x_t; sum_k presence_k write(glimpse(appearance_k), size_k, position_k), std^2).
 
-    encoder: proposes K boxes. counter: a network of seqvae/nn/boxes.py, which says of one after the other
-    whether it holds an object more. appearance: numbers of its code. glimpse: edge of the glimpses, samples.
-    std: the pixels' standard deviation, in units of the full range; the start value where it is learned.
-    dark: the logit of a glimpse's light before anything is learned.
+    encoder: makes the network that proposes K boxes
+    counter: makes the network that decides, box by box, whether there is one more object
+    appearance: size of the code of a glimpse
+    glimpse: edge of the glimpses, samples
+    hidden: width of the networks that read and draw a glimpse
+    std: of the pixels, in units of the full range; the start value if it is learned
+    learn_std: whether std is learned
+    dark: logit of a glimpse's light before training
     """
 
     def __init__(
@@ -69,42 +72,51 @@ class AIR(FrameModel):
         self.draw = mlp(appearance, hidden, hidden, channels * glimpse**2)
         self.log_std = nn.Parameter(torch.tensor(std).log(), requires_grad=learn_std)
         with torch.no_grad():  # light starts as a faint blob, so that a box has a centre
-            axis = torch.linspace(-1, 1, glimpse)
-            blob = 1 - 2 * (axis.square() + axis.square()[:, None])
-            self.draw[-1].bias.view(channels, glimpse, glimpse).add_(dark + blob)
+            bias = output_layer(self.draw).bias
+            bias.view(channels, glimpse, glimpse).add_(dark + blob(glimpse, peak=1, fall=2))
 
     def encode(self, video: Float[Tensor, "b t c h w"]) -> Encoding:
-        """Boxes from the encoder, appearance from what is seen in them, presence from the counter."""
+        """Return boxes from the encoder, appearance from their glimpses, presence from the counter.
+
+        The number of a slot's presence is its logit, given that the slots before it are present.
+        """
         image = rearrange(video, "b t c h w -> (b t) c h w")
         light = image.amax(1)
-        box, box_std = self.encoder(light, torch.zeros_like(light[0]))
+        box, box_std, appearance, appearance_std = encode_boxes(
+            self.encoder, self.look, image, light, torch.zeros_like(light[0]), self.glimpse
+        )
         size, position = box[..., :2].detach(), box[..., 2:].detach()
-        seen = rearrange(read(image, position, size, self.glimpse), "n k c i j -> n k (c i j)")
-        appearance, raw_std = self.look(seen).chunk(2, -1)
-        look_std = STD_FLOOR + nn.functional.softplus(raw_std - 1)
         logit = self.counter(light, position, size)[..., None]
         mean = torch.cat([logit, box, appearance], -1)
-        precision = torch.cat([torch.ones_like(logit), box_std.pow(-2), look_std.pow(-2)], -1)
+        precision = torch.cat([torch.ones_like(logit), box_std.pow(-2), appearance_std.pow(-2)], -1)
         return Encoding(mean, precision).map(lambda x: x.unflatten(0, video.shape[:2]))
 
     @in_full_precision
     def terms(
-        self, video: Float[Tensor, "b t c h w"], z: Float[Tensor, "b t k d"], encoding: Any, context: Any
+        self,
+        video: Float[Tensor, "b t c h w"],
+        z: Float[Tensor, "b t k d"],
+        encoding: Encoding | None,
+        context: Tensor | None,
     ) -> dict[str, Float[Tensor, "b t"]]:
-        """log p(x_t | z_t), nats a frame."""
+        """Return log p(x_t | z_t), nats per frame."""
         return {"log_likelihood": self._log_likelihood(video, self._lights(z).sum(2))}
 
     @in_full_precision
     def terms_by_count(
-        self, video: Float[Tensor, "b t c h w"], z: Float[Tensor, "b t k d"], encoding: Any, context: Any
+        self,
+        video: Float[Tensor, "b t c h w"],
+        z: Float[Tensor, "b t k d"],
+        encoding: Encoding | None,
+        context: Tensor | None,
     ) -> dict[str, Float[Tensor, "n b t"]]:
-        """`terms` of the first n slots of z alone, for n = 0 to K, with each slot decoded once."""
-        canvas = pad(self._lights(z).cumsum(2), (0, 0, 0, 0, 0, 0, 1, 0))
+        """Return `terms` of the first n slots of z alone, for n = 0 to K; each slot is decoded once."""
+        canvas = pad(self._lights(z).cumsum(2), (0, 0, 0, 0, 0, 0, 1, 0))  # b t n c h w
         log_likelihood = self._log_likelihood(video[:, :, None], canvas)
         return {"log_likelihood": rearrange(log_likelihood, "b t n -> n b t")}
 
-    def decode(self, z: Float[Tensor, "b t k d"], context: Any = None) -> Scene:
-        """The canvas, and the light that each slot adds to it."""
+    def decode(self, z: Float[Tensor, "b t k d"], context: Tensor | None = None) -> Scene:
+        """Return the canvas, and as masks the light that each slot adds to it."""
         lights = self._lights(z)
         return Scene(lights.sum(2).clamp(0, 1), lights.amax(3))
 
@@ -114,7 +126,7 @@ class AIR(FrameModel):
         return gaussian_log_density(video, canvas, self.log_std.exp() + STD_FLOOR).sum((-3, -2, -1))
 
     def _lights(self, z: Float[Tensor, "b t k d"]) -> Float[Tensor, "b t k c h w"]:
-        """What each slot that is present adds to the canvas."""
+        """Return the light that each slot adds to the canvas: none if it is absent."""
         part = self.layout.split(rearrange(z, "b t k d -> (b t) k d"))
         drawn = self.draw(part["appearance"]).sigmoid() * part["presence"]
         drawn = drawn.unflatten(-1, (self.channels, self.glimpse, self.glimpse))

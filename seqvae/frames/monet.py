@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from einops import rearrange
@@ -24,20 +23,27 @@ MASKS = ("posterior", "decoder")
 class MONet(FrameModel):
     """p(x_t | z_t) = prod over pixels of sum_k m_k N(x; colour_k(z), std_k^2), slot 0 the background.
 
-    masks: whose m_k are in the likelihood. "posterior": the attention's, as published; they know x, so that
-    is no density. "decoder": softmax over the slots' decoded logits, which makes it one. Only these exist in
-    imagined frames; the encoder's learn in the likelihood alone where they stand in it, and not from being
-    read. Beside the bound the two are drawn to each other by KL[attention's || decoder's], once
-    for the decoder's sake (weight decoder_masks) and once for the attention's (attention_masks).
-    attention: a network of seqvae/nn/masks.py. component: one of seqvae/nn/components.py. std,
-    background_std: of the pixels of objects and background. velocity: whether the state has one, where the
-    component has a place. slots: the number of objects; the model has one slot more.
+    There are two sorts of masks: those of the attention, which know x, and those of the decoder, a softmax
+    over the slots' decoded logits, which imagined frames have as well. KL[attention's || decoder's] draws
+    them to each other, beside the bound: once with a gradient for the decoder alone and once for the
+    attention alone. The component reads the attention's masks, and passes a gradient to them only if they are
+    not in the likelihood.
+
+    slots: number of objects; the model has one slot more
+    attention: makes the network of the masks
+    component: makes the network that encodes what a mask shows, and decodes it
+    masks: the m_k of the likelihood: those of the "posterior" (the attention), as published, which is no
+        density, or those of the "decoder", which is one
+    std, background_std: of the pixels of objects and background
+    velocity: whether the state has one, for components that have a place
+    decoder_masks, attention_masks: weights of the KL for the decoder and for the attention
 
     Raises:
-        UserError: masks are of no known sort.
+        UserError: `masks` is no known sort.
     """
 
-    background_slots = 1  # that come first and keep their place
+    std: Tensor  # (k, 1, 1, 1)
+    background_slots = 1
 
     def __init__(
         self,
@@ -67,10 +73,10 @@ class MONet(FrameModel):
         self.register_buffer("std", stds[:, None, None, None], persistent=False)
 
     def encode(self, video: Float[Tensor, "b t c h w"]) -> Encoding:
-        """Gaussians over the slots' numbers; the attention's log masks go with them as a feature."""
+        """Return Gaussians over the slots' numbers, with the attention's log masks as a feature."""
         image = rearrange(video, "b t c h w -> (b t) c h w")
         log_masks = self.attention(image)
-        # masks in the likelihood learn there; drawn to what is decoded easily as well, they find less
+        # masks in the likelihood learn there; if the component moves them as well, they find fewer objects
         read = log_masks.detach() if self.masks == "posterior" else log_masks
         encoding = Encoding(*self.component.encode(image, read), {"log_masks": log_masks})
         return encoding.map(lambda x: x.unflatten(0, video.shape[:2]))
@@ -81,44 +87,46 @@ class MONet(FrameModel):
         video: Float[Tensor, "b t c h w"],
         z: Float[Tensor, "b t k d"],
         encoding: Encoding | None,
-        context: Any,
+        context: Tensor | None,
     ) -> dict[str, Float[Tensor, "b t"]]:
-        """log p(x_t | z_t), and minus the KL of the masks twice, nats a frame.
+        """Return log p(x_t | z_t), and minus the KL of the masks twice, nats per frame.
 
-        The gradient of decoder_masks reaches only what decodes z, that of attention_masks only the
-        attention. Without encoding, as for imagined frames, there is only the likelihood, with the
-        decoder's masks.
+        The gradient of decoder_masks reaches only the decoder and z, that of attention_masks only the
+        attention. Imagined frames have the likelihood alone, with the decoder's masks.
         """
         colours, log_decoded = self._decoded(z)
         density = gaussian_log_density(video[:, :, None], colours, self.std).sum(3)
         if encoding is None:
             return {"log_likelihood": _mixture(log_decoded, density)}
-        log_seen = encoding.features["log_masks"]
+        log_attention = encoding.features["log_masks"]
+        log_masks = log_attention if self.masks == "posterior" else log_decoded
         return {
-            "log_likelihood": _mixture(log_seen if self.masks == "posterior" else log_decoded, density),
-            "decoder_masks": -_kl(log_seen.detach(), log_decoded),
-            "attention_masks": -_kl(log_seen, log_decoded.detach()),
+            "log_likelihood": _mixture(log_masks, density),
+            "decoder_masks": -_kl(log_attention.detach(), log_decoded),
+            "attention_masks": -_kl(log_attention, log_decoded.detach()),
         }
 
-    def decode(self, z: Float[Tensor, "b t k d"], context: Any = None) -> Scene:
-        """The slots' colours, mixed by the decoder's masks."""
+    def decode(self, z: Float[Tensor, "b t k d"], context: Tensor | None = None) -> Scene:
+        """Return the slots' colours, mixed by the decoder's masks."""
         colours, log_masks = self._decoded(z)
         masks = log_masks.exp()
         return Scene((masks[:, :, :, None] * colours).sum(2).clamp(0, 1), masks)
 
-    def _decoded(self, z: Tensor) -> tuple[Float[Tensor, "b t k c #h #w"], Float[Tensor, "b t k h w"]]:
-        """Mean colours, and log masks that sum to one."""
+    def _decoded(
+        self, z: Float[Tensor, "b t k d"]
+    ) -> tuple[Float[Tensor, "b t k c #h #w"], Float[Tensor, "b t k h w"]]:
+        """Return mean colours, and log masks that sum to one."""
         colours, logits = self.component.decode(z.flatten(0, 1))
-        return tuple(x.unflatten(0, z.shape[:2]) for x in (colours, logits.log_softmax(1)))
+        return colours.unflatten(0, z.shape[:2]), logits.log_softmax(1).unflatten(0, z.shape[:2])
 
 
 def _mixture(
     log_masks: Float[Tensor, "b t k h w"], density: Float[Tensor, "b t k h w"]
 ) -> Float[Tensor, "b t"]:
-    """The log of sum_k m_k p_k at each pixel, summed over them."""
+    """Return log sum_k m_k p_k, summed over pixels."""
     return (log_masks + density).logsumexp(2).sum((-2, -1))
 
 
 def _kl(log_p: Float[Tensor, "b t k h w"], log_q: Float[Tensor, "b t k h w"]) -> Float[Tensor, "b t"]:
-    """KL[p || q] over the slots, summed over pixels."""
+    """Return KL[p || q] over the slots, summed over pixels."""
     return (log_p.exp() * (log_p - log_q)).sum((-3, -2, -1))

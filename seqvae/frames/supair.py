@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import reduce
-from typing import Any
 
 import torch
 from einops import rearrange
@@ -18,35 +17,45 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from seqvae.config import register
-from seqvae.layout import Field, StateLayout
+from seqvae.errors import UserError
+from seqvae.layout import VELOCITY, Field, StateLayout
 from seqvae.nn.glimpse import box_cover, pixel_centres, read, sample_points, uncovered_share, write
 from seqvae.nn.kinds import BoxEncoder
 from seqvae.nn.layers import full_precision, in_full_precision
 from seqvae.nn.spn import RatSPN
 from seqvae.types import Encoding, FrameModel, Scene
 
-COLOUR_STD = 0.01  # of the colour as encoding, far below what tells two objects apart
+AREAS = ("pixels", "image")
+COLOUR_STD = 0.01  # of the encoded colour, far below what tells two objects apart
 
 
 @register(FrameModel)
 class SuPAIR(FrameModel):
     """An energy of grey frames given boxes: object SPNs inside the boxes, a background SPN outside.
 
-    z holds size (s_x, s_y: half-extents) and position (x, y), all in half-widths. Colour frames are
-    reduced to grey (the channel sum clipped to 1). Slots are ordered: a pixel of a glimpse that an
-    earlier slot covers, or that lies outside the image, is marginalised in the object SPN; a pixel that
-    any slot covers is marginalised in the background SPN.
+    Colour frames are reduced to grey (the channel sum clipped to 1). Slots are ordered: a pixel of a glimpse
+    that an earlier slot covers, or that lies outside the image, is marginalised in the object SPN; a pixel
+    that any slot covers is marginalised in the background SPN.
 
-    No normalised density over frames: glimpses overlap and resample, marginalisation is fractional, and
-    each object term counts its box's area in pixels (`area`: "pixels"), or in the paper's units
-    (`area`: "image", s_x s_y). overlap_rate: the rate of the exponential prior on a glimpse's hidden share.
-    velocity: whether the state has one. colour: whether it has the mean colour of each box's glimpse, for
-    dynamics to tell objects apart by; no likelihood depends on it.
+    This is no normalised density over frames: glimpses overlap and resample, marginalisation is fractional,
+    and each object term counts its box's area.
 
-    Two options for what the authors' implementation does. to_edge: the outermost samples of a glimpse lie on
-    the box's edge, not half a sample inside. plain_spns: all parameters of the SPNs start from N(0, 0.1^2)
-    cut at two stds, and the parameters of a mixture are its logits; else object and background start bright
-    and dark, and a mixture's weights learn ten times faster.
+    encoder: makes the network that proposes K boxes
+    glimpse: edge of the glimpses, samples
+    overlap_rate: rate of the exponential prior on the hidden share of a glimpse
+    area: unit of a box's area, "pixels", or "image" as in the paper (s_x s_y)
+    object_variance, background_variance: range of the leaf variances of the SPNs
+    velocity: whether the state has one
+    colour: whether the state has the mean colour of each box's glimpse, by which dynamics can tell objects
+        apart; no likelihood depends on it
+    to_edge: as in the authors' implementation, the outermost samples of a glimpse lie on the box's edge, not
+        half a sample inside
+    plain_spns: as in the authors' implementation, all parameters of the SPNs start from N(0, 0.1^2) cut at
+        two stds, and the parameters of a mixture are its logits; else objects start bright and the background
+        dark, and the weights of a mixture learn ten times faster
+
+    Raises:
+        UserError: `area` is no known unit.
     """
 
     unnormalised = frozenset({"objects", "background", "overlap"})
@@ -69,12 +78,14 @@ class SuPAIR(FrameModel):
         plain_spns: bool = False,
     ):
         super().__init__()
+        if area not in AREAS:
+            raise UserError(f"model.frame.area={area}: expected {' or '.join(AREAS)}")
         self.height, self.width, self.channels, self.slots = height, width, channels, slots
         self.glimpse, self.overlap_rate = glimpse, overlap_rate
-        self.area = {"pixels": height * width / glimpse**2, "image": 1.0}[area]
+        self.area = height * width / glimpse**2 if area == "pixels" else 1.0
         self.layout = StateLayout((Field("size", 2, "frame"), Field("position", 2, "product")))
         if velocity:
-            self.layout = self.layout.extend(Field("velocity", 2, "product", difference_of="position"))
+            self.layout = self.layout.extend(VELOCITY)
         if colour:
             self.layout = self.layout.extend(Field("colour", channels, "frame"))
         self.encoder = encoder(height=height, width=width, slots=slots)
@@ -87,7 +98,7 @@ class SuPAIR(FrameModel):
             _make_plain(self.background)
 
     def encode(self, video: Float[Tensor, "b t c h w"]) -> Encoding:
-        """Box encoding; the velocity's precision is 0, since one frame says nothing of it."""
+        """Return boxes; the precision of the velocity is 0, since one frame does not show it."""
         backdrop = self.background.expectation().detach().unflatten(0, (self.height, self.width))
         mean, std = self.encoder(rearrange(grey(video), "b t h w -> (b t) h w"), backdrop)
         encoding = Encoding(mean, std.square().reciprocal())
@@ -101,23 +112,31 @@ class SuPAIR(FrameModel):
             )
         return encoding.map(lambda x: x.unflatten(0, video.shape[:2]))
 
-    def _colour(self, frames: Float[Tensor, "n c h w"], box: Float[Tensor, "n k 4"]) -> Tensor:
-        """The mean colour of the glimpse of each box, "n k c"."""
+    def _colour(
+        self, frames: Float[Tensor, "n c h w"], box: Float[Tensor, "n k 4"]
+    ) -> Float[Tensor, "n k c"]:
+        """Return the mean colour of the glimpse of each box."""
         with full_precision(frames.device):
             return self._read(frames, box[..., 2:], box[..., :2]).mean((-2, -1))
 
-    def _read(self, image: Float[Tensor, "n c h w"], position: Tensor, size: Tensor) -> Tensor:
+    def _read(
+        self, image: Float[Tensor, "n c h w"], position: Float[Tensor, "n k 2"], size: Float[Tensor, "n k 2"]
+    ) -> Float[Tensor, "n k c g g"]:
         return read(image, position, self._extent(size), self.glimpse)
 
     def _extent(self, size: Tensor) -> Tensor:
-        """The half-extent of a box's glimpse, n samples that stand for a nth of it each."""
+        """Return the half-extent of a box's glimpse, in which each of n samples stands for an nth."""
         return size if self.reach == 1 else self.reach * size
 
     @in_full_precision
     def terms(
-        self, video: Float[Tensor, "b t c h w"], z: Float[Tensor, "b t k d"], encoding: Any, context: Any
+        self,
+        video: Float[Tensor, "b t c h w"],
+        z: Float[Tensor, "b t k d"],
+        encoding: Encoding | None,
+        context: Tensor | None,
     ) -> dict[str, Float[Tensor, "b t"]]:
-        """The energy's three terms, nats a frame."""
+        """Return the three terms of the energy, nats per frame."""
         b, t = video.shape[:2]
         image = rearrange(grey(video), "b t h w -> (b t) h w")
         size, position = self._box(rearrange(z, "b t k d -> (b t) k d"))
@@ -133,57 +152,72 @@ class SuPAIR(FrameModel):
         }
         return {name: term.unflatten(0, (b, t)) for name, term in terms.items()}
 
-    def decode(self, z: Float[Tensor, "b t k d"], context: Any = None) -> Scene:
-        """Expected appearance of objects and background; grey, in the data's number of channels."""
+    def decode(self, z: Float[Tensor, "b t k d"], context: Tensor | None = None) -> Scene:
+        """Return the expected appearance of objects and background, grey in all channels."""
         b, t = z.shape[:2]
+        # 1. the expected glimpse, pasted at every box
         size, position = self._box(rearrange(z, "b t k d -> (b t) k d"))
         look = self.objects.expectation().unflatten(0, (1, 1, 1, self.glimpse, self.glimpse))
-        look = look.expand(*size.shape[:2], -1, -1, -1)
-        pasted = write(look, position, self._extent(size), self.height, self.width)[:, :, 0]
+        look = look.expand(*size.shape[:2], -1, -1, -1)  # n k 1 g g
+        pasted = write(look, position, self._extent(size), self.height, self.width)[:, :, 0]  # n k h w
+        # 2. where boxes overlap, the brightest: the corners of a box are mostly background
         rows, columns = self._cover(size, position)
-        cover = rows[..., :, None] * columns[..., None, :]
-        # a pixel that several boxes cover shows the brightest: the corners of a box are mostly background
+        cover = rows[..., :, None] * columns[..., None, :]  # n k h w
         shown = (cover * pasted).amax(1)
+        # 3. the background where no box covers half of a pixel
         backdrop = self.background.expectation().unflatten(0, (self.height, self.width))
         frames = torch.where(cover.amax(1) > 0.5, shown, backdrop).clamp(0, 1)
         frames = frames[:, None].expand(-1, self.channels, -1, -1)
         return Scene(frames.unflatten(0, (b, t)))
 
-    def _box(self, z: Tensor) -> tuple[Tensor, Tensor]:
+    def _box(self, z: Float[Tensor, "n k d"]) -> tuple[Float[Tensor, "n k 2"], Float[Tensor, "n k 2"]]:
+        """Return size and position."""
         return z[..., self.layout["size"]].clamp(0.02, 2.0), z[..., self.layout["position"]]
 
-    def _visible(self, size: Tensor, position: Tensor) -> Float[Tensor, "n k g g"]:
-        """The share of each glimpse pixel that lies in the image and under no earlier slot."""
+    def _visible(
+        self, size: Float[Tensor, "n k 2"], position: Float[Tensor, "n k 2"]
+    ) -> Float[Tensor, "n k g g"]:
+        """Return the share of each pixel of a glimpse that lies in the image and under no earlier slot."""
         (sx, sy), (px, py) = size.unbind(-1), position.unbind(-1)
-        at_x = sample_points(px, self._extent(sx), self.glimpse)  # n i g
+        # 1. where the samples of each glimpse are, per axis: n k g
+        at_x = sample_points(px, self._extent(sx), self.glimpse)
         at_y = sample_points(py, self._extent(sy), self.glimpse)
+        # 2. the share of each pixel that lies in the image: n k g g
         pixel_x, pixel_y = 2 / self.width, 2 / self.height
         inside_x = (0.5 + (1 - at_x.abs()) / pixel_x).clamp(0, 1)
         inside_y = (0.5 + (1 - at_y.abs()) / pixel_y).clamp(0, 1)
         inside = inside_y[..., :, None] @ inside_x[..., None, :]
-        over_x = box_cover(at_x[:, :, None], px[:, None], sx[:, None], pixel_x)  # n i j g: by slot j
+        # 3. the share that slot j covers of the samples of slot k, per axis: n k j g
+        over_x = box_cover(at_x[:, :, None], px[:, None], sx[:, None], pixel_x)
         over_y = box_cover(at_y[:, :, None], py[:, None], sy[:, None], pixel_y)
-        earlier = torch.ones(self.slots, self.slots, device=size.device, dtype=size.dtype).tril(-1)
+        # 4. the product of what slots j < k leave uncovered: n k j g g to n k g g
+        earlier = torch.ones(self.slots, self.slots, device=size.device, dtype=size.dtype).tril(-1)  # k j
         return reduce(torch.mul, uncovered_share(earlier[:, :, None] * over_y, over_x).unbind(2), inside)
 
-    def _cover(self, size: Tensor, position: Tensor) -> tuple[Float[Tensor, "n k h"], Float[Tensor, "n k w"]]:
-        """The shares of the image's rows and columns that each box covers; of a pixel, their product."""
+    def _cover(
+        self, size: Float[Tensor, "n k 2"], position: Float[Tensor, "n k 2"]
+    ) -> tuple[Float[Tensor, "n k h"], Float[Tensor, "n k w"]]:
+        """Return the share of each row and of each column that a box covers; of a pixel, their product."""
         (sx, sy), (px, py) = size.unbind(-1), position.unbind(-1)
         return (
             box_cover(pixel_centres(self.height, size), py, sy, 2 / self.height),
             box_cover(pixel_centres(self.width, size), px, sx, 2 / self.width),
         )
 
-    def _uncovered(self, size: Tensor, position: Tensor) -> Float[Tensor, "n h w"]:
+    def _uncovered(
+        self, size: Float[Tensor, "n k 2"], position: Float[Tensor, "n k 2"]
+    ) -> Float[Tensor, "n h w"]:
+        """Return the share of each pixel of the image that no slot covers."""
         return reduce(torch.mul, uncovered_share(*self._cover(size, position)).unbind(1))
 
 
 def _make_plain(spn: RatSPN) -> None:
+    """Draw all parameters again as the authors' implementation does; those of a mixture are its logits."""
     spn.logit_scale = 1.0
     for parameter in spn.parameters():
         nn.init.trunc_normal_(parameter, std=0.1, a=-0.2, b=0.2)
 
 
 def grey(video: Float[Tensor, "b t c h w"]) -> Float[Tensor, "b t h w"]:
-    """The channel sum clipped to 1: the paper's reduction of colour frames."""
+    """Return the channel sum clipped to 1: the paper's reduction of colour frames."""
     return video.sum(2).clamp(max=1)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from seqvae.config import register
 from seqvae.nn.glimpse import box_cover, pixel_centres, read, sample_points
 from seqvae.nn.kinds import BoxEncoder, Counter
-from seqvae.nn.layers import full_precision, mlp, output_layer
+from seqvae.nn.layers import full_precision, mlp, output_layer, positive_std
 
 # Encoders from an image to K boxes, with one std per number.
 
@@ -192,6 +192,29 @@ class PursuitEncoder(nn.Module):
 
 def _logit(p: float) -> float:
     return torch.logit(torch.tensor(p)).item()
+
+
+def encode_boxes(
+    encoder: BoxEncoder,
+    look: nn.Module,
+    image: Float[Tensor, "n c h w"],
+    shown: Float[Tensor, "n h w"],
+    background: Float[Tensor, "h w"],
+    glimpse: int,
+) -> tuple[Float[Tensor, "n k 4"], Float[Tensor, "n k 4"], Float[Tensor, "n k a"], Float[Tensor, "n k a"]]:
+    """Return mean and std of boxes, then mean and std of a code of the image in each box.
+
+    The code is read at the encoder's box, not at a sampled one, and its gradient does not reach the box.
+
+    look: network from a flattened glimpse to the code's mean and unbounded std
+    shown: grey image in which the encoder finds boxes
+    glimpse: edge of the glimpses, samples
+    """
+    box, box_std = encoder(shown, background)
+    size, position = box[..., :2].detach(), box[..., 2:].detach()
+    seen = read(image, position, size, glimpse).flatten(2)
+    code, raw_std = look(seen).chunk(2, -1)
+    return box, box_std, code, positive_std(raw_std - 1, STD_FLOOR)
 
 
 # Counters: recurrent networks that decide, box by box, whether there is one more object.

@@ -13,7 +13,7 @@ from torch.nn.functional import pad
 
 from seqvae.config import register
 from seqvae.errors import UserError
-from seqvae.layout import Field, StateLayout
+from seqvae.layout import VELOCITY, Field, StateLayout
 from seqvae.nn.glimpse import pixel_centres, read, write
 from seqvae.nn.images import BroadcastDecoder, ConvEncoder
 from seqvae.nn.kinds import Component
@@ -109,12 +109,11 @@ class PlacedComponent(nn.Module):
         super().__init__()
         self.height, self.width = height, width
         self.extent, self.glimpse = tuple(extent), glimpse
-        moving = (Field("velocity", 2, "product", difference_of="position"),) if velocity else ()
         self.layout = StateLayout(
             (
                 Field("size", 2, "frame"),
                 Field("position", 2, "product"),
-                *moving,
+                *((VELOCITY,) if velocity else ()),
                 Field("appearance", code, "product"),
             )
         )

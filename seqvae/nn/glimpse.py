@@ -57,6 +57,12 @@ def write(
     return einsum(rows, across, "b k c h j, b k w j -> b k c h w")
 
 
+def blob(n: int, peak: float, fall: float) -> Float[Tensor, "n n"]:
+    """Return peak - fall * r^2 on n x n samples, with r from 0 in the centre to 1 at the edges."""
+    axis = torch.linspace(-1, 1, n)
+    return peak - fall * (axis.square() + axis.square()[:, None])
+
+
 def box_cover(
     points: Float[Tensor, "*#b n"], centre: Float[Tensor, "*#b"], extent: Float[Tensor, "*#b"], pixel: float
 ) -> Float[Tensor, "*_ n"]:

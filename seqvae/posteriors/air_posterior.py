@@ -1,9 +1,11 @@
-"""The posterior of a varying number of objects: slots are asked in turn whether there is one more.
+"""The posterior of AIR: a varying number of objects, asked slot by slot whether there is one more.
 
 Eslami et al. 2016, arXiv 1603.08575; the baseline after Mnih & Gregor 2014 (NVIL, arXiv 1402.0030).
 """
 
 from __future__ import annotations
+
+from typing import cast
 
 import torch
 from jaxtyping import Float
@@ -15,17 +17,18 @@ from seqvae.layout import StateLayout
 from seqvae.nn.layers import mlp
 from seqvae.types import Encoding, Posterior, Transition
 
-GUESS_UNIT = 100.0  # nats: an object explains hundreds of them, which the network's output need not grow to
+GUESS_UNIT = 100.0  # nats: an object explains hundreds of them, to which no network output has to grow
 
 
 @register(Posterior)
 class AIRPosterior(Posterior):
-    """q(z_t | x_t) = q(n | x_t) prod_{k <= n} N(z_k; encoding), where the first absent slot ends the count.
+    """q(z_t | x_t) = q(n | x_t) prod_{k <= n} N(z_k; encoding), the first absent slot ends the count.
 
-    The encoding for the presence is its logit, given that the slots before are present. A frame that was not
+    The encoding of the presence is its logit, given that the slots before are present. A frame that was not
     observed follows the dynamics. Slots keep the frame's order.
-    baseline: width of a network that guesses the objective of a frame from its encoding, for a gradient by
-    score function; 0 for none.
+
+    baseline: width of a network that guesses the objective of a frame from its encoding, for the gradient of
+        ScoreFunctionELBO; 0 for none
 
     Raises:
         UserError: slots have no presence, or not as their first number.
@@ -40,13 +43,10 @@ class AIRPosterior(Posterior):
         require_presence(layout, "model.posterior: AIRPosterior", remedy)
         self.guess = mlp(layout.dim, baseline, 1) if baseline else None
 
-    def init(self, batch: int, like: Tensor) -> None:
-        """Nothing crosses a time step."""
-
     def baseline(self, encoding: Encoding) -> Float[Tensor, "b t"] | None:
-        """What is to be expected of a frame's objective, nats above the mean of a batch; None without one.
+        """Return a guess of the frame's objective, nats above the mean of a batch; None without a network.
 
-        Only the guess learns from this, not what the encoding comes from.
+        It passes no gradient to the encoder.
         """
         if self.guess is None:
             return None
@@ -56,11 +56,14 @@ class AIRPosterior(Posterior):
         self, encoding: Encoding, transition: Transition, carry: None
     ) -> tuple[CountedNormal, Encoding, None]:
         logits, mean, precision = encoding.mean[..., 0], encoding.mean[..., 1:], encoding.precision[..., 1:]
-        seen, expected = precision > 0, transition.proposal
-        std = torch.where(seen, precision, 1.0).rsqrt()
+        expected = cast(CountedNormal, transition.proposal)
+        # 1. each slot, if it is present
+        observed = precision > 0
+        std = torch.where(observed, precision, 1.0).rsqrt()
         inner = Normal(
-            torch.where(seen, mean, expected.inner.mean), torch.where(seen, std, expected.inner.std)
+            torch.where(observed, mean, expected.inner.mean), torch.where(observed, std, expected.inner.std)
         )
-        observed = encoding.precision[..., 0].amax(-1, keepdim=True) > 0
-        log_counts = torch.where(observed, stopping(logits), expected.log_counts)
+        # 2. the number of slots that are present
+        frame_observed = encoding.precision[..., 0].amax(-1, keepdim=True) > 0
+        log_counts = torch.where(frame_observed, stopping(logits), expected.log_counts)
         return CountedNormal(log_counts, inner), encoding, carry

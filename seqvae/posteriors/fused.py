@@ -1,4 +1,4 @@
-"""STOVE's posterior: the normalised product of what the frame shows and what the dynamics expects.
+"""STOVE's posterior: the normalised product of the frame's encoding and the prediction of the dynamics.
 
 Kossen et al. 2020, arXiv 1910.02425, section 2.3.
 """
@@ -6,6 +6,7 @@ Kossen et al. 2020, arXiv 1910.02425, section 2.3.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from jaxtyping import Float
@@ -37,16 +38,20 @@ class FusedCarry:
 class Fused(Posterior):
     """q(z_t | x_<=t, z_<t) proportional to N(z_t; encoding) N(z_t; proposal), field by field.
 
-    Slots of the frame are matched to the predicted slots by `match` (a field of the layout). A field with
-    `difference_of` gets its encoding from two frames: the difference of the means, the sum of the
-    variances. Fields of use "evidence" follow the frame alone, unless nothing was observed; with
-    fuse=False so do all others that a frame shows, and the dynamics is left out of their estimates. Stds
-    of observed positions and velocities have a learned factor (`spread`), 1 unless a training stage fits it.
-    background_slots: how many slots, the first ones, keep their place.
+    Slots of the frame are matched to the predicted slots. A field with `difference_of` is encoded by two
+    frames: the difference of the means, the sum of the variances. Fields of use "frame" follow the frame
+    alone, unless nothing was observed. Stds of observed positions and velocities have a learned factor
+    (`spread`), 1 unless a training stage fits it.
+
+    match: name of the field by which slots are matched
+    fuse: False leaves the dynamics out of the estimate of all fields that a frame shows
+    background_slots: number of slots, the first ones, that keep their place
 
     Raises:
         UserError: no frame shows the field to match by.
     """
+
+    from_prior: Tensor  # (d,): 1 for numbers that are fused with the prediction
 
     def __init__(
         self, layout: StateLayout, match: str = "position", fuse: bool = True, background_slots: int = 0
@@ -66,31 +71,35 @@ class Fused(Posterior):
         self.spread = Spread(layout, SPREAD)
 
     def init(self, batch: int, like: Tensor) -> FusedCarry:
-        nothing = like.new_zeros(batch, like.shape[-2], self.layout.dim)
-        return FusedCarry(nothing, nothing)
+        unknown = like.new_zeros(batch, like.shape[-2], self.layout.dim)
+        return FusedCarry(unknown, unknown)
 
     def __call__(
         self, encoding: Encoding, transition: Transition, carry: FusedCarry
     ) -> tuple[Normal, Encoding, FusedCarry]:
-        encoding = self._complete(self._matched(encoding, transition.proposal), carry)
+        proposal = cast(Normal, transition.proposal)
+        # 1. the encoding of every field, in the order of the predicted slots
+        encoding = self._complete(self._matched(encoding, proposal), carry)
         precision = encoding.precision
-        fused = product(encoding.mean, precision, transition.proposal)
+        # 2. fused with the prediction, or from the frame alone
+        fused = product(encoding.mean, precision, proposal)
         frame_alone = (self.from_prior == 0) & (precision > 0)
         mean = torch.where(frame_alone, encoding.mean, fused.mean)
         std = torch.where(frame_alone, precision.clamp_min(1e-12).rsqrt(), fused.std)
+        # 3. calibrated where something was observed
         std = torch.where(precision > 0, self.spread(std), std)
         return Normal(mean, std), encoding, FusedCarry(encoding.mean, encoding.precision)
 
-    def _matched(self, encoding: Encoding, prior: Normal) -> Encoding:
-        """The encoding in the order of the slots that were predicted."""
+    def _matched(self, encoding: Encoding, predicted: Normal) -> Encoding:
+        """Return the encoding in the order of the predicted slots."""
         where = self.layout[self.match]
         with torch.no_grad():
-            cost = squared_distances(prior.mean[..., where], encoding.mean[..., where])
+            cost = squared_distances(predicted.mean[..., where], encoding.mean[..., where])
             order = assign(cost, self.background_slots)
         return encoding.map(lambda x: reorder(x, order))
 
     def _complete(self, encoding: Encoding, before: FusedCarry) -> Encoding:
-        """Encoding for every field: differences to the frame before, nothing for the latents."""
+        """Encode every field: differences by the frame before, and precision 0 if no frame shows it."""
         means, precisions = [], []
         for field in self.layout.fields:
             where = self.layout[field.difference_of or field.name]
@@ -106,5 +115,5 @@ class Fused(Posterior):
 
 
 def _precision_of_difference(a: Tensor, b: Tensor) -> Tensor:
-    """1 / (1/a + 1/b), 0 where either is 0."""
+    """Return 1 / (1/a + 1/b), 0 where either is 0."""
     return a * b / (a + b).clamp_min(1e-12)

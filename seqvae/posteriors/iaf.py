@@ -1,10 +1,10 @@
-"""Inverse autoregressive flow (Kingma et al. 2016, arXiv 1606.04934): a Gaussian posterior, bent."""
+"""Inverse autoregressive flow (Kingma et al. 2016, arXiv 1606.04934) on top of a Gaussian posterior."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from jaxtyping import Float
@@ -25,7 +25,12 @@ FAR = 1e15  # of the base's stds: the inverse goes no further, where its square 
 
 
 class Flow(nn.Module):
-    """z <- g z + (1 - g) m, `steps` times, with (m, logit g) from a MADE; the order turns round each time."""
+    """z <- g z + (1 - g) m, `steps` times, with (m, logit g) from a MADE of alternating order.
+
+    size: numbers of z
+    context: size of the context vector
+    hidden: units per hidden layer of each MADE
+    """
 
     def __init__(self, size: int, context: int, steps: int, hidden: int):
         super().__init__()
@@ -34,7 +39,10 @@ class Flow(nn.Module):
     def forward(
         self, z: Float[Tensor, "*b d"], context: Float[Tensor, "*b e"], active: Float[Tensor, "*b 1"]
     ) -> tuple[Float[Tensor, "*b d"], Float[Tensor, "*b"]]:
-        """The transformed z, and the log-determinant of its Jacobian. Where active is 0, z stays as it is."""
+        """Return the transformed z, and the log-determinant of its Jacobian.
+
+        active: 1, or 0 where z stays as it is
+        """
         total = torch.zeros_like(z[..., 0])
         for made in self.steps:
             shift, log_gate = self._step(made, z, context, active)
@@ -45,26 +53,29 @@ class Flow(nn.Module):
     def inverse(
         self, z: Float[Tensor, "*b d"], context: Float[Tensor, "*b e"], active: Float[Tensor, "*b 1"]
     ) -> tuple[Float[Tensor, "*b d"], Float[Tensor, "*b"]]:
-        """What `forward` takes to z, and the log-determinant there: one number after the other.
+        """Return the point that `forward` takes to z, and the log-determinant there: one number at a time.
 
-        It divides by the gates, so that the rounding of z grows by up to exp(-LEAST) a step. The density of a
-        sample is therefore exact where it is drawn, and from here only as far as the flow is no contraction
-        to a point. The result is always finite.
+        It divides by the gates, so that rounding errors of z grow by up to exp(-LEAST) per step. The density
+        of a sample is therefore exact where it is drawn, and from here only as far as the flow does not
+        contract to a point. The result is always finite.
         """
         total = torch.zeros_like(z[..., 0])
-        for made in reversed(self.steps):
-            before = z
+        for step in reversed(self.steps):
+            made, before = cast(MADE, step), z
+            # 1. number i, from the numbers before it, which are known already
             for i in made.order:
                 shift, log_gate = self._step(made, before, context, active)
-                found = shift[..., i] + (z[..., i] - shift[..., i]) * (-log_gate[..., i]).exp()
-                found = found.clamp(-FAR, FAR)
-                before = torch.cat([before[..., :i], found[..., None], before[..., i + 1 :]], -1)
+                number = shift[..., i] + (z[..., i] - shift[..., i]) * (-log_gate[..., i]).exp()
+                number = number.clamp(-FAR, FAR)
+                before = torch.cat([before[..., :i], number[..., None], before[..., i + 1 :]], -1)
+            # 2. the log-determinant at the point
             total = total + self._step(made, before, context, active)[1].sum(-1)
             z = before
         return z, total
 
     @staticmethod
-    def _step(made: MADE, z: Tensor, context: Tensor, active: Tensor) -> tuple[Tensor, Tensor]:
+    def _step(made: nn.Module, z: Tensor, context: Tensor, active: Tensor) -> tuple[Tensor, Tensor]:
+        """Return m and log g; g is 1 where the flow is not active."""
         shift, logit = made(z, context)
         return shift, active * logsigmoid(logit + OPEN).clamp(min=LEAST)
 
@@ -74,8 +85,12 @@ class Transformed:
     """The density of mean + std * flow(noise), noise ~ N(0, 1), over (k d), with the base's mean and std.
 
     Every slot is transformed alike and by itself. In units of the base the flow has numbers around 1 to work
-    with, however sharp the posterior. Drawing is one pass, and gives the sample's log-density; that of any
-    other point takes d passes a step.
+    with, however sharp the posterior. Drawing is one pass and yields the sample's log-density; the density of
+    any other point takes d passes per step.
+
+    base: the Gaussian that the flow transforms
+    context: mean and log std of the base
+    active: 0 for slots that keep the base's density, else 1
     """
 
     __repr__ = short_repr
@@ -89,35 +104,38 @@ class Transformed:
         return self.rsample_and_log_prob()[0]
 
     def rsample_and_log_prob(self) -> tuple[Float[Tensor, "*b k d"], Float[Tensor, "*b"]]:
-        """A sample and its log-density, nats."""
+        """Draw a sample; return it and its log-density, nats."""
         noise = torch.randn_like(self.base.mean)
-        bent, log_det = self._bent(noise)
-        return self.base.mean + self.base.std * bent, self._density(noise, log_det)
+        transformed, log_det = self._transform(noise)
+        return self.base.mean + self.base.std * transformed, self._log_density(noise, log_det)
 
     def log_prob(self, z: Float[Tensor, "*b k d"]) -> Float[Tensor, "*b"]:
         with full_precision(z.device):
-            bent = (z - self.base.mean) / self.base.std
-            return self._density(*self.flow.inverse(bent, self.context, self.active))
+            transformed = (z - self.base.mean) / self.base.std
+            return self._log_density(*self.flow.inverse(transformed, self.context, self.active))
 
     def point(self) -> Float[Tensor, "*b k d"]:
-        """Where the flow takes the base's mean: a flow has no mean of its own in closed form."""
-        return self.base.mean + self.base.std * self._bent(torch.zeros_like(self.base.mean))[0]
+        """Return the image of the base's mean: a flow has no mean of its own in closed form."""
+        return self.base.mean + self.base.std * self._transform(torch.zeros_like(self.base.mean))[0]
 
-    def _bent(self, noise: Tensor) -> tuple[Tensor, Tensor]:
+    def _transform(self, noise: Tensor) -> tuple[Tensor, Tensor]:
         with full_precision(noise.device):
             return self.flow(noise, self.context, self.active)
 
-    def _density(self, noise: Tensor, log_det: Tensor) -> Float[Tensor, "*b"]:
-        """log q of the point that the noise is taken to."""
+    def _log_density(self, noise: Tensor, log_det: Tensor) -> Float[Tensor, "*b"]:
+        """Return log q of the point to which the flow takes the noise."""
         return self.base.log_prob(self.base.mean + self.base.std * noise) - log_det.sum(-1)
 
 
 @register(Posterior)
 class IAF(Posterior):
-    """q(z_t | ...) of any Gaussian posterior, made non-Gaussian by a flow that knows its mean and std.
+    """q(z_t | ...) of any Gaussian posterior, made non-Gaussian by a flow that reads its mean and std.
 
-    base: the posterior (a factory that takes the layout). A slot of which nothing was observed keeps the
-    base's density.
+    A slot of which nothing was observed keeps the base's density.
+
+    base: makes the Gaussian posterior
+    steps: number of transformations
+    hidden: units per hidden layer of each
 
     Raises:
         UserError: the base is a flow itself, or counts objects.
@@ -144,7 +162,8 @@ class IAF(Posterior):
     def __call__(
         self, encoding: Encoding, transition: Transition, carry: Any
     ) -> tuple[Transformed, Encoding, Any]:
-        q, encoding, carry = self.base(encoding, transition, carry)
-        context = torch.cat([q.mean, q.std.log()], -1)
+        base, encoding, carry = self.base(encoding, transition, carry)
+        base = cast(Normal, base)
+        context = torch.cat([base.mean, base.std.log()], -1)
         active = (encoding.precision > 0).any(-1, keepdim=True).to(context.dtype)
-        return Transformed(q, context, active, self.flow), encoding, carry
+        return Transformed(base, context, active, self.flow), encoding, carry

@@ -180,6 +180,12 @@ RULES = {
         "model.dynamics.held: SpatialVAE is a density of frames",
         ("supair", "fused", STOVE | {"held": ["size"]}),
     ),
+    "fields without a density, in one of two": Rule(
+        "Also if the dynamics is one of two.",
+        ("spatial_vae", "fused", DOUBLE | {"dynamics": factory(STOVE, held=["size"])}),
+        "model.dynamics.held: SpatialVAE is a density of frames",
+        ("supair", "fused", DOUBLE | {"dynamics": factory(STOVE, held=["size"])}),
+    ),
     # the state that the frame model gives, checked by the other parts
     "one code per frame": Rule(
         "A VAE of whole frames has one slot.",
@@ -302,6 +308,12 @@ RULES = {
         ("supair", IAF | {"base": factory(GRAPH)}, "graph"),
         "model.posterior.base._target_: expected a part of kind Posterior, got seqvae.dynamics.graph",
         ("supair", IAF | {"base": factory(FUSED)}, "graph"),
+    ),
+    "unit of an area": Rule(
+        "The area of a box is counted in pixels or in units of the image.",
+        (SUPAIR | {"area": "feet"}, "fused", "graph"),
+        "model.frame.area=feet: expected pixels or image",
+        (SUPAIR | {"area": "image"}, "fused", "graph"),
     ),
     "std of no field": Rule(
         "A std is given for a field of the state.",

@@ -88,7 +88,7 @@ def test_stds_of_markov_dynamics():
     assert markov.PROPOSAL_STD == {"position": 0.3, "velocity": 0.04, "latent": 0.04}
     assert markov.FIRST_STD == {"size": 0.3, "position": 0.6, "velocity": 0.1, "latent": 0.1}
     assert markov.FIRST_SIZE == 0.3 and gru.STD_FLOOR == 1e-2
-    assert {"size": 0.02, "appearance": 0.1}.items() <= markov.WALK.items()
+    assert {"size": 0.02, "appearance": 0.1}.items() <= markov.RANDOM_WALK_STD.items()
 
 
 def shipped(name: str):

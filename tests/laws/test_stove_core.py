@@ -140,7 +140,7 @@ def test_the_network_gives_the_numbers_of_the_authors_implementation(options, ac
 
 def test_every_slot_receives_its_own_numbers_of_an_action():
     core = dynamics(actions=9)
-    numbers = core._heard(torch.tensor([4, 7]), state(core).expand(2, -1, -1))
+    numbers = core._action_numbers(core.action, torch.tensor([4, 7]), state(core).expand(2, -1, -1))
     for b, action in enumerate((4, 7)):
         every = core.action.weight[:, action] + core.action.bias
         assert_close(numbers[b], torch.stack([every[0:4], every[4:8], every[8:12]]))
