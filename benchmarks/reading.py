@@ -26,7 +26,7 @@ from data_gen.generate import read_settings
 from data_gen.schema import read_info
 from data_gen.simulator import build_simulator
 from data_gen.splits import Split, write_split
-from seqvae.data.clips import InMemoryClips
+from seqvae.data.clips import ClipRequest, InMemoryClips
 from seqvae.data.online import ENDLESS, OnlineClips
 from seqvae.data.streamed import StreamedClips
 
@@ -38,10 +38,10 @@ PICKLE = LENGTH * SEQUENCES * 32 * 32 * 3 * 8  # bytes of float64 frames, as the
 def rate(clips: Any, device: str) -> float:
     """Return clips per second, measured once the prefetched batches are used up."""
     for step in range(BEFORE):
-        clips.batch(step, BATCH, CLIP, seed=0)
+        clips.batch(ClipRequest(step, BATCH, CLIP, seed=0))
     began = time.perf_counter()
     for step in range(BEFORE, BEFORE + STEPS):
-        clips.batch(step, BATCH, CLIP, seed=0)
+        clips.batch(ClipRequest(step, BATCH, CLIP, seed=0))
     if device == "cuda":
         torch.cuda.synchronize()
     seconds = time.perf_counter() - began

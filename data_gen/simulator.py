@@ -121,7 +121,7 @@ class Simulator(Protocol):
         ...
 
     def truth(self, states: State) -> dict[str, np.ndarray]:
-        """Return what else the dataset records of the objects: arrays "... k" by their key in the file."""
+        """Return the other records of the objects: arrays "... k" by their keys in the dataset."""
         ...
 
     def render(self, states: State, size: int) -> tuple[np.ndarray, np.ndarray | None]:

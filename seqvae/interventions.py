@@ -1,8 +1,8 @@
-"""Interventions on slots: drop, swap or move what a model has inferred, then decode it or imagine on from it.
+"""Interventions on slots: drop, swap or move inferred slots, then decode them or imagine on from them.
 
 A trace that these functions return holds the changed states in all its frames, and a carry from which
-`imagine` goes on; its densities stay those of what was inferred, and filtering does not go on from it. Slots
-count from 0, as in the trace.
+`imagine` goes on. Its densities stay the ones of the inferred states, and filtering does not go on from it.
+Slots count from 0, as in the trace.
 """
 
 from __future__ import annotations
@@ -23,23 +23,23 @@ from seqvae.types import Carry, LastState, Trace
 
 
 def drop(model: SequenceModel, trace: Trace, *slots: int) -> Trace:
-    """The trace without these slots: they are decoded no more, and push nobody.
+    """Return the trace without these slots: they are decoded no more, and push no other.
 
     Raises:
         UserError: there is no such slot, or none would be left; or the dynamics remembers more than a state.
     """
     _require_slots("drop", trace, slots)
     _require_objects("drop", model, slots)
-    left = remaining(trace.z.shape[2], slots)
-    if not left:
+    kept = remaining(trace.z.shape[2], slots)
+    if not kept:
         raise UserError("drop: no slot would be left; keep at least one")
-    return _continued(model, trace, trace.z[:, :, left])
+    return _with_states(model, trace, trace.z[:, :, kept])
 
 
 def swap(
     model: SequenceModel, trace: Trace, a: int, b: int, fields: Iterable[str] = ("appearance",)
 ) -> Trace:
-    """The trace with the fields of two slots exchanged: with "position" they change places.
+    """Return the trace with the fields of two slots exchanged: with "position" they change places.
 
     Raises:
         UserError: there is no such slot or field; or the dynamics remembers more than a state.
@@ -50,11 +50,11 @@ def swap(
         require_fields(model.layout, (field,), "swap", "name another field")
         where = model.layout[field]
         z[:, :, a, where], z[:, :, b, where] = trace.z[:, :, b, where], trace.z[:, :, a, where]
-    return _continued(model, trace, z)
+    return _with_states(model, trace, z)
 
 
 def move(model: SequenceModel, trace: Trace, slot: int, by: tuple[float, float]) -> Trace:
-    """The trace with a slot moved by (dx, dy), coordinates, x to the right and y down; it keeps its speed.
+    """Return the trace with a slot moved by (dx, dy), x right in half-widths, y down in half-heights.
 
     Raises:
         UserError: there is no such slot, or slots have no position; or the dynamics remembers more than a
@@ -65,11 +65,11 @@ def move(model: SequenceModel, trace: Trace, slot: int, by: tuple[float, float])
     require_fields(model.layout, ("position",), "move", "swap or drop slots instead")
     z = trace.z.clone()
     z[:, :, slot, model.layout["position"]] += torch.tensor(by, device=z.device, dtype=z.dtype)
-    return _continued(model, trace, z)
+    return _with_states(model, trace, z)
 
 
 def remaining(slots: int, dropped: Iterable[int]) -> list[int]:
-    """The slots that are left without the dropped ones, in their order."""
+    """Return the slots that remain without the dropped ones, in their order."""
     return sorted(set(range(slots)) - set(dropped))
 
 
@@ -82,12 +82,14 @@ FORMS = {  # key -> what is expected, an example
 
 @dataclass(frozen=True)
 class Change:
-    """A swap, a move and a drop, in this order; all numbers are those of the slots before it.
+    """A swap, a move and a drop, done in this order. Slots have the numbers that they had before it.
 
-    swap: (slot, slot, field, ...). move: (slot, dx, dy). drop: (slot, ...). None: not done.
+    swap: (slot, slot, field, ...), or None
+    move: (slot, dx, dy), in half-widths and half-heights, or None
+    drop: (slot, ...), or None
 
     Raises:
-        UserError: they are of another form.
+        UserError: one of them has another form.
     """
 
     swap: Any = None
@@ -108,15 +110,22 @@ class Change:
         return ", ".join(f"{key} {' '.join(map(str, value))}" for key, value in parts if value is not None)
 
     def __call__(self, model: SequenceModel, trace: Trace) -> Trace:
+        """Return the changed trace.
+
+        Raises:
+            UserError: there is no such slot or field; or the dynamics remembers more than a state.
+        """
         if self.swap is not None:
-            trace = swap(model, trace, *self.swap[:2], self.swap[2:])
+            a, b, *names = self.swap
+            trace = swap(model, trace, a, b, names)
         if self.move is not None:
-            trace = move(model, trace, self.move[0], self.move[1:])
+            slot, dx, dy = self.move
+            trace = move(model, trace, slot, (dx, dy))
         return trace if self.drop is None else drop(model, trace, *self.drop)
 
 
 def _fits(key: str, value: Any) -> bool:
-    """Whether a value has the form that FORMS tells."""
+    """Return whether a value has the form of FORMS."""
     if not isinstance(value, tuple):
         return False
     kinds = [type(item) for item in value]
@@ -140,8 +149,8 @@ def _require_objects(name: str, model: SequenceModel, slots: Iterable[int]) -> N
         raise UserError(f"{name}: slot 0 is the background and stays where it is; name an object's slot")
 
 
-def _continued(model: SequenceModel, trace: Trace, z: Float[Tensor, "b t k d"]) -> Trace:
-    """The trace with other states, and the carry from which imagination goes on."""
+def _with_states(model: SequenceModel, trace: Trace, z: Float[Tensor, "b t k d"]) -> Trace:
+    """Return the trace with other states, and the carry from which imagination goes on."""
     last = z[:, -1]
     if isinstance(trace.carry.dynamics, LastState):
         dynamics = replace(trace.carry.dynamics, z=last, like=torch.zeros_like(last))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,30 +12,34 @@ from einops import rearrange
 from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
-from seqvae.data.sequences import to_frames, to_video
+from seqvae.data.conversion import to_frames, to_video
 from seqvae.errors import UserError
 from seqvae.interventions import Change, remaining
-from seqvae.metrics import without_repeats
 from seqvae.sequence import SequenceModel
-from seqvae.tree import short_repr, slice_frames
+from seqvae.tree import join_records, short_repr, slice_frames
 from seqvae.types import Trace
-from seqvae.video import Comparison
 
 SEQUENCES = 64  # filtered and imagined at once
 DECODED = 1024  # frames decoded at once
-NUMBERS = 2**25  # pixels of decoded frames held at once: 128 MiB
+NUMBERS = 2**25  # numbers of decoded frames held at once: 128 MiB
 
 
 @dataclass(frozen=True)
 class Rollout:
-    """What a model made of n sequences: `context` frames filtered, all later ones imagined.
+    """States and frames that a model made of n sequences: `context` frames filtered, all later ones imagined.
 
-    z: latent states. positions, velocities, extents (half the width and height of boxes): x in half-widths of
-    the picture, y in half-heights, None for models without; not a number in slots that are absent or
-    background. presence: which slots are not absent, None for models whose slots never are. frames in [0, 1]
-    and masks: None unless decoded, masks also for models without. attention: masks that the encoder sees in
-    the `context` frames, None for models whose encoder makes none. Of several samples each is a Rollout of
-    its own.
+    Places are coordinates, x in half-widths of the picture and y in half-heights. They are not a number in
+    slots that are absent or background. Of several samples each is a Rollout of its own.
+
+    z: n t k d, latent states
+    context: number of filtered frames
+    positions: n t k 2, None for models without
+    velocities: n t k 2, coordinates per frame, None for models without
+    extents: n t k 2, half the width and height of boxes, None for models without
+    presence: n t k, which slots are not absent, None for models whose slots never are
+    frames: n t h w c, in [0, 1], None unless decoded
+    masks: n t k h w, None unless decoded, or for models without
+    attention: n context k h w, masks that the encoder sees, None for models whose encoder makes none
     """
 
     __repr__ = short_repr
@@ -51,24 +56,23 @@ class Rollout:
 
     @property
     def first_predicted(self) -> int:
-        """The array index of the first frame that the model has not seen."""
+        """Array index of the first frame that the model has not seen."""
         return self.context
 
     def pictures(self) -> UInt8[np.ndarray, "n t h w c"]:
-        """The decoded frames as on disk, uint8."""
-        return _pictures(self.frames)
+        """Return the decoded frames as bytes.
+
+        Raises:
+            ValueError: the rollout was not decoded.
+        """
+        if self.frames is None:
+            raise ValueError("a rollout without frames has no pictures; decode it")
+        return as_bytes(self.frames)
 
 
-def compare(
-    rollout: Rollout,
-    i: int,
-    truth: UInt8[np.ndarray, "_ h w c"] | None,
-    cloud: Float[np.ndarray, "s t k 2"] | None = None,
-) -> Comparison:
-    """Frames of a video of sequence i: truth | model | difference. Sampled positions are drawn as crosses."""
-    model = _pictures(without_repeats(rollout.frames[i : i + 1]))[0]
-    boxes, extents = (None if x is None else x[i] for x in (rollout.positions, rollout.extents))
-    return Comparison(truth, model, boxes, extents, rollout.first_predicted, cloud)
+def as_bytes(frames: Float[np.ndarray, "n t h w c"]) -> UInt8[np.ndarray, "n t h w c"]:
+    """Return frames in [0, 1] as on disk."""
+    return to_frames(rearrange(torch.as_tensor(frames), "n t h w c -> n t c h w")).numpy()
 
 
 def roll_out(
@@ -83,18 +87,21 @@ def roll_out(
 ) -> Rollout:
     """Filter frames 1 to `context` and imagine `horizon` more, for all sequences.
 
-    frames as on disk, of which only the context is looked at. prev_actions[:, t] led to frame t, seen or
-    imagined; models that follow no actions take no notice of them. By default everything is deterministic:
-    the posterior's and the transition's point estimates. With sample=True both are drawn from, so that
-    draws differ by the noise of the future and by what is not known of the present. change: what is done to
-    the slots after the context, before the future is imagined. The numbers of a dropped slot are from then
-    on not a number, its masks 0.
+    By default everything is deterministic: the point estimates of posterior and transition. Samples differ by
+    the noise of the future and by what is not known of the present.
+
+    frames: as on disk; only the context is looked at.
+    prev_actions: [:, t] led to frame t, filtered or imagined. Models that follow no actions ignore them.
+    sample: draw from posterior and transition.
+    decode: also make frames and masks.
+    change: intervention on the slots after the context, before the future is imagined. The numbers of a
+        dropped slot are from then on not a number, its masks 0.
 
     Raises:
         UserError: too few frames, or actions missing or too few; or the change cannot be made.
     """
     blocks = roll_out_blocks(model, frames, prev_actions, context, horizon, sample, decode, change)
-    return _joined([rollout for _, rollout in blocks])
+    return join_records(np.concatenate, [rollout for _, rollout in blocks])
 
 
 def roll_out_blocks(
@@ -107,23 +114,21 @@ def roll_out_blocks(
     decode: bool = False,
     change: Change | None = None,
 ) -> Iterator[tuple[slice, Rollout]]:
-    """`roll_out` of some sequences at a time, with their place in n, where all would not fit in memory."""
+    """Yield `roll_out` of some sequences at a time, with their place in n, to bound the memory."""
     prev_actions = check_lengths(model, frames, prev_actions, context, horizon)
     size = SEQUENCES
     if decode:
         size = max(1, min(size, NUMBERS // ((context + horizon) * frames[0, 0].size)))
     for where in _blocks(len(frames), size):
-        led = None if prev_actions is None else _tensor(prev_actions[where], model)
-        before, ahead = (
-            slice_frames(led, time) for time in (slice(context), slice(context, context + horizon))
-        )
+        led_to = None if prev_actions is None else _tensor(prev_actions[where], model)
+        past, future = slice(context), slice(context, context + horizon)
         with torch.no_grad():
-            trace = _filter(model, frames[where, :context], before, sample)
-            rollout = _rollout(model, trace, context, decode)
+            trace = _filter(model, frames[where, :context], slice_frames(led_to, past), sample)
+            rollout = _record(model, trace, context, decode)
             if horizon > 0:
-                begin = change(model, trace) if change else trace
-                future = model.imagine(begin.carry, horizon, ahead, sample)
-                rollout = _then(rollout, _rollout(model, future, context, decode), change)
+                changed = change(model, trace) if change else trace
+                imagined = model.imagine(changed.carry, horizon, slice_frames(led_to, future), sample)
+                rollout = _append(rollout, _record(model, imagined, context, decode), change)
             yield where, rollout
 
 
@@ -134,9 +139,9 @@ def imagine_far(
     horizon: int,
     chunk: int = 100,
 ) -> Iterator[Float[Tensor, "n _ k d"]]:
-    """States of a long deterministic rollout, `chunk` frames at a time; first that of the last context frame.
+    """Yield the states of a long deterministic rollout, `chunk` frames at a time.
 
-    Nothing is kept, so any horizon fits in memory.
+    The first one is of the last context frame alone. Nothing is kept, so any horizon fits in memory.
 
     Raises:
         UserError: too few frames; or the model follows actions, of which no data holds enough.
@@ -158,7 +163,7 @@ def imagine_far(
 def check_lengths(
     model: SequenceModel, frames: np.ndarray, prev_actions: np.ndarray | None, context: int, horizon: int
 ) -> np.ndarray | None:
-    """The actions that the model follows (None if it follows none), when frames and actions are enough.
+    """Return the actions that the model follows, None if it follows none, where all are long enough.
 
     Raises:
         UserError: fewer frames than the context, or actions missing or too few.
@@ -171,23 +176,23 @@ def check_lengths(
         return None
     if prev_actions is None:
         raise UserError(f"the model follows one of {model.actions} actions a frame, and the data has none")
-    known = max(prev_actions.shape[1] - context, 0)
     if context + horizon > prev_actions.shape[1]:
+        after = max(prev_actions.shape[1] - context, 0)
         raise UserError(
-            f"horizon={horizon}: the data has the actions that lead to {known} frames after context={context}"
+            f"horizon={horizon}: the data has the actions that lead to {after} frames after context={context}"
         )
     return prev_actions
 
 
 def device_of(model: SequenceModel) -> torch.device:
-    """Where the model's numbers are; the CPU for a model without any."""
-    some = next(model.parameters(), None)
-    some = next(model.buffers(), None) if some is None else some
-    return torch.device("cpu") if some is None else some.device
+    """Return the device of the model's parameters or buffers; the CPU for a model without any."""
+    for tensor in (*model.parameters(), *model.buffers()):
+        return tensor.device
+    return torch.device("cpu")
 
 
-def _filter(model: SequenceModel, frames: np.ndarray, before: Tensor | None, sample: bool) -> Trace:
-    return model.filter(to_video(_tensor(frames, model)), before, sample=sample)
+def _filter(model: SequenceModel, frames: np.ndarray, prev_actions: Tensor | None, sample: bool) -> Trace:
+    return model.filter(to_video(_tensor(frames, model)), prev_actions, sample=sample)
 
 
 def _tensor(x: np.ndarray, model: SequenceModel) -> Tensor:
@@ -199,82 +204,69 @@ def _blocks(n: int, size: int) -> Iterator[slice]:
         yield slice(start, min(start + size, n))
 
 
-def _then(past: Rollout, future: Rollout, change: Change | None) -> Rollout:
-    """Past and future as one, each slot in its place; a dropped one has no numbers in the future."""
+def _append(past: Rollout, future: Rollout, change: Change | None) -> Rollout:
+    """Join past and future, each slot in its place; a dropped one has no numbers in the future."""
     slots = past.z.shape[2]
-    left = remaining(slots, change.drop or ()) if change else range(slots)
+    kept = remaining(slots, change.drop or ()) if change else range(slots)
 
-    def placed(name: str, x: np.ndarray) -> np.ndarray:
+    def in_place(name: str, x: np.ndarray) -> np.ndarray:
         if name == "frames" or x.shape[2] == slots:
             return x
         fill = 0 if name in ("masks", "presence") else np.nan
-        full = np.full((*x.shape[:2], slots, *x.shape[3:]), fill, x.dtype)
-        full[:, :, left] = x
-        return full
+        placed = np.full((*x.shape[:2], slots, *x.shape[3:]), fill, x.dtype)
+        placed[:, :, kept] = x
+        return placed
 
-    whole = {
-        name: None if x is None else np.concatenate([x, placed(name, getattr(future, name))], 1)
-        for name, x in _arrays(past).items()
-        if name != "attention"
+    joined = {
+        f.name: np.concatenate([x, in_place(f.name, getattr(future, f.name))], 1)
+        for f in fields(Rollout)
+        if f.name != "attention" and isinstance(x := getattr(past, f.name), np.ndarray)
     }
-    return Rollout(context=past.context, attention=past.attention, **whole)
+    return replace(past, **joined)
 
 
-def _rollout(model: SequenceModel, trace: Trace, context: int, decode: bool) -> Rollout:
-    frames, masks = _decoded(model, trace) if decode else (None, None)
+def _record(model: SequenceModel, trace: Trace, context: int, decode: bool) -> Rollout:
+    frames, masks = _decode(model, trace) if decode else (None, None)
     extents = trace.z[..., model.layout["size"]] if "size" in model.layout else None
     presence = model.presence(trace.z)
     objects = torch.ones_like(trace.z[..., 0], dtype=torch.bool) if presence is None else presence.clone()
     objects[:, :, : model.background_slots] = False
 
-    def of_objects(x: Tensor | None) -> Tensor | None:
-        return x if x is None else x.masked_fill(~objects[..., None], torch.nan)
+    def of_objects(x: Tensor | None) -> Any:
+        return None if x is None else _array(x.masked_fill(~objects[..., None], torch.nan))
 
-    tensors = {
-        "z": trace.z,
-        "positions": of_objects(model.positions(trace.z)),
-        "velocities": of_objects(model.velocities(trace.z)),
-        "extents": of_objects(extents) if extents is not None and extents.shape[-1] == 2 else None,
-        "presence": presence,
-        "frames": frames,
-        "masks": masks,
-        "attention": _attention(trace) if decode else None,
-    }
-    return Rollout(context=context, **{n: None if x is None else x.cpu().numpy() for n, x in tensors.items()})
+    return Rollout(
+        z=trace.z.cpu().numpy(),
+        context=context,
+        positions=of_objects(model.positions(trace.z)),
+        velocities=of_objects(model.velocities(trace.z)),
+        extents=of_objects(extents if extents is not None and extents.shape[-1] == 2 else None),
+        presence=_array(presence),
+        frames=_array(frames),
+        masks=_array(masks),
+        attention=_array(_attention(trace)) if decode else None,
+    )
+
+
+def _array(x: Tensor | None) -> Any:
+    return None if x is None else x.cpu().numpy()
 
 
 def _attention(trace: Trace) -> Tensor | None:
-    """The encoder's own masks of filtered frames, in the trace's order, where it makes some."""
+    """Return the encoder's own masks of filtered frames, in the trace's order, None where it makes none."""
     features = trace.encoding.features if trace.encoding is not None else {}
     return features["log_masks"].exp() if "log_masks" in features else None
 
 
-def _decoded(model: SequenceModel, trace: Trace) -> tuple[Tensor, Tensor | None]:
-    """Frames "b t h w c" and masks of a trace, a few frames of all its sequences at a time."""
+def _decode(model: SequenceModel, trace: Trace) -> tuple[Tensor, Tensor | None]:
+    """Return frames "b t h w c" and masks of a trace, a few frames of all its sequences at a time."""
     b, length = trace.z.shape[:2]
     step = max(1, DECODED // b)
     scenes = []
     for start in range(0, length, step):
-        part = slice(start, start + step)
-        context = None if trace.context is None else trace.context[:, part]
-        scenes.append(model.decode(replace(trace, z=trace.z[:, part], context=context)))
+        time = slice(start, start + step)
+        context = None if trace.context is None else trace.context[:, time]
+        scenes.append(model.decode(replace(trace, z=trace.z[:, time], context=context)))
     frames = torch.cat([scene.frames for scene in scenes], 1)
     masks = None if scenes[0].masks is None else torch.cat([scene.masks for scene in scenes], 1)
     return rearrange(frames, "b t c h w -> b t h w c"), masks
-
-
-def _pictures(frames: Float[np.ndarray, "n t h w c"]) -> UInt8[np.ndarray, "n t h w c"]:
-    return to_frames(rearrange(torch.as_tensor(frames), "n t h w c -> n t c h w")).numpy()
-
-
-def _joined(rollouts: list[Rollout]) -> Rollout:
-    parts = [_arrays(rollout) for rollout in rollouts]
-    whole = {
-        name: None if x is None else np.concatenate([part[name] for part in parts])
-        for name, x in parts[0].items()
-    }
-    return Rollout(context=rollouts[0].context, **whole)
-
-
-def _arrays(rollout: Rollout) -> dict[str, np.ndarray | None]:
-    return {f.name: getattr(rollout, f.name) for f in fields(Rollout) if f.name != "context"}

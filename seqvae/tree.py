@@ -1,7 +1,7 @@
 """Functions on records of tensors: map, join, stack, concatenate, and show by shape.
 
 A record is a dataclass or a dict, nested to any depth. Anything in it that is neither a record nor a tensor
-(None, a number, a network) stays as it is.
+(None, a number, a network) stays as it is. `join_records` takes records of NumPy arrays as well.
 """
 
 from __future__ import annotations
@@ -50,13 +50,13 @@ def map_record(fn: Callable[[Tensor], Tensor], record: Any) -> Any:
     return record
 
 
-def join_records(join: Callable[[list[Tensor]], Tensor], records: list[Any]) -> Any:
-    """Join records of one structure into one, tensor by tensor.
+def join_records(join: Callable[[list[Any]], Any], records: list[Any]) -> Any:
+    """Join records of one structure into one, tensor by tensor, or array by array.
 
     Values that are neither records nor tensors are those of the first.
     """
     first = records[0]
-    if isinstance(first, Tensor):
+    if isinstance(first, Tensor | np.ndarray):
         return join(records)
     if isinstance(first, dict):
         return {key: join_records(join, [r[key] for r in records]) for key in first}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from PIL import Image
@@ -13,9 +13,10 @@ from PIL import Image
 from data_gen.errors import DataError
 from data_gen.io import output_path
 
-FPS = 10  # frames per second; a GIF counts in hundredths of a second, of which this is a whole number
+FPS = 10  # frames per second; in a GIF, which counts hundredths of a second, each then lasts ten
 
 
+@runtime_checkable
 class Frames(Protocol):
     """RGB frames of one size, uint8 "h w 3", by index, so that they can be drawn on demand."""
 

@@ -197,7 +197,7 @@ class DiscWorld:
             DataError: nothing fits.
         """
         no_room = DataError(
-            f"sim.num_balls={self.num_balls}: so many balls of sim.radius={self.radius} "
+            f"sim.num_balls={self.num_balls}: these balls of sim.radius={self.radius} "
             f"cannot start apart in a box of sim.limit={self.limit}; take fewer or smaller balls"
         )
         smallest = value_range(self.radius, self.num_balls)[0]

@@ -34,9 +34,9 @@ _NUM_WAVES = 4  # of a texture
 class Sprites(BouncingWorld):
     """Squares, ellipses, hearts and triangles that bounce off the walls, and hide each other.
 
-    The layers of a sequence are in random order, and stay. A position is the centre of mass of the whole
-    shape, and a radius that of the disc of the same area. An object bounces where the circle around it
-    touches a wall. data_gen.drawing.shapes defines the masks.
+    The layers of a sequence are in random order, which does not change. A position is the centre of mass of
+    the whole shape, and a radius is the one of the disc of the same area. An object bounces where the circle
+    around it touches a wall. data_gen.drawing.shapes defines the masks.
 
     shapes: names of drawing.shapes.SHAPES
     colors: "random", or names of drawing.colours.PALETTE

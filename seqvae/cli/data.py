@@ -18,7 +18,7 @@ from data_gen.splits import Split
 from seqvae import checkpoint
 from seqvae.build import DataSpec
 from seqvae.data.clips import InMemoryClips
-from seqvae.data.online import ENDLESS, OnlineClips, simulated
+from seqvae.data.online import ENDLESS, OnlineClips, simulate
 from seqvae.data.sequences import Sequences, read_sequences, reading
 from seqvae.data.streamed import StreamedClips, open_clips
 from seqvae.errors import UserError, checked_fields, require_at_least
@@ -39,7 +39,7 @@ class TrainData:
     clips: clips to train on.
     spec: what a model has to know of them.
     validation: sequences to validate on, or None.
-    sequences: reads or makes all that `clips.whole` goes through, with true states.
+    sequences: reads or makes all that `clips.full_sequences` goes through, with true states.
     """
 
     name: str
@@ -90,10 +90,10 @@ def _open_simulator(config: TrainConfig, device: torch.device) -> TrainData:
         validation = _read_validation(Path(config.val), spec)
     else:
         val = Split(world, "val", config.validation_sequences, online.length, size, online.seed)
-        validation = simulated(val, name)
+        validation = simulate(val, name)
     clips = OnlineClips(train, device, config.workers, online.sequences)
     first = replace(train, sequences=online.sequences)
-    return TrainData(f"{ONLINE} {name}", clips, spec, validation, lambda: simulated(first, name))
+    return TrainData(f"{ONLINE} {name}", clips, spec, validation, lambda: simulate(first, name))
 
 
 def _find_files(data: str, val: str | None) -> tuple[Path, Path | None]:

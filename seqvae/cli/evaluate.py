@@ -22,10 +22,10 @@ from seqvae.evaluate import (
     usable_lengths,
     write_report,
 )
-from seqvae.rollout import compare, roll_out
+from seqvae.rollout import roll_out
 from seqvae.sequence import SequenceModel
 from seqvae.train.origin import UNKNOWN, Origin
-from seqvae.video import counting_sheet, write_png, write_video
+from seqvae.video import compare, counting_sheet, write_png, write_video
 
 SHOWN = 48  # frames in the picture of counts
 
@@ -77,7 +77,7 @@ def evaluate(model: SequenceModel, sequences: Sequences, options: EvaluateConfig
         print(f"{sequences.name}: has no true positions, so only pixels are scored")
     scores = score(model, sequences, context, horizon, decode=True, pixels=options.pixels)
     if options.iwae:
-        few = sequences.first(options.bound_sequences).untold()
+        few = sequences.first(options.bound_sequences).without_truth()
         found = bounds(model, few, options.iwae, context + horizon, reported(model))
     # the groups of this config, of which there are none, have always been part of metrics.json
     config = asdict(options) | {"choices": {}}
@@ -100,7 +100,7 @@ def _counting(model: SequenceModel, sequences: Sequences, out: Path) -> list[Pat
     """For models that count, write the first frame of some sequences with boxes and counts."""
     if "presence" not in model.layout:
         return []
-    few, visible = sequences.first(SHOWN), sequences.first(SHOWN).visible()
+    few, visible = sequences.first(SHOWN), sequences.first(SHOWN).count_visible()
     seen = roll_out(model, few.frames, few.prev_actions, context=1, horizon=0, decode=True)
     sheet = counting_sheet(
         few.frames[:, 0],
@@ -115,7 +115,7 @@ def _counting(model: SequenceModel, sequences: Sequences, out: Path) -> list[Pat
 
 
 def _videos(model: SequenceModel, sequences: Sequences, options: EvaluateConfig, out: Path) -> list[Path]:
-    few = sequences.first(options.videos).untold()
+    few = sequences.first(options.videos).without_truth()
     if not len(few):
         return []
     context, horizon = usable_lengths(sequences, options.context, options.horizon)

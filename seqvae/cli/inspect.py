@@ -18,10 +18,9 @@ from seqvae.cli.data import make_folder, read_config
 from seqvae.cli.export import defined_scores
 from seqvae.data.sequences import Sequences, read_sequences
 from seqvae.errors import UserError, require_at_least
-from seqvae.evaluate import latents
 from seqvae.rollout import roll_out
 from seqvae.train.origin import Origin
-from seqvae.video import as_rgb, contact_sheet, paint_masks, write_png
+from seqvae.video import as_rgb, contact_sheet, latents, paint_masks, write_png
 
 DATASETS = (".h5", ".hdf5")
 CHECKPOINTS = (checkpoint.BEST, checkpoint.LAST, weights.FILE)

@@ -12,14 +12,15 @@ import numpy as np
 from data_gen.cli.command import Job
 from seqvae.cli.data import ModelConfig, load_data, load_model, make_folder, read_config
 from seqvae.config import make
+from seqvae.data.conversion import from_coordinates, from_half_widths
 from seqvae.data.sequences import Sequences
 from seqvae.errors import UserError, require_at_least
 from seqvae.evaluate import Truth, slot_order
 from seqvae.interventions import Change
 from seqvae.io import write_whole
-from seqvae.rollout import Rollout, compare, roll_out
+from seqvae.rollout import Rollout, roll_out
 from seqvae.sequence import SequenceModel
-from seqvae.video import Rows, write_video
+from seqvae.video import Rows, compare, write_video
 
 ALL = "all"
 
@@ -110,9 +111,9 @@ def _states(
     limit = sequences.coord_limit or model.spec.coord_limit
     result = {name: x for name, x in states.items() if x is not None}
     if limit is not None and "positions" in result:
-        result["positions"] = (result["positions"] + 1) / 2 * limit
+        result["positions"] = from_coordinates(result["positions"], limit)
     if limit is not None and "velocities" in result:
-        result["velocities"] = result["velocities"] / 2 * limit
+        result["velocities"] = from_half_widths(result["velocities"], limit)
     return result
 
 

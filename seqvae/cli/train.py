@@ -16,7 +16,7 @@ from seqvae.cli.data import TrainData, notes_on_actions, open_data
 from seqvae.cli.run import Run, open_run
 from seqvae.data.streamed import is_death_of_worker
 from seqvae.errors import UserError
-from seqvae.evaluate.commit import UNKNOWN, commits, git_commit
+from seqvae.provenance import UNKNOWN, commits, git_commit
 from seqvae.sequence import SequenceModel
 from seqvae.streams import Stream
 from seqvae.train.encodings import EncodingClips, encoded, true_states

@@ -1,9 +1,9 @@
-"""Short clips of a dataset that is held in memory, for training."""
+"""Short clips for training: the request for a batch, and clips of a dataset that is held in memory."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -13,82 +13,87 @@ from einops import rearrange
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
-from data_gen.schema import open_dataset
-from seqvae.data.sequences import prev_actions, reading, to_video
+from seqvae.data.conversion import prev_actions, to_video
+from seqvae.data.sequences import open_arrays
 from seqvae.errors import UserError
 from seqvae.streams import Stream, seed_sequence
 from seqvae.tree import short_repr
 
-# Which clips a training step sees: a pure function of seed and step, so a resume needs the step alone.
+Video = Float[Tensor, "b t c h w"]
+PrevActions = Int[Tensor, "b t"]
+Positions = tuple[Int[np.ndarray, " b"], Int[np.ndarray, " b"]]
 
 
-def clip_positions(
-    step: int,
-    batch_size: int,
-    seed: int,
-    *,
-    sequences: int,
-    starts: int,
-    rank: int = 0,
-    world_size: int = 1,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Sequence and first frame of every clip in a rank's share of batch number `step`: two int64 "b".
+@dataclass(frozen=True)
+class ClipRequest:
+    """Request for a rank's share of batch number `step`; the clips are a pure function of it.
 
-    Every sequence comes once in an epoch, in an order drawn for that epoch, each time with a start drawn
-    from 0 ... starts - 1. The ranks' shares together are the batch that a single process would get.
+    step: number of the batch, from 0
+    batch_size: clips per batch, of all ranks together
+    clip_length: frames per clip
+    seed: of the order of sequences and the first frames
+    rank: number of this process
+    world_size: number of processes that share the batch
 
-    Raises UserError when the batch does not divide among the ranks.
+    Raises:
+        UserError: the batch does not divide among the ranks.
     """
-    share_of(batch_size, world_size)
-    places = step * batch_size + np.arange(batch_size)
-    epochs, ranks_within = np.divmod(places, sequences)
-    order = np.empty(batch_size, dtype=np.int64)
-    for epoch in np.unique(epochs):
-        here = epochs == epoch
-        order[here] = _order(seed, int(epoch), sequences)[ranks_within[here]]
-    first = _rng(Stream.STARTS, seed, step).integers(starts, size=batch_size)
-    share = slice(rank, None, world_size)
-    return order[share], first[share]
+
+    step: int
+    batch_size: int
+    clip_length: int
+    seed: int
+    rank: int = 0
+    world_size: int = 1
+
+    def __post_init__(self):
+        if self.batch_size % self.world_size:
+            raise UserError(
+                f"batch_size={self.batch_size}: must be a multiple of the {self.world_size} processes"
+            )
+
+    @property
+    def share(self) -> int:
+        """Clips of this rank."""
+        return self.batch_size // self.world_size
+
+    def following(self) -> ClipRequest:
+        """Return the request for the next batch."""
+        return replace(self, step=self.step + 1)
+
+    def positions(self, sequences: int, starts: int) -> Positions:
+        """Draw the sequence and the first frame of every clip from a finite set of sequences.
+
+        Every sequence comes once per epoch, in an order drawn for that epoch, each time with a start drawn
+        from 0 ... starts - 1. The ranks' shares together are the batch that a single process would get.
+        """
+        numbers = self.step * self.batch_size + np.arange(self.batch_size)  # of clips, since step 0
+        epochs, places = np.divmod(numbers, sequences)
+        chosen = np.empty(self.batch_size, dtype=np.int64)
+        for epoch in np.unique(epochs):
+            inside = epochs == epoch
+            chosen[inside] = _epoch_order(self.seed, int(epoch), sequences)[places[inside]]
+        first = _rng(Stream.STARTS, self.seed, self.step).integers(starts, size=self.batch_size)
+        share = slice(self.rank, None, self.world_size)
+        return chosen[share], first[share]
 
 
-def clip_batches(
-    step: int, batch_size: int, seed: int, *, sequences: int, starts: int, rank: int = 0, world_size: int = 1
-) -> Iterator[list[int]]:
-    """Batches from `step` on, without end, as indices of a ClipDataset: a batch_sampler for a DataLoader."""
-    while True:
-        sequence, first = clip_positions(
-            step, batch_size, seed, sequences=sequences, starts=starts, rank=rank, world_size=world_size
+def clip_starts(name: str, length: int, clip_length: int) -> int:
+    """Return the number of frames at which a clip can begin.
+
+    Raises:
+        UserError: sequences of `length` frames hold no clip; the message begins with `name`.
+    """
+    if not 1 <= clip_length <= length:
+        raise UserError(
+            f"{name}: sequences of {length} frames hold no clip of clip_length={clip_length}; "
+            f"take clips of 1 to {length} frames"
         )
-        yield (sequence * starts + first).tolist()
-        step += 1
-
-
-def fresh_positions(
-    number: int, seed: int, *, sequences: int, length: int, clip_length: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Sequence and first frame of all clips of round `number` of new sequences: two int64 "b".
-
-    Each sequence is cut into as many clips as it holds, without overlap, from a first frame drawn for it.
-    All sequences show one of their clips before any shows its next.
-    """
-    rng = _rng(Stream.ROUNDS, seed, number)
-    clips = length // clip_length
-    first = rng.integers(length - clips * clip_length + 1, size=sequences)
-    clip = rng.permuted(np.tile(np.arange(clips), (sequences, 1)), axis=1)  # of a sequence, in a pass
-    order = rng.permuted(np.tile(np.arange(sequences), (clips, 1)), axis=1)  # of sequences, in a pass
-    starts = first[order] + clip_length * clip[order, np.arange(clips)[:, None]]
-    return order.ravel(), starts.ravel()
-
-
-def share_of(batch_size: int, world_size: int) -> int:
-    """Clips of a batch that each rank gets. Raises UserError when the batch does not divide among them."""
-    if batch_size % world_size:
-        raise UserError(f"batch_size={batch_size}: must be a multiple of the {world_size} processes")
-    return batch_size // world_size
+    return length - clip_length + 1
 
 
 @lru_cache(maxsize=4)
-def _order(seed: int, epoch: int, sequences: int) -> np.ndarray:
+def _epoch_order(seed: int, epoch: int, sequences: int) -> np.ndarray:
     return _rng(Stream.ORDER, seed, epoch).permutation(sequences)
 
 
@@ -96,15 +101,14 @@ def _rng(stream: Stream, seed: int, number: int) -> np.random.Generator:
     return np.random.default_rng(seed_sequence(stream, seed, number))
 
 
-Video = Float[Tensor, "b t c h w"]
-PrevActions = Int[Tensor, "b t"]
-
-
 @dataclass(frozen=True)
 class Batch:
-    """Clips as a model takes them. prev_actions[:, t] led to frame t (None without actions).
+    """Clips as a model takes them.
 
-    sequences, starts: where the clips come from in the dataset.
+    video: b t c h w, in [0, 1]
+    prev_actions: b t, the action that led to each frame, None without actions
+    sequences: b, number of the sequence in the dataset
+    starts: b, frame of the sequence at which the clip begins, from 0
     """
 
     __repr__ = short_repr
@@ -115,87 +119,68 @@ class Batch:
     starts: Int[Tensor, " b"]
 
 
-def join(batches: list[Batch]) -> Batch:
-    """Batches as one, in their order."""
-    if len(batches) == 1:
-        return batches[0]
-    columns = ([getattr(batch, field.name) for batch in batches] for field in fields(Batch))
-    return Batch(*(None if column[0] is None else torch.cat(column) for column in columns))
-
-
 class InMemoryClips:
     """Clips of a dataset that is held whole, as uint8 on the device where the clips are wanted."""
 
     def __init__(
-        self, source: str | Path | Mapping[str, np.ndarray], device: torch.device | str = "cpu"
+        self,
+        source: str | Path | Mapping[str, np.ndarray],
+        device: torch.device | str = "cpu",
+        name: str | None = None,
     ) -> None:
-        """source: a dataset file, or arrays by name: `imgs` "n t h w c" uint8, and optionally `actions` "n t"
-        as on disk, or `prev_actions` "n t", which led to each frame.
+        """Read a dataset, or take its arrays.
 
-        Raises UserError for a file that cannot be read.
+        source: a dataset file, or arrays by name: `imgs` "n t h w c" uint8, and optionally `actions`
+            "n t" as on disk, or `prev_actions` "n t", which led to each frame.
+        name: name of the data in messages, by default the file.
+
+        Raises:
+            UserError: the file cannot be read.
         """
-        self.name = "arrays" if isinstance(source, Mapping) else str(source)
+        self.name = name or ("arrays" if isinstance(source, Mapping) else str(source))
         arrays = source if isinstance(source, Mapping) else _read(source)
         self.frames: UInt8[Tensor, "n t h w c"] = torch.as_tensor(arrays["imgs"]).to(device)
-        led = prev_actions(arrays["actions"]) if "actions" in arrays else arrays.get("prev_actions")
+        led_to = prev_actions(arrays["actions"]) if "actions" in arrays else arrays.get("prev_actions")
         self.prev_actions: Int[Tensor, "n t"] | None = None
-        if led is not None:
-            self.prev_actions = torch.as_tensor(led).to(device)
+        if led_to is not None:
+            self.prev_actions = torch.as_tensor(led_to).to(device)
 
     def require_clips(self, clip_length: int) -> None:
         """Raise UserError when the sequences are shorter than a clip."""
         clip_starts(self.name, self.frames.shape[1], clip_length)
 
-    def whole(self, at_once: int) -> Iterator[tuple[Video, PrevActions | None]]:
-        """All sequences in order and in full, `at_once` at a time, with what led to each frame."""
+    def full_sequences(self, at_once: int) -> Iterator[tuple[Video, PrevActions | None]]:
+        """Yield all sequences in order and in full, `at_once` at a time, with what led to each frame."""
         for first in range(0, len(self.frames), at_once):
             part = slice(first, first + at_once)
             yield to_video(self.frames[part]), None if self.prev_actions is None else self.prev_actions[part]
 
-    def batch(
-        self, step: int, batch_size: int, clip_length: int, seed: int, rank: int = 0, world_size: int = 1
-    ) -> Batch:
-        """Batch number `step`, a pure function of the arguments; of several ranks each gets its share.
+    def batch(self, request: ClipRequest) -> Batch:
+        """Return the clips of a request.
 
-        Raises UserError when the sequences are shorter than a clip.
+        Raises:
+            UserError: the sequences are shorter than a clip.
         """
         n, length = self.frames.shape[:2]
-        sequences, starts = clip_positions(
-            step,
-            batch_size,
-            seed,
-            sequences=n,
-            starts=clip_starts(self.name, length, clip_length),
-            rank=rank,
-            world_size=world_size,
-        )
-        return self.cut(sequences, starts, clip_length)
+        starts = clip_starts(self.name, length, request.clip_length)
+        return self.cut(*request.positions(n, starts), request.clip_length)
 
     def cut(self, sequences: np.ndarray, starts: np.ndarray, clip_length: int) -> Batch:
-        """The clips of these sequences "b" that begin at these frames "b"."""
-        length = self.frames.shape[1]
-        sequences, starts = (torch.as_tensor(x).to(self.frames.device) for x in (sequences, starts))
-        time = starts[:, None] + torch.arange(clip_length, device=self.frames.device)
+        """Return the clips of these sequences "b" that begin at these frames "b"."""
+        device, length = self.frames.device, self.frames.shape[1]
+        sequence, start = torch.as_tensor(sequences).to(device), torch.as_tensor(starts).to(device)
+        time = start[:, None] + torch.arange(clip_length, device=device)
         # index_select copies whole frames, which plain indexing does byte by byte.
-        flat = rearrange(sequences[:, None] * length + time, "b t -> (b t)")
-        frames = self.frames.flatten(0, 1).index_select(0, flat).unflatten(0, time.shape)
-        actions = None if self.prev_actions is None else self.prev_actions[sequences[:, None], time]
-        return Batch(to_video(frames), actions, sequences, starts)
+        flat = (sequence[:, None] * length + time).flatten()
+        frames = self.frames.flatten(0, 1).index_select(0, flat)
+        frames = rearrange(frames, "(b t) h w c -> b t h w c", t=clip_length)
+        actions = None if self.prev_actions is None else self.prev_actions[sequence[:, None], time]
+        return Batch(to_video(frames), actions, sequence, start)
 
     def close(self) -> None:
-        """Nothing: no process runs beside it, as with clips that are read or made while the training runs."""
+        """Do nothing: unlike clips that are read or made during the training, these need no process."""
 
 
 def _read(path: str | Path) -> dict[str, np.ndarray]:
-    with reading(path), open_dataset(path) as file:
-        return {key: file[key][:] for key in ("imgs", "actions") if key in file}
-
-
-def clip_starts(name: str, length: int, clip_length: int) -> int:
-    """How many clips a sequence holds."""
-    if not 1 <= clip_length <= length:
-        raise UserError(
-            f"{name}: sequences of {length} frames hold no clip of clip_length={clip_length}; "
-            f"take clips of 1 to {length} frames"
-        )
-    return length - clip_length + 1
+    with open_arrays(path) as arrays:
+        return {key: arrays[key][:] for key in ("imgs", "actions") if key in arrays}

@@ -1,9 +1,9 @@
-"""Clips of sequences that a simulator makes while the training runs."""
+"""Clips and sequences of a simulator, made while the training runs."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from itertools import count
@@ -16,17 +16,18 @@ from data_gen.errors import DataError
 from data_gen.splits import BLOCK, Split, make_sequences
 from seqvae.data.clips import (
     Batch,
+    ClipRequest,
     InMemoryClips,
+    Positions,
     PrevActions,
     Video,
     clip_starts,
-    fresh_positions,
-    join,
-    share_of,
 )
-from seqvae.data.sequences import Sequences, fields_of, reach_of
-from seqvae.data.streamed import ReadAhead
+from seqvae.data.sequences import Sequences, fields_of
+from seqvae.data.streamed import Prefetcher
 from seqvae.errors import UserError
+from seqvae.streams import Stream, seed_sequence
+from seqvae.tree import concat_batch
 
 ENDLESS = sys.maxsize  # sequences of a split that is never finished
 
@@ -38,87 +39,107 @@ class OnlineClips:
     """Clips of a split without end, each frame of which is shown once.
 
     Round r consists of the sequences r * size ... (r + 1) * size - 1 of the split, cut into clips. Of several
-    ranks, each has rounds of its own. So the clips are new, and still a pure function of seed and step.
+    ranks, each has rounds of its own. So the clips are new, and still a pure function of the request.
     """
 
     def __init__(
         self, split: Split, device: torch.device | str = "cpu", workers: int = 2, sequences: int = 1000
     ) -> None:
-        """workers: processes that simulate; 0: this one does.  sequences: how many `whole` yields."""
+        """Prepare to simulate.
+
+        workers: number of processes that simulate; 0: this one does.
+        sequences: number of sequences that `full_sequences` yields.
+        """
         self.split, self.device, self.workers = split, torch.device(device), workers
         self.sequences = sequences
         fitting = max(_ROUND_BYTES // (split.length * split.image_size**2 * 3), 1)
         self.size = min(fitting // BLOCK * BLOCK or fitting, _ROUND_BLOCKS * BLOCK)
-        self._ahead: ReadAhead | None = None
-        self._coming: tuple[int, int] | None = None  # the round that comes next, and the ranks
-        self._number, self._round = -1, None
+        self._prefetcher: Prefetcher | None = None
+        self._next: tuple[int, int] | None = None  # number of the round that comes next, number of ranks
+        self._held: tuple[int, InMemoryClips] | None = None  # a round and its number
 
     def require_clips(self, clip_length: int) -> None:
         """Raise UserError when the sequences are shorter than a clip."""
         clip_starts("online", self.split.length, clip_length)
 
-    def whole(self, at_once: int) -> Iterator[tuple[Video, PrevActions | None]]:
-        """The first `sequences` sequences in order and in full, `at_once` at a time."""
+    def full_sequences(self, at_once: int) -> Iterator[tuple[Video, PrevActions | None]]:
+        """Yield the first `sequences` sequences in order and in full, `at_once` at a time."""
         self.close()
-        with closing(self._simulate(range(-(-self.sequences // self.size)))) as rounds:
-            left = self.sequences
-            for arrays in rounds:
-                clips = InMemoryClips({key: array[:left] for key, array in arrays.items()}, self.device)
-                yield from clips.whole(at_once)
-                left -= self.size
+        rounds = range(-(-self.sequences // self.size))
+        with closing(self._simulate(rounds)) as simulated_rounds:
+            for number, arrays in zip(rounds, simulated_rounds, strict=True):
+                size = self.sequences - number * self.size
+                clips = InMemoryClips({key: array[:size] for key, array in arrays.items()}, self.device)
+                yield from clips.full_sequences(at_once)
 
-    def batch(
-        self, step: int, batch_size: int, clip_length: int, seed: int, rank: int = 0, world_size: int = 1
-    ) -> Batch:
-        """Batch number `step`, a pure function of the arguments and the split.
+    def batch(self, request: ClipRequest) -> Batch:
+        """Return the clips of a request.
 
-        Steps in succession come from what is made ahead, a jump starts anew. Raises UserError when the
-        sequences are shorter than a clip, or the simulator cannot make them.
+        Steps in succession come from what is made ahead, a jump starts anew.
+
+        Raises:
+            UserError: the sequences are shorter than a clip, or the simulator cannot make them.
         """
-        self.require_clips(clip_length)
-        share = share_of(batch_size, world_size)
-        places = step * share + np.arange(share)
-        turns, within = np.divmod(places, self.size * (self.split.length // clip_length))
+        self.require_clips(request.clip_length)
+        per_round = self.size * (self.split.length // request.clip_length)
+        numbers = request.step * request.share + np.arange(request.share)  # of this rank's clips
+        turns, places = np.divmod(numbers, per_round)
         parts = []
         for turn in np.unique(turns):
-            number = int(turn) * world_size + rank
-            sequences, starts = fresh_positions(
-                number, seed, sequences=self.size, length=self.split.length, clip_length=clip_length
+            number = int(turn) * request.world_size + request.rank
+            sequences, starts = round_positions(
+                number, request.seed, self.size, self.split.length, request.clip_length
             )
-            chosen = within[turns == turn]
-            part = self._get(number, world_size).cut(sequences[chosen], starts[chosen], clip_length)
+            chosen = places[turns == turn]
+            clips = self._get_round(number, request.world_size)
+            part = clips.cut(sequences[chosen], starts[chosen], request.clip_length)
             parts.append(replace(part, sequences=part.sequences + number * self.size))
-        return join(parts)
+        return parts[0] if len(parts) == 1 else concat_batch(parts)
 
     def close(self) -> None:
         """End the workers; the next batch starts new ones."""
-        if self._ahead is not None:
-            self._ahead.close()
-        self._ahead = self._coming = self._round = None
-        self._number = -1
+        if self._prefetcher is not None:
+            self._prefetcher.close()
+        self._prefetcher = self._next = self._held = None
 
-    def _get(self, number: int, world_size: int) -> InMemoryClips:
-        """A round, held on the device until another one is asked for."""
-        if number != self._number:
-            if (number, world_size) != self._coming:
-                self.close()
-                self._ahead = self._simulate(count(number, world_size))
-            self._round = None  # before the next, so that both are never held
-            self._round = InMemoryClips(next(self._ahead), self.device)
-            self._number, self._coming = number, (number + world_size, world_size)
-        return self._round
+    def _get_round(self, number: int, world_size: int) -> InMemoryClips:
+        """Return a round, which is held on the device until another one is asked for."""
+        if self._held is not None and self._held[0] == number:
+            return self._held[1]
+        if self._prefetcher is None or (number, world_size) != self._next:
+            self.close()
+            self._prefetcher = self._simulate(count(number, world_size))
+        self._held = None  # before the next, so that both are never held
+        clips = InMemoryClips(next(self._prefetcher), self.device)
+        self._held, self._next = (number, clips), (number + world_size, world_size)
+        return clips
 
-    def _simulate(self, numbers) -> ReadAhead:
-        return ReadAhead(
+    def _simulate(self, numbers: Iterable[int]) -> Prefetcher:
+        return Prefetcher(
             _Rounds(self.split, self.size),
             self.workers,
             sampler=numbers,
             batch_size=None,
-            collate_fn=_as_it_is,
+            collate_fn=_pass_on,
             # spawned: a fork would copy the training's threads and its hold on the GPU
             multiprocessing_context="spawn" if self.workers else None,
             prefetch_factor=1 if self.workers else None,
         )
+
+
+def round_positions(number: int, seed: int, sequences: int, length: int, clip_length: int) -> Positions:
+    """Draw the sequence and the first frame of all clips of round `number`, in the order of their use.
+
+    Each sequence is cut into as many clips as it holds, without overlap, from a first frame drawn for it.
+    All sequences show one of their clips before any shows its next.
+    """
+    rng = np.random.default_rng(seed_sequence(Stream.ROUNDS, seed, number))
+    clips = length // clip_length
+    first = rng.integers(length - clips * clip_length + 1, size=sequences)
+    clip = rng.permuted(np.tile(np.arange(clips), (sequences, 1)), axis=1)  # of a sequence, in a pass
+    order = rng.permuted(np.tile(np.arange(sequences), (clips, 1)), axis=1)  # of sequences, in a pass
+    starts = first[order] + clip_length * clip[order, np.arange(clips)[:, None]]
+    return order.ravel(), starts.ravel()
 
 
 class _Rounds(Dataset):
@@ -128,34 +149,35 @@ class _Rounds(Dataset):
         self.split, self.size = split, size
 
     def __getitem__(self, number: int) -> dict[str, np.ndarray]:
-        try:
-            arrays = make_sequences(self.split, number * self.size, (number + 1) * self.size)
-        except DataError as error:
-            raise UserError(str(error)) from None
+        arrays = _make(self.split, number * self.size, (number + 1) * self.size)
         return {key: arrays[key] for key in ("imgs", "actions") if key in arrays}
 
 
-def _as_it_is(item):
+def _pass_on(item: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Return an item unchanged: a collate_fn, without which torch would make tensors of it."""
     return item
 
 
-def simulated(split: Split, simulator: str) -> Sequences:
-    """All sequences of a split, made here and now. simulator: its name.
+def simulate(split: Split, simulator: str) -> Sequences:
+    """Make all sequences of a split, here and now. simulator: its name.
 
-    Raises UserError where the simulator cannot make them.
+    Raises:
+        UserError: the simulator cannot make them.
     """
-    try:
-        arrays = make_sequences(split, 0, split.sequences)
-    except DataError as error:
-        raise UserError(str(error)) from None
     world = split.simulator
+    arrays = _make(split, 0, split.sequences)
+    reach = getattr(type(world), "reach", None)
     return Sequences(
         name=f"{simulator} ({split.name})",
         coord_limit=world.limit,
         num_actions=world.num_actions,
         simulator=simulator,
-        reach=reach_of(
-            getattr(type(world), "reach", None), arrays.get("sizes"), arrays.get("shapes"), world.shape_names
-        ),
-        **fields_of(arrays),
+        **fields_of(arrays, world.limit, reach, world.shape_names),
     )
+
+
+def _make(split: Split, start: int, stop: int) -> dict[str, np.ndarray]:
+    try:
+        return make_sequences(split, start, stop)
+    except DataError as error:
+        raise UserError(str(error)) from None

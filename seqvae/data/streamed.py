@@ -1,4 +1,4 @@
-"""Clips of a dataset file: from memory where it fits, else from disk, ahead of the training."""
+"""Clips of a dataset file: from memory where it fits, else read from disk ahead of the training."""
 
 from __future__ import annotations
 
@@ -18,55 +18,64 @@ from jaxtyping import Int
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from data_gen.schema import open_dataset, read_info
-from seqvae.data.clips import Batch, InMemoryClips, PrevActions, Video, clip_batches, clip_starts
-from seqvae.data.sequences import prev_actions, reading, to_video
+from data_gen.schema import ArrayFile, open_dataset, read_info
+from seqvae.data.clips import Batch, ClipRequest, InMemoryClips, PrevActions, Video, clip_starts
+from seqvae.data.conversion import prev_actions, to_video
+from seqvae.data.sequences import open_arrays, reading
 from seqvae.errors import UserError
 
 # Processes that read or make data ahead of the training, and end with it.
 
 
-class ReadAhead:
-    """The items of a dataset in order, made by worker processes before they are asked for.
+class Prefetcher:
+    """Iterator over the items of a dataset, made by worker processes before they are asked for.
 
-    options: of torch's DataLoader. Workers end with the training, also with one that is killed.
+    Workers end with the training, also with one that is killed.
     """
 
     def __init__(self, dataset: Dataset, workers: int, **options: Any) -> None:
+        """Start the workers. options: of torch's DataLoader."""
         # a generator of its own: else a loader that starts anew would draw from that of the training
-        own = torch.Generator()
-        loader = DataLoader(dataset, num_workers=workers, worker_init_fn=_begin, generator=own, **options)
+        generator = torch.Generator()
+        loader = DataLoader(
+            dataset, num_workers=workers, worker_init_fn=_begin_worker, generator=generator, **options
+        )
         self._items: Iterator[Any] = iter(loader)
         atexit.register(self.close)  # else the exit would wait for workers that wait for work
 
-    def __iter__(self) -> "ReadAhead":
+    def __iter__(self) -> Prefetcher:
         return self
 
     def __next__(self) -> Any:
-        """The next item. Raises UserError in the one line in which a worker raised it."""
+        """Return the next item.
+
+        Raises:
+            UserError: a worker raised it; in its one line.
+        """
         try:
             return next(self._items)
         except UserError as error:
             # torch puts the worker's whole traceback into the message; what was said is its last line
-            last = str(error).strip().splitlines()[-1]
-            raise UserError(last.removeprefix(f"{UserError.__module__}.UserError: ")) from None
+            line = str(error).strip().splitlines()[-1]
+            raise UserError(line.removeprefix(f"{UserError.__module__}.UserError: ")) from None
 
     def close(self) -> None:
         """End the workers."""
         items, self._items = self._items, iter(())
         # torch would do so when nobody holds the iterator any more, but an exception out of it may
-        if hasattr(items, "_shutdown_workers"):
-            items._shutdown_workers()
+        shut_down = getattr(items, "_shutdown_workers", None)
+        if shut_down is not None:
+            shut_down()
         atexit.unregister(self.close)
 
 
 def is_death_of_worker(error: RuntimeError) -> bool:
-    """Whether torch says with `error` that a worker process was killed; it may say so at any moment."""
+    """Return whether torch says that a worker process was killed; it may raise that at any moment."""
     return "DataLoader worker" in str(error)
 
 
-def _begin(worker: int) -> None:
-    """Called in each worker at its start."""
+def _begin_worker(worker: int) -> None:
+    """Make a worker ignore what is sent to the training, and end with it."""
     # Ctrl-C reaches every process of a terminal. The training saves first, and then ends its workers.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
@@ -77,12 +86,17 @@ def _begin(worker: int) -> None:
 
 
 def _end_with_parent() -> None:
-    multiprocessing.parent_process().join()
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
     os._exit(1)
 
 
+# Clips read from disk.
+
+
 class StreamedClips:
-    """The clips of InMemoryClips, read from disk ahead of the training by worker processes."""
+    """Clips as InMemoryClips has them, read from disk ahead of the training by worker processes."""
 
     def __init__(
         self,
@@ -91,9 +105,13 @@ class StreamedClips:
         workers: int = 2,
         start_method: str | None = None,
     ) -> None:
-        """start_method: how workers are started, fork, spawn or forkserver; by default as the platform does.
+        """Open a dataset file.
 
-        Raises UserError for a file that cannot be read.
+        workers: number of processes that read; 0: this one does.
+        start_method: how workers are started, fork, spawn or forkserver; by default as the platform does.
+
+        Raises:
+            UserError: the file cannot be read.
         """
         with reading(path):
             self.info = read_info(path)
@@ -101,60 +119,59 @@ class StreamedClips:
         self.start_method = start_method
         self.prev_actions: Int[Tensor, "n t"] | None = None
         if "actions" in self.info.keys:
-            with reading(path), open_dataset(path) as file:
-                self.prev_actions = prev_actions(file["actions"][:]).to(self.device)
-        self._wanted: tuple[int, ...] | None = None
-        self._ahead: ReadAhead | None = None
+            with open_arrays(path) as arrays:
+                self.prev_actions = prev_actions(arrays["actions"][:]).to(self.device)
+        self._next: ClipRequest | None = None  # what the prefetcher returns next
+        self._prefetcher: Prefetcher | None = None
 
     def require_clips(self, clip_length: int) -> None:
         """Raise UserError when the sequences are shorter than a clip."""
         clip_starts(str(self.path), self.info.length, clip_length)
 
-    def whole(self, at_once: int) -> Iterator[tuple[Video, PrevActions | None]]:
-        """All sequences in order and in full, `at_once` at a time, with what led to each frame."""
+    def full_sequences(self, at_once: int) -> Iterator[tuple[Video, PrevActions | None]]:
+        """Yield all sequences in order and in full, `at_once` at a time, with what led to each frame."""
         self.close()
-        with reading(self.path), open_dataset(self.path) as file:
+        with open_arrays(self.path) as arrays:
             for first in range(0, self.info.sequences, at_once):
                 part = slice(first, first + at_once)
-                video = to_video(torch.as_tensor(file["imgs"][part]).to(self.device))
+                video = to_video(torch.as_tensor(arrays["imgs"][part]).to(self.device))
                 yield video, None if self.prev_actions is None else self.prev_actions[part]
 
-    def batch(
-        self, step: int, batch_size: int, clip_length: int, seed: int, rank: int = 0, world_size: int = 1
-    ) -> Batch:
-        """As InMemoryClips.batch; steps in succession come from what is read ahead, a jump starts anew."""
-        wanted = (step, batch_size, clip_length, seed, rank, world_size)
-        if wanted != self._wanted:
+    def batch(self, request: ClipRequest) -> Batch:
+        """Return the clips of a request.
+
+        Steps in succession come from what is read ahead, a jump starts anew.
+
+        Raises:
+            UserError: the sequences are shorter than a clip, or the file is damaged.
+        """
+        if self._prefetcher is None or request != self._next:
             self.close()
-            self._ahead = self._read_ahead(*wanted)
-        clips = next(self._ahead)
-        self._wanted = (step + 1, *wanted[1:])
-        frames, actions, sequences, starts = (
-            None if x is None else x.to(self.device, non_blocking=True) for x in clips
+            self._prefetcher = self._start(request)
+        frames, actions, sequences, starts = next(self._prefetcher)
+        self._next = request.following()
+        return Batch(
+            to_video(self._move(frames)),
+            None if actions is None else self._move(actions),
+            self._move(sequences),
+            self._move(starts),
         )
-        return Batch(to_video(frames), actions, sequences, starts)
 
     def close(self) -> None:
         """End the workers; the next batch starts new ones."""
-        if self._ahead is not None:
-            self._ahead.close()
-        self._ahead = self._wanted = None
+        if self._prefetcher is not None:
+            self._prefetcher.close()
+        self._prefetcher = self._next = None
 
-    def _read_ahead(self, step, batch_size, clip_length, seed, rank, world_size) -> ReadAhead:
-        dataset = ClipDataset(self.path, clip_length)
-        batches = clip_batches(
-            step,
-            batch_size,
-            seed,
-            sequences=dataset.sequences,
-            starts=dataset.starts,
-            rank=rank,
-            world_size=world_size,
-        )
-        return ReadAhead(
+    def _move(self, x: Tensor) -> Tensor:
+        return x.to(self.device, non_blocking=True)
+
+    def _start(self, request: ClipRequest) -> Prefetcher:
+        dataset = ClipDataset(self.path, request.clip_length)
+        return Prefetcher(
             dataset,
             self.workers,
-            batch_sampler=batches,
+            batch_sampler=dataset.batches(request),
             collate_fn=stack_clips,
             multiprocessing_context=self.start_method if self.workers else None,
             pin_memory=self.device.type == "cuda",
@@ -168,19 +185,24 @@ class ClipDataset(Dataset):
     """
 
     def __init__(self, path: str | Path, clip_length: int) -> None:
-        """Raises UserError for a file that cannot be read, or whose sequences are shorter than a clip."""
+        """Look at a dataset file.
+
+        Raises:
+            UserError: the file cannot be read, or its sequences are shorter than a clip.
+        """
         with reading(path):
             info = read_info(path)
         self.path, self.clip_length = Path(path), clip_length
         self.sequences, self.has_actions = info.sequences, "actions" in info.keys
         self.starts = clip_starts(str(path), info.length, clip_length)
-        self._file, self._process = None, None
+        self._file: ArrayFile | None = None
+        self._process: int | None = None
 
     def __len__(self) -> int:
         return self.sequences * self.starts
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray | None, int, int]:
-        """Frames uint8 "t h w c", previous actions "t" or None, the sequence and its first frame."""
+        """Return frames uint8 "t h w c", previous actions "t" or None, the sequence and its first frame."""
         if not 0 <= index < len(self):
             raise IndexError(index)
         sequence, start = divmod(index, self.starts)
@@ -192,29 +214,39 @@ class ClipDataset(Dataset):
                 actions = prev_actions(file["actions"][sequence][None])[0, time].numpy()
         return frames, actions, sequence, start
 
-    def __getstate__(self) -> dict:
+    def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_file": None, "_process": None}
 
-    def _open(self):
-        if self._process != os.getpid():  # a forked process must not use its parent's handle
-            self._file, self._process = open_dataset(self.path), os.getpid()
+    def batches(self, request: ClipRequest) -> Iterator[list[int]]:
+        """Yield the batches from a request on, without end, as numbers of clips: a batch_sampler."""
+        while True:
+            sequences, first = request.positions(self.sequences, self.starts)
+            yield (sequences * self.starts + first).tolist()
+            request = request.following()
+
+    def _open(self) -> ArrayFile:
+        if self._file is None or self._process != os.getpid():  # a fork must not use its parent's handle
+            self._file = open_dataset(self.path)
+            self._process = os.getpid()
         return self._file
 
 
-def stack_clips(clips: list[tuple]) -> tuple[Tensor, Tensor | None, Tensor, Tensor]:
-    """Items of a ClipDataset along a new first axis: its collate_fn."""
-    return tuple(
-        None if column[0] is None else torch.as_tensor(np.stack(column))
-        for column in zip(*clips, strict=True)
-    )
+def stack_clips(
+    clips: list[tuple[np.ndarray, np.ndarray | None, int, int]],
+) -> tuple[Tensor, Tensor | None, Tensor, Tensor]:
+    """Stack items of a ClipDataset along a new first axis: its collate_fn."""
+    frames, actions, sequences, starts = zip(*clips, strict=True)
+    led_to = None if actions[0] is None else torch.as_tensor(np.stack(actions))
+    return torch.as_tensor(np.stack(frames)), led_to, torch.tensor(sequences), torch.tensor(starts)
 
 
 def open_clips(
     path: str | Path, device: torch.device | str = "cpu", memory: int = 4 * 2**30, workers: int = 2
 ) -> InMemoryClips | StreamedClips:
-    """Clips of a dataset file, from memory where its frames fit into `memory` bytes, else streamed.
+    """Open the clips of a dataset file, from memory where its frames fit into `memory` bytes, else streamed.
 
-    Raises UserError for a file that cannot be read.
+    Raises:
+        UserError: the file cannot be read.
     """
     with reading(path):
         info = read_info(path)

@@ -7,7 +7,7 @@ from seqvae.evaluate.futures import long_rollouts, uncertainty
 from seqvae.evaluate.protocol import score, usable_lengths
 from seqvae.evaluate.report import Report, write_report
 from seqvae.evaluate.scores import Curve, Scores
-from seqvae.evaluate.state_scores import Truth, slot_order
+from seqvae.evaluate.truth import Truth, slot_order
 
 __all__ = [
     "Bound",

@@ -1,4 +1,4 @@
-"""Bounds on the log-likelihood of test sequences, in nats a frame."""
+"""Bounds on the log-likelihood of test sequences, in nats per frame."""
 
 from __future__ import annotations
 
@@ -7,12 +7,15 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
+from torch import Tensor
 
-from seqvae.data.sequences import Sequences, to_video
+from seqvae.data.conversion import to_video
+from seqvae.data.sequences import Sequences
 from seqvae.elbo import elbo, iwae
 from seqvae.errors import UserError
 from seqvae.evaluate.scores import FIRST
 from seqvae.metrics import Estimate, estimate
+from seqvae.metrics.statistics import Sources
 from seqvae.rollout import check_lengths, device_of
 from seqvae.sequence import SequenceModel, blanked
 
@@ -22,15 +25,21 @@ NO_BOUND = "no normalised bound"
 
 @dataclass(frozen=True)
 class Bound:
-    """Nats a frame, over the frames `first` to `last`.
+    """Bound in nats per frame, over the frames `first` to `last`.
 
     With first = 1 these bound log p(x_1:T). With a later one, say 3, they bound log E[p(x_3:T | z_1:2)] under
-    the encoder's q(z_1:2 | x_1:2), which can exceed log p(x_3:T | x_1:2) by any amount.
+    the encoder's q(z_1:2 | x_1:2), which can exceed log p(x_3:T | x_1:2) by any amount. A model with terms
+    that are no densities has neither bound; its objective is comparable only with itself.
 
-    elbo: one draw of the posterior a sequence if samples is 1, else the mean over draws. iwae: with all of
-    them. Of a model with terms that are no densities (`unnormalised`) neither exists; `objective` is then
-    what it maximises, comparable only with itself. by_sequence: IWAE, or that objective, of each sequence;
-    sources: what the sequences were made from (metrics.statistics), None where they are independent.
+    first: number of the first frame that counts, from 1
+    last: number of the last one
+    samples: draws from the posterior per sequence
+    elbo: mean over draws, None without a normalised bound
+    iwae: log-mean-exp over draws, None without a normalised bound
+    objective: mean of the objective over draws; equals elbo where there is a normalised bound
+    unnormalised: names of the terms that are no densities
+    by_sequence: n, IWAE or objective of each sequence
+    sources: n s, sources of the sequences (metrics.statistics), None where they are independent
     """
 
     first: int
@@ -38,14 +47,14 @@ class Bound:
     samples: int
     elbo: Estimate | None
     iwae: Estimate | None
-    objective: Estimate | None
+    objective: Estimate
     unnormalised: tuple[str, ...]
     by_sequence: Float[np.ndarray, "n"]
     sources: Int[np.ndarray, "n s"] | None = None
 
     @property
     def whole(self) -> bool:
-        """Whether whole sequences are bounded."""
+        """Whether the bound is on whole sequences."""
         return self.first == 1
 
 
@@ -80,47 +89,60 @@ def bounds(
     """Return ELBO and IWAE-S (Burda et al. 2016, arXiv 1509.00519) of sequences, T = `length` or all.
 
     The weights are summed over a sequence before the log-mean-exp, then divided by its frames. Of a model
-    without a normalised bound one draw of its objective is taken. firsts: the first frames that count, each
-    for a Bound of its own from the same draws; those beyond T are left out, but for the last Bound.
+    without a normalised bound one draw of its objective is taken.
+
+    firsts: first frames that count, each for a Bound of its own from the same draws; numbers beyond T are
+        left out, or T is taken if all are.
     observed: False for missing frames; bounded, and divided by their number, are then the observed ones.
 
     Raises:
-        UserError: actions are missing, or a sequence of which no frame was observed.
+        UserError: actions are missing, or no frame of a sequence was observed.
     """
     frames = sequences.frames[:, :length]
     total = frames.shape[1]
-    counted = [first for first in firsts if first <= total] or [total]
+    firsts = tuple(first for first in firsts if first <= total) or (total,)
     device = device_of(model)
-    led = check_lengths(model, frames, sequences.prev_actions, 1, total - 1)
-    before = None if led is None else torch.as_tensor(led[:, :total], device=device)
-    seen = None if observed is None else torch.as_tensor(observed[:, :total], device=device)
-    unnormalised = tuple(sorted(model.frame.unnormalised))
-    draws = 1 if unnormalised else samples
+    actions = check_lengths(model, frames, sequences.prev_actions, 1, total - 1)
+    led_to = None if actions is None else torch.as_tensor(actions[:, :total], device=device)
+    known = None if observed is None else torch.as_tensor(observed[:, :total], device=device)
+    draws = 1 if model.frame.unnormalised else samples
     size = max(1, FRAMES // total)
-    weights = []
+    blocks = []
     for start in range(0, len(frames), size):
         part = slice(start, start + size)
         video = to_video(torch.as_tensor(frames[part], device=device))
-        given = (None if x is None else x[part] for x in (before, seen))
-        weights.append(_log_weights(model, video, *given, counted, draws))
-    weights = torch.cat(weights, 2).double().cpu()
-    made, sources = [], sequences.sources
-    for first, log_weights in zip(counted, weights, strict=True):
-        count = _count(sequences.name, seen, first, total)
+        led_to_part, known_part = (None if x is None else x[part] for x in (led_to, known))
+        blocks.append(_log_weights(model, video, led_to_part, known_part, firsts=firsts, draws=draws))
+    weights = torch.cat(blocks, 2).double().cpu()  # f s n
+    result = []
+    for first, log_weights in zip(firsts, weights, strict=True):
+        count = _count_frames(sequences.name, known, first, total)
         mean, best = ((x / count).numpy() for x in (log_weights.mean(0), iwae(log_weights)))
-        average, of = estimate(mean, sources), (first, total, draws)
-        if unnormalised:
-            made.append(Bound(*of, None, None, average, unnormalised, mean, sources))
-        else:
-            made.append(Bound(*of, average, estimate(best, sources), average, (), best, sources))
-    return made
+        result.append(_bound(model, sequences.sources, (first, total, draws), mean, best))
+    return result
 
 
-def _count(name: str, seen: Bool[torch.Tensor, "n t"] | None, first: int, last: int) -> torch.Tensor:
-    """Return how many frames count: of all sequences alike, or of each that has missing ones."""
-    if seen is None:
+def _bound(
+    model: SequenceModel,
+    sources: Sources,
+    span: tuple[int, int, int],
+    mean: Float[np.ndarray, "n"],
+    best: Float[np.ndarray, "n"],
+) -> Bound:
+    """Make a Bound of each sequence's ELBO (or objective) and IWAE. span: first, last, samples."""
+    average = estimate(mean, sources)
+    if model.frame.unnormalised:
+        return Bound(*span, None, None, average, tuple(sorted(model.frame.unnormalised)), mean, sources)
+    return Bound(*span, average, estimate(best, sources), average, (), best, sources)
+
+
+def _count_frames(
+    name: str, observed: Bool[Tensor, "n t"] | None, first: int, last: int
+) -> Int[Tensor, "*n"]:
+    """Return the number of frames that count: one for all sequences, or of each where some are missing."""
+    if observed is None:
         return torch.tensor(last - first + 1)
-    count = seen[:, first - 1 :].sum(1).cpu()
+    count = observed[:, first - 1 :].sum(1).cpu()
     if (empty := (count == 0).nonzero()).numel():
         raise UserError(
             f"{name}: no frame from {first} on was observed in sequence {int(empty[0])}; leave it out"
@@ -130,15 +152,21 @@ def _count(name: str, seen: Bool[torch.Tensor, "n t"] | None, first: int, last: 
 
 @torch.no_grad()
 def _log_weights(
-    model: SequenceModel, video, before, seen, firsts: list[int], draws: int
-) -> Float[torch.Tensor, "f s b"]:
+    model: SequenceModel,
+    video: Float[Tensor, "b t c h w"],
+    prev_actions: Int[Tensor, "b t"] | None,
+    observed: Bool[Tensor, "b t"] | None,
+    *,
+    firsts: tuple[int, ...],
+    draws: int,
+) -> Float[Tensor, "f s b"]:
     """Return log p(x, z) - log q(z | x), summed over the frames from each of `firsts`, for draws from q."""
-    encoding = model.frame.encode(blanked(video, seen))
-    if seen is not None:
-        encoding = encoding.observed(seen)
+    encoding = model.frame.encode(blanked(video, observed))
+    if observed is not None:
+        encoding = encoding.observed(observed)
     weights = []
     for _ in range(draws):
-        trace = model.infer(encoding, before, sample=True, observed=seen)
-        by_frame = elbo(model, video, trace, observed=seen).bound()
+        trace = model.infer(encoding, prev_actions, sample=True, observed=observed)
+        by_frame = elbo(model, video, trace, observed=observed).bound()
         weights.append(torch.stack([by_frame[:, first - 1 :].sum(1) for first in firsts]))
     return torch.stack(weights, 1)

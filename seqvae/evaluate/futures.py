@@ -10,15 +10,15 @@ from seqvae.data.sequences import Sequences
 from seqvae.errors import UserError
 from seqvae.evaluate.protocol import usable_lengths
 from seqvae.evaluate.scores import SHORT
-from seqvae.evaluate.state_scores import Truth, slot_order
+from seqvae.evaluate.truth import Truth, slot_order
 from seqvae.metrics import Estimate, estimate, estimate_ratio
 from seqvae.rollout import imagine_far, roll_out
 from seqvae.sequence import SequenceModel
 
-# What sampled futures are worth: the best of S, their mean, and the coverage of their intervals.
+# Sampled futures: the best of S, their mean, and the coverage of their intervals.
 
 LEVELS = (0.5, 0.9)
-ENOUGH = 19  # samples, for the 90 % interval
+MIN_SAMPLES = 19  # for the 90 % interval
 
 
 def uncertainty(
@@ -28,46 +28,50 @@ def uncertainty(
     context: int = 8,
     horizon: int | None = None,
 ) -> dict[str, Estimate]:
-    """Position errors of sampled futures over predicted 1-10 and all, and the coverage of their intervals.
+    """Return position errors of sampled futures over predicted 1-10 and all, and coverages of intervals.
 
-    Each draw has an object order of its own. Coverage is the share of true coordinates inside the central
+    Each sample has a slot order of its own. Coverage is the share of true coordinates inside the central
     interval; a calibrated model has 0.5 and 0.9. Frames without objects count nowhere. Empty for models or
     data without positions, and for models that count, whose slots follow nothing.
 
     Raises:
-        UserError: fewer than 19 samples, or what `score` raises.
+        UserError: fewer than 19 samples, or for the reasons of `score`.
     """
-    if samples < ENOUGH:
-        raise UserError(f"samples={samples}: at least {ENOUGH}, as the 90 % interval needs them")
+    if samples < MIN_SAMPLES:
+        raise UserError(f"samples={samples}: at least {MIN_SAMPLES}, as the 90 % interval needs them")
     context, horizon = usable_lengths(sequences, context, horizon)
     truth = Truth.of(sequences, context + horizon)
     if truth is None or "position" not in model.layout or "presence" in model.layout:
         return {}
-    draws = np.stack([_draw(model, sequences, truth, context, horizon) for _ in range(samples)])
-    future = truth.positions[:, context:]
+    drawn = [_sample_positions(model, sequences, truth, context, horizon) for _ in range(samples)]
+    futures, true_future = np.stack(drawn), truth.positions[:, context:]  # s n t k 2, n t k 2
     present = truth.present_in(slice(context, None))
-    where = truth.lengths(future)
-    errors = np.stack([metrics.euclidean_error(truth.lengths(draw), where, present) for draw in draws])
-    result = {}
+    errors = np.stack(
+        [
+            metrics.euclidean_error(truth.lengths(future), truth.lengths(true_future), present)
+            for future in futures
+        ]
+    )
+    result: dict[str, Estimate] = {}
     for length in sorted({min(SHORT, horizon), horizon}):
-        near, name = errors[:, :, :length], f"1_{length}"
-        span = slice(context, context + length)
-        present, defined = truth.present_in(span), truth.defined_in(span)
-        some = None if defined is None else defined.any(1)
-        least = metrics.best_of(near, defined)
-        result[f"best_of_{samples}_{name}"] = estimate(least, truth.sources, some)
-        result[f"mean_of_{samples}_{name}"] = estimate(near.mean(0), truth.sources, defined)
+        window, predicted = slice(context, context + length), slice(length)
+        present, defined = truth.present_in(window), truth.defined_in(window)
+        in_span, span = errors[:, :, predicted], f"1_{length}"
+        best = metrics.best_of(in_span, defined)
+        result[f"best_of_{samples}_{span}"] = estimate(best, truth.sources, truth.has_objects_in(window))
+        result[f"mean_of_{samples}_{span}"] = estimate(in_span.mean(0), truth.sources, defined)
         for level in LEVELS:
-            share = metrics.coverage(draws[:, :, :length], future[:, :length], level, present)
-            key = f"coverage_{level:.0%}_{name}".replace("%", "")
-            result[key] = estimate(share, truth.sources, defined)
+            share = metrics.coverage(futures[:, :, predicted], true_future[:, predicted], level, present)
+            result[f"coverage_{100 * level:.0f}_{span}"] = estimate(share, truth.sources, defined)
     return {name: value for name, value in result.items() if value.n}
 
 
-def _draw(
+def _sample_positions(
     model: SequenceModel, sequences: Sequences, truth: Truth, context: int, horizon: int
 ) -> Float[np.ndarray, "n t k 2"]:
+    """Draw one future of each sequence; return the predicted positions in the order of the objects."""
     rollout = roll_out(model, sequences.frames, sequences.prev_actions, context, horizon, sample=True)
+    assert rollout.positions is not None  # the layout has a position
     positions = rollout.positions.astype(np.float64)
     order = slot_order(positions, truth, context, model.background_slots)
     return metrics.reorder(positions, order)[:, context:]
@@ -77,43 +81,39 @@ def _draw(
 
 MARKS = (92, 1_000, 10_000, 100_000)
 BLOCK = 512  # sequences at once: the cost of a step hardly depends on it
+RADIUS = 0.2  # half-widths, of objects whose size the data does not tell
 
 
 def long_rollouts(
     model: SequenceModel, sequences: Sequences, horizon: int = 1_000, context: int = 8
 ) -> dict[int, dict[str, Estimate]]:
-    """Predicted frame -> energy_ratio, in_box, distinct_objects; at 92, 1,000, ... and at the horizon.
+    """Return predicted frame -> energy_ratio, in_box, distinct_objects, at 92, 1,000, ... and the horizon.
 
     energy_ratio: mean kinetic energy of slots of equal mass over its value at the end of the context, as the
     filter has it. energy_over_truth: the same over the true value there, where the data has velocities.
-    in_box: share of slots inside the frame. distinct_objects: how many remain (see metrics). Only latents are
-    computed, and only the marked frames are kept.
+    in_box: share of slots inside the frame. distinct_objects: number of different ones that remain (see
+    metrics). Only latents are computed, and only the marked frames are kept.
 
     Raises:
         UserError: the model has no positions and velocities, or needs actions; the world has no walls.
     """
-    if "position" not in model.layout or "velocity" not in model.layout:
-        raise UserError(f"long={horizon}: the model has no positions and velocities to follow")
-    if sequences.simulator == "gravity":
-        raise UserError(f"long={horizon}: gravity has no walls, its bodies leave the frame by themselves")
-    radius = 0.2
-    if sequences.radii is not None:
-        radius = float(sequences.radii.min() * 2 / sequences.coord_limit)
-    marks = sorted({m for m in MARKS if m < horizon} | {horizon})
-    parts = [
+    _require_long(model, sequences, horizon)
+    radius = RADIUS if sequences.radii is None else float(sequences.radii.min())
+    marks = sorted({mark for mark in MARKS if mark < horizon} | {horizon})
+    blocks = [
         _states_at(model, sequences.frames[start : start + BLOCK], context, [0, *marks])
         for start in range(0, len(sequences), BLOCK)
     ]
-    states = np.concatenate(parts, axis=1).astype(np.float64)[:, :, model.background_slots :]  # mark n k d
+    states = np.concatenate(blocks, axis=1).astype(np.float64)[:, :, model.background_slots :]  # mark n k d
     positions, velocities = states[..., model.layout["position"]], states[..., model.layout["velocity"]]
-    aspect, sources = sequences.frames.shape[2] / sequences.frames.shape[3], sequences.sources
+    aspect, sources = sequences.aspect, sequences.sources
     energy = metrics.kinetic_energy(velocities * np.array([1.0, aspect]))
-    starts = {"energy_ratio": energy[0]}
-    if sequences.velocities is not None:
-        starts["energy_over_truth"] = _true_energy(sequences, context)
+    initial = {"energy_ratio": energy[0]}
+    if (truth := Truth.of(sequences, context)) is not None and truth.velocities is not None:
+        initial["energy_over_truth"] = _true_energy(truth, truth.velocities)
     return {
         mark: {
-            **{name: estimate_ratio(energy[i], start, sources) for name, start in starts.items()},
+            **{name: estimate_ratio(energy[i], start, sources) for name, start in initial.items()},
             "in_box": estimate(metrics.in_box(positions[i]), sources),
             "distinct_objects": estimate(metrics.distinct_objects(positions[i], radius, aspect), sources),
         }
@@ -121,16 +121,24 @@ def long_rollouts(
     }
 
 
-def _true_energy(sequences: Sequences, context: int) -> Float[np.ndarray, "n"]:
-    """True kinetic energy in the last frame of the context, of objects of equal mass."""
-    truth = Truth.of(sequences, context)
-    present = truth.present_in(slice(context - 1, None))
-    masses = 1.0 if present is None else present[:, 0].astype(float)
-    return metrics.kinetic_energy(truth.lengths(truth.velocities[:, context - 1]), masses)
+def _require_long(model: SequenceModel, sequences: Sequences, horizon: int) -> None:
+    """Raise UserError where a long rollout says nothing."""
+    if "position" not in model.layout or "velocity" not in model.layout:
+        raise UserError(f"long={horizon}: the model has no positions and velocities to follow")
+    if sequences.simulator == "gravity":
+        raise UserError(f"long={horizon}: gravity has no walls, its bodies leave the frame by themselves")
 
 
-def _states_at(model: SequenceModel, frames: np.ndarray, context: int, marks: list[int]) -> np.ndarray:
-    """States (mark n k d) at marked predicted frames; 0 is the last frame of the context."""
+def _true_energy(truth: Truth, velocities: Float[np.ndarray, "n t k 2"]) -> Float[np.ndarray, "n"]:
+    """Return the true kinetic energy in the last frame, of objects of equal mass."""
+    masses = 1.0 if truth.present is None else truth.present[:, -1].astype(float)
+    return metrics.kinetic_energy(truth.lengths(velocities[:, -1]), masses)
+
+
+def _states_at(
+    model: SequenceModel, frames: np.ndarray, context: int, marks: list[int]
+) -> Float[np.ndarray, "mark n k d"]:
+    """Return the states in marked predicted frames; 0 is the last frame of the context."""
     kept, frame = [], 0
     for z in imagine_far(model, frames, context, marks[-1]):
         for mark in marks:

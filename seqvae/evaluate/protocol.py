@@ -1,23 +1,36 @@
-"""`score`: the protocol on a model and some sequences, cheap enough to run during training."""
+"""The protocol on a model and some sequences, cheap enough to run during training."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+from typing import TypeVar
+
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from seqvae import metrics
 from seqvae.data.sequences import Sequences
 from seqvae.errors import UserError
-from seqvae.evaluate.image_scores import PixelErrors, frames_left_alone, segmentation, shape_baselines
+from seqvae.evaluate.image_scores import (
+    MaskScores,
+    PixelErrors,
+    segmentation,
+    shape_baselines,
+    straight_frames,
+)
 from seqvae.evaluate.scores import FIRST, Curve, Scores
-from seqvae.evaluate.state_scores import Truth, object_curves, object_shares, require_slots, slot_order
+from seqvae.evaluate.state_scores import object_curves, object_shares
+from seqvae.evaluate.truth import Truth, require_slots, slot_order
 from seqvae.metrics import Estimate, estimate
 from seqvae.rollout import Rollout, roll_out_blocks
 from seqvae.sequence import SequenceModel
+from seqvae.tree import join_records
 
 HORIZON = 92  # the paper's: 100 frames, 8 of them given
 CLAMPS = {"gravity": 0.9}  # where the linear baseline stops, in half-widths, by simulator: the paper's values
 CLAMP = 0.8
+
+Value = TypeVar("Value")
 
 
 def score(
@@ -31,71 +44,46 @@ def score(
 ) -> Scores:
     """Filter the context, imagine the horizon from the posterior's mean, and compare.
 
-    horizon: by default 92, or what the data has; single images are only reconstructed. Without decode only
-    latents are computed: position and velocity errors, found, context_swap (100 sequences: about a second).
-    Of models that count, instead, how often they count right in the frames given: from frame to frame their
-    slots stand for whatever comes first.
-    With decode also pixel errors (`pixels`: see PixelErrors; linear and bouncing: the model's own states of
-    the last context frame, left to themselves), and for models of masks the errors of their centroids and,
-    where the data has masks, segmentation scores. Without baselines there is no row but the model's.
+    Without decode only latents are computed: position and velocity errors, found, context_swap (100
+    sequences: about a second). Of models that count, instead, the share of context frames with the right
+    count: from frame to frame their slots stand for whatever comes first. With decode also pixel errors
+    (linear and bouncing: the model's own states of the last context frame, left to themselves), and for
+    models of masks the errors of their centroids and, where the data has masks, segmentation scores.
+
+    horizon: by default 92, or what the data has; single images are only reconstructed.
+    pixels: auto, grey or rgb, see PixelErrors.
+    baselines: without them there is no row but the model's.
 
     Raises:
         UserError: sequences too short, actions missing, or fewer slots than objects in a model of objects.
     """
     context, horizon = usable_lengths(sequences, context, horizon)
-    length, seen = context + horizon, min(FIRST, context)
-    truth = Truth.of(sequences, length) if horizon else None
-    clamp = CLAMPS.get(sequences.simulator or "", CLAMP)
-    errors = PixelErrors(sequences.frames[:, :length], pixels, context, seen) if decode else None
-
-    positions, velocities, pixel_rows, mask_rows, counts = [], [], [], [], []
+    truth = Truth.of(sequences, context + horizon) if horizon else None
+    errors = None
+    if decode:
+        frames = sequences.frames[:, : context + horizon]
+        errors = PixelErrors(frames, pixels, context, first=min(FIRST, context))
+    protocol = _Protocol(model, sequences, context, horizon, truth, errors, baselines)
     blocks = roll_out_blocks(model, sequences.frames, sequences.prev_actions, context, horizon, decode=decode)
-    for where, rollout in blocks:
-        positions.append(_positions(rollout, model.background_slots))
-        if truth is not None and positions[-1] is not None:
-            require_slots(model.frame.slots - model.background_slots, truth)
-        velocities.append(rollout.velocities)
-        if rollout.presence is not None:
-            counts.append(rollout.presence[:, :context].sum(2))
-        if errors is not None:
-            wall = None if truth is None else _slot_walls(rollout, truth.part(where))
-            alone = frames_left_alone(model, rollout, clamp, wall) if baselines else {}
-            pixel_rows.append(errors.block(rollout.frames, sequences.frames[where, :length], alone))
-        if rollout.masks is not None and sequences.masks is not None:
-            mask_rows.append(segmentation(rollout, sequences.masks[where, :length]))
-
-    curves: dict[str, dict[str, Curve]] = {"model": {}}
-    shares: dict[str, Estimate] = {}
-    masks: dict[str, dict[str, Estimate]] = {}
-    sources = sequences.sources
-    if truth is not None and positions[0] is not None:
-        where = np.concatenate(positions).astype(np.float64)
-        speed = None if velocities[0] is None else np.concatenate(velocities).astype(np.float64)
-        curves |= object_curves(where, speed, truth, context, clamp, baselines)
-        shares |= object_shares(where, truth, context)
-    visible, table = sequences.visible() if counts else None, None
-    if visible is not None:
-        inferred, visible = np.concatenate(counts), visible[:, :context]
-        shares["count_accuracy"] = estimate(metrics.count_accuracy(inferred, visible), sources)
-        table = metrics.confusion(inferred, visible)
-    for row in pixel_rows[0] if pixel_rows else ():
-        if row == "model" or baselines:
-            first = seen if row == "model" else context + 1
-            curve = Curve(np.concatenate([rows[row] for rows in pixel_rows]), first, sources)
-            curves[row] = curves.get(row, {}) | {"pixel_mse": curve}
-    if mask_rows:
-        names = mask_rows[0] if baselines else ("model",)
-        found = {row: _joined([rows[row] for rows in mask_rows]) for row in names}
-        if baselines and truth is not None:
-            found |= shape_baselines(sequences, truth, context, horizon, clamp)
-        masks = {row: _means(values, sources) for row, values in found.items()}
-        shares |= masks["model"]
-    count = None if sources is None else metrics.source_count(sources)
-    return Scores(len(sequences), context, horizon, curves, shares, table, masks, count)
+    measured: _Measured = join_records(
+        np.concatenate, [protocol.measure(where, rollout) for where, rollout in blocks]
+    )
+    masks = protocol.mask_scores(measured)
+    confusion, accuracy = protocol.count_scores(measured)
+    return Scores(
+        n=len(sequences),
+        context=context,
+        horizon=horizon,
+        curves=protocol.curves(measured),
+        shares=protocol.object_shares(measured) | accuracy | masks.get("model", {}),
+        counts=confusion,
+        segmentation=masks,
+        sources=None if sequences.sources is None else metrics.source_count(sequences.sources),
+    )
 
 
 def usable_lengths(sequences: Sequences, context: int, horizon: int | None) -> tuple[int, int]:
-    """Frames given and frames to predict: as asked for, 92 by default, or less where the data ends before.
+    """Return the frames given and the frames to predict: as asked for, or 92, or what the data has.
 
     Of single images the one frame is given, and there is nothing to predict.
 
@@ -120,36 +108,146 @@ def usable_lengths(sequences: Sequences, context: int, horizon: int | None) -> t
     return context, horizon
 
 
-def _positions(rollout: Rollout, background: int) -> Float[np.ndarray, "n t k 2"] | None:
-    """Places, or centres of masks; those of the background are not a number.
+@dataclass(frozen=True)
+class _Measured:
+    """Numbers taken from the rollouts of some sequences; None, or empty, where model or data have none.
 
-    A slot whose mask is empty is where it was last seen. A mask that is not finite is not empty.
+    positions: n t s 2, places of slots, half-widths and half-heights
+    velocities: n t s 2, half-widths and half-heights per frame
+    counts: n context, inferred numbers of objects
+    pixels: row -> n _, errors of frames
+    masks: row -> score -> n
+    """
+
+    positions: Float[np.ndarray, "n t s 2"] | None
+    velocities: Float[np.ndarray, "n t s 2"] | None
+    counts: Int[np.ndarray, "n context"] | None
+    pixels: dict[str, Float[np.ndarray, "n _"]] = field(default_factory=dict)
+    masks: dict[str, MaskScores] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _Protocol:
+    """One evaluation: what is measured on each rollout, and the scores of all that was measured.
+
+    truth: true states, None where there are none or nothing is predicted
+    errors: of pixels, None where frames are not decoded
+    baselines: whether rows beside the model's are wanted
+    """
+
+    model: SequenceModel
+    sequences: Sequences
+    context: int
+    horizon: int
+    truth: Truth | None
+    errors: PixelErrors | None
+    baselines: bool
+
+    @property
+    def clamp(self) -> float:
+        """Coordinate where the linear baseline stops."""
+        return CLAMPS.get(self.sequences.simulator or "", CLAMP)
+
+    def measure(self, where: slice, rollout: Rollout) -> _Measured:
+        """Take what is scored from the rollout of some sequences, so that its frames can be forgotten."""
+        positions = _slot_positions(rollout, self.model.background_slots)
+        if self.truth is not None and positions is not None:
+            require_slots(self.model.frame.slots - self.model.background_slots, self.truth)
+        masks = {}
+        if self.sequences.masks is not None:
+            masks = segmentation(rollout, self.sequences.masks[where, : self.context + self.horizon])
+        return _Measured(
+            positions=_as_double(positions),
+            velocities=_as_double(rollout.velocities),
+            counts=None if rollout.presence is None else rollout.presence[:, : self.context].sum(2),
+            pixels=self._pixel_errors(where, rollout),
+            masks=masks,
+        )
+
+    def curves(self, measured: _Measured) -> dict[str, dict[str, Curve]]:
+        """Return row -> quantity -> error curve: of states first, then of pixels."""
+        curves: dict[str, dict[str, Curve]] = {"model": {}}
+        if self.truth is not None and measured.positions is not None:
+            states = measured.positions, measured.velocities
+            curves |= object_curves(*states, self.truth, self.context, self.clamp, self.baselines)
+        for row, errors in self._wanted(measured.pixels).items():
+            first = min(FIRST, self.context) if row == "model" else self.context + 1
+            curve = Curve(errors, first, self.sequences.sources)
+            curves[row] = curves.get(row, {}) | {"pixel_mse": curve}
+        return curves
+
+    def object_shares(self, measured: _Measured) -> dict[str, Estimate]:
+        """Return found and context_swap, empty without positions or true ones."""
+        if self.truth is None or measured.positions is None:
+            return {}
+        return object_shares(measured.positions, self.truth, self.context)
+
+    def count_scores(
+        self, measured: _Measured
+    ) -> tuple[Int[np.ndarray, "count count"] | None, dict[str, Estimate]]:
+        """Return the confusion matrix and the accuracy of counts, of a model that counts."""
+        truth = None if measured.counts is None else self.sequences.count_visible()
+        if measured.counts is None or truth is None:
+            return None, {}
+        truth = truth[:, : self.context]
+        accuracy = metrics.count_accuracy(measured.counts, truth)
+        confusion = metrics.confusion_matrix(measured.counts, truth)
+        return confusion, {"count_accuracy": estimate(accuracy, self.sequences.sources)}
+
+    def mask_scores(self, measured: _Measured) -> dict[str, dict[str, Estimate]]:
+        """Return row -> scores of masks: the model, its last masks copied, and true shapes that move."""
+        if not measured.masks:
+            return {}
+        rows = self._wanted(measured.masks)
+        if self.baselines and self.truth is not None:
+            rows |= shape_baselines(self.sequences, self.truth, self.context, self.horizon, self.clamp)
+        return {row: self._means(scores) for row, scores in rows.items()}
+
+    def _pixel_errors(self, where: slice, rollout: Rollout) -> dict[str, Float[np.ndarray, "n _"]]:
+        if self.errors is None or rollout.frames is None:
+            return {}
+        straight = {}
+        if self.baselines:
+            wall = None if self.truth is None else _slot_walls(rollout, self.truth.select(where))
+            straight = straight_frames(self.model, rollout, self.clamp, wall)
+        frames = self.sequences.frames[where, : self.context + self.horizon]
+        return self.errors.rows(rollout.frames, frames, straight)
+
+    def _wanted(self, rows: dict[str, Value]) -> dict[str, Value]:
+        """Return the rows, without baselines the model's alone."""
+        return {row: x for row, x in rows.items() if self.baselines or row == "model"}
+
+    def _means(self, scores: MaskScores) -> dict[str, Estimate]:
+        """Return means over the sequences in which a score is defined: those with objects, and a frame."""
+        kept = {name: metrics.drop_undefined(x, self.sequences.sources) for name, x in scores.items()}
+        return {name: estimate(*values) for name, values in kept.items() if len(values[0])}
+
+
+def _slot_positions(rollout: Rollout, background: int) -> Float[np.ndarray, "n t k 2"] | None:
+    """Return the places of slots, or the centres of their masks; not a number for the background.
+
+    A slot whose mask is empty is where it last was. A mask that is not finite is not empty. None for models
+    that count.
     """
     if rollout.presence is not None:
         return None
     if rollout.positions is None and rollout.masks is not None:
-        seen = rollout.masks.any((-2, -1))
-        centres = metrics.last_seen(metrics.mask_centroids(rollout.masks), seen)
+        visible = np.any(rollout.masks, axis=(-2, -1))
+        centres = metrics.hold_last_position(metrics.mask_centroids(rollout.masks), visible)
         centres[:, :, :background] = np.nan
         return centres
     return rollout.positions
 
 
 def _slot_walls(rollout: Rollout, truth: Truth) -> Float[np.ndarray, "n s"] | None:
-    """Where each slot bounces: at the wall of its object; slots without one at the nearest wall of all."""
+    """Return where each slot bounces: at its object's wall; slots without one at the nearest wall of all."""
     if truth.walls is None or rollout.positions is None or rollout.presence is not None:
         return None
-    last, positions = truth.walls[:, rollout.context - 1], rollout.positions.astype(np.float64)
-    walls = np.full(positions.shape[::2], last.min())
-    np.put_along_axis(walls, slot_order(positions, truth, rollout.context), last, axis=1)
-    return walls
+    at_objects, positions = truth.walls[:, rollout.context - 1], rollout.positions.astype(np.float64)
+    at_slots = np.full(positions.shape[::2], at_objects.min())
+    np.put_along_axis(at_slots, slot_order(positions, truth, rollout.context), at_objects, axis=1)
+    return at_slots
 
 
-def _joined(parts: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-
-
-def _means(values: dict[str, np.ndarray], sources: np.ndarray | None) -> dict[str, Estimate]:
-    """Means over the sequences in which a score is defined; it is not without objects, or without a frame."""
-    kept = {name: metrics.defined(x, sources) for name, x in values.items()}
-    return {name: estimate(*found) for name, found in kept.items() if len(found[0])}
+def _as_double(x: np.ndarray | None) -> np.ndarray | None:
+    return None if x is None else x.astype(np.float64)

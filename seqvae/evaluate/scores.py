@@ -1,4 +1,4 @@
-"""The protocol's numbers: error curves of a model and of the baselines beside it, and what they sum up to.
+"""Numbers of the protocol: error curves of a model and of the baselines beside it, and their means.
 
 After the evaluation of STOVE (Kossen et al. 2020, arXiv 1910.02425). Frames count from 1: after 8 frames of
 context, predicted frame 1 is frame 9. All lengths are in half-widths.
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from seqvae.metrics import Estimate, estimate, frames
+from seqvae.metrics import Estimate, estimate, frame_slice
 
 FIRST = 3  # the first frame with a full state: a velocity takes two frames to see
 ORDER = (3, 7)  # the frames that decide which slot is which object
@@ -21,11 +21,12 @@ MIDDLE = 50  # predicted frames, between the paper's horizon and the end
 
 @dataclass(frozen=True)
 class Curve:
-    """One error, sequence by sequence and frame by frame; `first` is the number of its first frame.
+    """One error per sequence and frame.
 
-    sources: what the sequences were made from (metrics.statistics), None where they are independent.
-    defined: the frames that have an error, as those have with an object in them; None where all have. A NaN
-    in such a frame is an error that is not finite, and stays one.
+    errors: n t; a NaN in a defined frame is an error that is not finite, and stays one
+    first: number of the first frame, from 1
+    sources: n s, sources of the sequences (metrics.statistics), None where they are independent
+    defined: n t, frames that have an error, such as frames with an object in them; None: all have
     """
 
     errors: Float[np.ndarray, "n t"]
@@ -35,22 +36,23 @@ class Curve:
 
     @property
     def last(self) -> int:
+        """Number of the last frame."""
         return self.first + self.errors.shape[1] - 1
 
     def over(self, first: int, last: int) -> Estimate | None:
-        """Mean over the frames first to last, None where the curve does not cover or define them."""
+        """Return the mean over the frames first to last, None where the curve has no errors in them."""
         if last < first or first < self.first or last > self.last:
             return None
-        value = self._mean(frames(first - self.first + 1, last - self.first + 1))
+        value = self._mean(frame_slice(first - self.first + 1, last - self.first + 1))
         return value if value.n else None
 
     def by_frame(self) -> dict[int, Estimate]:
-        """Frame number -> mean over the sequences in which it is defined; n is 0 where it is in none."""
+        """Return frame number -> mean over the sequences in which it is defined; n = 0 without any."""
         return {self.first + i: self._mean(slice(i, i + 1)) for i in range(self.errors.shape[1])}
 
     @property
     def left_out(self) -> float:
-        """The share of frames in which there is no error."""
+        """Share of frames in which there is no error."""
         return 0.0 if self.defined is None else 1 - float(self.defined.mean())
 
     def _mean(self, window: slice) -> Estimate:
@@ -60,13 +62,17 @@ class Curve:
 
 @dataclass(frozen=True)
 class Scores:
-    """What an evaluation found.
+    """Results of an evaluation.
 
-    curves: row (the model, a baseline) -> quantity (position_error, velocity_error, pixel_mse) -> curve.
-    shares: found, context_swap, segmentation scores where there are masks, and count_accuracy of models that
-    count. counts: of these, how many frames given with a true count (row) have an inferred one (column).
-    segmentation: row (the model, true shapes left to themselves) -> scores of its masks. sources: how many
-    images or videos the n sequences were made from, None where they are independent.
+    n: number of sequences
+    context: number of frames given
+    horizon: number of frames predicted
+    curves: row (the model, a baseline) -> quantity (position_error, velocity_error, pixel_mse) -> curve
+    shares: found, context_swap, segmentation scores where there are masks, and count_accuracy of models
+        that count
+    counts: of these, confusion matrix of the frames given: rows true counts, columns inferred counts
+    segmentation: row (the model, true shapes left to themselves) -> scores of its masks
+    sources: number of images or videos the sequences were made from, None where they are independent
     """
 
     n: int
@@ -79,7 +85,7 @@ class Scores:
     sources: int | None = None
 
     def table(self) -> dict[str, dict[str, Estimate]]:
-        """Row -> column -> value; a baseline that only predicts has no column for the reconstruction."""
+        """Return row -> column -> value; baselines that only predict have no reconstruction."""
         return {
             row: {
                 column: value
@@ -90,14 +96,14 @@ class Scores:
         }
 
     def numbers(self) -> dict[str, float]:
-        """The model's own row and shares, as plain numbers."""
+        """Return the model's own row and shares, as plain numbers."""
         return {name: value.mean for name, value in (self.table().get("model", {}) | self.shares).items()}
 
     def strongest(self, column: str) -> str | None:
-        """The baseline with the least error in a column of the table; None without one that is finite."""
+        """Return the baseline with the least error in a column of the table, None without a finite one."""
         errors = {row: x[column].mean for row, x in self.table().items() if row != "model" and column in x}
-        errors = {row: error for row, error in errors.items() if np.isfinite(error)}
-        return min(errors, key=errors.__getitem__, default=None)
+        finite = {row: error for row, error in errors.items() if np.isfinite(error)}
+        return min(finite, key=finite.__getitem__, default=None)
 
     def _columns(self, quantity: str, curve: Curve) -> dict[str, Estimate]:
         begin = self.context + 1

@@ -1,35 +1,42 @@
-"""Which slot is which object, and how far from it. Distances are Euclidean: both axes in one unit."""
+"""Slots against true objects: assignment, errors, detection, counts, and what a long rollout keeps of them.
+
+Distances are Euclidean, so both axes are in one unit. n sequence, t frame, k object, s slot.
+"""
 
 from __future__ import annotations
 
 import numpy as np
-from einops import repeat
 from jaxtyping import Bool, Float, Int, Shaped, UInt8
 from scipy.optimize import linear_sum_assignment
 
 
-def frames(first: int, last: int) -> slice:
-    """Array indices of the frames first to last, counted from 1 and both included."""
+def frame_slice(first: int, last: int) -> slice:
+    """Return the array indices of the frames first to last, counted from 1 and both included."""
     return slice(first - 1, last)
+
+
+# Assignment of slots to objects.
 
 
 def distances(
     slots: Float[np.ndarray, "n t s 2"], truth: Float[np.ndarray, "n t k 2"]
 ) -> Float[np.ndarray, "n t k s"]:
-    """Euclidean distance of every object to every slot."""
+    """Return the Euclidean distance of every object to every slot."""
     return np.linalg.norm(truth[:, :, :, None] - slots[:, :, None], axis=-1)
 
 
-def object_order(
+def match_slots(
     slots: Float[np.ndarray, "n t s 2"],
     truth: Float[np.ndarray, "n t k 2"],
     present: Bool[np.ndarray, "n t k"] | None = None,
 ) -> Int[np.ndarray, "n k"]:
-    """For each object the slot that stands for it: one assignment a sequence, over the frames given.
+    """Return the slot that stands for each object: one assignment per sequence, over the frames given.
 
-    The one with the least mean Euclidean distance. The protocol takes it over frames 3-7 and keeps it,
-    so later identity swaps cost. Frames in which an object is not present say nothing about it. There may
-    be more slots than objects, not fewer (ValueError).
+    The assignment has the least mean Euclidean distance. The protocol takes it over frames 3-7 and keeps it,
+    so that later identity switches cost. Frames in which an object is not present say nothing about it.
+
+    Raises:
+        ValueError: there are fewer slots than objects.
     """
     if slots.shape[2] < truth.shape[2]:
         raise ValueError(f"{slots.shape[2]} slots cannot stand for {truth.shape[2]} objects")
@@ -42,8 +49,28 @@ def object_order(
 def reorder(
     x: Shaped[np.ndarray, "n t s *d"], order: Int[np.ndarray, "n k"]
 ) -> Shaped[np.ndarray, "n t k *d"]:
-    """Slots in the order of the objects."""
+    """Return the slots in the order of the objects."""
     return x[np.arange(len(x))[:, None], :, order].swapaxes(1, 2)
+
+
+def identity_switch(
+    slots: Float[np.ndarray, "n 8 s 2"],
+    truth: Float[np.ndarray, "n 8 k 2"],
+    present: Bool[np.ndarray, "n 8 k"] | None = None,
+) -> Bool[np.ndarray, "n"]:
+    """Return whether an object's slot by the best assignment over frames 6-8 is not that over frames 3-5.
+
+    Only objects that are present in both spans count.
+    """
+    present = np.ones(truth.shape[:-1], dtype=bool) if present is None else present
+    early, late = frame_slice(3, 5), frame_slice(6, 8)
+    before = match_slots(slots[:, early], truth[:, early], present[:, early])
+    after = match_slots(slots[:, late], truth[:, late], present[:, late])
+    in_both = present[:, early].any(1) & present[:, late].any(1)
+    return ((before != after) & in_both).any(1)
+
+
+# Errors of positions and velocities.
 
 
 def euclidean_error(
@@ -51,9 +78,9 @@ def euclidean_error(
     truth: Float[np.ndarray, "n t k 2"],
     present: Bool[np.ndarray, "n t k"] | None = None,
 ) -> Float[np.ndarray, "n t"]:
-    """Mean over present objects of the Euclidean distance: position error, or velocity error.
+    """Return the mean Euclidean distance over present objects: position error, or velocity error.
 
-    Undefined, NaN, in a frame without objects.
+    NaN (undefined) in a frame without objects.
     """
     return mean_of_present(np.linalg.norm(predicted - truth, axis=-1), present)
 
@@ -61,50 +88,39 @@ def euclidean_error(
 def mean_of_present(
     values: Shaped[np.ndarray, "n t k"], present: Bool[np.ndarray, "n t k"] | None
 ) -> Float[np.ndarray, "n t"]:
-    """Mean over the objects that are present (None: all), NaN in a frame without any."""
+    """Return the mean over the objects that are present (None: all), NaN in a frame without any."""
     if present is None:
         return values.mean(-1)
     count = present.sum(-1)
     return np.where(count > 0, values.sum(-1, where=present) / np.maximum(count, 1), np.nan)
 
 
-def found(
+def all_detected(
     slots: Float[np.ndarray, "n t s 2"],
     truth: Float[np.ndarray, "n t k 2"],
     radius: Float[np.ndarray, "n t k"],
     present: Bool[np.ndarray, "n t k"] | None = None,
 ) -> Bool[np.ndarray, "n"]:
-    """Whether in each frame given every present object has a slot of its own within one radius.
+    """Return whether in every frame each present object has a slot of its own within one radius.
 
-    True of a sequence without objects, in which there is nothing to find.
+    The mean over sequences is the detection rate. True of a sequence without objects.
     """
-    far = ~(distances(slots, truth) <= radius[..., None])  # a NaN distance is far
+    too_far = ~(distances(slots, truth) <= radius[..., None])  # a NaN distance is too far
     if present is not None:
-        far &= present[..., None]
-    n, t, k, s = far.shape
+        too_far &= present[..., None]
+    n, t, k, s = too_far.shape
     if s < k:
         return np.zeros(n, dtype=bool)
-    free = [not c[linear_sum_assignment(c)].any() for c in far.reshape(n * t, k, s).astype(float)]
-    return np.array(free).reshape(n, t).all(1)
+    costs = too_far.reshape(n * t, k, s).astype(float)
+    detected = [not cost[linear_sum_assignment(cost)].any() for cost in costs]
+    return np.all(np.array(detected).reshape(n, t), axis=1)
 
 
-def context_swap(
-    slots: Float[np.ndarray, "n 8 s 2"],
-    truth: Float[np.ndarray, "n 8 k 2"],
-    present: Bool[np.ndarray, "n 8 k"] | None = None,
-) -> Bool[np.ndarray, "n"]:
-    """Whether the best assignment over frames 6-8 differs from that over frames 3-5, for an object that is
-    present in both."""
-    present = np.ones(truth.shape[:-1], dtype=bool) if present is None else present
-    early, late = frames(3, 5), frames(6, 8)
-    before = object_order(slots[:, early], truth[:, early], present[:, early])
-    after = object_order(slots[:, late], truth[:, late], present[:, late])
-    stayed = present[:, early].any(1) & present[:, late].any(1)
-    return ((before != after) & stayed).any(1)
+# Places of masks.
 
 
 def mask_centroids(masks: Float[np.ndarray, "n t s h w"]) -> Float[np.ndarray, "n t s 2"]:
-    """Centre of mass of each mask (x right, y down, each from -1 to 1); NaN where a mask is empty."""
+    """Return the centre of mass of each mask in [-1, 1], x right and y down; NaN where a mask is empty."""
     h, w = masks.shape[-2:]
     y, x = (2 * np.arange(h) + 1) / h - 1, (2 * np.arange(w) + 1) / w - 1
     rows, columns = (masks.sum(axis, dtype=np.float64) for axis in (-1, -2))
@@ -113,107 +129,68 @@ def mask_centroids(masks: Float[np.ndarray, "n t s h w"]) -> Float[np.ndarray, "
     return np.stack([columns @ x / mass, rows @ y / mass], axis=-1)
 
 
-def last_seen(
-    positions: Float[np.ndarray, "n t s 2"], seen: Bool[np.ndarray, "n t s"]
+def hold_last_position(
+    positions: Float[np.ndarray, "n t s 2"], visible: Bool[np.ndarray, "n t s"]
 ) -> Float[np.ndarray, "n t s 2"]:
-    """Positions of slots; one that is not seen stays where it last was. NaN where it was not seen before.
+    """Return positions in which a slot that is not visible stays where it last was; NaN before it ever was.
 
-    A slot that is seen at a position that is not finite has that position.
+    A slot that is visible at a position that is not finite has that position.
     """
-    frame = np.where(seen, np.arange(positions.shape[1])[:, None], -1)
+    frame = np.where(visible, np.arange(positions.shape[1])[:, None], -1)
     last = np.maximum.accumulate(frame, 1)[..., None]
     return np.where(last < 0, np.nan, np.take_along_axis(positions, np.maximum(last, 0), 1))
 
 
-# How many objects a frame shows: true and inferred counts.
+# Counts of objects, true and inferred.
 
 
-def visible(masks: UInt8[np.ndarray, "*t h w"]) -> Int[np.ndarray, "*t"]:
-    """How many objects show in each mask (0 background, k + 1 object k)."""
+def count_visible(masks: UInt8[np.ndarray, "*t h w"]) -> Int[np.ndarray, "*t"]:
+    """Return the number of objects that show in each mask (0 background, k + 1 object k)."""
     labels = range(1, int(masks.max(initial=0)) + 1)
-    return sum(((masks == k).any((-2, -1)).astype(int) for k in labels), np.zeros(masks.shape[:-2], int))
+    shown = ((masks == k).any((-2, -1)).astype(int) for k in labels)
+    return sum(shown, np.zeros(masks.shape[:-2], int))
 
 
 def count_accuracy(inferred: Int[np.ndarray, "n t"], truth: Int[np.ndarray, "n t"]) -> Float[np.ndarray, "n"]:
-    """The share of a sequence's frames in which the inferred number of objects is the true one."""
+    """Return the share of a sequence's frames in which the inferred number of objects is the true one."""
     return (inferred == truth).mean(1)
 
 
-def confusion(
+def confusion_matrix(
     inferred: Int[np.ndarray, "n t"], truth: Int[np.ndarray, "n t"]
 ) -> Int[np.ndarray, "count count"]:
-    """How many frames with this true number of objects (row) were given that one (column), from 0 on."""
-    most = max(inferred.max(initial=0), truth.max(initial=0)) + 1
-    table = np.zeros((most, most), int)
-    np.add.at(table, (truth.ravel(), inferred.ravel()), 1)
-    return table
+    """Return the confusion matrix of counts in frames: rows true counts, columns inferred counts, from 0."""
+    size = max(inferred.max(initial=0), truth.max(initial=0)) + 1
+    matrix = np.zeros((size, size), int)
+    np.add.at(matrix, (truth.ravel(), inferred.ravel()), 1)
+    return matrix
 
 
-# Baselines that need no model: an object stays where it is, goes straight on, or bounces off the walls.
-
-
-def static(position: Float[np.ndarray, "n k 2"], horizon: int) -> Float[np.ndarray, "n t k 2"]:
-    """The last position, `horizon` times."""
-    return repeat(position, "n k x -> n t k x", t=horizon)
-
-
-def linear(
-    position: Float[np.ndarray, "n k 2"],
-    velocity: Float[np.ndarray, "n k 2"],
-    horizon: int,
-    clamp: float | Float[np.ndarray, "n k"],
-) -> Float[np.ndarray, "n t k 2"]:
-    """position + h velocity, h = 1..horizon, clamped to [-clamp, clamp], for all or by object.
-
-    Kossen et al. 2020 (arXiv 1910.02425) clamp at 0.8 half-widths, for gravity at 0.9.
-    """
-    steps = np.arange(1, horizon + 1)[:, None, None]
-    wall = np.asarray(clamp)[..., None, :, None] if np.ndim(clamp) else clamp
-    return np.clip(position[:, None] + steps * velocity[:, None], -wall, wall)
-
-
-def bouncing(
-    position: Float[np.ndarray, "n k 2"],
-    velocity: Float[np.ndarray, "n k 2"],
-    horizon: int,
-    wall: Float[np.ndarray, "n k"],
-) -> tuple[Float[np.ndarray, "n t k 2"], Float[np.ndarray, "n t k 2"]]:
-    """Positions and velocities of straight lines reflected at -wall and wall, h = 1..horizon.
-
-    A reflected line is a triangle wave of period 4 wall in u = position + h velocity, so it is exact whatever
-    the number of reflections in a frame. A position beyond a wall starts at the wall.
-    """
-    wall = np.maximum(wall, np.finfo(float).tiny)[:, None, :, None]
-    start = np.clip(position[:, None], -wall, wall)
-    unbounded = start + np.arange(1, horizon + 1)[:, None, None] * velocity[:, None]
-    phase = np.mod(unbounded + wall, 4 * wall)
-    direction = np.where(phase < 2 * wall, 1.0, -1.0)
-    return wall - np.abs(phase - 2 * wall), direction * velocity[:, None]
-
-
-# Does a long rollout stay in the world it was started in? Energy, box, number of objects.
+# What a long rollout keeps of the world it was started in: energy, box, number of objects.
 
 
 def kinetic_energy(
     velocities: Float[np.ndarray, "*n k 2"], masses: Float[np.ndarray, "*#n k"] | float = 1.0
 ) -> Float[np.ndarray, "*n"]:
-    """sum_k m_k |v_k|^2 / 2."""
+    """Return sum_k m_k |v_k|^2 / 2."""
     return (0.5 * masses * np.square(velocities).sum(-1)).sum(-1)
 
 
 def in_box(positions: Float[np.ndarray, "*n k 2"]) -> Bool[np.ndarray, "*n k"]:
-    """Whether each object's centre lies in the frame, [-1, 1] in both coordinates."""
-    return (np.abs(positions) <= 1).all(-1)  # false for NaN
+    """Return whether each object's centre lies in the frame, [-1, 1] in both coordinates; False for NaN."""
+    return np.all(np.abs(positions) <= 1, axis=-1)
 
 
 def distinct_objects(
     positions: Float[np.ndarray, "*n k 2"], radius: float, aspect: float = 1.0
 ) -> Int[np.ndarray, "*n"]:
-    """How many different objects are left in the frame.
+    """Return the number of different objects that are left in the frame.
 
-    Slots nearer to each other than one radius stand for the same object (bodies do not overlap that
-    far), also when linked through a third slot. Slots outside the frame are not counted. radius: in
-    half-widths. aspect: height over width of the frame, as y is in half-heights.
+    Slots nearer to each other than one radius stand for the same object (bodies do not overlap that far),
+    also when linked through a third slot. Slots outside the frame are not counted.
+
+    radius: in half-widths.
+    aspect: height of the frame over its width, as y is in half-heights.
     """
     inside = in_box(positions)
     lengths = positions * np.array([1.0, aspect])

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from seqvae.data.clips import InMemoryClips, clip_positions
+from seqvae.data.clips import ClipRequest, InMemoryClips, clip_starts
 from seqvae.data.online import OnlineClips
 from seqvae.data.sequences import Sequences
 from seqvae.data.streamed import StreamedClips
@@ -51,7 +51,9 @@ def encoded(model: SequenceModel, clips: InMemoryClips | StreamedClips | OnlineC
     was_training = model.training
     model.eval()
     with torch.no_grad():
-        parts = [(tracked(model, _gaussian(model, video)), led) for video, led in clips.whole(AT_ONCE)]
+        parts = [
+            (tracked(model, _gaussian(model, video)), led) for video, led in clips.full_sequences(AT_ONCE)
+        ]
     model.train(was_training)
     encoding, actions = zip(*parts, strict=True)
     return EncodingClips(concat_batch(list(encoding)), None if actions[0] is None else torch.cat(actions))
@@ -97,17 +99,12 @@ class EncodingClips:
     def __init__(self, encoding: Encoding, prev_actions: Int[Tensor, "n t"] | None = None):
         self.encoding, self.prev_actions = encoding, prev_actions
 
-    def batch(
-        self, step: int, batch_size: int, clip_length: int, seed: int, rank: int = 0, world_size: int = 1
-    ) -> EncodingBatch:
-        """Batch number `step`, as InMemoryClips.batch has it of frames."""
+    def batch(self, request: ClipRequest) -> EncodingBatch:
+        """Return the clips of a request, as InMemoryClips.batch has them of frames."""
         n, length = self.encoding.mean.shape[:2]
-        starts = length - clip_length + 1
-        sequences, first = clip_positions(
-            step, batch_size, seed, sequences=n, starts=starts, rank=rank, world_size=world_size
-        )
+        sequences, first = request.positions(n, clip_starts("encodings", length, request.clip_length))
         device = self.encoding.mean.device
         row = torch.as_tensor(sequences).to(device)[:, None]
-        time = torch.as_tensor(first).to(device)[:, None] + torch.arange(clip_length, device=device)
+        time = torch.as_tensor(first).to(device)[:, None] + torch.arange(request.clip_length, device=device)
         actions = None if self.prev_actions is None else self.prev_actions[row, time]
         return EncodingBatch(self.encoding.map(lambda x: x[row, time]), actions)

@@ -14,9 +14,10 @@ import torch
 
 from seqvae import checkpoint as files
 from seqvae.checkpoint import Checkpoint
+from seqvae.data.clips import ClipRequest
 from seqvae.io import write_whole
 from seqvae.sequence import SequenceModel
-from seqvae.train.diagnostics import signs, slot_numbers
+from seqvae.train.diagnostics import slot_statistics, warnings
 from seqvae.train.learner import Learner, Update
 from seqvae.train.logging import Logbook, Meter, Progress
 from seqvae.train.runtime import Interrupt, own_randomness, restore_rng, rng_state
@@ -30,9 +31,7 @@ WARN_AFTER = 0.05  # share of the budget in which slots may still look for their
 class Clips(Protocol):
     """Training clips on the model's device (a dataclass), as a pure function of seed and step."""
 
-    def batch(
-        self, step: int, batch_size: int, clip_length: int, seed: int, rank: int = 0, world_size: int = 1
-    ) -> Any: ...
+    def batch(self, request: ClipRequest) -> Any: ...
 
 
 class NonFiniteLoss(RuntimeError):
@@ -103,7 +102,7 @@ class Trainer:
         self.elapsed = start.elapsed  # seconds of training, over all stages and resumes
         self.saved = (self.step, self.elapsed)  # step and elapsed seconds of the last checkpoint
         self.meter = Meter()
-        self.signs: set[str] = set()
+        self.warned: set[str] = set()
 
     def restore(self, checkpoint: Checkpoint) -> None:
         """Continue from a checkpoint, with everything that later updates depend on."""
@@ -158,8 +157,9 @@ class Trainer:
 
     def _batch(self, step: int) -> Any:
         options, ranks = self.options, self.ranks
+        clip_length = options.clip_length
         return self.clips.batch(
-            step, options.batch_size, options.clip_length, self.seed, ranks.rank, ranks.size
+            ClipRequest(step, options.batch_size, clip_length, self.seed, ranks.rank, ranks.size)
         )
 
     def _update(self) -> None:
@@ -197,23 +197,23 @@ class Trainer:
         self.log.scalars("train", self.step, numbers | {"elapsed": self.elapsed})
         frame, layout = self.model.frame, self.model.layout
         limits, background = frame.size_limits, self.model.background_slots
-        slots = slot_numbers(update.trace, update.terms, layout, limits, background=background)
-        self.log.scalars("slots", self.step, slots)
+        slots = slot_statistics(update.trace, update.terms, layout, limits, background)
+        self.log.scalars("slots", self.step, slots.as_dict())
         self.show.update(self.step, self.elapsed, pace, {"loss": numbers["loss"]} | self._shown_scores())
         if progress >= WARN_AFTER:
-            self._warn(signs(slots))
+            self._warn(warnings(slots))
         self.show.start(self.step)
 
     def _shown_scores(self) -> dict[str, float]:
         return {} if self.best is None else {"best": self.best}
 
     def _warn(self, found: dict[str, str]) -> None:
-        """Tell each sign once, when it appears."""
+        """Log and show each warning once, when it appears."""
         for name, text in found.items():
-            if name not in self.signs:
+            if name not in self.warned:
                 self.log.warning(self.step, text)
                 self.show.say(f"warning, step {self.step}: {text}")
-        self.signs = set(found)
+        self.warned = set(found)
 
     def _validate(self) -> None:
         self._require_finite()

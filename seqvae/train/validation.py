@@ -12,7 +12,7 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor
 
-from seqvae.data.clips import InMemoryClips
+from seqvae.data.clips import ClipRequest, InMemoryClips
 from seqvae.data.sequences import Sequences
 from seqvae.evaluate import score
 from seqvae.evaluate.protocol import usable_lengths
@@ -81,9 +81,8 @@ class Validation:
         arrays = {"imgs": self.sequences.frames}
         if self.sequences.prev_actions is not None:
             arrays["prev_actions"] = self.sequences.prev_actions
-        clips = InMemoryClips(arrays, device)
-        clips.name = sequences.name
-        self.batch = clips.batch(0, len(self.sequences), options.clip_length, Stream.VALIDATION_CLIPS)
+        request = ClipRequest(0, len(self.sequences), options.clip_length, Stream.VALIDATION_CLIPS)
+        self.batch = InMemoryClips(arrays, device, sequences.name).batch(request)
 
     def __call__(self, model: SequenceModel) -> Report:
         with torch.no_grad():

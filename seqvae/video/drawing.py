@@ -1,8 +1,9 @@
-"""Draws on frames: boxes, captions, panels. Frames are uint8 RGB, positions in half-widths."""
+"""Drawings on frames: boxes, captions, panels.
+
+Frames are uint8. Places are coordinates of the picture, x in half-widths and y in half-heights.
+"""
 
 from __future__ import annotations
-
-from collections.abc import Sequence
 
 import numpy as np
 from einops import rearrange, repeat
@@ -10,9 +11,12 @@ from jaxtyping import Float, Int, UInt8
 from PIL import Image, ImageDraw
 
 from data_gen.media.overlays import COLOURS, INK, PAPER, draw_trails, font, to_pixels, upscale, zoom
+from data_gen.media.writing import Frames
+from seqvae.metrics import drop_equal_channels
+from seqvae.rollout import Rollout, as_bytes
 
 CAPTION, GAP = 18, 4  # pixels
-PREDICTED = (255, 170, 60)
+PREDICTED = (255, 170, 60)  # colour of captions of predicted frames, and of wrong counts
 
 
 def draw_boxes(
@@ -20,17 +24,18 @@ def draw_boxes(
     centres: Float[np.ndarray, "k 2"],
     extents: Float[np.ndarray, "k 2"] | None = None,
 ) -> UInt8[np.ndarray, "h w 3"]:
-    """The image with one outlined box a slot; extents are half widths and heights, None draws crosses.
+    """Draw one outlined box per slot, or crosses without extents. Slots that are not finite are left out.
 
-    Slots whose numbers are not finite are left out.
+    centres: k 2, coordinates.
+    extents: k 2, half the width and height of boxes.
     """
     picture = Image.fromarray(image)
     pen = ImageDraw.Draw(picture)
     points = to_pixels(centres, image.shape)
-    reach = np.array([image.shape[1], image.shape[0]]) / 2
+    pixels = np.array([image.shape[1], image.shape[0]]) / 2  # per unit of the coordinates
     for slot, (x, y) in enumerate(points):
         colour = COLOURS[slot % len(COLOURS)]
-        dx, dy = (0.03, 0.03) * reach if extents is None else np.abs(extents[slot]) * reach
+        dx, dy = (0.03, 0.03) * pixels if extents is None else np.abs(extents[slot]) * pixels
         if not np.isfinite([x, y, dx, dy]).all():
             continue
         if extents is None:
@@ -41,14 +46,8 @@ def draw_boxes(
     return np.asarray(picture)
 
 
-class Comparison(Sequence):
-    """Frames of a video: truth | model | difference, with boxes, trails and captions, drawn on demand.
-
-    truth, model: frames "t h w c", uint8; truth may be shorter (or None): its panel is then empty, and so
-    is the difference. Where the model is grey, the difference is to the truth's clipped channel sum.
-    positions "t k 2" and extents "t k 2" in half-widths, or None. first_predicted: the index of the first
-    frame that the model has not seen. cloud "s t k 2": positions in sampled futures, drawn as crosses.
-    """
+class Comparison:
+    """Frames of a video: truth | model | difference, with boxes, trails and captions, drawn on demand."""
 
     TITLES = ("truth", "model", "difference")
 
@@ -61,7 +60,18 @@ class Comparison(Sequence):
         first_predicted: int | None = None,
         cloud: Float[np.ndarray, "s t k 2"] | None = None,
         trail: int = 12,
-    ):
+    ) -> None:
+        """Take what is to be drawn.
+
+        truth: true frames, may be shorter, or None: its panel is then empty, and so is the difference.
+        model: the model's frames. Where they are grey, the difference is to the truth's clipped channel
+            sum.
+        positions: coordinates of slots, for boxes and trails.
+        extents: half the width and height of boxes; without them crosses are drawn.
+        first_predicted: array index of the first frame that the model has not seen, None: it saw all.
+        cloud: positions in sampled futures, drawn as crosses.
+        trail: frames that a trail reaches back.
+        """
         self.truth = model[:0] if truth is None else truth
         self.model, self.positions, self.extents = model, positions, extents
         self.first_predicted = len(model) if first_predicted is None else first_predicted
@@ -88,7 +98,7 @@ class Comparison(Sequence):
         return self._captioned(panels, t)
 
     def _captioned(self, panels: list[np.ndarray], t: int) -> np.ndarray:
-        """Panels side by side under their titles; the model's says whether it has seen the frame."""
+        """Put panels side by side under their titles; the model's says whether it has seen the frame."""
         height, width, _ = panels[0].shape
         sheet = Image.new("RGB", (3 * width + 2 * GAP, height + CAPTION), PAPER)
         pen = ImageDraw.Draw(sheet)
@@ -103,10 +113,10 @@ class Comparison(Sequence):
         return np.asarray(sheet)
 
 
-class Rows(Sequence):
+class Rows:
     """Frames of several videos of one size, one below the other."""
 
-    def __init__(self, videos: list[Sequence]):
+    def __init__(self, videos: list[Frames]) -> None:
         self.videos = videos
 
     def __len__(self) -> int:
@@ -116,19 +126,39 @@ class Rows(Sequence):
         return np.concatenate([video[t] for video in self.videos])
 
 
+def compare(
+    rollout: Rollout,
+    i: int,
+    truth: UInt8[np.ndarray, "_ h w c"] | None,
+    cloud: Float[np.ndarray, "s t k 2"] | None = None,
+) -> Comparison:
+    """Return the video of sequence i of a decoded rollout. Sampled positions are drawn as crosses.
+
+    Raises:
+        ValueError: the rollout was not decoded.
+    """
+    if rollout.frames is None:
+        raise ValueError("a rollout without frames cannot be compared; decode it")
+    model = as_bytes(drop_equal_channels(rollout.frames[i : i + 1]))[0]
+    positions, extents = (None if x is None else x[i] for x in (rollout.positions, rollout.extents))
+    return Comparison(truth, model, positions, extents, rollout.first_predicted, cloud)
+
+
 def as_rgb(frames: UInt8[np.ndarray, "*t h w c"]) -> UInt8[np.ndarray, "*t h w 3"]:
-    """Grey frames with their one channel three times; RGB frames as they are."""
+    """Repeat the one channel of grey frames three times; RGB frames stay as they are."""
     return repeat(frames, "... 1 -> ... c", c=3) if frames.shape[-1] == 1 else frames
 
 
-def _difference(model: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    truth = truth.astype(int)
+def _difference(
+    model: UInt8[np.ndarray, "h w c"], truth: UInt8[np.ndarray, "h w _"]
+) -> UInt8[np.ndarray, "h w c"]:
+    levels = truth.astype(int)
     if model.shape[-1] == 1:
-        truth = np.minimum(truth.sum(-1, keepdims=True), 255)
-    return np.abs(model - truth).astype(np.uint8)
+        levels = np.minimum(levels.sum(-1, keepdims=True), 255)
+    return np.abs(model - levels).astype(np.uint8)
 
 
-# A sheet of frames with the objects that a model has counted in them.
+# The sheet of frames with the objects that a model has counted in them.
 
 EDGE = 110  # pixels of a frame, at most
 
@@ -142,23 +172,26 @@ def counting_sheet(
     truth: Int[np.ndarray, "n"] | None = None,
     columns: int = 12,
 ) -> UInt8[np.ndarray, "_ _ 3"]:
-    """Each frame with its boxes, what the model draws below, and the count above: orange where it is wrong.
+    """Draw each frame with its boxes, the model's frame below, and the count above: orange where wrong.
 
-    Slots whose numbers are not finite are absent and not drawn.
+    Absent slots, which are not finite, are not drawn.
+
+    counted: n, inferred numbers of objects.
+    truth: n, true ones, where they are known.
     """
     tiles, columns = [], min(columns, len(frames))
     for i in range(len(frames)):
-        known = None if truth is None else int(truth[i])
+        true_count = None if truth is None else int(truth[i])
         boxed, drawn = (upscale(as_rgb(x[i]), zoom(x.shape[1], EDGE)) for x in (frames, model))
         boxed = draw_boxes(boxed, positions[i], None if extents is None else extents[i])
         line = np.full_like(boxed[:GAP], PAPER[0])
-        tiles.append(_captioned(np.concatenate([boxed, line, drawn]), int(counted[i]), known))
+        tiles.append(_captioned(np.concatenate([boxed, line, drawn]), int(counted[i]), true_count))
     empty = [np.full_like(tiles[0], PAPER[0])] * (-len(tiles) % columns)
     return rearrange(np.stack(tiles + empty), "(row column) h w c -> (row h) (column w) c", column=columns)
 
 
 def _captioned(picture: UInt8[np.ndarray, "h w 3"], counted: int, truth: int | None) -> np.ndarray:
-    """The picture on a sheet of its own, with a margin, below its count."""
+    """Put the picture on a sheet of its own, with a margin, below its count."""
     height, width, _ = picture.shape
     sheet = Image.new("RGB", (width + GAP, height + CAPTION + GAP), PAPER)
     sheet.paste(Image.fromarray(picture), (0, CAPTION))

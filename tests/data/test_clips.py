@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from seqvae.data.clips import InMemoryClips
-from seqvae.data.sequences import prev_actions
+from seqvae.data.clips import ClipRequest, InMemoryClips
+from seqvae.data.conversion import prev_actions
 from seqvae.data.streamed import ClipDataset, StreamedClips, open_clips, stack_clips
 from seqvae.errors import UserError
 from tests.data.conftest import assert_same_clips
@@ -18,7 +18,7 @@ from tests.refusals import refusal
 
 
 def test_clips_are_what_they_say(dataset, arrays):
-    batch = InMemoryClips(dataset).batch(step=3, batch_size=12, clip_length=5, seed=0)
+    batch = InMemoryClips(dataset).batch(ClipRequest(step=3, batch_size=12, clip_length=5, seed=0))
     assert batch.video.shape == (12, 5, 3, 8, 8) and batch.video.dtype == torch.float32
     led_to = prev_actions(arrays["actions"])
     for i, (sequence, start) in enumerate(zip(batch.sequences, batch.starts, strict=True)):
@@ -32,12 +32,13 @@ def test_clips_are_what_they_say(dataset, arrays):
 
 
 def test_clips_without_actions(without_actions):
-    assert InMemoryClips(without_actions).batch(0, 4, 5, 0).prev_actions is None
-    assert StreamedClips(without_actions, workers=0).batch(0, 4, 5, 0).prev_actions is None
+    assert InMemoryClips(without_actions).batch(ClipRequest(0, 4, 5, 0)).prev_actions is None
+    assert StreamedClips(without_actions, workers=0).batch(ClipRequest(0, 4, 5, 0)).prev_actions is None
 
 
 def test_arrays_serve_as_well_as_a_file(dataset, arrays):
-    assert_same_clips(InMemoryClips(dataset).batch(2, 4, 5, 1), InMemoryClips(arrays).batch(2, 4, 5, 1))
+    request = ClipRequest(2, 4, 5, 1)
+    assert_same_clips(InMemoryClips(dataset).batch(request), InMemoryClips(arrays).batch(request))
 
 
 @pytest.mark.parametrize("workers", [0, 2])
@@ -52,21 +53,22 @@ def test_disk_gives_the_clips_of_memory(dataset, workers):
         (10, 6, 7, 0),
         (11, 6, 7, 0, 1, 2),
     ]:
-        assert_same_clips(memory.batch(*arguments), disk.batch(*arguments))
+        request = ClipRequest(*arguments)
+        assert_same_clips(memory.batch(request), disk.batch(request))
     disk.close()
 
 
 def test_reading_ahead_draws_nothing_from_the_training(dataset):
     """Else a resumed training, which starts a new loader, would go on with other noise."""
     before = torch.get_rng_state()
-    StreamedClips(dataset, workers=0).batch(0, 2, 5, 0)
+    StreamedClips(dataset, workers=0).batch(ClipRequest(0, 2, 5, 0))
     assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_ranks_together_see_the_batch_of_one_process(dataset):
     clips = InMemoryClips(dataset)
-    whole = clips.batch(4, 6, 5, 0).video
-    shares = [clips.batch(4, 6, 5, 0, rank, 3).video for rank in range(3)]
+    whole = clips.batch(ClipRequest(4, 6, 5, 0)).video
+    shares = [clips.batch(ClipRequest(4, 6, 5, 0, rank, 3)).video for rank in range(3)]
     assert torch.equal(torch.stack(shares, dim=1).flatten(0, 1), whole)
 
 
@@ -108,8 +110,8 @@ def test_memory_decides_how_clips_are_read(dataset):
 @pytest.mark.parametrize("clip_length", [0, 21])
 def test_clips_longer_than_sequences_are_refused(dataset, clip_length):
     for batch in (
-        lambda: InMemoryClips(dataset).batch(0, 2, clip_length, 0),
-        lambda: StreamedClips(dataset, workers=0).batch(0, 2, clip_length, 0),
+        lambda: InMemoryClips(dataset).batch(ClipRequest(0, 2, clip_length, 0)),
+        lambda: StreamedClips(dataset, workers=0).batch(ClipRequest(0, 2, clip_length, 0)),
     ):
         with pytest.raises(UserError, match=f"20 frames hold no clip of clip_length={clip_length}"):
             batch()

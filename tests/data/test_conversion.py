@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from seqvae.data.sequences import prev_actions, to_frames, to_video
+from seqvae.data.conversion import prev_actions, to_frames, to_video
 
 
 def test_every_byte_survives_the_round_trip():

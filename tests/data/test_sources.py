@@ -20,8 +20,10 @@ from tests.refusals import refusal
 def test_a_dataset_comes_with_its_truth(dataset, arrays):
     found = read_sequences(dataset, image_size=(8, 8))
     np.testing.assert_array_equal(found.frames, arrays["imgs"])
-    for name, key in dict(positions="positions", velocities="velocities", radii="sizes").items():
-        np.testing.assert_array_equal(getattr(found, name), arrays[key])
+    # 10 units over the width are 2 half-widths, counted from the middle
+    np.testing.assert_allclose(found.positions, arrays["positions"] / 5 - 1, rtol=1e-12)
+    np.testing.assert_allclose(found.velocities, arrays["velocities"] / 5, rtol=1e-12)
+    np.testing.assert_allclose(found.radii, 0.24, rtol=1e-6)
     np.testing.assert_array_equal(found.prev_actions, np.roll(arrays["actions"], 1, axis=1))
     assert (found.coord_limit, found.num_actions, found.simulator, len(found)) == (10.0, 9, "test", 7)
 
@@ -36,11 +38,11 @@ def test_objects_bounce_where_their_world_has_walls(tmp_path, sim, walls):
     sizes = ["train=0", "val=0", "test=2", "length=3", "image_size=16", "workers=1"]
     assert generate([f"sim={sim}", f"out={tmp_path}", *sizes]) == 0
     found = read_sequences(tmp_path / "test.h5", index=1)
-    assert (found.reach is not None) == walls
+    assert (found.walls is not None) == walls
     if walls:
-        assert found.reach.shape == found.radii.shape
-        relative = found.reach / found.radii
-        assert (relative > 1.2).all() if sim.startswith("sprites") else (relative == 1).all()
+        assert found.walls.shape == found.radii.shape
+        relative = (1 - found.walls) / found.radii
+        assert (relative > 1.2).all() if sim.startswith("sprites") else abs(relative - 1).max() < 1e-5
 
 
 def test_imported_billiards_have_walls_and_other_imports_none(tmp_path):
@@ -49,7 +51,7 @@ def test_imported_billiards_have_walls_and_other_imports_none(tmp_path):
     export_data(ExportOptions("stove", str(tmp_path), str(tmp_path / "out")))
     for name, walls in (("billiards", True), ("billiards_official", True), ("gravity", False), (None, False)):
         import_data(ImportOptions("stove", str(tmp_path / "out"), str(tmp_path / f"{name}"), name=name))
-        assert (read_sequences(tmp_path / f"{name}" / "test.h5").reach is not None) == walls
+        assert (read_sequences(tmp_path / f"{name}" / "test.h5").walls is not None) == walls
 
 
 def test_digits_tell_their_sources_and_older_files_that_they_do_not(tmp_path):
@@ -57,8 +59,8 @@ def test_digits_tell_their_sources_and_older_files_that_they_do_not(tmp_path):
     sizes = ["train=0", "val=0", "test=5", "length=3", "image_size=16", "workers=1"]
     assert generate(["sim=digits", f"out={tmp_path}", *sizes]) == 0
     found = read_sequences(tmp_path / "test.h5", max_frames=1)
-    assert found.sources.shape == (5, 2) and found.first(2).untold().sources.shape == (2, 2)
-    assert not found.notes and (found.reach == found.radii).all()
+    assert found.sources.shape == (5, 2) and found.first(2).without_truth().sources.shape == (2, 2)
+    assert not found.notes and (found.walls == 1 - found.radii).all()
     with h5py.File(tmp_path / "test.h5", "r+") as file:
         del file["sources"]
     assert "make it anew" in read_sequences(tmp_path / "test.h5").notes[0]
@@ -67,11 +69,11 @@ def test_digits_tell_their_sources_and_older_files_that_they_do_not(tmp_path):
 def test_one_sequence_and_its_beginning(dataset, arrays):
     found = read_sequences(dataset, index=3, max_frames=6)
     np.testing.assert_array_equal(found.frames, arrays["imgs"][3:4, :6])
-    np.testing.assert_array_equal(found.positions, arrays["positions"][3:4, :6])
+    np.testing.assert_array_equal(found.positions, read_sequences(dataset).positions[3:4, :6])
     # the last action in the file led to frame 0, however few frames are read
     actions = arrays["actions"][3]
     assert found.prev_actions.tolist() == [[actions[-1], *actions[:5]]]
-    assert found.first(1).prev_actions is not None and found.untold().prev_actions is not None
+    assert found.first(1).prev_actions is not None and found.without_truth().prev_actions is not None
 
 
 def test_numpy_frames_with_and_without_a_sequence_axis(tmp_path, arrays):

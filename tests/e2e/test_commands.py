@@ -12,7 +12,7 @@ import torch
 
 import seqvae
 from data_gen.schema import open_dataset
-from seqvae.data.sequences import to_video
+from seqvae.data.conversion import to_video
 
 
 def run(*arguments: str) -> str:

@@ -13,7 +13,7 @@ import seqvae
 from data_gen.schema import open_dataset
 from seqvae import metrics
 from seqvae.cli.main import main
-from seqvae.data.sequences import to_video
+from seqvae.data.conversion import to_video
 from seqvae.train.logging import read_log
 from tests.worlds import make_data
 
@@ -38,7 +38,7 @@ def test_a_model_that_counts_is_trained_and_evaluated(tmp_path, objective):
         video, masks = to_video(torch.as_tensor(file["imgs"][:, :3])), file["masks"][:, :3]
     model = seqvae.load(run)
     inferred = model.presence(model.filter(video, sample=False).z).sum(-1).numpy()
-    expected = metrics.confusion(inferred, metrics.visible(masks))
+    expected = metrics.confusion_matrix(inferred, metrics.count_visible(masks))
     assert found["counts"] == expected.tolist() and np.sum(expected) == 4 * 3
     assert found["shares"]["count_accuracy"]["mean"] == pytest.approx(np.trace(expected) / 12)
     assert not {"position_error_reconstruction", "found"} & {*found["table"]["model"], *found["shares"]}

@@ -10,7 +10,7 @@ import torch
 import seqvae
 from data_gen.schema import open_dataset
 from seqvae.cli.main import main
-from seqvae.data.sequences import to_video
+from seqvae.data.conversion import to_video
 from tests.worlds import make_data
 
 

@@ -17,7 +17,7 @@ from seqvae.posteriors.fused import Fused
 from seqvae.sequence import SequenceModel
 from seqvae.types import DataSpec, Dynamics, Encoding, FrameModel, Scene, Transition
 
-SIZE, RANGE, LIMIT = 8, 8.0, 10.0  # image edge; numbers lie in [-8, 8]; simulator units run from 0 to LIMIT
+SIZE, RANGE, LIMIT = 8, 8.0, 10.0  # image edge; numbers lie in [-8, 8]; simulator units of the model's data
 EXACT = 1e8  # precision of what is read
 
 
@@ -40,12 +40,11 @@ def read(video: torch.Tensor, slots: int) -> torch.Tensor:
 
 def sequences(positions: np.ndarray, velocities=None, **fields) -> Sequences:
     """Data of given positions and velocities in half-widths."""
-    unit = LIMIT / 2
     return Sequences(
         name="spelled",
         frames=spell(positions),
-        positions=(positions + 1) * unit,
-        velocities=None if velocities is None else velocities * unit,
+        positions=positions,
+        velocities=velocities,
         coord_limit=LIMIT,
         **fields,
     )

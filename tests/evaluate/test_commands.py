@@ -58,7 +58,7 @@ def test_rollout_of_one_sequence(folder, tmp_path, capsys):
         assert found["z"].shape[:3] == (1, 18, 3) and found["first_predicted"] == 8
         # simulator units: the pursuit encoder finds discs untrained
         position, order = found["positions"], found["order"]
-    truth = read_sequences(data, 1).positions
+    truth = (read_sequences(data, 1).positions + 1) * 5
     assert np.linalg.norm(position[0, 7, order[0]] - truth[0, 7], axis=-1).max() < 1.2
 
 

@@ -54,7 +54,7 @@ def straight_out():
 
 def test_long_rollouts_by_hand():
     """Ball 3 is at 0.14 in frame 8 and leaves after 43 more; the others are one object of two slots."""
-    data = spelled.sequences(*straight_out(), radii=np.full((1, 10, 3), 1.0))
+    data = spelled.sequences(*straight_out(), radii=np.full((1, 10, 3), 0.2))
     found = long_rollouts(spelled.model(slots=3), data, horizon=150)
     assert list(found) == [92, 150]
     for values in found.values():

@@ -14,14 +14,14 @@ from PIL import Image
 
 from seqvae import __version__
 from seqvae.evaluate import Bound, Report, long_rollouts, score, uncertainty, write_report
-from seqvae.evaluate.commit import git_commit
 from seqvae.metrics import Estimate
+from seqvae.provenance import git_commit
 from tests.evaluate import spelled
 
 
 @pytest.fixture(scope="module")
 def data():
-    return spelled.sequences(*spelled.straight(np.random.default_rng(3)), radii=np.full((3, 20, 2), 1.0))
+    return spelled.sequences(*spelled.straight(np.random.default_rng(3)), radii=np.full((3, 20, 2), 0.2))
 
 
 @pytest.fixture(scope="module")

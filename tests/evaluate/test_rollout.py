@@ -9,6 +9,7 @@ import torch
 from seqvae import rollout as module
 from seqvae.errors import UserError
 from seqvae.rollout import imagine_far, roll_out
+from seqvae.video import compare
 from tests.evaluate import spelled
 
 
@@ -126,7 +127,7 @@ def test_far_is_the_same_rollout_in_pieces(rng):
 def test_a_comparison_takes_one_sequence(rng):
     frames = spelled.spell(spelled.straight(rng)[0])
     rollout = roll_out(spelled.model(), frames, horizon=30, decode=True)
-    video = module.compare(rollout, 1, frames[1])
+    video = compare(rollout, 1, frames[1])
     assert len(video) == 38 and video.first_predicted == 8
     np.testing.assert_array_equal(video.positions, rollout.positions[1])
     np.testing.assert_array_equal(video.model, rollout.pictures()[1])

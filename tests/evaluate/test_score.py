@@ -20,7 +20,7 @@ def flight(rng):
 
 
 def test_perfect_dynamics_has_no_error(flight):
-    radii = np.full((3, 20, 2), 1.0)
+    radii = np.full((3, 20, 2), 0.2)
     scores = score(spelled.model(), spelled.sequences(*flight, radii=radii), decode=True, pixels="rgb")
     assert (scores.n, scores.context, scores.horizon) == (3, 8, 12)
     numbers = scores.numbers()
@@ -64,9 +64,9 @@ def test_linear_motion_is_clamped_and_bounces_where_there_are_walls(simulator, c
     x = 0.35 + 0.05 * np.arange(18)
     positions = np.stack([x, np.zeros(18)], -1)[None, :, None]
     velocities = np.broadcast_to([0.05, 0.0], positions.shape).copy()
-    reach = None if wall is None else np.full((1, 18, 1), (1 - wall) * 5)  # simulator units
-    radii = np.full((1, 18, 1), 1.0)
-    data = spelled.sequences(positions, velocities, simulator=simulator, radii=radii, reach=reach)
+    walls = None if wall is None else np.full((1, 18, 1), wall)
+    radii = np.full((1, 18, 1), 0.2)
+    data = spelled.sequences(positions, velocities, simulator=simulator, radii=radii, walls=walls)
     curves = score(spelled.model(slots=1), data, decode=True, pixels="rgb").curves
     ahead = x[8:]
     expected = {"linear, from true states": ahead - np.minimum(ahead, clamp)}
@@ -91,7 +91,7 @@ def test_slots_bounce_at_the_walls_of_their_objects(flight):
     walls = np.array([0.72, 0.66])
     bounced, _ = metrics.bouncing(start[None], velocities[:, 0], 19, walls[None])
     positions = np.concatenate([start[None, None], bounced], 1)
-    data = spelled.sequences(positions, velocities, reach=np.tile((1 - walls) * 5, (1, 20, 1)))
+    data = spelled.sequences(positions, velocities, walls=np.tile(walls, (1, 20, 1)))
     data = type(data)(**vars(data) | {"frames": spelled.spell(positions[:, :, ::-1])})
     curves = score(spelled.model(), data, decode=True, pixels="rgb").curves
     assert np.abs(positions[:, 7]).max() < 0.66  # no wall before the end of the context
@@ -100,7 +100,7 @@ def test_slots_bounce_at_the_walls_of_their_objects(flight):
 
 
 def test_scores_without_baselines_are_those_of_the_model(flight):
-    data = spelled.sequences(*flight, radii=np.full((3, 20, 2), 1.0), reach=np.full((3, 20, 2), 1.0))
+    data = spelled.sequences(*flight, radii=np.full((3, 20, 2), 0.2), walls=np.full((3, 20, 2), 0.8))
     whole = score(spelled.model(), data, decode=True)
     bare = score(spelled.model(), data, decode=True, baselines=False)
     assert list(bare.curves) == ["model"] and bare.numbers() == whole.numbers()
@@ -109,7 +109,7 @@ def test_scores_without_baselines_are_those_of_the_model(flight):
 def test_standard_errors_are_over_sources(flight):
     """Each sequence twice, told by its source: means and errors are those of the sequences alone."""
     positions, velocities = flight
-    fields = {"radii": np.full((3, 20, 2), 1.0), "reach": np.full((3, 20, 2), 1.0)}
+    fields = {"radii": np.full((3, 20, 2), 0.2), "walls": np.full((3, 20, 2), 0.8)}
     once = score(spelled.model(damping=0.9), spelled.sequences(positions, velocities, **fields), decode=True)
     twice = {name: x.repeat(2, 0) for name, x in fields.items()}
     data = spelled.sequences(
@@ -132,7 +132,7 @@ def test_slots_come_in_any_order_and_more_of_them(rng, flight):
     shown = np.concatenate([positions, extra], axis=2)
     orders = [[2, 0, 1], [0, 2, 1], [1, 0, 2]]
     shown = np.stack([clip[:, order] for clip, order in zip(shown, orders, strict=True)])
-    data = spelled.sequences(positions, velocities, radii=np.full((3, 20, 2), 0.5))
+    data = spelled.sequences(positions, velocities, radii=np.full((3, 20, 2), 0.1))
     data = type(data)(**vars(data) | {"frames": spelled.spell(shown)})
     numbers = score(spelled.model(slots=3), data).numbers()
     assert numbers["position_error_1_10"] < TINY and numbers["found"] == 1
@@ -146,7 +146,7 @@ def test_objects_that_are_not_there_are_not_scored(flight):
     speeds = np.concatenate([velocities, np.zeros_like(ghost)], axis=2)
     present = np.ones((3, 20, 3), dtype=bool)
     present[:, :, 2], present[:, 12:, 1] = False, False
-    data = spelled.sequences(shown, speeds, present=present, radii=np.full((3, 20, 3), 0.5))
+    data = spelled.sequences(shown, speeds, present=present, radii=np.full((3, 20, 3), 0.1))
     true = data.positions.copy()
     true[~present] = 0.0
     data = type(data)(**vars(data) | {"positions": true})
@@ -163,7 +163,7 @@ def test_an_identity_swap_after_the_order_is_fixed_costs():
     data = spelled.sequences(positions, velocities)
     exchanged = positions.copy()
     exchanged[:, 8:] = exchanged[:, 8:, ::-1]
-    data = type(data)(**vars(data) | {"positions": (exchanged + 1) * 5})
+    data = type(data)(**vars(data) | {"positions": exchanged})
     assert score(spelled.model(), data).numbers()["position_error_1_10"] == pytest.approx(1, abs=1e-3)
 
 
@@ -221,7 +221,7 @@ def test_a_grey_model_in_three_channels_counts_once():
     frames[..., :1, :1, 0] = 255
     predicted = np.zeros((1, 2, 4, 4, 3), dtype=np.float32)
     predicted[..., :1, :1, :] = 0.5
-    rows = PixelErrors(frames, "grey", context=1, first=1).block(predicted, frames)
+    rows = PixelErrors(frames, "grey", context=1, first=1).rows(predicted, frames)
     np.testing.assert_allclose(rows["model"], [[0.25 / 16, 0.25 / 16]])
 
 

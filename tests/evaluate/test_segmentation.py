@@ -63,9 +63,9 @@ def two_squares():
         masks[0, frame, 7:9, column - 1 : column + 1] = k + 1
     shape = (1, 20, 2)
     return Sequences(
-        name="squares", frames=np.zeros((1, 20, 16, 16, 3), np.uint8), masks=masks, coord_limit=2.0,
-        positions=positions + 1, velocities=np.concatenate([velocity[None, None], speeds], 1),
-        radii=np.full(shape, 0.2), layers=np.tile([0, 1], (1, 20, 1)), reach=np.full(shape, 0.25),
+        name="squares", frames=np.zeros((1, 20, 16, 16, 3), np.uint8), masks=masks,
+        positions=positions, velocities=np.concatenate([velocity[None, None], speeds], 1),
+        radii=np.full(shape, 0.2), layers=np.tile([0, 1], (1, 20, 1)), walls=np.full(shape, wall),
     )  # fmt: skip
 
 
@@ -82,7 +82,7 @@ def test_true_shapes_left_to_themselves():
     for lost in ("layers", "masks", "radii"):
         bare = replace(data, **{lost: None})
         assert shape_baselines(bare, Truth.of(bare, 20), 5, 15, 0.8) == {}
-    open_world = replace(data, reach=None)
+    open_world = replace(data, walls=None)
     assert len(shape_baselines(open_world, Truth.of(open_world, 20), 5, 15, 0.8)) == 2
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from seqvae.evaluate import Curve, Report, Scores, score, uncertainty, write_report
-from seqvae.evaluate.protocol import _positions
+from seqvae.evaluate.protocol import _slot_positions
 from seqvae.rollout import Rollout
 from tests.evaluate import spelled
 
@@ -24,7 +24,7 @@ def at_rest(present: np.ndarray, off: float = 0.1):
     told[0, 8:, 0, 0], told[1, 8:, 0, 0] = off, 3 * off
     told[~present] = 77.0  # of an absent object a state means nothing
     velocities = np.zeros_like(positions)
-    data = spelled.sequences(told, velocities, present=present, radii=np.ones((2, LENGTH, 1)))
+    data = spelled.sequences(told, velocities, present=present, radii=np.full((2, LENGTH, 1), 0.2))
     return type(data)(**vars(data) | {"frames": spelled.spell(positions)})
 
 
@@ -85,7 +85,7 @@ def test_masks_that_are_not_finite_have_no_place_while_empty_ones_keep_theirs():
     masks = np.zeros((1, 4, 2, 4, 4), dtype=np.float32)
     masks[0, 0, :, 1, 1] = 1
     masks[0, 2:, 1] = np.nan
-    x = _positions(Rollout(np.zeros((1, 4, 2, 1)), 2, masks=masks), 0)[0, ..., 0]
+    x = _slot_positions(Rollout(np.zeros((1, 4, 2, 1)), 2, masks=masks), 0)[0, ..., 0]
     np.testing.assert_array_equal(x.T, [[-0.25] * 4, [-0.25, -0.25, np.nan, np.nan]])
 
 

@@ -47,8 +47,8 @@ def test_velocity_errors_are_in_half_widths():
 
 @pytest.mark.parametrize(("offset", "found"), [((0.0, 0.35), 1), ((0.35, 0.0), 0), ((0.0, 0.45), 0)])
 def test_a_radius_is_in_half_widths(offset, found):
-    """Radius 1 of 10 units over the width: 0.2 half-widths, which is 0.4 half-heights."""
-    data = wide(still((0.0, 0.0)), still(offset), radii=np.ones((1, LENGTH, 1)))
+    """A radius of 0.2 half-widths is 0.4 half-heights."""
+    data = wide(still((0.0, 0.0)), still(offset), radii=np.full((1, LENGTH, 1), 0.2))
     assert score(spelled.model(slots=1), data).shares["found"].mean == found
 
 
@@ -67,7 +67,7 @@ def test_slots_stand_for_one_object_within_a_radius_on_the_picture():
     drift = 0.01 * np.arange(LENGTH)[:, None, None]
     for positions, count in ((above + drift, 1), (beside + drift, 2)):
         moving = np.full_like(positions, 0.01)
-        data = wide(positions, positions, moving, radii=np.ones((1, LENGTH, 2)))
+        data = wide(positions, positions, moving, radii=np.full((1, LENGTH, 2), 0.2))
         found = long_rollouts(spelled.model(), data, horizon=5)[5]
         assert found["distinct_objects"].mean == count
     assert metrics.distinct_objects(above[0], 0.2).tolist() == [2] * LENGTH  # on a square one they are apart
@@ -90,7 +90,7 @@ def test_covered_pixels_of_a_disc_are_round_on_the_picture():
     the radius are those of up to 3/8 in both directions, as 9/64 + 9/64 < 0.36 < 25/64 + 1/64.
     """
     masks = np.full((1, 4, 8), 2, np.uint8)
-    shapes = metrics.whole_shapes(masks, np.array([[0, 1]]), np.zeros((1, 2, 2)), np.full((1, 2), 0.6))
+    shapes = metrics.complete_shapes(masks, np.array([[0, 1]]), np.zeros((1, 2, 2)), np.full((1, 2), 0.6))
     expected = np.zeros((4, 8), dtype=bool)
     expected[:, 2:6] = True
     np.testing.assert_array_equal(shapes[0, 0], expected)

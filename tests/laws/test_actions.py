@@ -9,7 +9,7 @@ import torch
 from torch.testing import assert_close
 
 from seqvae.build import DataSpec, build
-from seqvae.data.clips import InMemoryClips
+from seqvae.data.clips import ClipRequest, InMemoryClips
 from seqvae.data.sequences import read_sequences
 from seqvae.distributions import Normal
 from seqvae.errors import UserError
@@ -111,7 +111,7 @@ def test_clips_bounds_and_validation_get_the_same_actions(data, led):
     """One clip of a whole sequence: trained on, validated on and bounded with the same actions."""
     sequences, model = read_sequences(data), recorder()
     for source in (data, {"imgs": sequences.frames, "prev_actions": sequences.prev_actions}):
-        batch = InMemoryClips(source).batch(0, 3, LENGTH, seed=0)
+        batch = InMemoryClips(source).batch(ClipRequest(0, 3, LENGTH, seed=0))
         z = model.filter(batch.video, batch.prev_actions).z
         np.testing.assert_allclose(z[:, :, 0, 0], led[batch.sequences], atol=1e-4)
     # log p = the first number of the state, and nothing else: the mean action of frames 1 to 8

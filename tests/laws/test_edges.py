@@ -93,6 +93,6 @@ def test_a_swap_needs_an_object_that_stayed():
     slots[0, 5:] = slots[0, 5:, ::-1]
     only_early = np.zeros((1, 8, 2), bool)
     only_early[0, :5] = True
-    assert metrics.context_swap(slots, truth).tolist() == [True]
-    assert metrics.context_swap(slots, truth, only_early).tolist() == [False]
-    assert metrics.context_swap(slots, truth, ~only_early).tolist() == [False]
+    assert metrics.identity_switch(slots, truth).tolist() == [True]
+    assert metrics.identity_switch(slots, truth, only_early).tolist() == [False]
+    assert metrics.identity_switch(slots, truth, ~only_early).tolist() == [False]

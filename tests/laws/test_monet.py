@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from seqvae.build import DataSpec, build
-from seqvae.data.sequences import to_frames
+from seqvae.data.conversion import to_frames
 from seqvae.elbo import elbo, iwae
 from seqvae.errors import UserError
 from seqvae.interventions import drop, move
@@ -22,7 +22,7 @@ from seqvae.nn.masks import RecurrentAttention, SeedAttention
 from seqvae.objectives import ELBO
 from seqvae.rollout import roll_out
 from seqvae.sequence import SequenceModel
-from seqvae.train.diagnostics import signs, slot_numbers
+from seqvae.train.diagnostics import BatchStatistics, SlotStatistics, slot_statistics, warnings
 from seqvae.train.encodings import true_states
 from tests.evaluate import spelled
 from tests.laws.common import F64, as_batch, perturbed
@@ -132,12 +132,12 @@ def test_scores_leave_the_background_out():
     for x in (rollout.positions, rollout.velocities, rollout.extents):
         assert np.isnan(x[:, :, 0]).all() and np.isfinite(x[:, :, 1:]).all()
     terms, trace = ELBO()(model, as_batch(video=clip), 0.0)
-    numbers = slot_numbers(trace, terms, model.layout, background=model.background_slots)
+    numbers = slot_statistics(trace, terms, model.layout, background=model.background_slots).as_dict()
     assert {"spread_1", "spread_2", "mass_0"} <= numbers.keys() and "spread_0" not in numbers
 
 
 def test_true_states_need_a_slot_per_object():
-    data = spelled.sequences(*spelled.straight(np.random.default_rng(0)), radii=np.full((3, 20, 2), 1.0))
+    data = spelled.sequences(*spelled.straight(np.random.default_rng(0)), radii=np.full((3, 20, 2), 0.2))
     with pytest.raises(UserError, match="has 2 objects, the model 3 slots"):
         true_states(make("monet_sequence", slots=2), data)
 
@@ -191,12 +191,14 @@ def test_factors_scale_the_terms_beside_the_bound():
 def test_a_slot_that_takes_everything_is_reported():
     model, clip = make("monet"), video()
     terms, trace = ELBO()(model, as_batch(video=clip), 0.0)
-    numbers = slot_numbers(trace, terms, model.layout)
+    numbers = slot_statistics(trace, terms, model.layout).as_dict()
     assert sum(numbers[f"mass_{k}"] for k in range(4)) == pytest.approx(1, abs=1e-5)
     mean = sum(numbers[f"kl_{k}"] for k in range(4))
     closed = trace.posterior.kl(trace.prior).mean().item()
     assert mean == pytest.approx(closed, rel=1e-4)
-    assert "slot 2: takes 97%" in signs({"mass_0": 0.01, "mass_2": 0.97})["mass_2"]
+    slots = (SlotStatistics(0, mass=0.01), SlotStatistics(2, mass=0.97))
+    (warning,) = warnings(BatchStatistics(slots)).values()
+    assert "slot 2: takes 97%" in warning
 
 
 def squares(n: int, objects: int, size: int = 16) -> tuple[Tensor, Tensor]:

@@ -101,11 +101,11 @@ def test_hidden_parts_of_a_shape_are_those_of_its_disc_behind_nearer_ones():
     masks = np.zeros((1, 16, 16), np.uint8)
     for k in (2, 1, 0):
         masks[0][disc(16, *places[k], 0.3)] = k + 1
-    found = metrics.whole_shapes(masks, layers, np.array([places]), radii)
+    found = metrics.complete_shapes(masks, layers, np.array([places]), radii)
     for k in range(3):
         np.testing.assert_array_equal(found[0, k], disc(16, *places[k], 0.3))
     # what is hidden by a farther object is no part: that one is in front of nothing
-    lost = metrics.whole_shapes(masks, np.array([[0, 1, 2]]), np.array([places]), radii)
+    lost = metrics.complete_shapes(masks, np.array([[0, 1, 2]]), np.array([places]), radii)
     np.testing.assert_array_equal(lost[0, 2], masks[0] == 3)
 
 
@@ -116,7 +116,7 @@ def test_moved_shapes_cover_each_other_by_layer_and_leave_the_picture():
     shift[0, :, 0, 0] = [0.5, 1.0, 2.0]  # 1, 2 and 4 pixels of a half-width of 2
     shift[0, :, 1, 1] = [0, 0, -0.45]  # up by 0.9 of a pixel: one
     for layers, above in (([1, 0], 1), ([0, 1], 2)):
-        labels = metrics.moved_shapes(shapes, np.array([layers]), shift)
+        labels = metrics.move_shapes(shapes, np.array([layers]), shift)
         assert labels[0, 0, 1].tolist() == [0, 1, 2, 0]
         assert labels[0, 1, 1].tolist() == [0, 0, above, 0] and (labels[0, 1] != 0).sum() == 1
         assert labels[0, 2, 0].tolist() == [0, 0, 2, 0] and (labels[0, 2] != 0).sum() == 1
@@ -126,12 +126,12 @@ def test_true_shapes_that_bounce_are_nearly_the_masks_to_come():
     """Of a world in which nothing else happens: FG-ARI near 1, and far above shapes that stay."""
     arrays = make_sequences(Split(Sprites(counts=[2]), "test", 20, 19, 48, 0), 0, 20)
     start, ahead = arrays["positions"][:, 8], arrays["masks"][:, 9:19]
-    shapes = metrics.whole_shapes(arrays["masks"][:, 8], arrays["layers"][:, 8], start * 2 - 1,
+    shapes = metrics.complete_shapes(arrays["masks"][:, 8], arrays["layers"][:, 8], start * 2 - 1,
                                   arrays["sizes"][:, 8].astype(float) * 2)  # fmt: skip
     exact = 2 * (arrays["positions"][:, 9:19] - start[:, None])
     scores = {}
     for name, shift in (("moved", exact), ("copied", np.zeros_like(exact))):
-        labels = metrics.moved_shapes(shapes, arrays["layers"][:, 8], shift)
+        labels = metrics.move_shapes(shapes, arrays["layers"][:, 8], shift)
         values = [metrics.foreground_ari(a, b) for a, b in zip(ahead[:, -1], labels[:, -1], strict=True)]
         scores[name] = np.nanmean(values)
     assert scores["moved"] > 0.85 > 0.5 > scores["copied"]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from seqvae import metrics
-from seqvae.metrics.images import moved_shapes, whole_shapes
+from seqvae.metrics import complete_shapes, move_shapes
 from seqvae.metrics.statistics import source_count
 
 
@@ -27,7 +27,7 @@ def test_shapes_move_by_whole_pixels_and_leave_the_picture(rng):
     layers = np.array([[0, 1, 2, 3], [3, 1, 0, 2], [0, 0, 0, 0]])
     shift = rng.uniform(-1.5, 1.5, (3, 5, 4, 2))
     shift[:, 0] = 0
-    labels = moved_shapes(shapes, layers, shift)
+    labels = move_shapes(shapes, layers, shift)
     for n in range(3):
         for t in range(5):
             np.testing.assert_array_equal(labels[n, t], moved_by_hand(shapes[n], layers[n], shift[n, t]))
@@ -37,7 +37,7 @@ def test_shapes_move_by_whole_pixels_and_leave_the_picture(rng):
 def test_a_shape_at_the_edge_is_not_repeated_where_it_came_from(shift):
     shape = np.zeros((1, 1, 8, 8), bool)
     shape[..., 0, 0] = shape[..., 7, 7] = True  # a pixel in two opposite corners
-    labels = moved_shapes(shape, np.zeros((1, 1), int), np.array(shift)[None, None, None])
+    labels = move_shapes(shape, np.zeros((1, 1), int), np.array(shift)[None, None, None])
     assert labels.sum() == 1  # one has left, by one pixel
 
 
@@ -52,8 +52,8 @@ def test_a_covered_object_has_the_pixels_of_its_disc_where_a_nearer_one_shows():
         masks = np.zeros((1, n, n), np.uint8)
         for k in (1 - nearer, nearer):
             masks[0][discs[0, k]] = k + 1
-        whole = whole_shapes(masks, np.array(layers), positions, radii)
-        np.testing.assert_array_equal(whole, discs)
+        complete = complete_shapes(masks, np.array(layers), positions, radii)
+        np.testing.assert_array_equal(complete, discs)
         assert (masks[0] == 2 - nearer).sum() < discs[0, 1 - nearer].sum(), "or nothing was covered"
 
 
@@ -61,13 +61,13 @@ def test_what_is_outside_of_its_disc_stays_and_what_was_not_covered_is_not_added
     masks = np.zeros((1, 8, 8), np.uint8)
     masks[0, 4, 4], masks[0, 0, 0] = 1, 2
     positions, radii = np.array([[[-0.5, -0.5], [0.9, 0.9]]]), np.array([[0.3, 0.3]])
-    whole = whole_shapes(masks, np.array([[0, 1]]), positions, radii)
-    np.testing.assert_array_equal(whole, masks[:, None] == np.arange(1, 3)[:, None, None])
+    complete = complete_shapes(masks, np.array([[0, 1]]), positions, radii)
+    np.testing.assert_array_equal(complete, masks[:, None] == np.arange(1, 3)[:, None, None])
 
 
 def test_confusion_of_empty_frames_has_one_entry():
     nothing = np.zeros((2, 3), int)
-    assert metrics.confusion(nothing, nothing).tolist() == [[6]]
+    assert metrics.confusion_matrix(nothing, nothing).tolist() == [[6]]
 
 
 def test_frame_6_counts_among_those_after_the_swap():
@@ -75,7 +75,7 @@ def test_frame_6_counts_among_those_after_the_swap():
     slots = truth.copy()
     slots[0, 5] = 3 * slots[0, 5, ::-1]  # frame 6, so far off that it outvotes frames 7 and 8
     truth[0, 5] *= 3
-    assert metrics.context_swap(slots, truth).tolist() == [True]
+    assert metrics.identity_switch(slots, truth).tolist() == [True]
 
 
 def test_source_0_is_one_as_well():

@@ -32,14 +32,14 @@ def test_ratio_and_its_error():
 
 def test_grey_is_the_clipped_channel_sum():
     frame = np.array([[[0.2, 0.3, 0.0], [0.9, 0.9, 0.9]]])
-    np.testing.assert_allclose(metrics.grey(frame)[..., 0], [[0.5, 1.0]])
+    np.testing.assert_allclose(metrics.to_grey(frame)[..., 0], [[0.5, 1.0]])
 
 
 def test_frames_whose_channels_agree_have_one():
     colour = np.random.default_rng(0).random((2, 2, 2, 3))
     grey_as_rgb = colour[..., :1].repeat(3, -1)
-    np.testing.assert_array_equal(metrics.without_repeats(grey_as_rgb), colour[..., :1])
-    np.testing.assert_array_equal(metrics.without_repeats(colour), colour)
+    np.testing.assert_array_equal(metrics.drop_equal_channels(grey_as_rgb), colour[..., :1])
+    np.testing.assert_array_equal(metrics.drop_equal_channels(colour), colour)
 
 
 def test_pixel_mse_averages_pixels_and_channels():

@@ -16,13 +16,13 @@ def over_time(*slots, t=8):
 
 
 def test_frames_count_from_one():
-    assert list(range(100)[metrics.frames(3, 8)]) == [2, 3, 4, 5, 6, 7]
+    assert list(range(100)[metrics.frame_slice(3, 8)]) == [2, 3, 4, 5, 6, 7]
 
 
 def test_order_assigns_slots_to_objects_and_leaves_the_spare_slot_out():
     truth = over_time(LEFT, RIGHT)
     slots = over_time((0.45, 0.1), (0.0, 0.9), (-0.5, 0.1))
-    order = metrics.object_order(slots, truth)
+    order = metrics.match_slots(slots, truth)
     assert order.tolist() == [[2, 0]]
     np.testing.assert_allclose(metrics.reorder(slots, order)[0, 0], [[-0.5, 0.1], [0.45, 0.1]])
 
@@ -32,7 +32,7 @@ def test_order_is_the_best_on_average_over_the_frames_given():
     truth = over_time(LEFT, RIGHT, t=3)
     slots = truth.copy()
     slots[0, 1] = slots[0, 1, ::-1]
-    assert metrics.object_order(slots, truth).tolist() == [[0, 1]]
+    assert metrics.match_slots(slots, truth).tolist() == [[0, 1]]
 
 
 def test_order_minimises_distance_and_not_its_square():
@@ -44,18 +44,18 @@ def test_order_minimises_distance_and_not_its_square():
     truth = np.array([[[[0.0, 0], [3, 0]], [[0, 0], [3, 0]]]])
     slots = np.array([[[[3.0, 0], [3.9, 0]], [[1.5, 0.0], [1.4, 0]]]])
     # second frame: identity 1.5 + 1.6 = 3.1, exchange 1.4 + 1.5 = 2.9
-    assert metrics.object_order(slots, truth).tolist() == [[1, 0]]
+    assert metrics.match_slots(slots, truth).tolist() == [[1, 0]]
 
 
 def test_order_with_states_that_are_not_finite():
     truth = over_time(LEFT, RIGHT)
     slots = over_time((np.nan, np.nan), LEFT)
-    assert metrics.object_order(slots, truth).tolist() == [[1, 0]]
+    assert metrics.match_slots(slots, truth).tolist() == [[1, 0]]
 
 
 def test_order_needs_a_slot_for_every_object():
     with pytest.raises(ValueError, match="1 slots cannot stand for 2 objects"):
-        metrics.object_order(over_time(LEFT), over_time(LEFT, RIGHT))
+        metrics.match_slots(over_time(LEFT), over_time(LEFT, RIGHT))
 
 
 def test_error_is_the_mean_distance_over_objects():
@@ -74,32 +74,32 @@ def test_objects_that_are_not_present_count_nowhere():
     )
     assert np.isnan(metrics.euclidean_error(slots, truth, np.zeros_like(present))).all()
     radius = np.full((1, 8, 2), 0.1)
-    assert metrics.found(slots, truth, radius, present).tolist() == [True]
-    assert metrics.found(slots, truth, radius).tolist() == [False]
-    assert metrics.object_order(slots[:, 3:], truth[:, 3:]).tolist() == [[1, 0]]
+    assert metrics.all_detected(slots, truth, radius, present).tolist() == [True]
+    assert metrics.all_detected(slots, truth, radius).tolist() == [False]
+    assert metrics.match_slots(slots[:, 3:], truth[:, 3:]).tolist() == [[1, 0]]
     late = np.stack([t < 4, t >= 0], axis=-1)[None]  # the left object leaves instead: it was in slot 0
-    assert metrics.object_order(slots[:, 3:], truth[:, 3:], late[:, 3:]).tolist() == [[0, 1]]
-    assert metrics.context_swap(slots, truth, present).tolist() == [True]
-    assert metrics.context_swap(slots, truth, np.zeros_like(present)).tolist() == [False]
+    assert metrics.match_slots(slots[:, 3:], truth[:, 3:], late[:, 3:]).tolist() == [[0, 1]]
+    assert metrics.identity_switch(slots, truth, present).tolist() == [True]
+    assert metrics.identity_switch(slots, truth, np.zeros_like(present)).tolist() == [False]
 
 
 def test_found_asks_for_a_slot_of_its_own():
     truth = over_time(LEFT, RIGHT)
     radius = np.full((1, 8, 2), 0.2)
-    assert metrics.found(over_time((0.5, 0.19), (-0.31, 0)), truth, radius).tolist() == [True]
-    assert metrics.found(over_time((0.5, 0.21), (-0.31, 0)), truth, radius).tolist() == [False]
+    assert metrics.all_detected(over_time((0.5, 0.19), (-0.31, 0)), truth, radius).tolist() == [True]
+    assert metrics.all_detected(over_time((0.5, 0.21), (-0.31, 0)), truth, radius).tolist() == [False]
     near = over_time((0.0, 0.0), (0.1, 0.0))
     both_by_one = over_time((0.05, 0.0), (0.9, 0.0))
-    assert metrics.found(both_by_one, near, radius).tolist() == [False]
+    assert metrics.all_detected(both_by_one, near, radius).tolist() == [False]
 
 
 def test_found_holds_in_every_frame_and_for_every_radius():
     truth, radius = over_time(LEFT, RIGHT), np.tile([0.2, 0.05], (1, 8, 1))
     slots = truth.copy()
     slots[0, 5, 1, 1] = 0.1  # further than the second object's radius, in one frame
-    assert metrics.found(slots, truth, radius).tolist() == [False]
-    assert metrics.found(slots[:, :5], truth[:, :5], radius[:, :5]).tolist() == [True]
-    assert metrics.found(slots[:, :, :1], truth, radius).tolist() == [False]  # a slot too few
+    assert metrics.all_detected(slots, truth, radius).tolist() == [False]
+    assert metrics.all_detected(slots[:, :5], truth[:, :5], radius[:, :5]).tolist() == [True]
+    assert metrics.all_detected(slots[:, :, :1], truth, radius).tolist() == [False]  # a slot too few
 
 
 def test_context_swap_compares_frames_3_to_5_with_6_to_8():
@@ -111,7 +111,7 @@ def test_context_swap_compares_frames_3_to_5_with_6_to_8():
     early[0, :2] = wide[0, :2, ::-1]
     once[0, 6] = once[0, 6, ::-1]
     slots = np.concatenate([late, early, once])
-    swapped = metrics.context_swap(slots, np.concatenate([truth, wide, truth]))
+    swapped = metrics.identity_switch(slots, np.concatenate([truth, wide, truth]))
     assert swapped.tolist() == [True, False, False]
 
 

@@ -56,7 +56,7 @@ def test_the_error_is_that_of_repeated_draws(rng):
 
 
 def test_values_that_are_not_defined_take_their_sources_along():
-    values, sources = metrics.defined(np.array([1.0, np.nan, 2.0]), np.array([[1], [2], [3]]))
+    values, sources = metrics.drop_undefined(np.array([1.0, np.nan, 2.0]), np.array([[1], [2], [3]]))
     assert values.tolist() == [1, 2] and sources.tolist() == [[1], [3]]
-    assert metrics.defined(np.array([np.nan]))[1] is None
+    assert metrics.drop_undefined(np.array([np.nan]))[1] is None
     assert np.isnan(metrics.estimate(np.array([1.0, np.nan]), np.array([[1], [1]])).se)

@@ -60,5 +60,5 @@ def test_a_slot_is_where_it_was_last_seen():
     positions = np.stack([x, -x], -1)[None, :, None]
     seen = np.array([False, True, False, False, True, True, False])[None, :, None]
     expected = np.array([NAN, 0.1, 0.1, 0.1, 0.4, NAN, NAN])  # a position seen that is not finite stays so
-    np.testing.assert_array_equal(metrics.last_seen(positions, seen)[0, :, 0, 0], expected)
-    np.testing.assert_array_equal(metrics.last_seen(positions, seen)[0, :, 0, 1], -expected)
+    np.testing.assert_array_equal(metrics.hold_last_position(positions, seen)[0, :, 0, 0], expected)
+    np.testing.assert_array_equal(metrics.hold_last_position(positions, seen)[0, :, 0, 1], -expected)

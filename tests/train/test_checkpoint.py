@@ -14,7 +14,7 @@ from seqvae import checkpoint
 from seqvae.build import DataSpec, build
 from seqvae.checkpoint import BEST, LAST, Checkpoint
 from seqvae.errors import UserError
-from seqvae.evaluate.commit import commits
+from seqvae.provenance import commits
 from tests.refusals import refusal
 
 SPEC = DataSpec(height=16, width=16, channels=3, actions=0, objects=2, coord_limit=10.0)

@@ -17,7 +17,7 @@ import torch
 
 from seqvae import checkpoint
 from seqvae.cli.main import main
-from seqvae.evaluate.commit import git_commit
+from seqvae.provenance import git_commit
 from seqvae.train.logging import read_log
 from tests.worlds import make_data
 

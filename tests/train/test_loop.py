@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from seqvae import checkpoint
+from seqvae.data.clips import ClipRequest
 from seqvae.train.logging import read_log
 from seqvae.train.optim import Cosine, Optim
 from seqvae.train.trainer import NonFiniteLoss
@@ -35,10 +36,10 @@ class StopAt:
     def __init__(self, step: int, number: int = signal.SIGINT):
         self.step, self.number, self.clips = step, number, tiny.Clips()
 
-    def batch(self, step, *args):
-        if step == self.step:
+    def batch(self, request):
+        if request.step == self.step:
             os.kill(os.getpid(), self.number)
-        return self.clips.batch(step, *args)
+        return self.clips.batch(request)
 
 
 @pytest.mark.parametrize("optim", OPTIMS.values(), ids=OPTIMS.keys())
@@ -83,11 +84,11 @@ from tests.refusals import refusal
 from tests.train import tiny
 
 class Twice(tiny.Clips):
-    def batch(self, step, *args):
-        if step == 4:
+    def batch(self, request):
+        if request.step == 4:
             os.kill(os.getpid(), signal.SIGTERM)
             os.kill(os.getpid(), signal.SIGINT)
-        return super().batch(step, *args)
+        return super().batch(request)
 
 tiny.trainer(pathlib.Path({str(tmp_path)!r}), clips=Twice()).fit()
 """
@@ -111,7 +112,7 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_checkpoint(tmp_
     assert f"{checkpoint.LAST} (step 13)" in line
     batch = torch.load(tmp_path / "notfinite_step13.pt", weights_only=True)
     assert batch["step"] == 13
-    offending = tiny.Clips(bad_from=13).batch(13, 4, 5, seed=3).video
+    offending = tiny.Clips(bad_from=13).batch(ClipRequest(13, 4, 5, seed=3)).video
     assert torch.equal(batch["batch"]["video"].nan_to_num(-1), offending.nan_to_num(-1))
 
 

@@ -18,7 +18,7 @@ from seqvae import checkpoint
 from seqvae.cli.data import open_data
 from seqvae.cli.main import main
 from seqvae.cli.run import open_run
-from seqvae.data.sequences import to_video
+from seqvae.data.conversion import to_video
 
 # three stages, tiny: the second and third train on encoding
 SHORT = [
@@ -129,7 +129,7 @@ def test_what_is_trained_on_is_known_in_full():
     with open_data(config, torch.device("cpu")) as data:
         whole = data.sequences()
         assert whole.positions.shape == (10, 30, 2, 2) and len(data.validation) == 3
-        frames = torch.cat([video for video, _ in data.clips.whole(4)])
+        frames = torch.cat([video for video, _ in data.clips.full_sequences(4)])
     assert torch.equal(frames, to_video(whole.frames))
 
 

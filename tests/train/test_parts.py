@@ -11,7 +11,7 @@ from seqvae.distributions import Normal
 from seqvae.errors import UserError
 from seqvae.layout import Field, StateLayout
 from seqvae.streams import Stream
-from seqvae.train.diagnostics import signs, slot_numbers
+from seqvae.train.diagnostics import slot_statistics, warnings
 from seqvae.train.logging import FILE, Logbook, Meter, clock, read_log
 from seqvae.train.optim import Optim, WeightAverage
 from seqvae.train.runtime import own_randomness, pick_device, restore_rng, rng_state, seed_everything
@@ -173,16 +173,16 @@ def moving(k: int = 3) -> torch.Tensor:
     return 0.5 * torch.stack([angle.cos(), angle.sin()], -1)
 
 
-def found(*args, **changes) -> set[str]:
-    return set(signs(slot_numbers(*trace(*args, **changes), LAYOUT, size_limits=(0.1, 0.8))))
+def warned(*args, **changes) -> set[str]:
+    return set(warnings(slot_statistics(*trace(*args, **changes), LAYOUT, size_limits=(0.1, 0.8))))
 
 
-def test_a_healthy_trace_shows_no_sign():
-    assert found(moving()) == set()
+def test_a_healthy_trace_gives_no_warning():
+    assert warned(moving()) == set()
 
 
 def test_numbers_of_slots():
-    numbers = slot_numbers(*trace(moving()), LAYOUT)
+    numbers = slot_statistics(*trace(moving()), LAYOUT).as_dict()
     assert numbers["size_1"] == pytest.approx(0.3) and numbers["std_position"] == pytest.approx(0.05)
     assert numbers["kl"] == pytest.approx(2.0) and numbers["shared"] == 0.0
     assert numbers["motion_0"] == pytest.approx(2 * 0.5 * torch.pi / 16, rel=0.01)  # chord of an eighth of pi
@@ -190,21 +190,21 @@ def test_numbers_of_slots():
     assert "at_limit_0" not in numbers  # its limits are not known here
 
 
-def test_each_sign_of_collapse_is_seen():
+def test_each_kind_of_collapse_gives_its_warning():
     still = moving()
     still[:, :, 1] = torch.tensor([0.2, -0.2])
-    assert found(still) == {"spread_1"}
+    assert warned(still) == {"spread_1"}
     together = moving()
     together[:, :, 2] = together[:, :, 0] + 0.01
-    assert found(together) == {"shared"}
-    assert found(moving(), size=0.1) == {f"at_limit_{k}" for k in range(3)}
-    assert found(moving(), size=0.8) == {f"at_limit_{k}" for k in range(3)}
-    assert found(moving(), kl=1e4) == {"kl"}
-    assert found(moving(), std=3.0) == {"std_size", "std_position"}
+    assert warned(together) == {"shared"}
+    assert warned(moving(), size=0.1) == {f"at_limit_{k}" for k in range(3)}
+    assert warned(moving(), size=0.8) == {f"at_limit_{k}" for k in range(3)}
+    assert warned(moving(), kl=1e4) == {"kl"}
+    assert warned(moving(), std=3.0) == {"std_size", "std_position"}
 
 
-def test_signs_are_sentences():
-    texts = signs(slot_numbers(*trace(torch.zeros(2, 8, 2, 2)), LAYOUT)).values()
+def test_warnings_are_sentences():
+    texts = warnings(slot_statistics(*trace(torch.zeros(2, 8, 2, 2)), LAYOUT)).values()
     assert "two slots sit on one object in 100% of the frames" in texts
     assert "slot 0: stays in one place (spread 0.000), so it follows no object" in texts
 
@@ -216,9 +216,11 @@ def test_a_count_that_is_stuck_is_told():
         presence = (torch.arange(2) < torch.tensor(counts)[:, None]).float()[:, None, :, None]
         z = torch.cat([presence, torch.zeros(len(counts), 1, 2, 4)], -1)
         state = Trace(z, Normal(z, z), None, None, None, Carry(None, None))
-        numbers = slot_numbers(state, Terms({}), layout)
-        assert numbers == {f"count_{n}": pytest.approx(counts.count(n) / len(counts)) for n in range(3)}
-        return set(signs(numbers))
+        statistics = slot_statistics(state, Terms({}), layout)
+        assert statistics.as_dict() == {
+            f"count_{n}": pytest.approx(counts.count(n) / len(counts)) for n in range(3)
+        }
+        return set(warnings(statistics))
 
     assert told(0, 0) == {"count_0"} and told(2, 2) == {"count_2"}
     assert told(1, 1) == told(0, 2) == set()

@@ -17,7 +17,7 @@ from seqvae.layout import Field, StateLayout
 from seqvae.objectives import ELBO, EnergyScore, LatentELBO
 from seqvae.prediction import FramePrediction, PositionPrediction
 from seqvae.sequence import SequenceModel
-from seqvae.train.diagnostics import slot_numbers
+from seqvae.train.diagnostics import slot_statistics
 from seqvae.train.encodings import EncodingBatch, tracked
 from seqvae.train.learner import Learner
 from seqvae.train.optim import Optim
@@ -123,7 +123,7 @@ def test_validation_tells_the_same_mean():
 def test_the_kl_of_the_signs_is_that_of_the_frames_inferred():
     terms, trace = OBJECTIVE(model(), clips(), 0.0)
     layout = StateLayout((Field("position", 2, "product"),))
-    assert slot_numbers(trace, terms, layout)["kl"] == pytest.approx(KL, rel=1e-5)
+    assert slot_statistics(trace, terms, layout).kl == pytest.approx(KL, rel=1e-5)
 
 
 @pytest.mark.parametrize("start", [1, START, CONTEXT + 3])

@@ -9,6 +9,7 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
+from seqvae.data.clips import ClipRequest
 from seqvae.distributions import Normal
 from seqvae.elbo import elbo
 from seqvae.layout import Field, StateLayout
@@ -111,18 +112,18 @@ class Clips:
     def __init__(self, bad_from: int | None = None):
         self.bad_from = bad_from
 
-    def batch(self, step, batch_size, clip_length, seed, rank=0, world_size=1) -> Batch:
-        generator = torch.Generator().manual_seed(1000 * seed + step)
-        video = torch.rand(batch_size, clip_length, 1, 4, 4, generator=generator)
-        if self.bad_from is not None and step >= self.bad_from:
+    def batch(self, request: ClipRequest) -> Batch:
+        generator = torch.Generator().manual_seed(1000 * request.seed + request.step)
+        video = torch.rand(request.batch_size, request.clip_length, 1, 4, 4, generator=generator)
+        if self.bad_from is not None and request.step >= self.bad_from:
             video[0, 1, 0, 2, 3] = float("nan")
-        share = batch_size // world_size
-        return Batch(video[rank * share : (rank + 1) * share])
+        first = request.rank * request.share
+        return Batch(video[first : first + request.share])
 
 
 def validate(model: SequenceModel) -> Report:
     """A validation that draws random numbers: they must not disturb the training's."""
-    batch = Clips().batch(0, 8, 5, seed=99)
+    batch = Clips().batch(ClipRequest(0, 8, 5, seed=99))
     terms, _ = objective(model, batch, 1.0)
     bound = terms.objective().mean().item()
     return Report({"bound": bound}, criterion=-bound, images={"frames": batch.video[0, 0]})

@@ -10,8 +10,8 @@ import torch
 from einops import rearrange
 
 from seqvae.build import DataSpec, build
-from seqvae.data.sequences import to_frames, to_video
-from seqvae.evaluate import latents
+from seqvae.data.conversion import to_frames, to_video
+from seqvae.video import latents
 from tests.models import config, make, video
 
 EVERY_KIND = ["vae_iaf", "vrnn", "spatial_vae", "stove"]
@@ -44,7 +44,7 @@ def test_in_an_interpolation_a_slot_goes_to_the_nearest_whatever_the_order(monke
     model, data = make("spatial_vae", channels=3), images(2)
     seen = model.filter(to_video(torch.as_tensor(data[:1, None])), sample=False)
     both = replace(seen, z=torch.cat([seen.z, seen.z[:, :, [2, 0, 1]]]))  # one picture, told in two orders
-    monkeypatch.setattr(latents, "_seen", lambda *_: both)
+    monkeypatch.setattr(latents, "_filter", lambda *_: both)
     path = latents.interpolations(model, data, 5)
     assert np.abs(path.astype(int) - path[:, :1]).max() <= 1  # up to rounding
 

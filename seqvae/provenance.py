@@ -5,21 +5,22 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 CODE = ("seqvae", "data_gen", "configs")  # folders that decide what a training or an evaluation does
 CHANGES = "+changes"
 UNKNOWN, THEN = "unknown", ", then "
 
 
 def git_commit(root: Path = ROOT) -> str | None:
-    """The commit of the checkout `root`, with "+changes" where its code differs; None outside of git.
+    """Return the commit of the checkout `root`, with "+changes" where its code differs; None outside of git.
 
     The code differs where a file in CODE is changed, added or deleted, also one that git does not track.
     """
 
-    def git(*command: str) -> str:
-        options = {"cwd": root, "capture_output": True, "text": True, "timeout": 10, "check": True}
-        return subprocess.run(["git", *command], **options).stdout.strip()
+    def git(*arguments: str) -> str:
+        command = ["git", *arguments]
+        done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=10, check=True)
+        return done.stdout.strip()
 
     try:
         git("ls-files", "--error-unmatch", f"{CODE[0]}/__init__.py")  # else in a foreign checkout
@@ -30,6 +31,6 @@ def git_commit(root: Path = ROOT) -> str | None:
 
 
 def commits(before: str | None, now: str | None) -> str:
-    """The commits of a training that was done at `before`, which may be several, and goes on at `now`."""
+    """Return the commits of a training done at `before`, which may be several, and continued at `now`."""
     before, now = before or UNKNOWN, now or UNKNOWN
     return before if before.split(THEN)[-1] == now else f"{before}{THEN}{now}"
