@@ -80,6 +80,11 @@ def _run_sweep(command: Command, flags: Namespace, checked: list[str], folder: P
             code = _call_hydra(command, words, Task(command, sweep))
         except KeyboardInterrupt:
             code = 130
+        except DataError:
+            raise
+        except Exception:  # of the launcher: a worker was killed, say
+            traceback.print_exc()
+            code = 1
         reports, stopped = sweep.reports(), sweep.stopped
     failed = [report for report in reports if 0 < report.code < 128]
     done = sum(report.code == 0 for report in reports)
