@@ -1,1 +1,1 @@
-"""The command line: it wires, the rest of the package does the work."""
+"""Commands: each reads its config and connects the rest of the package."""

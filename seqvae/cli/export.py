@@ -1,4 +1,4 @@
-"""`python -m seqvae export`: a trained model as a small folder to give away: its weights and a card."""
+"""`python -m seqvae export`: a trained model as a small folder for sharing, with weights and a card."""
 
 from __future__ import annotations
 
@@ -33,7 +33,11 @@ class ExportConfig:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """A run's evaluation. table: Markdown. commit: that of the code which made it."""
+    """Evaluation of a run.
+
+    table: table of scores, as Markdown
+    commit: commit of the code that made it
+    """
 
     table: str
     commit: str | None

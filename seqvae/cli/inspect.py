@@ -1,4 +1,4 @@
-"""`python -m seqvae inspect PATH`: what a dataset, checkpoint, run or video is, and a contact sheet."""
+"""`python -m seqvae inspect PATH`: facts on a dataset, checkpoint, run or video, and a contact sheet."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class InspectConfig:
 
 
 def run(config: Mapping[str, Any], job: Job) -> None:
-    """Print what a file or folder is, and write a contact sheet."""
+    """Print facts on a file or folder, and write a contact sheet."""
     options = read_config(InspectConfig, config, job, out=SHEET)
     path = Path(options.path)
     found, clips, beside = _look_at(path, options)
@@ -89,7 +89,7 @@ def _look_at(path: Path, options: InspectConfig) -> tuple[Lines, np.ndarray | No
 
 
 def _rows(sequences: Sequences) -> np.ndarray:
-    """The frames, and below each sequence its masks where there are any."""
+    """Return the frames, with the masks of each sequence below it if there are any."""
     if sequences.masks is None:
         return sequences.frames
     rows = np.stack([sequences.frames, paint_masks(sequences.masks)], axis=1)
@@ -128,7 +128,7 @@ def _run(path: Path, file: Path) -> Lines:
 
 
 def _checkpoint(path: Path) -> Lines:
-    """Lines of a checkpoint; a file that is none raises UserError."""
+    """Yield the lines of a checkpoint; raise UserError for another file."""
     content = checkpoint.load(path)
     spec, origin = content.spec, Origin.of(content.config)
     yield "checkpoint", path
@@ -145,7 +145,7 @@ def _checkpoint(path: Path) -> Lines:
 
 
 def _futures(file: Path, options: InspectConfig) -> np.ndarray | None:
-    """Rows of truth, and below each what the model makes of it; None where its data is not there any more."""
+    """Return rows of true frames with the model's frames below each; None if the data is gone."""
     content = checkpoint.load(file)
     data = _fitting_data(content)
     if data is None:
@@ -161,7 +161,7 @@ def _futures(file: Path, options: InspectConfig) -> np.ndarray | None:
 
 
 def _latents(path: Path, options: InspectConfig) -> Lines:
-    """Write a sheet for each kind of picture of a model's latent states."""
+    """Write a sheet per kind of picture of a model's latent states."""
     file = checkpoint.find(path) if path.is_dir() else path
     content = checkpoint.load(file)
     model, data = content.build(file), _fitting_data(content)
@@ -187,7 +187,7 @@ def _latents(path: Path, options: InspectConfig) -> Lines:
 
 
 def _fitting_data(content: checkpoint.Checkpoint) -> Path | None:
-    """The data that a model was validated or trained on, if it is still there and of the model's size."""
+    """Return the data that a model was validated or trained on, if it exists and has the model's size."""
     origin = Origin.of(content.config)
     data = Path(origin.data or "")
     candidates = [Path(origin.val or ""), data / "val.h5", data / "train.h5", data]
@@ -199,6 +199,6 @@ def _fitting_data(content: checkpoint.Checkpoint) -> Path | None:
 
 
 def _spread(clips: np.ndarray, count: int) -> np.ndarray:
-    """`count` frames of each clip, evenly spaced from the first to the last."""
+    """Return `count` frames of each clip, evenly spaced from the first to the last."""
     times = np.unique(np.linspace(0, clips.shape[1] - 1, count).round().astype(int))
     return clips[:, times]

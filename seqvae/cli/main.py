@@ -15,10 +15,10 @@ USAGE = """\
 usage: python -m seqvae COMMAND [key=value ...]
 
   train      experiment=stove_billiards data=data/billiards   train a model; run=DIR resume=true goes on
-  rollout    run=DIR data=FILE index=0                        see and store a model's future of a sequence
+  rollout    run=DIR data=FILE index=0                        imagine the future of a sequence
   evaluate   run=DIR data=FILE                                score a model by the evaluation protocol
-  inspect    PATH                                             what a data set, checkpoint or run is
-  export     run=DIR out=pretrained/NAME                      a model's weights and a card, to give away
+  inspect    PATH                                             describe a data set, checkpoint or run
+  export     run=DIR out=pretrained/NAME                      write weights and a card, for sharing
 
 python -m seqvae COMMAND --help lists the keys, their meaning and defaults. With -m, key=a,b runs a job for
 each value. In Python, seqvae.load("RUN") gives the model."""

@@ -78,7 +78,7 @@ def run(config: Mapping[str, Any], job: Job) -> None:
 
 
 def _arrays(model: SequenceModel, rollout: Rollout, sequences: Sequences) -> dict[str, np.ndarray]:
-    """What rollout.npz holds; `order` says, where the truth is known, which slot is which object."""
+    """Return the arrays of rollout.npz; with known truth, `order` has the slot of each object."""
     states = {"z": rollout.z, "positions": rollout.positions, "velocities": rollout.velocities}
     arrays = _states(model, states, sequences)
     arrays |= {"frames": rollout.pictures(), "first_predicted": np.array(rollout.first_predicted)}
@@ -92,7 +92,7 @@ def _arrays(model: SequenceModel, rollout: Rollout, sequences: Sequences) -> dic
 def _draws(
     model: SequenceModel, sequences: Sequences, context: int, horizon: int, samples: int, change: Change
 ) -> dict[str, np.ndarray | None]:
-    """Stochastic futures: z, positions, velocities with the axes "n s t k ..."."""
+    """Sample futures: z, positions, velocities with the axes "n s t k ..."."""
     frames, led = sequences.frames, sequences.prev_actions
     draws = [
         roll_out(model, frames, led, context, horizon, sample=True, change=change) for _ in range(samples)
@@ -104,9 +104,9 @@ def _draws(
 def _states(
     model: SequenceModel, states: dict[str, np.ndarray | None], sequences: Sequences
 ) -> dict[str, np.ndarray]:
-    """Positions and velocities in simulator units (the model's, where the data has none); z as it is.
+    """Return positions and velocities in units of the data, or else of the model's training data; z as it is.
 
-    Where neither knows a coordinate limit they stay in half-widths.
+    Without a coordinate limit in either they stay in half-widths.
     """
     limit = sequences.coord_limit or model.spec.coord_limit
     result = {name: x for name, x in states.items() if x is not None}

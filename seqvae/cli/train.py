@@ -69,7 +69,7 @@ def _train(run: Run, ranks: Ranks) -> float | None:
 
 
 class Training:
-    """A run at work: everything that its stages share, made before the first one begins.
+    """A run at work: model, data and validations of its stages, made before the first one begins.
 
     Raises:
         UserError: config, data and model do not fit each other; nothing has been written.

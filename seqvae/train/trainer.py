@@ -1,4 +1,4 @@
-"""The training loop: update, log, validate, save; stop when the budget is spent or someone asks."""
+"""The training loop: update, log, validate and save, until the budget is spent or a signal arrives."""
 
 from __future__ import annotations
 
