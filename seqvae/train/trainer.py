@@ -157,10 +157,8 @@ class Trainer:
 
     def _batch(self, step: int) -> Any:
         options, ranks = self.options, self.ranks
-        clip_length = options.clip_length
-        return self.clips.batch(
-            ClipRequest(step, options.batch_size, clip_length, self.seed, ranks.rank, ranks.size)
-        )
+        shape = options.batch_size, options.clip_length
+        return self.clips.batch(ClipRequest(step, *shape, self.seed, ranks.rank, ranks.size))
 
     def _update(self) -> None:
         progress = self.budget.progress(*self._used())
