@@ -154,9 +154,7 @@ def test_wheel_carries_code_and_finds_its_configs(tmp_path):
         assert {f"{package}/{name}" for name in configs} <= inside
 
     ask = (
-        "import data_gen.generate, seqvae.cli.compose\n"
-        "print(seqvae.__version__)\n"
-        "print(data_gen.generate.CONFIGS, seqvae.cli.compose.configs_folder(), sep='\\n')"
+        "import data_gen.cli.command, seqvae\nprint(seqvae.__version__)\nprint(data_gen.cli.command.CONFIGS)"
     )
     answer = subprocess.run(
         [sys.executable, "-c", ask],
@@ -166,7 +164,4 @@ def test_wheel_carries_code_and_finds_its_configs(tmp_path):
         text=True,
         check=True,
     )
-    number, *found = answer.stdout.splitlines()
-    assert number == seqvae.__version__
-    found = [Path(line) for line in found]
-    assert found == [installed / "data_gen" / "configs", installed / "seqvae" / "configs"]
+    assert answer.stdout.splitlines() == [seqvae.__version__, str(installed / "data_gen" / "configs")]

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
 from difflib import get_close_matches
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import hydra
 from hydra import initialize_config_dir
@@ -106,7 +106,10 @@ def check_overrides(
 def _hydra_words(overrides: Sequence[Override], search: Sequence[str]) -> list[str]:
     """Return the overrides of Hydra's own config, with the folders `search` in its search path."""
     hydras = [o for o in overrides if o.is_hydra_override()]
-    folders = [*search, *(path for o in hydras if o.key_or_group == SEARCH for path in o.value())]
+    folders = [
+        *search,
+        *(path for o in hydras if o.key_or_group == SEARCH for path in cast(list[str], o.value())),
+    ]
     words = [text_of(o) for o in hydras if o.key_or_group != SEARCH]
     return [*words, f"{SEARCH}=[{','.join(map(quote, folders))}]"] if folders else words
 

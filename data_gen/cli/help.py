@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 import textwrap
 from pathlib import Path
+from typing import cast
 
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from data_gen.cli.command import CONFIGS, Command
 
@@ -33,7 +34,7 @@ def help_text(command: Command, folder: str | None = None) -> str:
 def _defaults(text: str) -> dict[str, str | None]:
     """Return group -> option of a yaml's defaults list."""
     groups: dict[str, str | None] = {}
-    for entry in OmegaConf.create(text).get("defaults", []):
+    for entry in cast(DictConfig, OmegaConf.create(text)).get("defaults", []):
         if not isinstance(entry, str):
             groups |= entry
     return groups

@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import cast
 
 import hydra
 from hydra.conf import HydraConf, JobConf, RunDir, SweepDir
@@ -153,7 +154,7 @@ class Task:
     def __call__(self, config: DictConfig) -> float | None:
         """Call the command with a composed config; in a sweep a failure becomes an infinite score."""
         hydras = HydraConfig.get()
-        asked = keys_of(OmegaConf.to_container(hydras.overrides.task, resolve=False))
+        asked = keys_of(cast(list[str], OmegaConf.to_container(hydras.overrides.task, resolve=False)))
         job = Job(asked, our_choices(hydras.runtime.choices))
         if self.sweep is None:
             score, self.code = self._call(config, job)
