@@ -5,8 +5,8 @@ from __future__ import annotations
 from setuptools import find_packages, setup
 
 PACKAGES = ("seqvae", "data_gen")
-# configs/ sits at the top of the repository, for people to read. A wheel carries it inside each package.
-CONFIGS = {f"{package}.configs": "configs" for package in PACKAGES}
+# configs/ sits at the top of the repository, for people to read. A wheel carries it inside data_gen.
+CONFIGS = {"data_gen.configs": "configs"}
 YAMLS = dict.fromkeys(CONFIGS, ["*.yaml", "**/*.yaml"])
 TYPED = dict.fromkeys(PACKAGES, ["py.typed"])  # the annotations are there for type checkers of other projects
 

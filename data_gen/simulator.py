@@ -5,15 +5,17 @@ A simulator is a frozen dataclass: its fields are its whole configuration, and i
 
 from __future__ import annotations
 
+import functools
 import importlib
+import pkgutil
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, fields, is_dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
+from dataclasses import asdict, dataclass, field, fields
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 
-from data_gen.errors import DataError
+from data_gen.errors import DataError, did_you_mean
 
 if TYPE_CHECKING:
     from data_gen.schema import DatasetInfo
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 # Distance from a wall at which the centre of each object bounces, from sizes, shapes and shape_names.
 Reach = Callable[..., np.ndarray]
 
+_SIMS = "data_gen.sims"  # modules of it that do not begin with an underscore register worlds
+_WORLDS: dict[str, type] = {}  # dotted name -> class
 _DISC_WORLDS = ("billiards", "avoidance", "springs", "charged")
 
 
@@ -177,14 +181,37 @@ def simulate(
     return Trajectory(states, rewards, dones, collisions, recorded_actions)
 
 
+World = TypeVar("World", bound=type)
+
+
+def register(world: World) -> World:
+    """Let configurations name the decorated simulator, and nothing that is not decorated so."""
+    _WORLDS[f"{world.__module__}.{world.__qualname__}"] = world
+    return world
+
+
+def worlds() -> Mapping[str, type]:
+    """Return every registered simulator by its dotted name."""
+    _import_worlds()
+    return _WORLDS
+
+
+@functools.cache
+def _import_worlds() -> None:
+    """Import the modules of worlds, so that these are registered; no name from a file is imported."""
+    for module in pkgutil.iter_modules(importlib.import_module(_SIMS).__path__):
+        if not module.name.startswith("_"):
+            importlib.import_module(f"{_SIMS}.{module.name}")
+
+
 def build_simulator(config: Mapping[str, Any]) -> Simulator | Emulator:
-    """Build the world of a configuration: `_target_`, a class in data_gen.sims, and its fields.
+    """Build the world of a configuration: `_target_`, a registered class, and its fields.
 
     Raises:
         DataError: there is no such class, a field is unknown, or its value makes no world.
     """
     options = dict(config)
-    simulator_class = _find_class(str(options.pop("_target_", "")))
+    simulator_class: Any = _find_class(str(options.pop("_target_", "")))
     known = [field.name for field in fields(simulator_class)]
     for key in options:
         if key not in known:
@@ -192,17 +219,13 @@ def build_simulator(config: Mapping[str, Any]) -> Simulator | Emulator:
     return simulator_class(**options)
 
 
-def _find_class(target: str) -> Any:
-    module, _, name = target.rpartition(".")
-    if not module.startswith("data_gen.sims."):
-        raise DataError(f"sim._target_={target!r}: must name a class in data_gen.sims")
-    try:
-        simulator_class = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError):
-        simulator_class = None
-    if not is_dataclass(simulator_class):
-        raise DataError(f"sim._target_={target!r}: there is no such simulator")
-    return simulator_class
+def _find_class(target: str) -> type:
+    if target in worlds():
+        return worlds()[target]
+    if not target.startswith(f"{_SIMS}."):
+        raise DataError(f"sim._target_={target!r}: must name a class in {_SIMS}")
+    near = did_you_mean(target, worlds(), 1)
+    raise DataError(f"sim._target_={target!r}: there is no such simulator; {near}")
 
 
 def simulator_config(simulator: Simulator | Emulator) -> dict[str, Any]:
@@ -222,10 +245,4 @@ def wall_rule(info: DatasetInfo) -> Reach | None:
     world = re.sub("[^a-z].*", "", info.simulator, flags=re.DOTALL)
     if "import" in info.config and world in _DISC_WORLDS:
         target = f"data_gen.sims.{world}.{world.capitalize()}"
-    module, _, name = target.rpartition(".")
-    if not module.startswith("data_gen.sims."):
-        return None
-    try:
-        return getattr(getattr(importlib.import_module(module), name, None), "reach", None)
-    except ImportError:  # another program's world, or one whose optional package is missing
-        return None
+    return getattr(worlds().get(str(target)), "reach", None)

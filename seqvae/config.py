@@ -28,7 +28,7 @@ T = TypeVar("T")
 Part = TypeVar("Part", bound=Callable[..., Any])
 
 PACKAGE = "seqvae."
-ROOMS = (  # modules, and packages with all their modules, that register parts
+ROOMS = (  # modules, and packages with all their modules, that register parts; other packages would join here
     "seqvae.frames",
     "seqvae.posteriors",
     "seqvae.dynamics",

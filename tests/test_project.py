@@ -148,10 +148,11 @@ def test_wheel_carries_code_and_finds_its_configs(tmp_path):
     code = {file.relative_to(source).as_posix() for file in code}
     configs = {file.relative_to(source).as_posix() for file in source.glob("configs/**/*.yaml")}
     assert code <= inside, "a folder without __init__.py is left out of the wheel"
+    assert {f"data_gen/{name}" for name in configs} <= inside
     assert {"seqvae/py.typed", "data_gen/py.typed"} <= inside
     assert wheel.name.startswith(f"seqvae-{seqvae.__version__}-")
-    for package in ("seqvae", "data_gen"):
-        assert {f"{package}/{name}" for name in configs} <= inside
+    (scripts,) = [name for name in inside if name.endswith("entry_points.txt")]
+    assert "seqvae = seqvae.__main__:console" in (installed / scripts).read_text()
 
     ask = (
         "import data_gen.cli.command, seqvae\nprint(seqvae.__version__)\nprint(data_gen.cli.command.CONFIGS)"

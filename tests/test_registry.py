@@ -15,6 +15,8 @@ import data_gen
 import data_gen.generate
 import seqvae
 from data_gen.cli.configs import compose
+from data_gen.errors import DataError
+from data_gen.simulator import build_simulator, worlds
 from seqvae import checkpoint, config
 from seqvae.aliases import ALIASES, ARGUMENTS, rename_targets
 from seqvae.build import DataSpec, build
@@ -67,6 +69,17 @@ def test_a_config_makes_no_callable_but_the_registered_parts(monkeypatch):
                 continue
             words = refusal(name, kind)
             assert words.startswith("key._target_: ") and "\n" not in words, words
+
+
+def test_a_config_builds_no_world_but_the_registered_ones():
+    everything = names()
+    assert worlds().keys() <= everything.keys() and len(worlds()) == 9
+    for name, own in everything.items():
+        if own and name not in worlds():
+            with pytest.raises(DataError, match="sim._target_="):
+                build_simulator({"_target_": name})
+    with pytest.raises(DataError, match="no such simulator; did you mean data_gen.sims.pong.Pong?"):
+        build_simulator({"_target_": "data_gen.sims.pong.Ping"})
 
 
 def test_every_part_says_of_what_kind_it_is():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import sys
@@ -127,13 +128,17 @@ def _call_hydra(command: Command, words: list[str], task: Task) -> int:
 
 @contextmanager
 def _process(program: str, words: list[str]) -> Iterator[None]:
-    """Inside, the process seems to be started with these words, and Hydra raises its errors."""
+    """Inside, the process seems to be started with these words, and Hydra raises its errors; its log is
+    ended afterwards."""
     argv, full = sys.argv, os.environ.get("HYDRA_FULL_ERROR")
+    handlers, level = logging.root.handlers[:], logging.root.level
     sys.argv, os.environ["HYDRA_FULL_ERROR"] = [program, *words], "1"
     try:
         yield
     finally:
         sys.argv = argv
+        logging.root.handlers[:] = handlers
+        logging.root.setLevel(level)
         if full is None:
             del os.environ["HYDRA_FULL_ERROR"]
         else:

@@ -10,8 +10,10 @@ import numpy as np
 from data_gen.errors import DataError, require_number
 from data_gen.sims._ale import COLUMNS, ROWS, area_average, open_game
 from data_gen.sims._policies import sticky_actions
+from data_gen.simulator import register
 
 
+@register
 @dataclass(frozen=True, kw_only=True)
 class Atari:
     """Game that records sequences (data_gen.simulator.Emulator).

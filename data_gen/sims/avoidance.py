@@ -11,7 +11,7 @@ from data_gen.physics.collisions import advance_billiards
 from data_gen.sims._discs import SampledValue
 from data_gen.sims._policies import sticky_actions
 from data_gen.sims.billiards import Billiards
-from data_gen.simulator import State, Step
+from data_gen.simulator import State, Step, register
 
 _S = np.sqrt(0.5)
 
@@ -21,6 +21,7 @@ DIRECTIONS = np.array(
 )
 
 
+@register
 @dataclass(frozen=True, kw_only=True)
 class Avoidance(Billiards):
     """Billiards with ball 0 as the agent; the reward of a frame is -1 if it touched another ball, else 0.

@@ -10,9 +10,10 @@ import numpy as np
 from data_gen.errors import DataError, require_number
 from data_gen.physics.collisions import advance_billiards
 from data_gen.sims._discs import DiscWorld, SampledValue, value_range
-from data_gen.simulator import State, Step
+from data_gen.simulator import State, Step, register
 
 
+@register
 @dataclass(frozen=True, kw_only=True)
 class Billiards(DiscWorld):
     """Billiards without friction.

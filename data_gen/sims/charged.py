@@ -11,9 +11,10 @@ from data_gen.errors import require_number
 from data_gen.physics import per_object
 from data_gen.physics.forces import coulomb_forces
 from data_gen.sims._particles import ParticleWorld
-from data_gen.simulator import State
+from data_gen.simulator import State, register
 
 
+@register
 @dataclass(frozen=True, kw_only=True)
 class Charged(ParticleWorld):
     """Particles with charges of equal size: those of one sign repel each other, the others attract.

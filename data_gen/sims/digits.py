@@ -12,7 +12,7 @@ from data_gen.drawing.handwriting import SPLIT_SHARES, enlarge, load_digit_image
 from data_gen.drawing.shapes import pixel_centres
 from data_gen.errors import DataError, require_choice, require_range
 from data_gen.sims._bouncing import BouncingWorld, reflect
-from data_gen.simulator import State, Step, uneventful_step
+from data_gen.simulator import State, Step, register, uneventful_step
 
 BLENDS = ("max", "add")
 
@@ -20,6 +20,7 @@ _BATCH = 256  # frames drawn at once
 _INK = 0.5  # least brightness of a pixel that belongs to a digit
 
 
+@register
 @dataclass(frozen=True, kw_only=True)
 class Digits(BouncingWorld):
     """White digits on black that bounce off the walls and pass through each other.

@@ -10,9 +10,10 @@ from data_gen.errors import require_number
 from data_gen.physics import closest_approach
 from data_gen.physics.forces import advance_gravity
 from data_gen.sims._discs import DiscWorld, SampledValue
-from data_gen.simulator import State, Step, Trajectory, uneventful_step
+from data_gen.simulator import State, Step, Trajectory, register, uneventful_step
 
 
+@register
 @dataclass(frozen=True, kw_only=True)
 class Gravity(DiscWorld):
     """Bodies under mutual attraction, with their centre of mass held at the centre of the box.

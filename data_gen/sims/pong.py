@@ -10,6 +10,7 @@ import numpy as np
 from data_gen.errors import require_number
 from data_gen.sims._ale import COLUMNS
 from data_gen.sims.atari import Atari
+from data_gen.simulator import register
 
 # Bytes of the console's memory that hold x and y of each object (Anand et al. 2019, arXiv 1906.08226), and
 # the offset from them to the middle of its image on the screen, in pixels: measured on screens, exact to a
@@ -26,6 +27,7 @@ _STAY, _UP, _DOWN = 0, 1, 2
 _NEAR = 4.0  # pixels: a paddle that is no farther from the ball stays
 
 
+@register
 @dataclass(frozen=True, kw_only=True)
 class Pong(Atari):
     """Pong with three actions: stay, up, down. Objects: the player (right), the opponent, the ball.

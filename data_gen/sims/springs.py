@@ -10,9 +10,10 @@ import numpy as np
 from data_gen.errors import require_number
 from data_gen.physics.forces import spring_forces
 from data_gen.sims._particles import ParticleWorld
-from data_gen.simulator import State
+from data_gen.simulator import State, register
 
 
+@register
 @dataclass(frozen=True, kw_only=True)
 class Springs(ParticleWorld):
     """Particles, each pair of which is connected by a spring of rest length 0 with some probability.

@@ -19,7 +19,7 @@ from data_gen.drawing.shapes import (
 )
 from data_gen.errors import DataError, require_number, require_range
 from data_gen.sims._bouncing import BouncingWorld, reflect
-from data_gen.simulator import State, Step, uneventful_step
+from data_gen.simulator import State, Step, register, uneventful_step
 
 BACKGROUNDS = ("black", "gray", "color", "gradient", "texture")
 CURTAIN = (0.4, 0.25, 0.1)  # brown, which no object and no other background is
@@ -29,6 +29,7 @@ _MUTED: Ranges = (0.2, 0.8), (0.15, 0.55)  # saturation and value of coloured ba
 _NUM_WAVES = 4  # of a texture
 
 
+@register
 @dataclass(frozen=True, kw_only=True)
 class Sprites(BouncingWorld):
     """Squares, ellipses, hearts and triangles that bounce off the walls, and hide each other.
