@@ -130,10 +130,3 @@ def _require_same(path: Path, wanted: dict[str, Any]) -> None:
 
 def _simulators() -> list[str]:
     return sorted(file.stem for file in (CONFIGS / "sim").glob("*.yaml"))
-
-
-def main(words: Sequence[str]) -> int:
-    """Run the command line; returns the exit code."""
-    from data_gen.__main__ import main as dispatch
-
-    return dispatch(["generate", *words])

@@ -12,8 +12,8 @@ import pytest
 import torch
 
 import data_gen
-import data_gen.generate
 import seqvae
+from data_gen.__main__ import main as generate
 from data_gen.cli.configs import compose
 from data_gen.errors import DataError
 from data_gen.simulator import build_simulator, worlds
@@ -132,7 +132,7 @@ PRECIOUS = b"a file of the victim"
 def folder(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("attack")
     sizes = ["train=2", "val=1", "test=0", "length=12", "workers=1"]
-    assert data_gen.generate.main(["sim=billiards", f"out={folder / 'data'}", *sizes]) == 0
+    assert generate(["sim=billiards", f"out={folder / 'data'}", *sizes]) == 0
     return folder
 
 

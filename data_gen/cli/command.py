@@ -1,4 +1,4 @@
-"""What a command is, and the choice of one by its name; no Hydra here, so that usage texts come at once."""
+"""Commands, and the choice of one by its name; without Hydra, so that usage texts come at once."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ COMPLETION = ("-sc", "--shell-completion")
 
 
 class Stop(Exception):
-    """The end of a command before its work is done, with a line that says why and an exit code."""
+    """End of a command before its work is done, with a line of explanation and an exit code."""
 
     def __init__(self, message: str, code: int):
         super().__init__(message)
@@ -32,9 +32,9 @@ class Stop(Exception):
 class Job:
     """One call of a command.
 
-    asked: keys that the command line gives.
-    choices: option chosen for each group of configs.
-    folder: in a sweep, the folder that is this job's own.
+    asked: keys on the command line
+    choices: option chosen for each group of configs
+    folder: own folder of a job of a sweep, or None
     """
 
     asked: frozenset[str] = frozenset()
@@ -42,19 +42,22 @@ class Job:
     folder: Path | None = None
 
 
+ALONE = Job()
+
+
 @dataclass(frozen=True)
 class Command:
     """A command of a program.
 
-    function: "module:name"; takes the config as plain data and a Job, returns a score that sweepers make
-        small, or None.
-    config: its yaml in configs/.
-    folder: key of the folder that it writes to.
-    sweeps: folder for the folders of sweeps.
-    first: key of a first word that is no key=value, or None.
-    faults: exceptions that are bad input.
-    own_keys: from overrides, whether the command itself knows which keys there are; None: no.
-    title: begin of its messages; by default program and name.
+    function: "module:name"; takes the config as plain data and a Job, returns a score for sweepers to
+        minimise, or None
+    config: name of its yaml in configs/
+    folder: key of the folder that it writes to
+    sweeps: default folder for the folders of sweeps
+    first: key of a first word that is no key=value, or None
+    faults: exceptions for bad input
+    own_keys: function of the overrides: whether the command knows keys that its yaml does not have
+    title: beginning of its messages; by default program and name
     """
 
     program: str
@@ -74,14 +77,14 @@ class Command:
         return getattr(import_module(module), name)(config, job)
 
     def tell(self, message: object, job: str = "") -> None:
-        """Print a line on stderr; of processes that work together only the first one does."""
+        """Print a line on stderr, in the first of processes that work together."""
         if os.environ.get("RANK", "0") == "0":
             title = self.title or f"{self.program} {self.name}"
             print(f"{title}{f' [{job}]' if job else ''}: {message}", file=sys.stderr, flush=True)
 
 
 def dispatch(commands: Mapping[str, Command], words: Sequence[str], usage: str, default: str = "") -> int:
-    """Run the command that the first word names, or the default one; returns the exit code."""
+    """Run the command that the first word names, or the default one; return the exit code."""
     program = next(iter(commands.values())).program
     if set(COMPLETION) & set(words):
         from data_gen.cli.completion import complete

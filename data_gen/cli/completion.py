@@ -1,4 +1,4 @@
-"""Completion of command lines: Hydra's, for a program with several commands."""
+"""Completion of command lines by Hydra, for a program with several commands."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ FLAG = "--shell-completion"
 
 
 def complete(commands: Mapping[str, Command], words: Sequence[str], default: str) -> int:
-    """Print what makes a shell ask (`install=bash`), or answer it (`query=bash`); returns the exit code.
+    """Print shell code that installs completion (`install=bash`), or completions (`query=bash`).
 
-    The line to complete is in COMP_LINE, where the shell functions of Hydra put it: `seqvae train mo`.
+    The line to complete is in the environment variable COMP_LINE, as in `seqvae train mo`. Returns the exit
+    code.
     """
     asked = [word for word in words if word.startswith(("install=", "uninstall=", "query="))]
     if len(asked) != 1:
@@ -40,7 +41,7 @@ def complete(commands: Mapping[str, Command], words: Sequence[str], default: str
 
 
 def _words(line: str) -> list[str]:
-    """Return the words of a line, with the program as one word: `python -m seqvae train` has two."""
+    """Return the words of a line, with `python -m seqvae` as one word."""
     words = line.split() or ["program"]
     if Path(words[0]).name.startswith("python") and words[1:2] == ["-m"]:
         words = words[2:] or ["program"]

@@ -1,4 +1,4 @@
-"""Configs from yaml files and key=value overrides; a fault becomes one line."""
+"""Compose configs from yaml files and key=value overrides, and report faults in one line."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
 from difflib import get_close_matches
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import hydra
 from hydra import initialize_config_dir
@@ -30,7 +30,7 @@ Options = TypeVar("Options")
 def compose(name: str, overrides: Sequence[str] = ()) -> dict[str, Any]:
     """Return the config `configs/NAME.yaml` with `overrides` ("key=value", "group=option") as plain data.
 
-    The option chosen for each group (`experiment`, `model`, ...) is under the key `choices`.
+    The options chosen for its groups (`experiment`, `model`, ...) are under the key `choices`.
 
     Raises:
         DataError: an override is malformed, or names an unknown key or option.
@@ -44,7 +44,7 @@ def compose(name: str, overrides: Sequence[str] = ()) -> dict[str, Any]:
 
 
 def plain(config: DictConfig, choices: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a composed config, without Hydra's part, as plain data; `choices` stands in it under that name.
+    """Return a composed config, without Hydra's part, as plain data, with `choices` under that key.
 
     Raises:
         DataError: an interpolation leads nowhere.
@@ -59,7 +59,7 @@ def plain(config: DictConfig, choices: Mapping[str, Any]) -> dict[str, Any]:
 
 @contextmanager
 def _hydra() -> Iterator[None]:
-    """Inside, Hydra composes from CONFIGS, also where a command that it calls does so."""
+    """Initialise Hydra on CONFIGS inside the context, also within a command that Hydra calls."""
     outer = GlobalHydra.instance().hydra
     GlobalHydra.instance().clear()
     try:
@@ -80,11 +80,13 @@ def our_choices(choices: Mapping[str, Any]) -> dict[str, Any]:
 def check_overrides(
     name: str, overrides: Sequence[Override], search: Sequence[str] = (), new_keys: bool = False
 ) -> list[str]:
-    """Return overrides of `configs/NAME.yaml` as Hydra takes them, all of whose keys and options exist.
+    """Check that all keys and options in overrides of `configs/NAME.yaml` exist; return them for Hydra.
 
-    A key that a part's yaml leaves at its default is added; whether the part has such an argument is checked
-    where it is made. search: folders with configs of the user's. new_keys: without a choice for a group, add
-    every unknown key.
+    A key beside a `_target_` is added to the config: it is an argument at its default, and the part itself
+    checks it.
+
+    search: folders with configs of the user
+    new_keys: whether to add every unknown key, if no option of a group is chosen
 
     Raises:
         DataError: a key or option is unknown.
@@ -106,16 +108,14 @@ def check_overrides(
 def _hydra_words(overrides: Sequence[Override], search: Sequence[str]) -> list[str]:
     """Return the overrides of Hydra's own config, with the folders `search` in its search path."""
     hydras = [o for o in overrides if o.is_hydra_override()]
-    folders = [
-        *search,
-        *(path for o in hydras if o.key_or_group == SEARCH for path in cast(list[str], o.value())),
-    ]
+    given = [literal(o) for o in hydras if o.key_or_group == SEARCH]
+    folders = [*search, *(path for paths in given for path in paths)]
     words = [text_of(o) for o in hydras if o.key_or_group != SEARCH]
     return [*words, f"{SEARCH}=[{','.join(map(quote, folders))}]"] if folders else words
 
 
 def group_options(name: str, overrides: list[str]) -> dict[str, list[str]]:
-    """Return the groups of configs (`experiment`, `model`, ...) and their options; Hydra is initialised."""
+    """Return the options per group of configs (`experiment`, `model`, ...); needs Hydra initialised."""
     loader = GlobalHydra.instance().config_loader()
 
     def options(group: str, kind: ObjectType) -> list[str]:
@@ -133,7 +133,7 @@ def group_options(name: str, overrides: list[str]) -> dict[str, list[str]]:
 
 
 def _choices(groups: list[Override]) -> Iterator[list[str]]:
-    """Yield selections of options in which every option of every swept group occurs."""
+    """Yield selections of options, so that each option of each swept group occurs in one."""
     values = [values_of(override) for override in groups]
     for number in range(max((len(v) for v in values), default=1)):
         yield [
@@ -156,7 +156,7 @@ def _require_options(override: Override, groups: Mapping[str, list[str]]) -> Non
 
 
 def _known(override: Override, known: Collection[str], new_keys: bool) -> str:
-    """Return an override as text, added where its key is an argument that a part's yaml leaves out."""
+    """Return an override as text, with ++ if its key is an argument that the yaml leaves out."""
     key, text = override.key_or_group, text_of(override)
     inside = key.rpartition(".")[0]
     if key in known:
@@ -167,7 +167,7 @@ def _known(override: Override, known: Collection[str], new_keys: bool) -> str:
 
 
 def no_such_key(key: str, known: Collection[str]) -> str:
-    """Return the message about a key that is none of the known, dotted ones."""
+    """Return the message about an unknown, dotted key."""
     inside = key.rpartition(".")[0]
     near = get_close_matches(key, known, n=3)
     beside = [k for k in known if k.rpartition(".")[0] == (inside if inside in known else "")]
@@ -209,7 +209,8 @@ def sweep_folder(
 ) -> str:
     """Return the folder of a sweep of checked overrides.
 
-    It is hydra.sweep.dir, or the folder that the command line gives, else one named by experiment or model.
+    The command line gives it by hydra.sweep.dir or the command's own key; else it is named by experiment or
+    model.
     """
     swept = {o.key_or_group for o in overrides if o.is_sweep_override()}
     given = {o.key_or_group: literal(o) for o in overrides if o.key_or_group not in swept}
@@ -238,7 +239,7 @@ def read_options(kind: type[Options], config: Mapping[str, Any], job: Job) -> Op
     """Return the options in a composed config as a dataclass `kind`, which checks its values.
 
     Raises:
-        DataError: a key is unknown, or a value cannot be.
+        DataError: a key is unknown, or a value is wrong.
     """
     values, known = option_values(config, job), [f.name for f in fields(kind)]  # type: ignore[arg-type]
     for key in values:

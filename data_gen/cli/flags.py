@@ -1,4 +1,4 @@
-"""Hydra's flags, apart from the other words of a command line."""
+"""Separate Hydra's flags from the other words of a command line."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ class _Parser(ArgumentParser):
 
 
 def read_flags(words: Sequence[str]) -> Namespace:
-    """Return the values of the flags, which may stand anywhere, and the other words as `.words`.
+    """Return the values of the flags, which may stand anywhere, and the other words as `words`.
 
     Raises:
-        DataError: there is no such flag, its value is missing, or two of them exclude each other.
+        DataError: a flag is unknown, its value is missing, or two of them exclude each other.
     """
     parser = _Parser(add_help=False, allow_abbrev=False)
     for name, short in SWITCHES.items():

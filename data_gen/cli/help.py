@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 import textwrap
 from pathlib import Path
-from typing import cast
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 
 from data_gen.cli.command import CONFIGS, Command
 
@@ -21,7 +20,7 @@ FOOTER = """\
 
 
 def help_text(command: Command, folder: str | None = None) -> str:
-    """Return the help text. folder: configs of the user's, whose options are listed too."""
+    """Return the help text. folder: folder with configs of the user, whose options are listed too."""
     text = (CONFIGS / f"{command.config}.yaml").read_text()
     chosen = _defaults(text)
     parts = [_without_defaults(text).strip()]
@@ -34,14 +33,15 @@ def help_text(command: Command, folder: str | None = None) -> str:
 def _defaults(text: str) -> dict[str, str | None]:
     """Return group -> option of a yaml's defaults list."""
     groups: dict[str, str | None] = {}
-    for entry in cast(DictConfig, OmegaConf.create(text)).get("defaults", []):
-        if not isinstance(entry, str):
+    config = OmegaConf.to_container(OmegaConf.create(text))
+    for entry in config.get("defaults", []) if isinstance(config, dict) else []:
+        if isinstance(entry, dict):
             groups |= entry
     return groups
 
 
 def _without_defaults(text: str) -> str:
-    """Return a yaml without its defaults list, which the text about groups stands for."""
+    """Return a yaml without its defaults list; the list of groups replaces it."""
     return re.sub(r"^defaults:\n(?: .*\n)+\n?", "", text, flags=re.MULTILINE)
 
 

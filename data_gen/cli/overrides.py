@@ -1,4 +1,4 @@
-"""Overrides, the words key=value of a command line: parsed, with paths taken literally."""
+"""Parse overrides, the words key=value of a command line, with paths taken literally."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ def parse_overrides(
 ) -> list[Override]:
     """Parse overrides.
 
-    paths: keys whose values are taken literally, whatever characters they hold.
-    sweeps: allow several values per key. A path is then swept over if it is written as a sweep
-    (`run=a,b`) and no file has that name.
+    paths: keys whose values are taken literally, whatever characters they hold
+    sweeps: whether a key may have several values; a path has them if it is written so (`run=a,b`) and no
+        file has that name
 
     Raises:
         DataError: an override is malformed, or has several values without `sweeps`.
@@ -71,7 +71,7 @@ def _is_sweep(word: str) -> bool:
 
 
 def quote(value: str) -> str:
-    """Return a text as the value of an override that stands for exactly this text; "" and "null" for none."""
+    """Return a text as the value of an override for exactly this text, or null for "" and "null"."""
     if value in ("", "null"):
         return "null"
     value = re.sub(r"(\\*)'", lambda m: m.group(1) * 2 + r"\'", escape(value))
@@ -80,7 +80,7 @@ def quote(value: str) -> str:
 
 
 def escape(text: str) -> str:
-    """Return a text as OmegaConf has to read it, which looks for ${...}."""
+    """Return a text as OmegaConf reads it, which looks for ${...}."""
     # a backslash is itself, except in front of what it escapes
     return re.sub(r"(\\*)\$\{", lambda m: m.group(1) * 2 + r"\${", text)
 
@@ -92,7 +92,7 @@ def text_of(override: Override) -> str:
 
 
 def values_of(override: Override) -> list[Any]:
-    """Return the value of an override; of a sweep all values, of one over numbers the first."""
+    """Return the values of an override: one, all of a choice, or the first of a range of numbers."""
     value = override.value()
     if isinstance(value, IntervalSweep):
         return [value.start]
@@ -105,7 +105,7 @@ def values_of(override: Override) -> list[Any]:
 
 
 def one_line(error: Exception) -> str:
-    """Return the first line of an error's message, and the names that would have been known."""
+    """Return the first line of an error's message, with the known options that Hydra adds to it."""
     cause = error.__cause__ if isinstance(error.__cause__, OmegaConfBaseException) else None
     lines = [line.strip() for e in (error, cause) for line in str(e or "").splitlines() if line.strip()]
     known = getattr(error, "options", None)  # of Hydra's error about an option that is missing
@@ -113,9 +113,10 @@ def one_line(error: Exception) -> str:
     return f"{line}; known: {', '.join(known)}" if known else line
 
 
-def keys_of(overrides: Iterable[str]) -> frozenset[str]:
-    """Return the keys of overrides whose paths are quoted."""
-    return frozenset(o.key_or_group for o in OverridesParser.create().parse_overrides(list(overrides)))
+def keys_of(overrides: Any) -> frozenset[str]:
+    """Return the keys of the overrides in a list of Hydra's config."""
+    texts = [str(text) for text in OmegaConf.to_container(overrides, resolve=False) or ()]
+    return frozenset(o.key_or_group for o in OverridesParser.create().parse_overrides(texts))
 
 
 def literal(override: Override) -> Any:

@@ -1,4 +1,4 @@
-"""From the words of a command line, through Hydra, to the call of a command, alone or in a sweep."""
+"""Run a command from the words of its command line, through Hydra, alone or as the jobs of a sweep."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import cast
 
 import hydra
 from hydra.conf import HydraConf, JobConf, RunDir, SweepDir
@@ -94,9 +93,9 @@ def _run_sweep(command: Command, flags: Namespace, checked: list[str], folder: P
 
 
 def _configure(command: Command, fixed: Sequence[str] = ()) -> None:
-    """Set Hydra's defaults: no files and no log of its own; folders of a sweep named by what differs.
+    """Set Hydra's defaults: no files and no log of its own; folders of jobs named by their differences.
 
-    fixed: keys that are the same in all jobs.
+    fixed: keys that are the same in all jobs
     """
     dirname = JobConf.JobConfig.OverrideDirname(exclude_keys=list(fixed))
     config = HydraConf(
@@ -111,7 +110,7 @@ def _configure(command: Command, fixed: Sequence[str] = ()) -> None:
 
 
 def _call_hydra(command: Command, words: list[str], task: Task) -> int:
-    """Let Hydra do what the words ask for; returns an exit code.
+    """Run Hydra with words of a command line; return its exit code.
 
     Raises:
         DataError: Hydra refuses them.
@@ -128,8 +127,7 @@ def _call_hydra(command: Command, words: list[str], task: Task) -> int:
 
 @contextmanager
 def _process(program: str, words: list[str]) -> Iterator[None]:
-    """Inside, the process seems to be started with these words, and Hydra raises its errors; its log is
-    ended afterwards."""
+    """Set the words of this process and let Hydra raise its errors; restore these and logging afterwards."""
     argv, full = sys.argv, os.environ.get("HYDRA_FULL_ERROR")
     handlers, level = logging.root.handlers[:], logging.root.level
     sys.argv, os.environ["HYDRA_FULL_ERROR"] = [program, *words], "1"
@@ -147,9 +145,9 @@ def _process(program: str, words: list[str]) -> Iterator[None]:
 
 @dataclass
 class Task:
-    """The function that Hydra calls, in this or another process: `command` alone, or a job of a sweep.
+    """Function for Hydra to call, in this or another process: `command` alone, or a job of `sweep`.
 
-    code: exit code of the last call in this process.
+    code: exit code of the last call in this process
     """
 
     command: Command
@@ -159,7 +157,7 @@ class Task:
     def __call__(self, config: DictConfig) -> float | None:
         """Call the command with a composed config; in a sweep a failure becomes an infinite score."""
         hydras = HydraConfig.get()
-        asked = keys_of(cast(list[str], OmegaConf.to_container(hydras.overrides.task, resolve=False)))
+        asked = keys_of(hydras.overrides.task)
         job = Job(asked, our_choices(hydras.runtime.choices))
         if self.sweep is None:
             score, self.code = self._call(config, job)
@@ -173,7 +171,7 @@ class Task:
         return math.inf if code else score
 
     def _report(self, sweep: Sweep, config: DictConfig, job: Job, number: int) -> tuple[float | None, int]:
-        """Run a job of a sweep, unless that was stopped, and say there how it ended."""
+        """Run a job of a sweep and report its exit code there, unless the sweep was stopped."""
         if sweep.stopped is not None:
             return None, 128
         name = str(job.folder and job.folder.name)

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: raised, or noted in an event that is looked at between blocks."""
+"""Ctrl-C and SIGTERM: raised, or noted in an event that is checked between blocks."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ INTERRUPTED = "interrupted; the unfinished file is removed, finished ones stay"
 
 
 class Interrupted(KeyboardInterrupt):
-    """The process was asked to end by signal `number`."""
+    """Request to end the process, by signal `number`."""
 
     def __init__(self, number: int):
         self.number = number
@@ -23,7 +23,7 @@ class Interrupted(KeyboardInterrupt):
 
 @contextmanager
 def signals_raise() -> Iterator[None]:
-    """Inside, Ctrl-C and SIGTERM raise Interrupted."""
+    """Raise Interrupted at Ctrl-C and SIGTERM inside the context."""
 
     def leave(number: int, frame: FrameType | None) -> None:
         raise Interrupted(number)
@@ -34,12 +34,12 @@ def signals_raise() -> Iterator[None]:
 
 @contextmanager
 def files_or_nothing() -> Iterator[threading.Event]:
-    """Inside, Ctrl-C and SIGTERM set an event, which is looked at between blocks; a second one raises.
+    """Set an event at Ctrl-C or SIGTERM inside the context, for checks between blocks; raise at the second.
 
-    An exception out of a signal handler is lost where it hits a destructor, and h5py has many.
+    An exception from a signal handler is lost inside a destructor, and h5py has many.
 
     Raises:
-        Stop: the block ended by KeyboardInterrupt.
+        Stop: the block has ended with KeyboardInterrupt.
     """
     stop = threading.Event()
 
@@ -57,7 +57,7 @@ def files_or_nothing() -> Iterator[threading.Event]:
 
 @contextmanager
 def handlers(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
-    """Inside, the handler receives Ctrl-C and SIGTERM; in threads other than the main one nothing changes."""
+    """Handle Ctrl-C and SIGTERM inside the context; without effect in other threads than the main one."""
     if threading.current_thread() is not threading.main_thread():
         yield  # only the main thread may handle signals
         return

@@ -1,4 +1,4 @@
-"""Sweeps: the folder of each job, and what jobs report to the command that started them.
+"""Sweeps: names for the folders of jobs, and their reports to the command that started them.
 
 Jobs may run in other processes, or on other machines with the same file system, so they report through files.
 """
@@ -23,9 +23,9 @@ _REPORTS = ".jobs"
 
 
 def file_name(text: str) -> str:
-    """Return a valid file name for overrides like "optim.lr=0.1,seed=1"; other texts get other names."""
-    plain = re.sub(r"(^|,)\+{1,2}", r"\1", text)
-    plain = re.sub(r"""[^\w=,.+\-\[\]]+""", "_", re.sub(r"""['"]""", "", plain)).strip("_")
+    """Return a valid file name for overrides like "optim.lr=0.1,seed=1", a different one for each text."""
+    text = re.sub(r"(^|,)\+{1,2}", r"\1", text)  # ++key=value adds a key, which is no difference between jobs
+    plain = re.sub(r"""[^\w=,.+\-\[\]]+""", "_", re.sub(r"""['"]""", "", text)).strip("_")
     if not plain:
         return "job"
     if plain == text and len(plain) <= _LONGEST and not plain.startswith("."):
@@ -35,7 +35,7 @@ def file_name(text: str) -> str:
 
 @dataclass(frozen=True)
 class Report:
-    """The end of one job. name: what it was called. code: its exit code."""
+    """End of one job, with its exit code."""
 
     name: str
     code: int
@@ -43,7 +43,7 @@ class Report:
 
 @dataclass(frozen=True)
 class Sweep:
-    """The jobs of a sweep in `folder`, as far as they have reported."""
+    """Jobs of a sweep in `folder`, as far as they have reported."""
 
     folder: Path
 
@@ -53,7 +53,7 @@ class Sweep:
 
     @contextmanager
     def open(self) -> Iterator[None]:
-        """Inside, jobs can report; afterwards nothing is left of that."""
+        """Collect reports inside the context; remove them afterwards."""
         shutil.rmtree(self._reports, ignore_errors=True)
         self._reports.mkdir(parents=True)
         try:
@@ -64,7 +64,7 @@ class Sweep:
                 self.folder.rmdir()
 
     def report(self, number: int, name: str, code: int) -> None:
-        """Say how job `number` ended."""
+        """Report the exit code of job `number`."""
         (self._reports / f"{number}.json").write_text(json.dumps([name, code]))
 
     def reports(self) -> list[Report]:
@@ -73,12 +73,12 @@ class Sweep:
         return [Report(*json.loads(file.read_text())) for file in files]
 
     def stop(self, number: int) -> None:
-        """Let no further job begin, because of signal `number`."""
+        """Keep further jobs from starting, because of signal `number`."""
         (self._reports / "stop").write_text(str(number))
 
     @property
     def stopped(self) -> int | None:
-        """The number of the signal that stopped the sweep, or None."""
+        """Number of the signal that stopped the sweep, or None."""
         try:
             return int((self._reports / "stop").read_text())
         except (OSError, ValueError):
@@ -87,13 +87,13 @@ class Sweep:
 
 @contextmanager
 def signals_stop(sweep: Sweep) -> Iterator[None]:
-    """Inside, the first Ctrl-C or SIGTERM stops the sweep after the jobs that run; a second one raises."""
+    """Stop the sweep after the running jobs at the first Ctrl-C or SIGTERM; raise at the second."""
 
     def note(number: int, frame: FrameType | None) -> None:
         if sweep.stopped:
             raise KeyboardInterrupt
         sweep.stop(number)
-        print("\nstopping after the jobs that run (again: stop at once)", file=sys.stderr, flush=True)
+        print("\nstopping after the running jobs (again: stop at once)", file=sys.stderr, flush=True)
 
     with handlers(note):
         yield

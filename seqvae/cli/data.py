@@ -1,4 +1,4 @@
-"""Data and models of the commands: what a training reads, and a trained model with data that fits it."""
+"""Data of a training, and a trained model with data that fits it."""
 
 from __future__ import annotations
 
@@ -34,12 +34,13 @@ Config = TypeVar("Config")
 
 @dataclass(frozen=True)
 class TrainData:
-    """Data of a training; a context that ends the processes that read it.
+    """Data of a training; leaving its context ends the processes that read it.
 
-    clips: clips to train on.
-    spec: what a model has to know of them.
-    validation: sequences to validate on, or None.
-    sequences: reads or makes all that `clips.full_sequences` goes through, with true states.
+    name: name for messages
+    clips: clips to train on
+    spec: sizes and counts that a model is built for
+    validation: sequences to validate on, or None
+    sequences: function that reads or makes the sequences of `clips.full_sequences`, with true states
     """
 
     name: str
@@ -123,14 +124,14 @@ def read_config(kind: type[Config], config: Mapping[str, Any], job: Job, out: st
     """Return a composed config as a record `kind`; in a sweep `out` is the job's own folder, or a file in it.
 
     Raises:
-        UserError: a key is unknown, or a value is missing or cannot be.
+        UserError: a key is unknown, or a value is missing or wrong.
     """
     return kind(**checked_fields(kind, option_values(config, job, out), UserError))
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig:
-    """Keys that the commands for a trained model share; see configs/evaluate.yaml."""
+    """Common keys of the commands for a trained model; see configs/evaluate.yaml."""
 
     run: str
     data: str
@@ -146,13 +147,13 @@ class ModelConfig:
 
     @property
     def run_folder(self) -> Path:
-        """The run's folder, also when a checkpoint in it is named."""
+        """Folder of the run, also if a checkpoint in it is named."""
         path = Path(self.run)
         return path if path.is_dir() else path.parent
 
 
 def load_model(config: ModelConfig) -> SequenceModel:
-    """Load the model of `run` to `device`, compiled if asked for; seeds torch and sets its threads.
+    """Load the model of `run` to `device`, compiled if asked for; seed torch and set its threads.
 
     Raises:
         UserError: there is no such model or device.
@@ -169,7 +170,7 @@ def load_model(config: ModelConfig) -> SequenceModel:
 def load_data(
     config: ModelConfig, model: SequenceModel, index: int | None = None, frames: int | None = None
 ) -> Sequences:
-    """Read sequences of `data` in the size that the model takes; prints what had to be done to them.
+    """Read sequences of `data` in the size of the model; print notes on their conversion.
 
     Raises:
         UserError: the file is missing, damaged, foreign or of another size.
@@ -185,7 +186,7 @@ def load_data(
 
 
 def notes_on_actions(model: SequenceModel, actions: int) -> list[str]:
-    """Return a line that says so where data with actions meets a model that follows none."""
+    """Return a note for data with actions and a model that follows none."""
     if model.actions or not actions:
         return []
     name = type(model.dynamics).__name__

@@ -22,9 +22,10 @@ from seqvae.evaluate import (
     usable_lengths,
     write_report,
 )
+from seqvae.provenance import UNKNOWN
 from seqvae.rollout import roll_out
 from seqvae.sequence import SequenceModel
-from seqvae.train.origin import UNKNOWN, Origin
+from seqvae.train.origin import Origin
 from seqvae.video import compare, counting_sheet, write_png, write_video
 
 SHOWN = 48  # frames in the picture of counts
@@ -102,6 +103,7 @@ def _counting(model: SequenceModel, sequences: Sequences, out: Path) -> list[Pat
         return []
     few, visible = sequences.first(SHOWN), sequences.first(SHOWN).count_visible()
     seen = roll_out(model, few.frames, few.prev_actions, context=1, horizon=0, decode=True)
+    assert seen.positions is not None and seen.presence is not None  # the layout has a presence
     sheet = counting_sheet(
         few.frames[:, 0],
         seen.pictures()[:, 0],

@@ -14,7 +14,8 @@ from seqvae import checkpoint
 from seqvae.checkpoint import Checkpoint
 from seqvae.cli.data import make_folder, read_config
 from seqvae.io import write_whole
-from seqvae.train.origin import UNKNOWN, Origin
+from seqvae.provenance import UNKNOWN
+from seqvae.train.origin import Origin
 from seqvae.weights import FILE
 
 CARD = "README.md"

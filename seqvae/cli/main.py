@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
+from dataclasses import fields
 from typing import Any
 
 from data_gen.cli.command import Command, dispatch
 from data_gen.errors import DataError
+from seqvae.cli.place import Place
 from seqvae.errors import UserError
 
 USAGE = """\
@@ -22,8 +23,6 @@ usage: python -m seqvae COMMAND [key=value ...]
 python -m seqvae COMMAND --help lists the keys, their meaning and defaults. With -m, key=a,b runs a job for
 each value. In Python, seqvae.load("RUN") gives the model."""
 
-LAST = "last.pt"  # seqvae.checkpoint.LAST, without the time to import torch
-
 
 def main(words: Sequence[str]) -> int:
     """Run a command; returns the exit code: 0 done, 1 failed, 2 bad input, 128 + signal when stopped."""
@@ -31,12 +30,13 @@ def main(words: Sequence[str]) -> int:
 
 
 def continues_run(overrides: Sequence[Any]) -> bool:
-    """Return whether train goes on with a run: that one's own config then says which keys there are."""
+    """Return whether train continues a run; then the run's own config has the known keys."""
     from data_gen.cli.overrides import literal
 
-    given = {o.key_or_group: literal(o) for o in overrides if o.key_or_group in ("run", "resume")}
-    run = given.get("run")
-    return given.get("resume") in (True, "auto") and bool(run) and (Path(str(run)) / LAST).is_file()
+    keys = {f.name for f in fields(Place)}
+    given = [o for o in overrides if o.key_or_group in keys and not o.is_sweep_override()]
+    place = Place(**{o.key_or_group: literal(o) for o in given})
+    return bool(place.resume) and place.checkpoint is not None
 
 
 def _command(name: str, **options: Any) -> Command:

@@ -51,7 +51,7 @@ class RolloutConfig(ModelConfig):
 
 
 def run(config: Mapping[str, Any], job: Job) -> None:
-    """Let a model see some frames and imagine the next ones; write them as videos and arrays."""
+    """Filter some frames and imagine the next ones; write them as videos and arrays."""
     options = read_config(RolloutConfig, config, job)
     change = make(Change, options.intervene, "intervene")
     model = load_model(options)
@@ -70,7 +70,7 @@ def run(config: Mapping[str, Any], job: Job) -> None:
         arrays |= {f"sample_{name}": x for name, x in _states(model, draws, sequences).items()}
         clouds = clouds if draws["positions"] is None else draws["positions"]
 
-    write_whole(out / "rollout.npz", lambda file: np.savez_compressed(file, **arrays))
+    write_whole(out / "rollout.npz", lambda file: np.savez_compressed(file, allow_pickle=False, **arrays))
     rows = Rows([compare(rollout, i, sequences.frames[i], clouds[i]) for i in range(shown)])
     for name in ("rollout.mp4", "rollout.gif"):
         write_video(out / name, rows, options.fps)

@@ -1,4 +1,4 @@
-"""Run folders: where a training writes, and whether it starts, goes on, or is already complete."""
+"""Run folders: a training starts in one, continues, or is already complete."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from data_gen.cli.command import Job
+from data_gen.cli.command import ALONE, Job
 from data_gen.cli.configs import compose, flatten, no_such_key
 from data_gen.cli.overrides import escape
 from seqvae import checkpoint as files
 from seqvae.checkpoint import Checkpoint
+from seqvae.cli.place import Place
 from seqvae.errors import UserError
 from seqvae.io import TEMPORARY, write_whole
 from seqvae.train.config import ONLINE, TrainConfig, completed
@@ -26,7 +27,7 @@ from seqvae.train.trainer import TrainingState
 
 CONFIG = "config.yaml"
 TENSORBOARD = "tensorboard"
-# what a resumed run may be given anew: how long, how often, where; never what is trained
+# keys that a resumed run may be given again: how long, how often, where; never what is trained
 MAY_CHANGE = (
     "trainer.steps",
     "trainer.minutes",
@@ -45,7 +46,12 @@ SIMULATION = ("sim", "online", "image_size")  # keys of data=online
 
 @dataclass(frozen=True)
 class Run:
-    """A training: `config` in `folder`, from `checkpoint` on if there is one."""
+    """A training.
+
+    folder: folder of its checkpoints and log
+    config: config; that of the checkpoint where it continues one
+    checkpoint: last checkpoint, or None
+    """
 
     folder: Path
     config: TrainConfig
@@ -53,12 +59,12 @@ class Run:
 
     @property
     def state(self) -> TrainingState | None:
-        """The state in the checkpoint."""
+        """State of the training in the checkpoint."""
         return None if self.checkpoint is None else TrainingState(**(self.checkpoint.training or {}))
 
     @property
     def start(self) -> StageStart:
-        """Where the first stage that is left began or begins."""
+        """Beginning of the first stage that is left."""
         return BEGIN if self.state is None else self.state.stage_start
 
     @property
@@ -68,7 +74,7 @@ class Run:
 
     @property
     def complete(self) -> bool:
-        """Whether the budget is already spent."""
+        """True if the budget is already spent."""
         if self.checkpoint is None or self.state is None:
             return False
         step, start, last = self.checkpoint.step, self.start, self.config.last_stage
@@ -81,7 +87,7 @@ class Run:
         return f"{start} train {shlex.quote(f'run={self.folder}')} resume=true"
 
     def make_folder(self) -> None:
-        """Make the folder, without what a killed process left half-written, and write the config for people.
+        """Make the folder, remove temporary files of a killed process, and write the config for people.
 
         Raises:
             UserError: it cannot be written.
@@ -97,92 +103,67 @@ class Run:
             ) from None
 
 
-@dataclass(frozen=True)
-class Place:
-    """`run` and `resume` of the command: the folder, and whether to start there (False), to go on (True), or
-    to do what applies ("auto")."""
-
-    run: str | None = None
-    resume: bool | str = False
-
-    def __post_init__(self):
-        if self.resume not in (True, False, "auto"):
-            raise UserError(f"resume={self.resume}: expected true, false or auto")
-        if self.run is None and self.resume is True:
-            raise UserError("resume=true: say which run, run=DIR")
-
-    def of(self, job: Job) -> Place:
-        """Return the place of a job: in a sweep its own folder, where by default it does what applies."""
-        if job.folder is None:
-            return self
-        return Place(str(job.folder), self.resume if "resume" in job.asked else "auto")
-
-    def holds_training(self) -> bool:
-        """Return whether the folder holds a training to go on with.
-
-        Raises:
-            UserError: that is not what `resume` says, or the folder is in use otherwise.
-        """
-        if self.run is None:
-            return False
-        folder, last = Path(self.run), Path(self.run) / files.LAST
-        if folder.exists() and not folder.is_dir():
-            raise UserError(f"run={folder}: is a file; give a folder")
-        if last.is_file() and self.resume is False:
-            raise UserError(
-                f"run={folder}: holds a training; continue it with resume=true, or choose another run="
-            )
-        if not last.is_file() and self.resume is True:
-            raise UserError(f"run={folder}: there is no training to resume (no {files.LAST})")
-        if not last.is_file() and _in_use(folder):
-            raise UserError(f"run={folder}: exists and is not empty; choose another folder")
-        return last.is_file()
-
-
-def open_run(config: Mapping[str, Any], job: Job = Job()) -> Run:  # noqa: B008  frozen
-    """Return the run that a composed config asks for. A job of a sweep does what applies in its own folder.
+def open_run(config: Mapping[str, Any], job: Job = ALONE) -> Run:
+    """Return the run of a composed config: a new one, or one that continues from its last checkpoint.
 
     Raises:
-        UserError: the folder is in use, or holds nothing to resume; or a key is asked to differ from the
-            run's own config that must not; or the config cannot be.
+        UserError: the folder is in use, or holds nothing to resume; a key differs from the run's own config
+            and must not; or the config is at fault.
     """
     keys = {f.name for f in fields(Place)}
     place = Place(**{key: value for key, value in config.items() if key in keys}).of(job)
     config = {key: value for key, value in config.items() if key not in keys}
     job = replace(job, asked=job.asked - keys)
-    if place.holds_training():
-        return _continued_run(Path(str(place.run)), config, job)
+    _require_free(place)
+    if place.checkpoint is not None:
+        return _continued_run(place.checkpoint, config, job)
     read = TrainConfig.read(config)
-    _require_heard(job.asked, read)
+    _require_effect(job.asked, read)
     return Run(Path(place.run) if place.run else Path("runs") / _default_name(read), read)
 
 
-def _continued_run(folder: Path, config: Mapping[str, Any], job: Job) -> Run:
-    checkpoint = files.load(folder / files.LAST)
-    if checkpoint.training is None:
+def _require_free(place: Place) -> None:
+    """Raise UserError where the folder contradicts `resume`, or is in use for something else."""
+    if place.run is None:
+        return
+    folder, held = Path(place.run), place.checkpoint is not None
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"run={folder}: is a file; give a folder")
+    if held and place.resume is False:
         raise UserError(
-            f"{folder / files.LAST}: holds a model but no state of its training, so it cannot be resumed"
+            f"run={folder}: holds a training; continue it with resume=true, or choose another run="
         )
+    if not held and place.resume is True:
+        raise UserError(f"run={folder}: there is no training to resume (no {files.LAST})")
+    if not held and _in_use(folder):
+        raise UserError(f"run={folder}: exists and is not empty; choose another folder")
+
+
+def _continued_run(last: Path, config: Mapping[str, Any], job: Job) -> Run:
+    checkpoint, folder = files.load(last), last.parent
+    if checkpoint.training is None:
+        raise UserError(f"{last}: holds a model but no state of its training, so it cannot be resumed")
     newer = config.keys() - checkpoint.config.keys()
     defaults = compose("train") if newer else {}
     own = completed(checkpoint.config, {key: defaults[key] for key in newer & defaults.keys()})
     wanted = {key: value for key, value in flatten(config).items() if not _lies_in(key, ["choices"])}
     named = {key: value for key, value in wanted.items() if _lies_in(key, job.asked)}
-    if not job.asked & job.choices.keys():  # experiment=... says everything
+    if not job.asked & job.choices.keys():  # else experiment=... sets every key
         wanted = named
     _require_agreement(flatten(own), wanted, named, folder)
     changes = {key: value for key, value in named.items() if _may_change(key)}
     read = TrainConfig.read(_changed(own, changes))
-    _require_heard(job.asked, read)
+    _require_effect(job.asked, read)
     return Run(folder, read, checkpoint)
 
 
 def _require_agreement(
     own: Mapping[str, Any], wanted: Mapping[str, Any], named: Collection[str], folder: Path
 ) -> None:
-    """Raise UserError where a key is wanted otherwise than the run has it, and may not change.
+    """Raise UserError for a wanted value that differs from the run's own one and may not.
 
-    own, wanted: values by dotted keys. named: keys of the command line.
+    own, wanted: values by dotted keys
+    named: keys on the command line
     """
     for key, value in wanted.items():
         if key not in own and key in named:
@@ -206,8 +187,8 @@ def _changed(config: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str,
     return copy
 
 
-def _require_heard(asked: Collection[str], config: TrainConfig) -> None:
-    """Raise UserError for a key that nothing would read: stages set their own, files are not simulated."""
+def _require_effect(asked: Collection[str], config: TrainConfig) -> None:
+    """Raise UserError for a key that would have no effect: all stages set their own, or data is in files."""
     for key in asked:
         if not config.is_online and key.partition(".")[0] in SIMULATION:
             raise UserError(f"{key}: only data={ONLINE} simulates; add that, or leave the key out")
@@ -221,20 +202,20 @@ def _lies_in(key: str, places: Collection[str]) -> bool:
 
 
 def _may_change(key: str) -> bool:
-    """Return whether a resumed run may be given `key` anew; of a stage, what it may be given of the run."""
+    """Return whether `key`, of the run or of a stage, may change when a run is resumed."""
     return key in MAY_CHANGE or (key.startswith("stages.") and key.split(".", 2)[-1] in MAY_CHANGE)
 
 
 def _in_use(folder: Path) -> bool:
-    """Return whether a folder holds more than a training that was killed before its first checkpoint."""
-    ours = {LOG, CONFIG, TENSORBOARD}
+    """Return whether a folder holds other files than a training leaves before its first checkpoint."""
+    early = {LOG, CONFIG, TENSORBOARD}
     return folder.is_dir() and any(
-        entry.name not in ours and not entry.name.startswith(TEMPORARY) for entry in folder.iterdir()
+        entry.name not in early and not entry.name.startswith(TEMPORARY) for entry in folder.iterdir()
     )
 
 
 def _escaped(value: Any) -> Any:
-    """Return plain data as OmegaConf reads it."""
+    """Return plain data with its texts as OmegaConf reads them."""
     if isinstance(value, dict):
         return {key: _escaped(item) for key, item in value.items()}
     if isinstance(value, list):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -19,7 +19,7 @@ from seqvae.errors import UserError
 from seqvae.provenance import UNKNOWN, commits, git_commit
 from seqvae.sequence import SequenceModel
 from seqvae.streams import Stream
-from seqvae.train.encodings import EncodingClips, encoded, true_states
+from seqvae.train.encodings import EncodingClips, encode_sequences, encode_true_states
 from seqvae.train.learner import Learner
 from seqvae.train.runtime import (
     Ranks,
@@ -40,9 +40,9 @@ def run(config: Mapping[str, Any], job: Job) -> float | None:
     """Train, and return the best validation score of the last stage; lower is better.
 
     Raises:
-        UserError: the config cannot be; nothing has been written.
-        Stop: the loss is not finite, the disk is full or a worker has died; or the training was interrupted,
-            with everything saved.
+        UserError: the config is at fault, and nothing has been written.
+        Stop: the loss is not finite, the disk is full or a worker has died; or a signal stopped the training,
+            and everything is saved.
     """
     opened = open_run(config, job)
     ranks = join_ranks(pick_device(opened.config.device).type)
@@ -58,65 +58,131 @@ def _train(run: Run, ranks: Ranks) -> float | None:
         more = run.config.last_stage.key("trainer.steps")
         _tell(ranks, f"{run.folder} is complete ({run.checkpoint.step} steps); a larger {more} continues it")
         return run.best
-    device = _prepare_process(run, ranks)
-    with open_data(run.config, device) as data:
-        setting = _prepare(run, data, device, ranks)
-        return _fit_stages(setting)
-
-
-def _prepare_process(run: Run, ranks: Ranks) -> torch.device:
     device = pick_device(run.config.device, ranks.local_rank)
     if device.type == "cuda":
         torch.cuda.set_device(device)
     if run.config.threads is not None:
         torch.set_num_threads(run.config.threads)
     keep_freed_memory()
-    return device
+    with open_data(run.config, device) as data:
+        return Training(run, data, device, ranks).fit()
 
 
-@dataclass(frozen=True)
 class Training:
-    """A run with all that its stages share, made before the first one begins, so that faults come up at once.
+    """A run at work: everything that its stages share, made before the first one begins.
 
-    validations: that of each stage, None without data for it.
+    Raises:
+        UserError: config, data and model do not fit each other; nothing has been written.
     """
 
-    run: Run
-    data: TrainData
-    model: SequenceModel
-    validations: list[Validation | None]
-    device: torch.device
-    ranks: Ranks
-    commit: str
+    def __init__(self, run: Run, data: TrainData, device: torch.device, ranks: Ranks):
+        self.run, self.data, self.device, self.ranks = run, data, device, ranks
+        seed_everything(run.config.seed, Stream.WEIGHTS)
+        self.validations = [self._make_validation(stage) for stage in run.config.stages]
+        for stage in run.config.stages:
+            stage.require_clips(data.clips)
+            ranks.share(stage.trainer.batch_size)
+        model = _make_model(run, data)
+        for note in notes_on_actions(model, data.spec.actions):
+            _tell(ranks, note)
+        self.model = model.to(device)
+        if run.config.compile:
+            compile_parts(self.model)
+        self.commit = git_commit() or UNKNOWN
+        if run.checkpoint is not None:
+            self.commit = commits(run.checkpoint.commit, self.commit)
+
+    def fit(self) -> float | None:
+        """Train the stages that are left, one after the other; return the best score of the last one."""
+        run, ranks = self.run, self.ranks
+        if ranks.first:
+            run.make_folder()
+        ranks.wait()
+        start, best = run.start, run.best
+        for stage in run.config.stages[start.stage :]:
+            trainer = self._make_trainer(stage, start)
+            result = self._fit(trainer)
+            if result.signal is not None:
+                command = run.resume_command(ranks.size)
+                message = f"stopped at step {result.step}, everything is saved; go on with:\n  {command}"
+                raise Stop(message, 128 + result.signal)
+            best = trainer.best
+            kept = best if _have_same_criterion(stage, run.config.stages) else None
+            start = StageStart(stage.index + 1, trainer.step, trainer.elapsed, kept)
+        where = "" if best is None else f", best validation {best:.4g}: {run.folder / BEST}"
+        _tell(ranks, f"complete after {start.step} steps{where}")
+        return best
+
+    def _fit(self, trainer: Trainer) -> TrainResult:
+        command = self.run.resume_command(self.ranks.size)
+        try:
+            return trainer.fit()
+        except NonFiniteLoss as error:
+            raise Stop(str(error), 1) from None
+        except OSError as error:  # a full disk, most likely
+            message = f"{self.run.folder}: cannot be written ({error.strerror}); go on with {command}"
+            raise Stop(message, 1) from None
+        except RuntimeError as error:
+            if not is_death_of_worker(error):
+                raise
+            raise Stop(f"{DEAD_WORKER}; go on with {command} workers=1", 1) from None
+
+    def _make_validation(self, stage: Stage) -> Validation | None:
+        sequences = self.data.validation
+        if sequences is None:
+            return None
+        return Validation(sequences, stage.objective, stage.trainer, self.device, stage.source)
+
+    def _make_trainer(self, stage: Stage, start: StageStart) -> Trainer:
+        """Make the trainer of one stage, restored from the checkpoint where that was left in this stage."""
+        run, ranks = self.run, self.ranks
+        resumed = run.checkpoint if run.start.stage == stage.index else None
+        ranks.wait()  # until the first has written its best weights
+        if stage.begin == "best" and resumed is None and (run.folder / BEST).is_file():
+            self.model.load_state_dict(load(run.folder / BEST).model)
+        clips = self._make_clips(stage)
+        learner = Learner(self.model, stage.objective, stage.optim, run.config.precision, ranks, stage.parts)
+        seed_everything(run.config.seed, Stream.TRAINING, stage.index, ranks.rank)
+        trainer = Trainer(
+            learner,
+            clips,
+            self.validations[stage.index],
+            stage.trainer,
+            run.folder,
+            dict(run.config.plain),
+            run.config.seed,
+            self.device,
+            start,
+            self.commit,
+        )
+        called = f" ({stage.name})" if stage.name else ""
+        if resumed is not None:
+            trainer.restore(resumed)
+            _tell(ranks, f"resuming {run.folder} at step {trainer.step}{called}")
+        else:
+            _tell(ranks, f"training in {run.folder} on {self.device}, {stage.trainer.budget}{called}")
+        return trainer
+
+    def _make_clips(self, stage: Stage) -> Clips:
+        if stage.source == "evidence":
+            return encode_sequences(self.model, self.data.clips)
+        if stage.source == "states":
+            self.data.clips.close()
+            sequences = self.data.sequences()
+            led = sequences.prev_actions
+            led = None if led is None else torch.as_tensor(led, device=self.device)
+            return EncodingClips(encode_true_states(self.model, sequences), led)
+        return self.data.clips
 
 
-def _prepare(run: Run, data: TrainData, device: torch.device, ranks: Ranks) -> Training:
-    """Make everything that a fault in config or data can prevent; nothing is written."""
-    seed_everything(run.config.seed, Stream.WEIGHTS)
-    validations = [_validation(stage, data, device) for stage in run.config.stages]
-    for stage in run.config.stages:
-        stage.require_clips(data.clips)
-        ranks.share(stage.trainer.batch_size)
-    model = _make_model(run, data)
-    for note in notes_on_actions(model, data.spec.actions):
-        _tell(ranks, note)
-    model = model.to(device)
-    if run.config.compile:
-        compile_parts(model)
-    commit = git_commit() or UNKNOWN
-    if run.checkpoint is not None:
-        commit = commits(run.checkpoint.commit, commit)
-    return Training(run, data, model, validations, device, ranks, commit)
-
-
-def _validation(stage: Stage, data: TrainData, device: torch.device) -> Validation | None:
-    if data.validation is None:
-        return None
-    return Validation(data.validation, stage.objective, stage.trainer, device, stage.source)
+def _have_same_criterion(stage: Stage, stages: tuple[Stage, ...]) -> bool:
+    """Return whether the stage after this one is judged by the same number."""
+    criteria = {s.trainer.criterion for s in stages[stage.index : stage.index + 2]}
+    return len(criteria) == 1 and "objective" not in criteria
 
 
 def _make_model(run: Run, data: TrainData) -> SequenceModel:
-    """Build the model: new, with the weights of `init`, or as the checkpoint has it."""
+    """Build the model: new, with the weights of `init`, or as in the checkpoint."""
     if run.checkpoint is not None:
         run.checkpoint.spec.require_same_input(data.spec, data.name)
         return run.checkpoint.build(run.folder / LAST)
@@ -137,95 +203,8 @@ def load_init(model: SequenceModel, init: str) -> None:
         model.load_state_dict(given)
     except RuntimeError:
         raise UserError(f"init={init}: its model differs from this config's; compare with inspect") from None
-    except UserError as error:  # a part knows these weights, and that they no longer fit
+    except UserError as error:  # a part recognises these weights as older than it can take
         raise UserError(f"init={init}: {error}") from None
-
-
-def _fit_stages(training: Training) -> float | None:
-    """Train the stages that are left, one after the other."""
-    run, ranks = training.run, training.ranks
-    if ranks.first:
-        run.make_folder()
-    ranks.wait()
-    stages, start = run.config.stages, run.start
-    for stage in stages[start.stage :]:
-        trainer = _make_trainer(stage, start, training)
-        result = _fit(trainer, training)
-        if result.signal is not None:
-            command = run.resume_command(ranks.size)
-            message = f"stopped at step {result.step}, everything is saved; go on with:\n  {command}"
-            raise Stop(message, 128 + result.signal)
-        best = trainer.best if _comparable(stage, stages) else None
-        start = StageStart(stage.index + 1, trainer.step, trainer.elapsed, best)
-    best = "" if trainer.best is None else f", best validation {trainer.best:.4g}: {run.folder / BEST}"
-    _tell(ranks, f"complete after {result.step} steps{best}")
-    return trainer.best
-
-
-def _fit(trainer: Trainer, training: Training) -> TrainResult:
-    run = training.run
-    command = run.resume_command(training.ranks.size)
-    try:
-        return trainer.fit()
-    except NonFiniteLoss as error:
-        raise Stop(str(error), 1) from None
-    except OSError as error:  # a full disk, most likely
-        message = f"{run.folder}: cannot be written ({error.strerror}); go on with {command}"
-        raise Stop(message, 1) from None
-    except RuntimeError as error:
-        if not is_death_of_worker(error):
-            raise
-        raise Stop(f"{DEAD_WORKER}; go on with {command} workers=1", 1) from None
-
-
-def _comparable(stage: Stage, stages: tuple[Stage, ...]) -> bool:
-    """Return whether the stage after this one is judged by the same number."""
-    criteria = {s.trainer.criterion for s in stages[stage.index : stage.index + 2]}
-    return len(criteria) == 1 and "objective" not in criteria
-
-
-def _make_trainer(stage: Stage, start: StageStart, training: Training) -> Trainer:
-    """Make the trainer of one stage, restored from the checkpoint where that was left in this stage."""
-    run, model, ranks, device = training.run, training.model, training.ranks, training.device
-    resumed = run.checkpoint if run.start.stage == stage.index else None
-    ranks.wait()  # until the first has written its best weights
-    if stage.begin == "best" and resumed is None and (run.folder / BEST).is_file():
-        model.load_state_dict(load(run.folder / BEST).model)
-    clips = _stage_clips(stage, training)
-    learner = Learner(model, stage.objective, stage.optim, run.config.precision, ranks, stage.parts)
-    seed_everything(run.config.seed, Stream.TRAINING, stage.index, ranks.rank)
-    trainer = Trainer(
-        learner,
-        clips,
-        training.validations[stage.index],
-        stage.trainer,
-        run.folder,
-        dict(run.config.plain),
-        run.config.seed,
-        device,
-        start,
-        training.commit,
-    )
-    called = f" ({stage.name})" if stage.name else ""
-    if resumed is not None:
-        trainer.restore(resumed)
-        _tell(ranks, f"resuming {run.folder} at step {trainer.step}{called}")
-    else:
-        _tell(ranks, f"training in {run.folder} on {device}, {stage.trainer.budget}{called}")
-    return trainer
-
-
-def _stage_clips(stage: Stage, training: Training) -> Clips:
-    data, model = training.data, training.model
-    if stage.source == "evidence":
-        return encoded(model, data.clips)
-    if stage.source == "states":
-        data.clips.close()
-        sequences = data.sequences()
-        led = sequences.prev_actions
-        led = None if led is None else torch.as_tensor(led, device=training.device)
-        return EncodingClips(true_states(model, sequences), led)
-    return data.clips
 
 
 def _tell(ranks: Ranks, text: str) -> None:

@@ -1,4 +1,4 @@
-"""The config of a training, read once from plain data and checked."""
+"""Config of a training, read once from plain data and checked."""
 
 from __future__ import annotations
 
@@ -30,10 +30,11 @@ class Online:
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """The keys of configs/train.yaml; objective, optim and trainer are in the stages.
+    """Config of a training, with the keys of configs/train.yaml; stages hold objective, optim and trainer.
 
-    choices: option chosen for each group of configs.
-    plain: the config as plain data, as checkpoints keep it.
+    sim, name, image_size: config, name and image edge of the simulator, of data=online
+    choices: option chosen for each group of configs
+    plain: config as plain data, for checkpoints
     """
 
     model: Mapping[str, Any]
@@ -71,7 +72,7 @@ class TrainConfig:
 
     @property
     def is_online(self) -> bool:
-        """Whether the data is simulated while the training runs."""
+        """True if the data is simulated while the training runs."""
         return self.data == ONLINE
 
     @property
@@ -81,11 +82,12 @@ class TrainConfig:
 
     @property
     def last_stage(self) -> Stage:
+        """The stage that ends the training."""
         return self.stages[-1]
 
     @property
     def title(self) -> str:
-        """The experiment or model that was chosen."""
+        """Name of the experiment, else of the model."""
         return self.choices.get("experiment") or self.choices.get("model") or "run"
 
     @classmethod
@@ -93,7 +95,7 @@ class TrainConfig:
         """Read a config, without `run` and `resume`, and build its stages.
 
         Raises:
-            UserError: a key is unknown or missing, or its value cannot be.
+            UserError: a key is unknown or missing, or has a wrong value.
         """
         content = {"sim": None, "name": None, "image_size": None, "choices": {}} | dict(plain)
         staged = {key: content.pop(key) for key in ("objective", "optim", "trainer", "stages")}

@@ -1,4 +1,4 @@
-"""Clips of cached encoding: every frame of the training set seen once, then read as often as needed."""
+"""Clips of cached encodings: every frame of the training set is encoded once and read as often as needed."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ TRUE_STD = 1e-3  # half-widths, of true states
 
 @dataclass(frozen=True)
 class EncodingBatch:
-    """Clips of encoding "b t ..."; prev_actions[:, t] led to frame t (None without actions)."""
+    """Clips of encodings "b t ..."; prev_actions[:, t] led to frame t, None without actions."""
 
     __repr__ = short_repr
 
@@ -34,8 +34,8 @@ class EncodingBatch:
     prev_actions: Int[Tensor, "b t"] | None
 
 
-def tracked(model: SequenceModel, encoding: Encoding) -> Encoding:
-    """The encoding "b t ..." with the slots of every sequence in one order, where the model has positions."""
+def track_slots(model: SequenceModel, encoding: Encoding) -> Encoding:
+    """Bring the slots of every sequence "b t ..." into one order, where the model has positions."""
     positions = model.positions(encoding.mean)
     if positions is None:
         return encoding
@@ -43,16 +43,18 @@ def tracked(model: SequenceModel, encoding: Encoding) -> Encoding:
     return encoding.map(lambda x: reorder(x.flatten(0, 1), order).unflatten(0, x.shape[:2]))
 
 
-def encoded(model: SequenceModel, clips: InMemoryClips | StreamedClips | OnlineClips) -> EncodingClips:
-    """What a model's encoder, as it is now, says of every training frame, tracked; without features.
+def encode_sequences(
+    model: SequenceModel, clips: InMemoryClips | StreamedClips | OnlineClips
+) -> EncodingClips:
+    """Encode every training frame with the present weights, and track slots; without features.
 
-    A pure function of the weights and the data, so a resumed training finds the same encoding.
+    A pure function of weights and data, so a resumed training finds the same encodings.
     """
     was_training = model.training
     model.eval()
     with torch.no_grad():
         parts = [
-            (tracked(model, _gaussian(model, video)), led) for video, led in clips.full_sequences(AT_ONCE)
+            (track_slots(model, _gaussian(model, video)), led) for video, led in clips.full_sequences(AT_ONCE)
         ]
     model.train(was_training)
     encoding, actions = zip(*parts, strict=True)
@@ -60,16 +62,16 @@ def encoded(model: SequenceModel, clips: InMemoryClips | StreamedClips | OnlineC
 
 
 def _gaussian(model: SequenceModel, video: Float[Tensor, "b t c h w"]) -> Encoding:
-    """The encoding alone: masks of all frames would fill the memory, and only pixels need them."""
+    """Encode without features: masks of all frames would fill the memory, and only pixels need them."""
     encoding = model.frame.encode(video)
     return Encoding(encoding.mean, encoding.precision)
 
 
-def true_states(model: SequenceModel, sequences: Sequences) -> Encoding:
-    """True positions and radii as encoding with std TRUE_STD: for dynamics trained with supervision.
+def encode_true_states(model: SequenceModel, sequences: Sequences) -> Encoding:
+    """Return true positions and radii as encodings with std TRUE_STD, for dynamics trained with supervision.
 
     Raises:
-        UserError: the data does not know them, or the model's state does not begin with size and position.
+        UserError: the data has none, or the model's state does not begin with size and position.
     """
     names = [field.name for field in model.layout.fields[:2]]
     if names != ["size", "position"]:
@@ -94,7 +96,7 @@ def true_states(model: SequenceModel, sequences: Sequences) -> Encoding:
 
 
 class EncodingClips:
-    """Random clips of encoding "n t ..."; prev_actions[:, t] led to frame t."""
+    """Random clips of encodings "n t ..."; prev_actions[:, t] led to frame t."""
 
     def __init__(self, encoding: Encoding, prev_actions: Int[Tensor, "n t"] | None = None):
         self.encoding, self.prev_actions = encoding, prev_actions

@@ -21,7 +21,11 @@ from seqvae.types import Terms, Trace
 
 @dataclass(frozen=True)
 class Update:
-    """What an update leaves behind: scalars on the device, and the terms and trace they came from."""
+    """The result of one gradient.
+
+    numbers: scalars on the device, by their keys in the log
+    terms, trace: terms of the objective, and the trace they come from
+    """
 
     numbers: dict[str, Tensor]
     terms: Terms
@@ -29,7 +33,13 @@ class Update:
 
 
 class Learner:
-    """A model with its objective and optimiser. parts: the parts of the model that are trained."""
+    """A model with its objective and optimiser.
+
+    optim: options of the optimiser
+    precision: "float32", or "bf16" for matrix products in bfloat16
+    ranks: processes that train together
+    parts: parts of the model that are trained
+    """
 
     def __init__(
         self,
@@ -42,15 +52,15 @@ class Learner:
     ):
         self.model, self.objective, self.optim, self.ranks = model, objective, optim, ranks
         self.precision = precision
-        self.parameters = _trained(model, parts)
+        self.parameters = _select_parameters(model, parts)
         self.optimiser = optim.optimiser(self.parameters)
         self.average = None if optim.ema is None else WeightAverage(model, optim.ema)
 
     def gradient(self, batch: Any, progress: float) -> Update:
-        """Leave the (clipped) gradient of the mean loss in the parameters; no weight changes yet.
+        """Leave the clipped gradient of the mean loss in the parameters, without changing a weight.
 
-        The loss is minus the objective in nats a frame, averaged over sequences and all frames (and ranks).
-        Its terms, and `bound`, the sum of those without a weight, are means over the frames on which they are
+        The loss is minus the objective in nats per frame, averaged over sequences, all frames and ranks.
+        Terms, and `bound`, the sum of those without a weight, are means over the frames on which they are
         defined, so the loss is no weighted sum of them where these frames differ.
         """
         self.model.train()
@@ -68,7 +78,7 @@ class Learner:
         return Update({name: value.detach() for name, value in numbers.items()}, terms, trace)
 
     def apply(self, step: int, progress: float) -> None:
-        """Take the optimiser's step number `step` (from 0) along the gradient that is there."""
+        """Take the optimiser's step number `step`, from 0, along the current gradient."""
         for group in self.optimiser.param_groups:
             group["lr"] = self.lr(step, progress)
         self.optimiser.step()
@@ -76,24 +86,25 @@ class Learner:
             self.average.update(step)
 
     def lr(self, step: int, progress: float) -> float:
+        """Return the learning rate of a step."""
         return self.optim.lr * self.optim.schedule(step, progress)
 
     def state(self) -> dict[str, Any]:
-        """What the next update depends on, apart from the model's state dict."""
+        """Return what the next update depends on, apart from the model's state dict."""
         weights = None if self.average is None else [p.detach() for p in self.model.parameters()]
         return {"optimiser": self.optimiser.state_dict(), "weights": weights}
 
     def average_in_place(self) -> AbstractContextManager[None]:
-        """Inside, the model holds the averaged weights, where an average is kept."""
+        """Give the model the averaged weights inside the context, where an average is kept."""
         return nullcontext() if self.average is None else self.average.in_place()
 
     def model_state(self) -> dict[str, Tensor]:
-        """The state dict to use: with averaged weights where an average is kept."""
+        """Return a copy of the state dict, with averaged weights where an average is kept."""
         with self.average_in_place():
             return {name: value.clone() for name, value in self.model.state_dict().items()}
 
     def restore(self, model: dict[str, Tensor], state: dict[str, Any]) -> None:
-        """Put back what `model_state` and `state` gave."""
+        """Continue from the results of `model_state` and `state`."""
         self.model.load_state_dict(model)
         if self.average is not None:
             self.average.values = [p.detach().clone() for p in self.model.parameters()]
@@ -101,11 +112,11 @@ class Learner:
         self.optimiser.load_state_dict(state["optimiser"])
 
 
-def _trained(model: SequenceModel, parts: tuple[str, ...]) -> list[nn.Parameter]:
-    """The parameters of the parts that ask for gradients; those of a Spread where `parts` names it.
+def _select_parameters(model: SequenceModel, parts: tuple[str, ...]) -> list[nn.Parameter]:
+    """Return the parameters of the parts that require gradients; those of a Spread if `parts` names it.
 
     Raises:
-        UserError: the parts have none.
+        UserError: there are none.
     """
     spreads = [module for module in model.modules() if isinstance(module, Spread)]
     for spread in spreads:

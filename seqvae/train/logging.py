@@ -5,18 +5,20 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 from tqdm import tqdm
 
 from seqvae.io import write_whole
 from seqvae.train.stages import BEGIN, Budget, StageStart
 
-# The record of a run: one JSON object a line in log.jsonl, and TensorBoard where it is installed.
+# The record of a run: a JSON object per line in log.jsonl, and TensorBoard where it is installed.
 
 FILE = "log.jsonl"
 
@@ -25,29 +27,30 @@ class Logbook:
     """Writes scalars, warnings and images of a run. Numbers that are not finite are stored as null."""
 
     def __init__(self, run: Path, step: int = 0, validated: int = 0):
-        """Opens the run's log at `step`, whose last validation was at `validated`.
+        """Open the run's log at `step`, whose last validation was at `validated`.
 
-        What a killed process wrote after that is dropped, for the resumed process writes it again.
+        Later lines of a killed process are dropped: the resumed one writes them again.
         """
         self.path = run / FILE
         _keep_until(self.path, step, validated)
         self.file = self.path.open("a", encoding="utf-8")
         self.board = _tensorboard(run / "tensorboard", step)
 
-    def scalars(self, kind: str, step: int, values: dict[str, float]) -> None:
-        """kind: "train", "validation" or "slots"; a line of the log, and curves named kind/name."""
+    def scalars(self, kind: str, step: int, values: Mapping[str, float]) -> None:
+        """Write a line of the log, and curves named kind/name. kind: "train", "validation" or "slots"."""
         self._line({"kind": kind, "step": step, **{name: _finite(v) for name, v in values.items()}})
         if self.board is not None:
             for name, value in values.items():
                 self.board.add_scalar(f"{kind}/{name}", value, step)
 
     def warning(self, step: int, text: str) -> None:
+        """Write a warning."""
         self._line({"kind": "warning", "step": step, "text": text})
         if self.board is not None:
             self.board.add_text("warning", text, step)
 
     def image(self, name: str, step: int, image: Float[Tensor, "c h w"]) -> None:
-        """An image in [0, 1], for TensorBoard only."""
+        """Write an image in [0, 1], to TensorBoard only."""
         if self.board is not None:
             self.board.add_image(name, image.clamp(0, 1).cpu(), step)
 
@@ -62,7 +65,7 @@ class Logbook:
 
 
 def read_log(run: Path) -> list[dict[str, Any]]:
-    """The lines of a run's log, in order; a half-written last line is left out."""
+    """Return the lines of a run's log, in order, without a half-written last line."""
     path = Path(run) / FILE
     if not path.is_file():
         return []
@@ -92,73 +95,83 @@ def _tensorboard(folder: Path, step: int) -> Any:
 
 
 def _finite(value: float) -> float | None:
-    # JSON knows no NaN
+    # JSON has no NaN
     return value if value == value and abs(value) != float("inf") else None
 
 
 # Means of a training's numbers between log lines, kept on the device, and the first that is not finite.
 
 
+@dataclass
+class _Sums:
+    """Sums over steps, on the device.
+
+    names: names of the numbers, the same in every step
+    count: number of steps
+    total: sum per number
+    bad: numbers of the first step that is not finite, valid from `bad_step` 0 on
+    bad_step: number of that step; -1 for none
+    """
+
+    names: list[str]
+    count: int
+    total: Float[Tensor, " n"]
+    bad: Float[Tensor, " n"]
+    bad_step: Int[Tensor, ""]
+
+
 class Meter:
     """Sums named scalars step by step without waiting for the device.
 
     The names must be the same in every step until `read`. The first step in which one of `watch` is not
-    finite is remembered with its numbers, for by the time someone looks everything after it is NaN too.
+    finite is kept with its numbers, since every later number may be NaN too.
     """
 
     def __init__(self, watch: tuple[str, ...] = ("loss", "gradient")):
         self.watch = watch
-        self.reset()
-
-    def reset(self) -> None:
-        self.names: list[str] = []
-        self.count = 0
-        self.sum: Tensor | None = None
-        self.bad: Tensor | None = None
-        self.bad_step: Tensor | None = None
+        self._sums: _Sums | None = None
 
     def add(self, step: int, values: dict[str, Tensor]) -> None:
-        """Take in the detached scalars of one step."""
+        """Add the scalars of one step."""
         row = torch.stack([value.detach().float() for value in values.values()])
-        if self.sum is None:
-            self.names = list(values)
-            self.sum, self.bad = torch.zeros_like(row), row
-            self.bad_step = torch.full_like(row[0], -1, dtype=torch.long)
+        if self._sums is None:
+            nothing = torch.full_like(row[0], -1, dtype=torch.long)
+            self._sums = _Sums(list(values), 0, torch.zeros_like(row), row, nothing)
+        sums = self._sums
         watched = torch.stack([values[name].detach().float() for name in self.watch])
-        first_bad = (self.bad_step < 0) & ~watched.isfinite().all()
-        self.bad_step = torch.where(first_bad, step, self.bad_step)
-        self.bad = torch.where(first_bad, row, self.bad)
-        self.sum = self.sum + row
-        self.count += 1
+        first_bad = (sums.bad_step < 0) & ~watched.isfinite().all()
+        sums.bad_step = torch.where(first_bad, step, sums.bad_step)
+        sums.bad = torch.where(first_bad, row, sums.bad)
+        sums.total = sums.total + row
+        sums.count += 1
 
     def first_not_finite(self) -> tuple[int, dict[str, float]] | None:
-        """The first step since `reset` in which a watched number is not finite, and that step's numbers.
+        """Return the first step since `read` in which a watched number is not finite, and its numbers.
 
         Waits for the device.
         """
-        if self.sum is None or (step := int(self.bad_step)) < 0:
+        if self._sums is None or (step := int(self._sums.bad_step)) < 0:
             return None
-        return step, dict(zip(self.names, self.bad.tolist(), strict=True))
+        return step, dict(zip(self._sums.names, self._sums.bad.tolist(), strict=True))
 
     def read(self) -> dict[str, float]:
-        """The means since the last read, and a new start. Waits for the device."""
-        if self.sum is None:
+        """Return the means since the last read, and start again. Waits for the device."""
+        if self._sums is None:
             return {}
-        means = dict(zip(self.names, (self.sum / self.count).tolist(), strict=True))
-        self.reset()
-        return means
+        sums, self._sums = self._sums, None
+        return dict(zip(sums.names, (sums.total / sums.count).tolist(), strict=True))
 
 
-# What a person sees while a model trains: a bar on a terminal, else one line for every line of the log.
+# Progress for people: a bar on a terminal, else a line per line of the log.
 
 BAR = "{percentage:3.0f}% |{bar:24}| {desc}"
 
 
 class Progress:
-    """Shows step, frames a second, time left and a few numbers on stderr."""
+    """Shows step, frames per second, time left and a few numbers on stderr."""
 
-    def __init__(self, budget: Budget, frames_a_step: int, show: bool = True, begin: StageStart = BEGIN):
-        self.budget, self.frames_a_step, self.begin = budget, frames_a_step, begin
+    def __init__(self, budget: Budget, frames_per_step: int, show: bool = True, begin: StageStart = BEGIN):
+        self.budget, self.frames_per_step, self.begin = budget, frames_per_step, begin
         self.show = show
         self.bar = None
         if show and sys.stderr.isatty():
@@ -166,19 +179,19 @@ class Progress:
         self.start()
 
     def start(self, step: int | None = None) -> None:
-        """Begin timing at `step`; also after a pause that is no training (validation)."""
+        """Begin timing at `step`; also after a pause for validation."""
         self.since, self.since_step = time.monotonic(), step
 
     def frames_per_second(self, step: int) -> float:
-        """The pace since `start`."""
-        return self.frames_a_step * self._steps(step) / max(time.monotonic() - self.since, 1e-9)
+        """Return the pace since `start`."""
+        return self.frames_per_step * self._steps(step) / max(time.monotonic() - self.since, 1e-9)
 
     def update(self, step: int, elapsed: float, pace: float, numbers: dict[str, float]) -> None:
-        """Show where the training stands. pace: frames a second."""
+        """Show the state of the training. pace: frames per second."""
         if not self.show:
             return
         step, elapsed = step - self.begin.step, elapsed - self.begin.elapsed
-        left = self.budget.seconds_left(step, elapsed, self.frames_a_step / max(pace, 1e-9))
+        left = self.budget.seconds_left(step, elapsed, self.frames_per_step / max(pace, 1e-9))
         of = f"/{self.budget.steps}" if self.budget.steps else ""
         words = [f"step {step}{of}", f"{pace:,.0f} frames/s", f"{clock(left)} left"]
         words += [f"{name} {value:.4g}" for name, value in numbers.items()]
@@ -191,7 +204,7 @@ class Progress:
             self.bar.set_description_str(text)
 
     def say(self, text: str) -> None:
-        """A line of its own, above the bar."""
+        """Show a line of its own, above the bar."""
         if self.show:
             self._print(text)
 
@@ -210,7 +223,7 @@ class Progress:
 
 
 def clock(seconds: float) -> str:
-    """1:05 or 2:03:04."""
+    """Return seconds as 1:05 or 2:03:04."""
     minutes, s = divmod(round(seconds), 60)
     hours, m = divmod(minutes, 60)
     return f"{hours}:{m:02}:{s:02}" if hours else f"{m}:{s:02}"

@@ -17,8 +17,8 @@ from seqvae.types import Schedule
 
 # Schedules: pure functions of where a training stands.
 #
-# `step` counts updates from 0; `progress` in [0, 1] is the share of the budget that is used up, be that steps
-# or minutes. Nothing is remembered, so a resumed run needs no schedule state.
+# `step` counts updates from 0; `progress` in [0, 1] is the used share of the budget, in steps or minutes.
+# Schedules have no state, so a resumed run needs none of them.
 
 
 @register(Schedule)
@@ -48,7 +48,7 @@ class Cosine:
 @register(Schedule)
 @dataclass(frozen=True)
 class Exponential:
-    """From 1 to `final` over the budget, by a constant factor a step."""
+    """From 1 to `final` over the budget, by a constant factor per step."""
 
     final: float = 0.1
     warmup: int = 0
@@ -107,9 +107,10 @@ def _clip(x: float) -> float:
 class Optim:
     """Adam (Kingma & Ba 2015, arXiv 1412.6980) or AdamW (Loshchilov & Hutter 2019, arXiv 1711.05101).
 
-    amsgrad: the variant of Reddi et al. 2018 (arXiv 1904.09237). schedule: factor on `lr` over the training.
-    clip: largest norm of the whole gradient, None for no limit. ema: decay a step of an average of the
-    weights, which is then the model that is validated and saved; None for no average.
+    amsgrad: whether to use the variant of Reddi et al. 2018 (arXiv 1904.09237)
+    clip: largest norm of the whole gradient; None for no limit
+    ema: decay per step of an average of the weights, which is then validated and saved; None for no average
+    schedule: factor on `lr` over the training
     """
 
     name: str = "adam"
@@ -133,6 +134,7 @@ class Optim:
             raise UserError(f"optim.ema={self.ema}: expected a decay from 0 to below 1, or null")
 
     def optimiser(self, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
+        """Make the optimiser of some parameters."""
         make = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[self.name]
         return make(
             parameters,
@@ -145,13 +147,13 @@ class Optim:
         )
 
     def clip_gradient(self, parameters: list[nn.Parameter]) -> Tensor:
-        """Scale the gradient down to norm `clip`; returns its norm before, a scalar on its device."""
+        """Scale the gradient down to norm `clip`; return the norm before, a scalar on its device."""
         limit = float("inf") if self.clip is None else self.clip
         return nn.utils.clip_grad_norm_(parameters, limit)
 
 
 class WeightAverage:
-    """Exponential moving average of a model's parameters, with a shorter memory in the first steps."""
+    """Exponential moving average of a model's parameters, over fewer steps at the beginning."""
 
     def __init__(self, model: nn.Module, decay: float):
         self.model, self.decay = model, decay
@@ -159,13 +161,13 @@ class WeightAverage:
 
     @torch.no_grad()
     def update(self, step: int) -> None:
-        """Take in the weights after update number `step` (from 0)."""
+        """Include the weights after update number `step`, from 0."""
         decay = min(self.decay, (1 + step) / (10 + step))
         get_ema_multi_avg_fn(decay)(self.values, [p.detach() for p in self.model.parameters()], step)
 
     @contextmanager
     def in_place(self) -> Iterator[None]:
-        """Inside, the model holds the average; afterwards its own weights again."""
+        """Give the model the average inside the context, and its own weights back afterwards."""
         own = [p.detach().clone() for p in self.model.parameters()]
         self.write(self.values)
         try:

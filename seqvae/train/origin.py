@@ -7,19 +7,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from seqvae.provenance import UNKNOWN
 from seqvae.train.stages import CRITERIA, OLDER_CRITERION
-
-UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True)
 class Origin:
-    """The training of a model, as far as its config tells; configs of other origin tell less.
+    """Training of a model, as far as the config in a checkpoint records it.
 
-    targets: classes of frame model, posterior and dynamics, dotted.
-    command: command of the training, without what was changed in the experiment.
-    chosen_by: criteria by which the stages chose their checkpoints, in words.
-    data, val: paths of training and validation data, or None.
+    targets: classes of frame model, posterior and dynamics, dotted
+    command: command of the training, without changes to the experiment
+    chosen_by: criteria by which the stages chose their checkpoints, in words
+    data, val: paths of training and validation data, or None
     """
 
     targets: tuple[str, ...]

@@ -26,13 +26,17 @@ DEVICES = ("auto", "cpu", "cuda")
 # Data parallel training with torchrun: every rank computes its share of each batch.
 #
 # Gradients are averaged in one flat all-reduce after the backward pass. For models of this size that costs
-# less than the bookkeeping of overlapping it, and it needs no wrapper around the model, whose methods other
-# than `forward` the objectives call. Weights start equal and stay equal: every rank takes the same update.
+# less than the bookkeeping of overlapping it, and it needs no wrapper around the model, of which objectives
+# call methods other than `forward`. Weights start equal and stay equal: every rank takes the same update.
 
 
 @dataclass(frozen=True)
 class Ranks:
-    """This process among those that train together. `control` is a group on the CPU for small agreements."""
+    """This process among those that train together.
+
+    local_rank: number of the process on its machine
+    control: process group on the CPU, for small messages
+    """
 
     rank: int = 0
     size: int = 1
@@ -44,17 +48,17 @@ class Ranks:
         return self.rank == 0
 
     def share(self, batch_size: int) -> int:
-        """How many of a batch's sequences are this rank's.
+        """Return the number of a batch's sequences that this rank gets.
 
         Raises:
-            UserError: the batch does not divide evenly; the mean of the ranks' means would not be the mean.
+            UserError: the batch does not divide evenly, so ranks would weigh differently in its mean.
         """
         if batch_size % self.size:
             raise UserError(f"trainer.batch_size={batch_size} does not divide among {self.size} processes")
         return batch_size // self.size
 
     def average_gradients(self, parameters: list[nn.Parameter], loss: Tensor) -> Tensor:
-        """Replace gradients by their mean over ranks; returns the mean loss."""
+        """Replace gradients by their mean over ranks; return the mean loss."""
         if self.size == 1:
             return loss
         gradients = [p.grad for p in parameters if p.grad is not None]
@@ -67,7 +71,7 @@ class Ranks:
         return mean_loss[0]
 
     def agree(self, *values: int | float) -> list[int | float]:
-        """The largest of each value over ranks, so that all decide alike (a rank may see Ctrl-C first)."""
+        """Return the largest of each value over ranks, so that all decide alike; one may see Ctrl-C first."""
         if self.size == 1:
             return list(values)
         tensor = torch.tensor(values, dtype=torch.float64)
@@ -75,7 +79,7 @@ class Ranks:
         return tensor.tolist()
 
     def gather(self, value: Any) -> list[Any]:
-        """Everyone's value in order of rank, at rank 0; elsewhere the own one only."""
+        """Return the values of all ranks in order at rank 0, and elsewhere only the own one."""
         if self.size == 1:
             return [value]
         everyone = [None] * self.size if self.first else None
@@ -83,7 +87,7 @@ class Ranks:
         return everyone or [value]
 
     def same(self, value: Any) -> Any:
-        """Rank 0's value, everywhere."""
+        """Return the value of rank 0 on every rank."""
         if self.size == 1:
             return value
         box = [value]
@@ -91,11 +95,12 @@ class Ranks:
         return box[0]
 
     def wait(self) -> None:
-        """Until every rank is here."""
+        """Wait until every rank is here."""
         if self.size > 1:
             dist.barrier(group=self.control)
 
     def close(self) -> None:
+        """Leave the processes that train together."""
         if self.size > 1:
             dist.destroy_process_group()
 
@@ -134,19 +139,19 @@ RNG = dict[str, Tensor]
 
 
 def seed_everything(seed: Any, stream: Stream, *numbers: int) -> None:
-    """Let torch draw from one stream of `seed`, on every device. numbers: see the stream.
+    """Seed torch on every device from one stream of `seed`. numbers: see the stream.
 
     Raises:
         UserError: the seed is no whole number from 0 to 2**31 - 1.
     """
     if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**31:
         raise UserError(f"seed={seed}: expected a whole number from 0 to {2**31 - 1}")
-    # one word: torch's generator on the CPU looks at the lower 32 bits of a seed only
+    # one word: torch's generator on the CPU uses the lower 32 bits of a seed only
     torch.manual_seed(int(seed_sequence(stream, seed, *numbers).generate_state(1)[0]))
 
 
 def rng_state(device: torch.device) -> RNG:
-    """The state of torch's generators on the CPU and on `device`, as byte tensors."""
+    """Return the states of torch's generators on the CPU and on `device`, as byte tensors."""
     state = {"cpu": torch.get_rng_state()}
     if device.type == "cuda":
         state["cuda"] = torch.cuda.get_rng_state(device)
@@ -154,7 +159,7 @@ def rng_state(device: torch.device) -> RNG:
 
 
 def restore_rng(state: RNG, device: torch.device) -> None:
-    """Put back what `rng_state` gave. A state from another kind of device restores the CPU's part only."""
+    """Restore the result of `rng_state`; from another kind of device, only the part of the CPU."""
     torch.set_rng_state(state["cpu"].cpu())
     if device.type == "cuda" and "cuda" in state:
         torch.cuda.set_rng_state(state["cuda"].cpu(), device)
@@ -162,7 +167,7 @@ def restore_rng(state: RNG, device: torch.device) -> None:
 
 @contextmanager
 def own_randomness(seed: int, device: torch.device) -> Iterator[None]:
-    """Inside, torch draws from the validation's stream of `seed`; afterwards as if nothing had been drawn."""
+    """Draw from the validation's stream of `seed` inside the context; restore the generators afterwards."""
     before = rng_state(device)
     seed_everything(seed, Stream.VALIDATION)
     try:
@@ -175,13 +180,13 @@ def own_randomness(seed: int, device: torch.device) -> Iterator[None]:
 
 
 class Interrupt:
-    """While entered, notes the first SIGINT or SIGTERM in `.signal` and leaves at the second."""
+    """Notes the first SIGINT or SIGTERM inside the context in `.signal`; the second ends the process."""
 
     SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
     def __init__(self):
         self.signal: int | None = None
-        self._before: dict[int, object] = {}
+        self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Interrupt:
         if threading.current_thread() is not threading.main_thread():
@@ -196,7 +201,7 @@ class Interrupt:
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if self.signal is not None:
-            # no clean-up: whoever asks twice does not want to wait; files are whole at any moment anyway
+            # without clean-up: files are complete at any moment
             os._exit(128 + number)
         self.signal = number
         print("\nstopping: saving after this step (again: stop at once)", file=sys.stderr, flush=True)
@@ -209,10 +214,10 @@ TRIM_THRESHOLD, MMAP_MAX = -1, -4
 
 
 def keep_freed_memory() -> bool:
-    """Tell the C library to keep what is freed, instead of returning it and asking for it anew each step.
+    """Let the C library keep freed memory instead of returning it and asking for it again each step.
 
-    Tensors of some MB otherwise come as fresh pages, which the system has to clear one by one: a third of
-    a step on the CPU. Where the C library is not glibc, nothing happens and the answer is False.
+    Tensors of some MB otherwise come as fresh pages, which the system clears one by one: a third of a step on
+    the CPU. Returns whether the C library is glibc, which can do so.
     """
     if not sys.platform.startswith("linux"):
         return False
@@ -222,16 +227,16 @@ def keep_freed_memory() -> bool:
     return bool(mallopt(MMAP_MAX, 0) and mallopt(TRIM_THRESHOLD, 2**31 - 1))
 
 
-# torch.compile on what a step spends its time in.
+# torch.compile on the costly methods of a step.
 
 # methods from tensors to tensors: frames to encoding, states to frame terms, a state to the next
 METHODS = {"frame": ("encode", "terms"), "dynamics": ("step",)}
 
 
 def compile_parts(model: SequenceModel, backend: str = "inductor") -> None:
-    """Compile the model's costly methods, where it has them; the first step then takes a minute or two.
+    """Compile the model's costly methods; the first step then takes a minute or two.
 
-    The loop over time stays in Python. Results agree with the uncompiled model's up to rounding.
+    The loop over time stays in Python. Results equal those of the uncompiled model up to rounding.
     """
     for part, names in METHODS.items():
         owner = getattr(model, part)

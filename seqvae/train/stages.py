@@ -25,7 +25,7 @@ OLDER_CRITERION = "positions"  # of runs from before there was a choice
 
 @dataclass(frozen=True)
 class Budget:
-    """Progress of a training from its updates so far and its elapsed seconds (summed over resumes).
+    """Length of a training, in updates, in minutes over all resumes, or whichever ends first.
 
     A run bounded by steps alone is a function of its config and seed. With minutes, the schedules follow
     the clock and the number of updates depends on the machine, so such a run cannot be reproduced exactly.
@@ -43,12 +43,13 @@ class Budget:
                 raise UserError(f"trainer.{name}={value}: expected a number above 0")
 
     def progress(self, step: int, elapsed: float) -> float:
-        """Return the share of the budget that is used up, in [0, 1]."""
+        """Return the used share of the budget, in [0, 1]."""
         by_steps = step / self.steps if self.steps else 0.0
         by_time = elapsed / (60 * self.minutes) if self.minutes else 0.0
         return min(1.0, max(by_steps, by_time))
 
     def spent(self, step: int, elapsed: float) -> bool:
+        """Return whether the budget is used up."""
         return self.progress(step, elapsed) >= 1.0
 
     def seconds_left(self, step: int, elapsed: float, seconds_per_step: float) -> float:
@@ -68,17 +69,17 @@ class Budget:
 
 @dataclass(frozen=True)
 class TrainerOptions:
-    """Options of the training loop, configs/trainer/; see there for defaults.
+    """Options of the training loop; see configs/trainer/.
 
-    steps, minutes: the budget.
-    batch_size: clips per update, over all processes together.
-    clip_length: frames per clip; whether data and objective allow it is checked in `Stage.require_clips`.
-    log_every, validate_every: steps.
-    checkpoint_seconds: seconds between checkpoints.
-    context, horizon: frames seen and frames predicted in validation; null: 92, or what the data has.
-    validation_sequences: number of the first sequences of the validation set that are used.
+    steps, minutes: the budget
+    batch_size: clips per update, over all processes together
+    clip_length: frames per clip, checked against data and objective by `Stage.require_clips`
+    log_every, validate_every: steps
+    checkpoint_seconds: seconds between checkpoints
+    context, horizon: frames seen and frames predicted in validation; None: 92, or the rest of the data
+    validation_sequences: number of sequences that are validated on, the first of the set
     criterion: number that chooses the best checkpoint, one of CRITERIA. Without positions "positions" is
-        "pixels", and without predicted frames, as with single images, that is the objective.
+        "pixels", and without predicted frames, as with single images, that is the objective
     """
 
     steps: int | None = None
@@ -110,7 +111,7 @@ class TrainerOptions:
 
 @dataclass(frozen=True)
 class StageStart:
-    """Where a stage begins: updates, seconds and best validation of the stages before it."""
+    """Beginning of a stage: updates, seconds and best validation of the stages before it."""
 
     stage: int = 0
     step: int = 0
@@ -126,12 +127,12 @@ BEGIN = StageStart()  # of a training
 
 @dataclass(frozen=True)
 class StageChanges:
-    """A stage as `stages:` of a config says it: what differs from the keys of the whole run.
+    """A stage in `stages:` of a config: its differences from the keys of the whole run.
 
-    source: "frames"; "evidence", which is encoded once when the stage begins; or the true "states" of the
-        data, for dynamics trained with supervision.
-    parts: parts of the model that are trained.
-    begin: with the "last" weights of the stage before, or the "best" that were validated so far.
+    source: "frames"; "evidence", their encodings at the beginning of the stage; or the true "states" of the
+        data, for dynamics trained with supervision
+    parts: parts of the model that are trained
+    begin: whether it begins with the "last" weights of the stage before, or the "best" validated ones
     """
 
     source: str = "frames"
@@ -142,7 +143,7 @@ class StageChanges:
     trainer: Mapping[str, Any] = field(default_factory=dict)
 
     def require_possible(self, name: str) -> None:
-        """Raise UserError unless stage `name` can be."""
+        """Raise UserError for an unknown value in stage `name`, or a frame model trained without frames."""
         if self.source not in SOURCES:
             raise UserError(f"stages.{name}.source={self.source}: expected {', '.join(SOURCES)}")
         if not self.parts or not set(self.parts) <= {*PARTS, SPREAD}:
@@ -156,7 +157,7 @@ class StageChanges:
 
 @dataclass(frozen=True)
 class Stage:
-    """One stage, built and checked. own: its config, as far as it differs from that of the whole run."""
+    """One stage, built and checked. own: its config, where that differs from the config of the run."""
 
     index: int
     name: str
@@ -169,13 +170,13 @@ class Stage:
     own: Mapping[str, Any] = field(default_factory=dict)
 
     def key(self, name: str) -> str:
-        """Return where the stage's own settings stand, for messages."""
+        """Return the full key of one of the stage's settings, for messages."""
         return f"stages.{self.name}.{name}" if self.name else name
 
     def require_clips(self, clips: Any) -> None:
         """Raise UserError unless clips of the stage's length exist and hold all frames of the objective.
 
-        clips: training clips, which know the length of their sequences.
+        clips: training clips, which know the length of their sequences
         """
         length, start, context = self.trainer.clip_length, self.objective.start, self.objective.context
         key = self.key("trainer.clip_length")
@@ -197,8 +198,8 @@ def build_stages(
 ) -> tuple[Stage, ...]:
     """Build the stages of a run from the keys of its config.
 
-    Without `stages` the run has one, as the other keys say. Else `stages` maps names to what differs from
-    them, in order.
+    Without `stages` the run has one, with the other keys. Else `stages` maps names to differences from them,
+    in order.
 
     Raises:
         UserError: a stage names an unknown key, source, part or argument.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -24,12 +24,12 @@ from seqvae.train.runtime import Interrupt, own_randomness, restore_rng, rng_sta
 from seqvae.train.stages import BEGIN, StageStart, TrainerOptions
 from seqvae.train.validation import Report
 
-WARN_AFTER = 0.05  # share of the budget in which slots may still look for their objects without a warning
+WARN_AFTER = 0.05  # share of the budget before which slots are not warned about
 
 
 @runtime_checkable
 class Clips(Protocol):
-    """Training clips on the model's device (a dataclass), as a pure function of seed and step."""
+    """Training clips on the model's device, a dataclass per batch, as a pure function of the request."""
 
     def batch(self, request: ClipRequest) -> Any: ...
 
@@ -40,14 +40,14 @@ class NonFiniteLoss(RuntimeError):
 
 @dataclass(frozen=True)
 class TrainingState:
-    """Everything apart from the weights that later updates depend on; a checkpoint's `training`.
+    """Everything apart from the weights that later updates depend on; the `training` of a checkpoint.
 
-    learner: state of optimiser and weight average.
-    rng: states of the random generators, per rank.
-    elapsed: seconds of training, over all stages and resumes.
-    validated: step of the last validation.
-    best: best validation score so far.
-    start: where the stage began, a StageStart as plain data.
+    learner: state of optimiser and weight average
+    rng: states of the random generators, per rank
+    elapsed: seconds of training, over all stages and resumes
+    validated: step of the last validation
+    best: best validation score so far
+    start: beginning of the stage, a StageStart as plain data
     """
 
     learner: dict[str, Any]
@@ -64,19 +64,24 @@ class TrainingState:
 
 @dataclass(frozen=True)
 class TrainResult:
-    """The end of a training: after `step` updates; by signal number `signal`, or None if it is complete."""
+    """The end of a training.
+
+    step: updates so far
+    signal: number of the signal that stopped it; None if it is complete
+    """
 
     step: int
     signal: int | None
 
 
 class Trainer:
-    """Trains one model in one run folder.
+    """Trains one model in one run folder. Of several ranks only the first validates, logs and saves.
 
-    validate: model -> Report, or None; it runs on a random stream of its own. config: the run's whole config
-    as plain data, kept in the checkpoints, as is the commit of the code. start: where this stage of the
-    training begins; steps and seconds count on from there. Of several ranks only the first validates, logs
-    and saves.
+    validate: scores a model, with random numbers of its own; None for no validation
+    run: folder of the run
+    config: config of the whole run as plain data, for the checkpoints
+    start: beginning of this stage; steps and seconds count on from there
+    commit: commit of the code, for the checkpoints
     """
 
     def __init__(
@@ -96,9 +101,9 @@ class Trainer:
         self.run, self.config, self.seed, self.device = run, config, seed, device
         self.model, self.ranks, self.budget = learner.model, learner.ranks, options.budget
         self.start, self.step, self.commit = start, start.step, commit
-        self.validated = start.step  # the step of the last validation
+        self.validated = start.step  # step of the last validation
         self.best = start.best
-        self.scores: dict[str, float] = {}
+        self.scores: Mapping[str, float] = {}
         self.elapsed = start.elapsed  # seconds of training, over all stages and resumes
         self.saved = (self.step, self.elapsed)  # step and elapsed seconds of the last checkpoint
         self.meter = Meter()
@@ -127,13 +132,13 @@ class Trainer:
             if self.ranks.first:
                 log = Logbook(self.run, self.step, self.validated)
                 self.log = stack.enter_context(contextlib.closing(log))
-            self.show = Progress(self.budget, frames, self.ranks.first, self.start)
-            stack.enter_context(contextlib.closing(self.show))
+            self.display = Progress(self.budget, frames, self.ranks.first, self.start)
+            stack.enter_context(contextlib.closing(self.display))
             interrupt = stack.enter_context(Interrupt())
             if self.step == self.start.step:
                 self._save()
             begin = time.monotonic() - self.elapsed
-            self.show.start(self.step)
+            self.display.start(self.step)
             while True:
                 spent = self.budget.spent(*self._used())
                 due = self._used()[0] % self.options.validate_every == 0 or spent
@@ -152,19 +157,18 @@ class Trainer:
         return TrainResult(self.step, None)
 
     def _used(self) -> tuple[int, float]:
-        """Updates and seconds of this stage."""
+        """Return updates and seconds of this stage."""
         return self.step - self.start.step, self.elapsed - self.start.elapsed
 
     def _batch(self, step: int) -> Any:
-        options, ranks = self.options, self.ranks
-        shape = options.batch_size, options.clip_length
-        return self.clips.batch(ClipRequest(step, *shape, self.seed, ranks.rank, ranks.size))
+        size, length = self.options.batch_size, self.options.clip_length
+        return self.clips.batch(ClipRequest(step, size, length, self.seed, self.ranks.rank, self.ranks.size))
 
     def _update(self) -> None:
         progress = self.budget.progress(*self._used())
         update = self.learner.gradient(self._batch(self.step), progress)
         self.meter.add(self.step, update.numbers)
-        if self.device.type == "cpu":  # elsewhere looking means waiting, so it is left to log and checkpoint
+        if self.device.type == "cpu":  # elsewhere a look means waiting, so log and checkpoint take it
             self._require_finite()
         self.learner.apply(self._used()[0], progress)
         self.step += 1
@@ -190,17 +194,17 @@ class Trainer:
 
     def _log(self, update: Update, progress: float) -> None:
         numbers = self.meter.read()
-        pace = self.show.frames_per_second(self.step)
+        pace = self.display.frames_per_second(self.step)
         numbers |= {"lr": self.learner.lr(self._used()[0] - 1, progress), "frames_per_second": pace}
         self.log.scalars("train", self.step, numbers | {"elapsed": self.elapsed})
         frame, layout = self.model.frame, self.model.layout
         limits, background = frame.size_limits, self.model.background_slots
         slots = slot_statistics(update.trace, update.terms, layout, limits, background)
         self.log.scalars("slots", self.step, slots.as_dict())
-        self.show.update(self.step, self.elapsed, pace, {"loss": numbers["loss"]} | self._shown_scores())
+        self.display.update(self.step, self.elapsed, pace, {"loss": numbers["loss"]} | self._shown_scores())
         if progress >= WARN_AFTER:
             self._warn(warnings(slots))
-        self.show.start(self.step)
+        self.display.start(self.step)
 
     def _shown_scores(self) -> dict[str, float]:
         return {} if self.best is None else {"best": self.best}
@@ -210,7 +214,7 @@ class Trainer:
         for name, text in found.items():
             if name not in self.warned:
                 self.log.warning(self.step, text)
-                self.show.say(f"warning, step {self.step}: {text}")
+                self.display.say(f"warning, step {self.step}: {text}")
         self.warned = set(found)
 
     def _validate(self) -> None:
@@ -223,12 +227,12 @@ class Trainer:
             self.log.scalars("validation", self.step, report.scores)
             for name, image in report.images.items():
                 self.log.image(name, self.step, image)
-            self.show.say(f"validation, step {self.step}: {report}")
+            self.display.say(f"validation, step {self.step}: {report}")
             if self.best is None or report.criterion < self.best:
                 self.best = report.criterion
                 self._write(files.BEST)
         self.validated = self.step
-        self.show.start(self.step)
+        self.display.start(self.step)
 
     def _save(self) -> None:
         self._require_finite()
@@ -243,5 +247,5 @@ class Trainer:
     def _write(self, name: str, training: dict[str, Any] | None = None) -> None:
         state = self.learner.model_state()
         spec = self.model.spec
-        content = Checkpoint(self.step, self.config, spec, state, self.scores, training, self.commit)
+        content = Checkpoint(self.step, self.config, spec, state, dict(self.scores), training, self.commit)
         files.save(self.run / name, content)

@@ -21,10 +21,10 @@ from seqvae.objectives import Objective
 from seqvae.rollout import roll_out
 from seqvae.sequence import SequenceModel
 from seqvae.streams import Stream
-from seqvae.train.encodings import EncodingBatch, tracked
+from seqvae.train.encodings import EncodingBatch, track_slots
 from seqvae.train.stages import TrainerOptions
 
-QUANTITIES = {  # of each criterion, the first quantity that there is; else the objective
+QUANTITIES = {  # criterion -> quantities, of which the first one that exists counts; else the objective
     "pixels": ("pixel_mse",),
     "positions": ("position_error", "pixel_mse"),
     "objective": (),
@@ -32,16 +32,18 @@ QUANTITIES = {  # of each criterion, the first quantity that there is; else the 
 SEGMENTED = ("fg_ari_attention", "fg_ari_reconstruction", "fg_ari_at_10")
 RECONSTRUCTION = ("position_error_reconstruction", "pixel_mse_reconstruction")
 PREDICTION = ("position_error_1_10", "pixel_mse_1_10")
-TOLD = ("objective", *RECONSTRUCTION, *PREDICTION, "found", *SEGMENTED, "count_accuracy")
+REPORTED = ("objective", *RECONSTRUCTION, *PREDICTION, "found", *SEGMENTED, "count_accuracy")
 SHOWN = 4  # sequences in the picture
 COLUMNS = 12  # frames of each
 
 
 @dataclass(frozen=True)
 class Report:
-    """What a validation found.
+    """The result of a validation.
 
-    criterion: the one number, lower is better, that picks the best checkpoint. chosen_by: its name.
+    criterion: number that chooses the best checkpoint, lower is better
+    images: pictures for the log, by name
+    chosen_by: name of the criterion
     """
 
     scores: Mapping[str, float]
@@ -50,17 +52,16 @@ class Report:
     chosen_by: str = "objective"
 
     def __str__(self) -> str:
-        told = "  ".join(f"{name} {value:.4g}" for name, value in self.scores.items() if name in TOLD)
-        return f"{told}  (best by {self.chosen_by})"
+        shown = "  ".join(f"{name} {value:.4g}" for name, value in self.scores.items() if name in REPORTED)
+        return f"{shown}  (best by {self.chosen_by})"
 
 
 class Validation:
-    """Scores a model on the first sequences of a validation set; the same ones every time.
+    """Scores a model on the first sequences of a validation set.
 
-    The criterion is that of the options: by default the pixel error of predicted frames 1-10, which needs no
-    labels. Minus the objective is taken at progress 1, so with the final weights of its terms.
+    The objective as a criterion is taken at progress 1, with the final weights of its terms.
 
-    source: what the objective reads: "frames", or else their encoding.
+    source: input of the objective, "frames", or else their encodings
 
     Raises:
         UserError: the sequences are too short for context, horizon or clips.
@@ -88,7 +89,7 @@ class Validation:
         with torch.no_grad():
             batch = self.batch
             if self.source != "frames":
-                encoding = tracked(model, model.frame.encode(batch.video))
+                encoding = track_slots(model, model.frame.encode(batch.video))
                 batch = EncodingBatch(encoding, batch.prev_actions)
             terms, _ = self.objective(model, batch, 1.0)
         objective = terms.objective().mean().item()
@@ -105,11 +106,11 @@ class Validation:
         return Report(scores, criterion, {"truth above model": self._picture(model)}, chosen_by)
 
     def _picture(self, model: SequenceModel) -> Float[Tensor, "3 h w"]:
-        """For a few sequences a row of true frames above a row of the model's, context and future."""
+        """Draw, per sequence, a row of true frames above a row of the model's, context and future."""
         shown, context = self.sequences.first(SHOWN), self.context
         rollout = roll_out(model, shown.frames, shown.prev_actions, context, self.horizon, decode=True)
         times = np.unique(np.linspace(0, context + self.horizon - 1, COLUMNS).astype(int))
-        rows = torch.stack(
-            [torch.as_tensor(shown.frames[:, times]).float() / 255, torch.as_tensor(rollout.frames[:, times])]
-        )
+        assert rollout.frames is not None  # decoded
+        true, imagined = torch.as_tensor(shown.frames[:, times]), torch.as_tensor(rollout.frames[:, times])
+        rows = torch.stack([true.float() / 255, imagined])
         return rearrange(rows, "row n t h w c -> c (n row h) (t w)")

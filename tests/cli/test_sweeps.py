@@ -17,7 +17,7 @@ from data_gen.cli.configs import check_overrides, compose, sweep_folder
 from data_gen.cli.overrides import PATHS, parse_overrides
 from data_gen.cli.sweep import file_name
 from seqvae import checkpoint
-from seqvae.cli import train
+from seqvae.cli import place, train
 from seqvae.cli.main import COMMANDS, main
 from tests.cli.tiny import TINY
 
@@ -56,6 +56,10 @@ def test_a_training_returns_its_best_validation(data, tmp_path):
     score = train.run(config, Job())
     assert score == checkpoint.load(tmp_path / "run" / checkpoint.LAST).training["best"]
     assert train.run(config | {"resume": "auto"}, Job()) == score  # also of a complete run
+
+
+def test_the_last_checkpoint_has_one_name():
+    assert place.LAST == checkpoint.LAST
 
 
 def test_what_no_job_can_be_is_refused_at_once(data, tmp_path, capsys):
@@ -112,7 +116,7 @@ def test_names_of_jobs_are_valid_and_differ():
     assert len(set(found)) == len(texts)
     for name in found:
         assert "/" not in name and name == name.strip() and not name.startswith(".") and len(name) < 200
-    assert file_name("++model.frame.glimpse=3").startswith("model.frame.glimpse=3")
+    assert file_name("++model.frame.glimpse=3,seed=1") == "model.frame.glimpse=3,seed=1"
 
 
 def interrupted(data: Path, sweep: Path, *words: str) -> str:

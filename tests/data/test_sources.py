@@ -8,9 +8,9 @@ import h5py
 import numpy as np
 import pytest
 
+from data_gen.__main__ import main as generate
 from data_gen.convert import ExportOptions, export_data, import_data
 from data_gen.formats import ImportOptions
-from data_gen.generate import main as generate
 from seqvae.data.sequences import read_sequences
 from seqvae.errors import UserError
 from seqvae.video import write_video

@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from data_gen.__main__ import main
 from data_gen.errors import DataError
-from data_gen.generate import main, read_settings
+from data_gen.generate import read_settings
 from data_gen.schema import FIELDS, open_dataset, read_info
 from data_gen.sims import _ale
 from data_gen.simulator import build_simulator, simulator_config

@@ -8,9 +8,10 @@ from collections import Counter
 import numpy as np
 import pytest
 
+from data_gen.__main__ import main
 from data_gen.drawing import handwriting
 from data_gen.errors import DataError
-from data_gen.generate import main, read_settings
+from data_gen.generate import read_settings
 from data_gen.schema import read_info
 from data_gen.sims.digits import Digits
 from data_gen.simulator import State, build_simulator, simulate

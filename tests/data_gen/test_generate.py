@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from data_gen.__main__ import main
 from data_gen.errors import DataError
-from data_gen.generate import main, read_settings
+from data_gen.generate import read_settings
 from data_gen.schema import read_info
 from data_gen.sims.billiards import Billiards
 from data_gen.sims.charged import Charged
@@ -166,7 +167,7 @@ def test_an_interrupt_removes_the_unfinished_file(tmp_path, sent):
 def test_a_full_disk_is_one_line_and_leaves_no_file(tmp_path, limit):
     """A limit on the size of files stands in for a full disk. HDF5 alone would crash the process at exit."""
     program = (
-        "import resource, sys; from data_gen.generate import main; "
+        "import resource, sys; from data_gen.__main__ import main; "
         f"resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit})); "
         f"sys.exit(main(['out={tmp_path}', 'train=64', 'length=20', 'workers=1']))"
     )

@@ -14,7 +14,7 @@ from seqvae.matching import reorder
 from seqvae.nn.layers import Spread
 from seqvae.objectives import EnergyScore
 from seqvae.prediction import energy_score
-from seqvae.train.encodings import EncodingBatch, tracked
+from seqvae.train.encodings import EncodingBatch, track_slots
 from seqvae.train.learner import Learner
 from seqvae.train.optim import Optim
 from tests.models import config, make, video
@@ -46,7 +46,7 @@ def test_the_true_density_scores_best():
 def clips() -> tuple:
     model, clip = make("stove"), video(frames=12, batch=16)
     with torch.no_grad():
-        return model, EncodingBatch(tracked(model, model.frame.encode(clip)), None)
+        return model, EncodingBatch(track_slots(model, model.frame.encode(clip)), None)
 
 
 def test_the_order_of_the_encoding_does_not_matter(clips, monkeypatch):

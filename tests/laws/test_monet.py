@@ -23,7 +23,7 @@ from seqvae.objectives import ELBO
 from seqvae.rollout import roll_out
 from seqvae.sequence import SequenceModel
 from seqvae.train.diagnostics import BatchStatistics, SlotStatistics, slot_statistics, warnings
-from seqvae.train.encodings import true_states
+from seqvae.train.encodings import encode_true_states
 from tests.evaluate import spelled
 from tests.laws.common import F64, as_batch, perturbed
 from tests.models import config, make, video
@@ -139,7 +139,7 @@ def test_scores_leave_the_background_out():
 def test_true_states_need_a_slot_per_object():
     data = spelled.sequences(*spelled.straight(np.random.default_rng(0)), radii=np.full((3, 20, 2), 0.2))
     with pytest.raises(UserError, match="has 2 objects, the model 3 slots"):
-        true_states(make("monet_sequence", slots=2), data)
+        encode_true_states(make("monet_sequence", slots=2), data)
 
 
 def test_an_embedding_holds_a_place():

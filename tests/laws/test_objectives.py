@@ -91,7 +91,7 @@ def test_a_decoded_rollout_is_scored_on_the_frames_after_its_context(start):
     assert terms.weights["rollout"] == 0.3 and FramePrediction() == FramePrediction(context=8, weight=1.0)
 
 
-def tracked(order: list[int], frames: int = 7, sizes: float = 0.2) -> tuple[Encoding, Tensor]:
+def track_slots(order: list[int], frames: int = 7, sizes: float = 0.2) -> tuple[Encoding, Tensor]:
     """Return encoding of three objects in straight flight, in one order for all frames, and positions."""
     torch.manual_seed(3)
     position = paths(3, frames, batch=2, dtype=F64)[:, :, order]
@@ -112,7 +112,7 @@ def expecting(position: Tensor) -> SequenceModel:
 
 @pytest.mark.parametrize("start", [1, 3])
 def test_the_latent_elbo_is_its_sum_spelled_out(start):
-    model, (encoding, _) = make("stove", dtype=F64), tracked([0, 1, 2])
+    model, (encoding, _) = make("stove", dtype=F64), track_slots([0, 1, 2])
     clip = as_batch(encoding=encoding)
     terms, trace = evaluated(LatentELBO(start), model, clip)
     shown = slice(0, 4)
@@ -127,7 +127,7 @@ def test_the_latent_elbo_is_its_sum_spelled_out(start):
 
 @pytest.mark.parametrize("start", [1, 3])
 def test_a_latent_rollout_is_scored_on_the_frames_after_its_context(start):
-    model, (encoding, position) = make("stove", dtype=F64), tracked([0, 1, 2])
+    model, (encoding, position) = make("stove", dtype=F64), track_slots([0, 1, 2])
     rollout = PositionPrediction(context=4, weight=0.7, scale=0.05)
     clip = as_batch(encoding=encoding)
     terms, trace = evaluated(LatentELBO(start, rollout), model, clip)
@@ -151,11 +151,11 @@ def test_a_latent_rollout_is_scored_on_the_frames_after_its_context(start):
 
 @pytest.mark.parametrize("order", [[1, 2, 0], [2, 0, 1], [1, 0, 2]])
 def test_the_latent_elbo_is_invariant_to_the_order_of_a_clip_s_objects(order):
-    _, position = tracked([0, 1, 2])
+    _, position = track_slots([0, 1, 2])
     # the trace has the order of the slots; a three-cycle tells a permutation from its inverse
     model, results = expecting(position[0, 0]), []
     for clip_order in ([0, 1, 2], order):
-        encoding, _ = tracked(clip_order)
+        encoding, _ = track_slots(clip_order)
         one = encoding.map(lambda x: x[:1])
         clip = as_batch(encoding=one)
         results.append(evaluated(LatentELBO(1, PositionPrediction(context=4)), model, clip))
@@ -181,7 +181,7 @@ def test_frames_count_as_predicted_where_they_were_observed_in_clips_that_began(
 
 
 def test_sharpening_multiplies_the_precision_in_the_objective():
-    model, (encoding, _) = make("stove", dtype=F64), tracked([0, 1, 2])
+    model, (encoding, _) = make("stove", dtype=F64), track_slots([0, 1, 2])
     clip = as_batch(encoding=encoding)
     sharper = as_batch(encoding=replace(encoding, precision=9 * encoding.precision))
     sharpened, _ = evaluated(LatentELBO(sharpen=9.0), model, clip)

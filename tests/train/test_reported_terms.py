@@ -18,7 +18,7 @@ from seqvae.objectives import ELBO, EnergyScore, LatentELBO
 from seqvae.prediction import FramePrediction, PositionPrediction
 from seqvae.sequence import SequenceModel
 from seqvae.train.diagnostics import slot_statistics
-from seqvae.train.encodings import EncodingBatch, tracked
+from seqvae.train.encodings import EncodingBatch, track_slots
 from seqvae.train.learner import Learner
 from seqvae.train.optim import Optim
 from seqvae.train.stages import TrainerOptions
@@ -112,7 +112,7 @@ def test_validation_tells_the_same_mean():
     scores = validation(drawn).scores
     torch.manual_seed(1)
     with torch.no_grad():
-        encoding = tracked(drawn, drawn.frame.encode(validation.batch.video))
+        encoding = track_slots(drawn, drawn.frame.encode(validation.batch.video))
         terms, _ = OBJECTIVE(drawn, EncodingBatch(encoding, None), 1.0)
     unweighted = sum(terms.values[name] for name in ("evidence", "log_prior", "neg_log_posterior"))
     assert (unweighted[:, 6:] == 0).all()

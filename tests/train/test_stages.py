@@ -12,7 +12,7 @@ from seqvae.data.clips import ClipRequest, InMemoryClips
 from seqvae.data.sequences import Sequences
 from seqvae.errors import UserError
 from seqvae.matching import reorder, track
-from seqvae.train.encodings import encoded, true_states
+from seqvae.train.encodings import encode_sequences, encode_true_states
 from seqvae.train.optim import Optim
 from seqvae.train.stages import PARTS, build_stages
 from tests.models import paths
@@ -68,7 +68,7 @@ def test_encoding_clips_are_what_the_encoder_says_of_the_same_clips(rng):
     model = build(compose("train", ["model=stove"])["model"], spec)
     frames = InMemoryClips(arrays)
     request = ClipRequest(step=3, batch_size=4, clip_length=6, seed=1, rank=1, world_size=2)
-    seen, clips = encoded(model, frames).batch(request), frames.batch(request)
+    seen, clips = encode_sequences(model, frames).batch(request), frames.batch(request)
     with torch.no_grad():
         expected = model.frame.encode(clips.video)
 
@@ -95,13 +95,13 @@ def test_true_states_in_the_units_of_the_model():
     model = build(compose("train", ["model=stove"])["model"], spec)
     positions, radii = np.array([[[[-1.0, 0.0], [1.0, -0.5]]]]), np.full((1, 1, 2), 0.2)
     data = Sequences("x", np.zeros((1, 1, 16, 16, 3), np.uint8), positions, radii=radii)
-    encoding = true_states(model, data)
+    encoding = encode_true_states(model, data)
     expected = torch.tensor([[0.2, 0.2, -1, 0, 0, 0], [0.2, 0.2, 1, -0.5, 0, 0]])
     torch.testing.assert_close(encoding.mean[0, 0], expected)
     assert (encoding.precision[..., :4] - 1e6).abs().max() < 1 and (encoding.precision[..., 4:] == 0).all()
     # twice as wide as high: a radius of 0.2 half-widths is 0.4 half-heights
     wide = Sequences("x", np.zeros((1, 1, 16, 32, 3), np.uint8), positions, radii=radii)
     expected[:, 1] = 0.4
-    torch.testing.assert_close(true_states(model, wide).mean[0, 0], expected)
+    torch.testing.assert_close(encode_true_states(model, wide).mean[0, 0], expected)
     with pytest.raises(UserError, match="x: has no true states"):
-        true_states(model, Sequences("x", data.frames))
+        encode_true_states(model, Sequences("x", data.frames))
