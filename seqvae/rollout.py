@@ -144,7 +144,7 @@ def imagine_far(
     The first one is of the last context frame alone. Nothing is kept, so any horizon fits in memory.
 
     Raises:
-        UserError: too few frames; or the model follows actions, of which no data holds enough.
+        UserError: too few frames; or the model follows actions: no data holds enough.
     """
     if model.actions:
         raise UserError(

@@ -1,4 +1,4 @@
-"""Interventions on slots, where the outcome is known: what is moved, dropped or swapped is seen to be."""
+"""Interventions on slots whose outcome is known: moved, dropped and swapped boxes show in the frames."""
 
 from __future__ import annotations
 

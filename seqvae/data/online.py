@@ -36,7 +36,7 @@ _ROUND_BLOCKS, _ROUND_BYTES = 4, 256 * 2**20
 
 
 class OnlineClips:
-    """Clips of a split without end, each frame of which is shown once.
+    """Clips of a split without end; each frame is shown once.
 
     Round r consists of the sequences r * size ... (r + 1) * size - 1 of the split, cut into clips. Of several
     ranks, each has rounds of its own. So the clips are new, and still a pure function of the request.
@@ -75,7 +75,7 @@ class OnlineClips:
     def batch(self, request: ClipRequest) -> Batch:
         """Return the clips of a request.
 
-        Steps in succession come from what is made ahead, a jump starts anew.
+        Steps in succession come from the prefetcher; a jump starts a new one.
 
         Raises:
             UserError: the sequences are shorter than a clip, or the simulator cannot make them.

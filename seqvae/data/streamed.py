@@ -35,7 +35,7 @@ class Prefetcher:
 
     def __init__(self, dataset: Dataset, workers: int, **options: Any) -> None:
         """Start the workers. options: of torch's DataLoader."""
-        # a generator of its own: else a loader that starts anew would draw from that of the training
+        # a generator of its own: else a new loader would draw from the generator of the training
         generator = torch.Generator()
         loader = DataLoader(
             dataset, num_workers=workers, worker_init_fn=_begin_worker, generator=generator, **options
@@ -140,7 +140,7 @@ class StreamedClips:
     def batch(self, request: ClipRequest) -> Batch:
         """Return the clips of a request.
 
-        Steps in succession come from what is read ahead, a jump starts anew.
+        Steps in succession come from the prefetcher; a jump starts a new one.
 
         Raises:
             UserError: the sequences are shorter than a clip, or the file is damaged.

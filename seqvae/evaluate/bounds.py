@@ -54,7 +54,7 @@ class Bound:
 
     @property
     def whole(self) -> bool:
-        """Whether the bound is on whole sequences."""
+        """True for a bound on whole sequences."""
         return self.first == 1
 
 
@@ -102,21 +102,21 @@ def bounds(
     total = frames.shape[1]
     firsts = tuple(first for first in firsts if first <= total) or (total,)
     device = device_of(model)
-    actions = check_lengths(model, frames, sequences.prev_actions, 1, total - 1)
-    led_to = None if actions is None else torch.as_tensor(actions[:, :total], device=device)
-    known = None if observed is None else torch.as_tensor(observed[:, :total], device=device)
+    prev_actions = check_lengths(model, frames, sequences.prev_actions, 1, total - 1)
+    led_to = None if prev_actions is None else torch.as_tensor(prev_actions[:, :total], device=device)
+    is_observed = None if observed is None else torch.as_tensor(observed[:, :total], device=device)
     draws = 1 if model.frame.unnormalised else samples
     size = max(1, FRAMES // total)
     blocks = []
     for start in range(0, len(frames), size):
         part = slice(start, start + size)
         video = to_video(torch.as_tensor(frames[part], device=device))
-        led_to_part, known_part = (None if x is None else x[part] for x in (led_to, known))
-        blocks.append(_log_weights(model, video, led_to_part, known_part, firsts=firsts, draws=draws))
+        actions, seen = (None if x is None else x[part] for x in (led_to, is_observed))
+        blocks.append(_log_weights(model, video, actions, seen, firsts=firsts, draws=draws))
     weights = torch.cat(blocks, 2).double().cpu()  # f s n
     result = []
     for first, log_weights in zip(firsts, weights, strict=True):
-        count = _count_frames(sequences.name, known, first, total)
+        count = _count_frames(sequences.name, is_observed, first, total)
         mean, best = ((x / count).numpy() for x in (log_weights.mean(0), iwae(log_weights)))
         result.append(_bound(model, sequences.sources, (first, total, draws), mean, best))
     return result

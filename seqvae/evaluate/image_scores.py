@@ -114,7 +114,7 @@ class PixelErrors:
         return reduce(np.add, means) / np.float32(len(frames))
 
 
-# Scores of masks: the model's, and those of true shapes that stay, go straight on or bounce.
+# Scores of masks: the model's, and of true shapes that stay, go straight on or bounce.
 
 SCORES = {
     "fg_ari": metrics.foreground_ari,

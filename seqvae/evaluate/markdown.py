@@ -71,9 +71,9 @@ def explain_under_encoder(bound: Bound) -> str:
 
 def _headline(scores: Scores) -> list[str]:
     sources = scores.sources
-    made = "" if sources is None else f" made from {sources} sources, which are the samples"
+    origin = "" if sources is None else f" made from {sources} sources, which are the samples"
     return [
-        f"{scores.n} sequences{made}, context of {scores.context} frames, horizon {scores.horizon}. "
+        f"{scores.n} sequences{origin}, context of {scores.context} frames, horizon {scores.horizon}. "
         "Mean and standard error; positions and velocities in half-widths.\n"
     ]
 
@@ -131,10 +131,10 @@ def _bound_values(bound: Bound) -> Cells:
     frames = f"nats a frame, frames {bound.first}-{bound.last}"
     if bound.elbo is None or bound.iwae is None:
         return {"ELBO": NO_BOUND, f"objective, {frames}": format_estimate(bound.objective)}
-    given = "" if bound.whole else f" under q(z_{_frames(1, bound.first - 1)} | x)"
+    condition = "" if bound.whole else f" under q(z_{_frames(1, bound.first - 1)} | x)"
     return {
-        f"ELBO, {frames}{given}": format_estimate(bound.elbo),
-        f"IWAE-{bound.samples}, {frames}{given}": format_estimate(bound.iwae),
+        f"ELBO, {frames}{condition}": format_estimate(bound.elbo),
+        f"IWAE-{bound.samples}, {frames}{condition}": format_estimate(bound.iwae),
     }
 
 

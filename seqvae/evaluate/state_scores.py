@@ -50,8 +50,8 @@ def _baseline_paths(
 ) -> dict[str, Path]:
     """Return row -> path over the predicted frames.
 
-    static, linear and bouncing start from the model's own state at the last context frame, so they tell what
-    the dynamics adds; "from true states" tells what would be gained by seeing perfectly. bouncing is there
+    static, linear and bouncing start from the model's own state at the last context frame, so they show
+    the gain by the dynamics; "from true states" shows the gain by perfect perception. bouncing is there
     where the walls are known, and reflects at the true ones.
     """
     last, horizon = context - 1, positions.shape[1] - context
@@ -124,11 +124,12 @@ def _error_curves(path: Path, truth: Truth, first: int) -> dict[str, Curve]:
     """Return the error curves from frame number `first` on of a path that ends with the last true frame."""
     positions, velocities = path
     last = truth.positions.shape[1]
-    window, own = slice(first - 1, last), slice(positions.shape[1] - (last - first + 1), None)
+    window = slice(first - 1, last)
+    of_path = slice(positions.shape[1] - (last - first + 1), None)
     present, defined = truth.present_in(window), truth.defined_in(window)
 
     def curve(of_slots: States, of_objects: States) -> Curve:
-        slots, objects = truth.lengths(of_slots[:, own]), truth.lengths(of_objects[:, window])
+        slots, objects = truth.lengths(of_slots[:, of_path]), truth.lengths(of_objects[:, window])
         return Curve(metrics.euclidean_error(slots, objects, present), first, truth.sources, defined)
 
     curves = {"position_error": curve(positions, truth.positions)}

@@ -1,11 +1,19 @@
-"""Bytes to tensors and back; actions on disk to actions in the model."""
+"""Bytes to tensors and back; actions and units on disk to those of a model."""
 
 from __future__ import annotations
 
 import numpy as np
 import torch
 
-from seqvae.data.conversion import prev_actions, to_frames, to_video
+from seqvae.data.conversion import (
+    from_coordinates,
+    from_half_widths,
+    prev_actions,
+    to_coordinates,
+    to_frames,
+    to_half_widths,
+    to_video,
+)
 
 
 def test_every_byte_survives_the_round_trip():
@@ -33,3 +41,16 @@ def test_frames_are_rounded_and_clipped():
 def test_prev_actions_by_hand():
     """On disk the action between frames 0 and 1 comes first, and the one that led to frame 0 last."""
     assert prev_actions(np.array([[5, 6, 7, 4]])).tolist() == [[4, 5, 6, 7]]
+
+
+def test_units_by_hand():
+    """In a picture 10 units wide, 2.5 units are half a half-width, and position 2.5 is left of the middle."""
+    positions = np.array([[0.0, 10.0], [5.0, 2.5]])
+    np.testing.assert_array_equal(to_coordinates(positions, 10.0), [[-1, 1], [0, -0.5]])
+    np.testing.assert_array_equal(to_half_widths(np.array([2.5, -5.0]), 10.0), [0.5, -1])
+
+
+def test_units_survive_the_round_trip(rng):
+    x = rng.uniform(-3, 3, (5, 2))
+    np.testing.assert_allclose(from_coordinates(to_coordinates(x, 7.0), 7.0), x, atol=1e-15)
+    np.testing.assert_allclose(from_half_widths(to_half_widths(x, 7.0), 7.0), x, atol=1e-15)

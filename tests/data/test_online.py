@@ -26,13 +26,13 @@ def split(world=None, sequences=ENDLESS, name="train"):
 
 @pytest.fixture(autouse=True)
 def small_rounds(monkeypatch):
-    """One block a round."""
+    """Make rounds of one block."""
     monkeypatch.setattr(online, "_ROUND_BLOCKS", 1)
 
 
 @pytest.fixture(scope="module")
 def finite():
-    """What a dataset file of the first four blocks would hold."""
+    """Clips of a dataset file of the first four blocks."""
     return InMemoryClips(make_sequences(split(sequences=4 * BLOCK), 0, 4 * BLOCK))
 
 
@@ -44,7 +44,7 @@ def test_clips_are_those_of_the_dataset_of_the_same_seed(finite):
 
 
 def test_a_round_shows_every_clip_once():
-    """Clips of 5 in 11 frames: two a sequence, without overlap, one in each half of the round."""
+    """Clips of 5 in 11 frames: two per sequence, without overlap, one in each half of the round."""
     sequence, start = round_positions(4, 0, sequences=9, length=11, clip_length=5)
     for half in (slice(9), slice(9, 18)):
         assert sorted(sequence[half]) == list(range(9))
@@ -114,16 +114,16 @@ def test_rounds_that_need_too_much_memory_are_smaller(monkeypatch):
 
 
 def test_validation_sequences_are_whole_and_others_than_those_trained_on(finite):
-    found = simulate(split(sequences=5, name="val"), "avoidance")
-    assert found.frames.shape == (5, LENGTH, SIZE, SIZE, 3) and found.positions.shape == (5, LENGTH, 3, 2)
-    assert found.coord_limit == 10.0 and found.num_actions == 9 and found.prev_actions.shape == (5, LENGTH)
-    assert not (finite.frames.numpy()[:5] == found.frames).all()
+    made = simulate(split(sequences=5, name="val"), "avoidance")
+    assert made.frames.shape == (5, LENGTH, SIZE, SIZE, 3) and made.positions.shape == (5, LENGTH, 3, 2)
+    assert made.coord_limit == 10.0 and made.num_actions == 9 and made.prev_actions.shape == (5, LENGTH)
+    assert not (finite.frames.numpy()[:5] == made.frames).all()
 
 
 def test_validation_sequences_tell_what_led_to_each_frame(finite):
-    found = simulate(split(sequences=5), "avoidance")
-    assert torch.equal(torch.as_tensor(found.frames), finite.frames[:5])
-    assert torch.equal(torch.as_tensor(found.prev_actions), finite.prev_actions[:5])
+    made = simulate(split(sequences=5), "avoidance")
+    assert torch.equal(torch.as_tensor(made.frames), finite.frames[:5])
+    assert torch.equal(torch.as_tensor(made.prev_actions), finite.prev_actions[:5])
 
 
 @pytest.mark.parametrize("workers", [0, 1])

@@ -18,14 +18,15 @@ from tests.refusals import refusal
 
 
 def test_a_dataset_comes_with_its_truth(dataset, arrays):
-    found = read_sequences(dataset, image_size=(8, 8))
-    np.testing.assert_array_equal(found.frames, arrays["imgs"])
+    sequences = read_sequences(dataset, image_size=(8, 8))
+    np.testing.assert_array_equal(sequences.frames, arrays["imgs"])
     # 10 units over the width are 2 half-widths, counted from the middle
-    np.testing.assert_allclose(found.positions, arrays["positions"] / 5 - 1, rtol=1e-12)
-    np.testing.assert_allclose(found.velocities, arrays["velocities"] / 5, rtol=1e-12)
-    np.testing.assert_allclose(found.radii, 0.24, rtol=1e-6)
-    np.testing.assert_array_equal(found.prev_actions, np.roll(arrays["actions"], 1, axis=1))
-    assert (found.coord_limit, found.num_actions, found.simulator, len(found)) == (10.0, 9, "test", 7)
+    np.testing.assert_allclose(sequences.positions, arrays["positions"] / 5 - 1, rtol=1e-12)
+    np.testing.assert_allclose(sequences.velocities, arrays["velocities"] / 5, rtol=1e-12)
+    np.testing.assert_allclose(sequences.radii, 0.24, rtol=1e-6)
+    np.testing.assert_array_equal(sequences.prev_actions, np.roll(arrays["actions"], 1, axis=1))
+    assert (sequences.coord_limit, sequences.num_actions, sequences.simulator) == (10.0, 9, "test")
+    assert len(sequences) == 7
 
 
 @pytest.mark.parametrize(
@@ -37,11 +38,11 @@ def test_objects_bounce_where_their_world_has_walls(tmp_path, sim, walls):
     """At their radius; sprites at the radius of the circle around them, which is larger."""
     sizes = ["train=0", "val=0", "test=2", "length=3", "image_size=16", "workers=1"]
     assert generate([f"sim={sim}", f"out={tmp_path}", *sizes]) == 0
-    found = read_sequences(tmp_path / "test.h5", index=1)
-    assert (found.walls is not None) == walls
+    sequences = read_sequences(tmp_path / "test.h5", index=1)
+    assert (sequences.walls is not None) == walls
     if walls:
-        assert found.walls.shape == found.radii.shape
-        relative = (1 - found.walls) / found.radii
+        assert sequences.walls.shape == sequences.radii.shape
+        relative = (1 - sequences.walls) / sequences.radii
         assert (relative > 1.2).all() if sim.startswith("sprites") else abs(relative - 1).max() < 1e-5
 
 
@@ -58,22 +59,22 @@ def test_digits_tell_their_sources_and_older_files_that_they_do_not(tmp_path):
     pytest.importorskip("sklearn.datasets")
     sizes = ["train=0", "val=0", "test=5", "length=3", "image_size=16", "workers=1"]
     assert generate(["sim=digits", f"out={tmp_path}", *sizes]) == 0
-    found = read_sequences(tmp_path / "test.h5", max_frames=1)
-    assert found.sources.shape == (5, 2) and found.first(2).without_truth().sources.shape == (2, 2)
-    assert not found.notes and (found.walls == 1 - found.radii).all()
+    sequences = read_sequences(tmp_path / "test.h5", max_frames=1)
+    assert sequences.sources.shape == (5, 2) and sequences.first(2).without_truth().sources.shape == (2, 2)
+    assert not sequences.notes and (sequences.walls == 1 - sequences.radii).all()
     with h5py.File(tmp_path / "test.h5", "r+") as file:
         del file["sources"]
     assert "make it anew" in read_sequences(tmp_path / "test.h5").notes[0]
 
 
 def test_one_sequence_and_its_beginning(dataset, arrays):
-    found = read_sequences(dataset, index=3, max_frames=6)
-    np.testing.assert_array_equal(found.frames, arrays["imgs"][3:4, :6])
-    np.testing.assert_array_equal(found.positions, read_sequences(dataset).positions[3:4, :6])
+    sequences = read_sequences(dataset, index=3, max_frames=6)
+    np.testing.assert_array_equal(sequences.frames, arrays["imgs"][3:4, :6])
+    np.testing.assert_array_equal(sequences.positions, read_sequences(dataset).positions[3:4, :6])
     # the last action in the file led to frame 0, however few frames are read
     actions = arrays["actions"][3]
-    assert found.prev_actions.tolist() == [[actions[-1], *actions[:5]]]
-    assert found.first(1).prev_actions is not None and found.without_truth().prev_actions is not None
+    assert sequences.prev_actions.tolist() == [[actions[-1], *actions[:5]]]
+    assert sequences.first(1).prev_actions is not None and sequences.without_truth().prev_actions is not None
 
 
 def test_numpy_frames_with_and_without_a_sequence_axis(tmp_path, arrays):
@@ -93,9 +94,9 @@ def test_every_frame_of_a_video_is_read_once(tmp_path, suffix, length, fps):
     levels = np.linspace(0, 240, length).astype(np.uint8)
     path = tmp_path / f"a.{suffix}"
     write_video(path, [np.full((16, 16, 3), level, np.uint8) for level in levels], fps)
-    found = read_sequences(path)
-    assert found.frames.shape == (1, length, 16, 16, 3) and found.notes == ()
-    np.testing.assert_allclose(found.frames[0, :, 8, 8, 0].astype(int), levels, atol=3)  # H.264 rounds
+    sequences = read_sequences(path)
+    assert sequences.frames.shape == (1, length, 16, 16, 3) and sequences.notes == ()
+    np.testing.assert_allclose(sequences.frames[0, :, 8, 8, 0].astype(int), levels, atol=3)  # H.264 rounds
     assert read_sequences(path, max_frames=2).frames.shape[1] == 2
 
 
@@ -110,11 +111,12 @@ def test_a_video_is_cropped_to_the_middle_and_averaged(tmp_path):
     frame[:, 16:32] = 200  # the left half of the middle
     frame[:, :16] = frame[:, 48:] = 90  # cut off
     write_video(tmp_path / "wide.gif", [frame])
-    found = read_sequences(tmp_path / "wide.gif", image_size=(8, 8))
-    assert found.frames.shape == (1, 1, 8, 8, 3)
-    np.testing.assert_allclose(found.frames[0, 0, :, :4], 200, atol=4)
-    np.testing.assert_allclose(found.frames[0, 0, :, 4:], 0, atol=4)
-    assert len(found.notes) == 1 and "64x32 cropped to the middle and resized to 8x8" in found.notes[0]
+    sequences = read_sequences(tmp_path / "wide.gif", image_size=(8, 8))
+    assert sequences.frames.shape == (1, 1, 8, 8, 3)
+    np.testing.assert_allclose(sequences.frames[0, 0, :, :4], 200, atol=4)
+    np.testing.assert_allclose(sequences.frames[0, 0, :, 4:], 0, atol=4)
+    (note,) = sequences.notes
+    assert "64x32 cropped to the middle and resized to 8x8" in note
 
 
 def test_other_sizes_are_refused_where_there_is_truth(dataset):

@@ -1,4 +1,4 @@
-"""ELBO and IWAE in nats a frame, against a likelihood in closed form."""
+"""ELBO and IWAE in nats per frame, against a likelihood in closed form."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def data(rng):
 
 
 def exact(data, first):
-    """log p(x_first:5), nats a frame, sequence by sequence."""
+    """Return log p(x_first:5) of each sequence, nats per frame."""
     x = data.frames.reshape(40, 5)[:, first - 1 :] / 255
     variance = 1 + NOISE**2
     return (-0.5 * (x**2 / variance + np.log(2 * np.pi * variance))).mean(1)
@@ -67,12 +67,12 @@ def exact(data, first):
 
 @pytest.mark.parametrize("first", [1, 3])
 def test_with_the_exact_posterior_both_are_the_likelihood(data, first):
-    found = bound(model(1 / NOISE**2), data, samples=3, first=first)
+    result = bound(model(1 / NOISE**2), data, samples=3, first=first)
     truth = exact(data, first)
-    for value in (found.elbo, found.iwae):
+    for value in (result.elbo, result.iwae):
         assert value.mean == pytest.approx(truth.mean(), abs=1e-6) and value.n == 40
         assert value.se == pytest.approx(truth.std(ddof=1) / np.sqrt(40), rel=1e-4)
-    assert (found.first, found.last, found.samples) == (first, 5, 3)
+    assert (result.first, result.last, result.samples) == (first, 5, 3)
 
 
 def test_otherwise_iwae_lies_between_elbo_and_likelihood(data):
@@ -81,16 +81,16 @@ def test_otherwise_iwae_lies_between_elbo_and_likelihood(data):
     x = data.frames.reshape(40, 5) / 255
     mean, right = x * 0.5 * wide, x * 0.8
     kl = 0.5 * (wide * 5 + 5 * (mean - right) ** 2 - 1 - np.log(wide * 5))
-    found = bound(model(0.5), data, samples=200, first=1)
+    result = bound(model(0.5), data, samples=200, first=1)
     expected = exact(data, 1).mean() - kl.mean()
     draws = 0.5 * np.sqrt(2 * (wide * 5 - 1) ** 2) / np.sqrt(40 * 5 * 200)  # std of a weight, to first order
-    assert found.elbo.mean == pytest.approx(expected, abs=6 * draws)
-    assert found.elbo.mean + 0.1 < found.iwae.mean < exact(data, 1).mean()
+    assert result.elbo.mean == pytest.approx(expected, abs=6 * draws)
+    assert result.elbo.mean + 0.1 < result.iwae.mean < exact(data, 1).mean()
 
 
 def test_iwae_of_one_sample_is_the_elbo(data):
-    found = bound(model(0.5), data, samples=1)
-    assert found.iwae == found.elbo
+    result = bound(model(0.5), data, samples=1)
+    assert result.iwae == result.elbo
 
 
 def test_weights_are_summed_over_a_sequence_before_the_mean(data):
@@ -102,9 +102,9 @@ def test_weights_are_summed_over_a_sequence_before_the_mean(data):
 
 
 def test_an_energy_has_no_bound(data):
-    found = bound(model(0.5, unnormalised=frozenset({"log_likelihood"})), data)
-    assert found.elbo is None and found.iwae is None and found.unnormalised == ("log_likelihood",)
-    assert found.samples == 1 and np.isfinite(found.objective.mean)
+    result = bound(model(0.5, unnormalised=frozenset({"log_likelihood"})), data)
+    assert result.elbo is None and result.iwae is None and result.unnormalised == ("log_likelihood",)
+    assert result.samples == 1 and np.isfinite(result.objective.mean)
 
 
 def test_only_the_first_frames_count_when_asked(data):
@@ -114,9 +114,9 @@ def test_only_the_first_frames_count_when_asked(data):
 
 
 def test_the_default_is_the_whole_sequence(data):
-    found = bound(model(1 / NOISE**2), data, samples=1)
-    assert found.first == 1 and found.whole
-    assert found.elbo.mean == pytest.approx(exact(data, 1).mean(), abs=1e-6)
+    result = bound(model(1 / NOISE**2), data, samples=1)
+    assert result.first == 1 and result.whole
+    assert result.elbo.mean == pytest.approx(exact(data, 1).mean(), abs=1e-6)
 
 
 def test_an_evaluation_reports_whole_sequences_and_later_frames_from_the_same_draws(data):
@@ -133,8 +133,8 @@ def test_an_evaluation_reports_whole_sequences_and_later_frames_from_the_same_dr
 
 def test_an_energy_is_reported_from_the_frame_on_where_the_objective_begins(data):
     energy = model(0.5, unnormalised=frozenset({"log_likelihood"}))
-    (found,) = bounds(energy, data, firsts=reported(energy))
-    assert found.first == 3 and found.elbo is None
+    (result,) = bounds(energy, data, firsts=reported(energy))
+    assert result.first == 3 and result.elbo is None
 
 
 @pytest.mark.parametrize("first", [1, 3])
@@ -146,9 +146,9 @@ def test_missing_frames_leave_the_likelihood_of_the_others(data, rng, first):
     by_frame = -0.5 * (x**2 / variance + np.log(2 * np.pi * variance))
     kept = observed[:, first - 1 :]
     truth = (by_frame[:, first - 1 :] * kept).sum(1) / kept.sum(1)
-    found = bound(model(1 / NOISE**2), data, samples=3, first=first, observed=observed)
-    np.testing.assert_allclose(found.by_sequence, truth, atol=1e-5)
-    assert found.elbo.mean == pytest.approx(truth.mean(), abs=1e-5)
+    result = bound(model(1 / NOISE**2), data, samples=3, first=first, observed=observed)
+    np.testing.assert_allclose(result.by_sequence, truth, atol=1e-5)
+    assert result.elbo.mean == pytest.approx(truth.mean(), abs=1e-5)
 
 
 def test_a_sequence_of_which_nothing_was_observed_is_refused(data):

@@ -52,12 +52,12 @@ def test_rollout_of_one_sequence(folder, tmp_path, capsys):
     assert run("rollout", f"run={folder / 'stove'}", *arguments) == 0
     assert [f.name for f in sorted(tmp_path.iterdir())] == ["rollout.gif", "rollout.mp4", "rollout.npz"]
     assert "1 sequence: 8 frames of context, then 10 predicted" in capsys.readouterr().out
-    with np.load(tmp_path / "rollout.npz") as found:
-        assert found["positions"].shape == found["velocities"].shape == (1, 18, 3, 2)
-        assert found["frames"].shape == (1, 18, 32, 32, 3) and found["frames"].dtype == np.uint8
-        assert found["z"].shape[:3] == (1, 18, 3) and found["first_predicted"] == 8
+    with np.load(tmp_path / "rollout.npz") as arrays:
+        assert arrays["positions"].shape == arrays["velocities"].shape == (1, 18, 3, 2)
+        assert arrays["frames"].shape == (1, 18, 32, 32, 3) and arrays["frames"].dtype == np.uint8
+        assert arrays["z"].shape[:3] == (1, 18, 3) and arrays["first_predicted"] == 8
         # simulator units: the pursuit encoder finds discs untrained
-        position, order = found["positions"], found["order"]
+        position, order = arrays["positions"], arrays["order"]
     truth = (read_sequences(data, 1).positions + 1) * 5
     assert np.linalg.norm(position[0, 7, order[0]] - truth[0, 7], axis=-1).max() < 1.2
 
@@ -68,10 +68,10 @@ def test_rollout_of_what_would_be_if(folder, tmp_path, capsys):
     assert run(*arguments, f"out={tmp_path / 'as'}") == 0
     assert run(*arguments, f"out={tmp_path / 'if'}", *change, "sample=true", "samples=2") == 0
     assert "changed after frame 8: swap 0 1 velocity, move 0 0.3 0, drop 2" in capsys.readouterr().out
-    found = [np.load(tmp_path / name / "rollout.npz") for name in ("as", "if")]
-    as_is, what_if = (file["positions"] for file in found)
+    files = [np.load(tmp_path / name / "rollout.npz") for name in ("as", "if")]
+    as_is, what_if = (file["positions"] for file in files)
     np.testing.assert_array_equal(as_is[:, :8], what_if[:, :8])
-    assert np.isnan(what_if[:, 8:, 2]).all() and np.isnan(found[1]["sample_z"][:, :, 8:, 2]).all()
+    assert np.isnan(what_if[:, 8:, 2]).all() and np.isnan(files[1]["sample_z"][:, :, 8:, 2]).all()
     # 0.3 half-widths of a coordinate limit of 10, and the other's velocity for a frame
     assert what_if[0, 8, 0, 0] - as_is[0, 8, 0, 0] == pytest.approx(1.5, abs=0.3)
 
@@ -80,12 +80,12 @@ def test_rollout_of_all_with_samples_beyond_the_data(folder, tmp_path, capsys):
     arguments = ["index=all", "horizon=20", "sample=true", "samples=2", "rows=2", f"out={tmp_path}"]
     assert run("rollout", f"run={folder / 'linear'}", f"data={folder / 'data' / 'test.h5'}", *arguments) == 0
     assert "the data ends after frame 24" in capsys.readouterr().out
-    with np.load(tmp_path / "rollout.npz") as found:
-        assert found["positions"].shape == (3, 28, 3, 2)
-        assert found["sample_positions"].shape == found["sample_velocities"].shape == (3, 2, 28, 3, 2)
-        assert (found["sample_positions"][:, 0] != found["sample_positions"][:, 1]).any()
-        step = found["positions"][:, 9:] - found["positions"][:, 8:-1]
-        np.testing.assert_allclose(step, found["velocities"][:, 9:], atol=1e-4)  # one unit for both
+    with np.load(tmp_path / "rollout.npz") as arrays:
+        assert arrays["positions"].shape == (3, 28, 3, 2)
+        assert arrays["sample_positions"].shape == arrays["sample_velocities"].shape == (3, 2, 28, 3, 2)
+        assert (arrays["sample_positions"][:, 0] != arrays["sample_positions"][:, 1]).any()
+        step = arrays["positions"][:, 9:] - arrays["positions"][:, 8:-1]
+        np.testing.assert_allclose(step, arrays["velocities"][:, 9:], atol=1e-4)  # one unit for both
     with Image.open(tmp_path / "rollout.gif") as gif:
         assert gif.size[1] == 2 * 242
 
@@ -106,9 +106,9 @@ def test_rollout_of_frames_and_of_a_video_without_truth(folder, tmp_path, capsys
     arguments = [f"run={folder / 'linear' / 'last.pt'}", f"data={tmp_path / 'clip.npz'}", "horizon=2"]
     assert run("rollout", *arguments) == 0
     made = folder / "linear" / "rollout"
-    with np.load(made / "rollout.npz") as found:
-        assert "order" not in found and found["positions"].shape == (1, 10, 3, 2)
-        assert (found["positions"][:, 7] > 0).all()  # the unit of the data the model was trained on
+    with np.load(made / "rollout.npz") as arrays:
+        assert "order" not in arrays and arrays["positions"].shape == (1, 10, 3, 2)
+        assert (arrays["positions"][:, 7] > 0).all()  # the unit of the data the model was trained on
     capsys.readouterr()
     arguments = [f"run={folder / 'linear'}", f"data={made / 'rollout.mp4'}", "horizon=2", f"out={tmp_path}"]
     assert run("rollout", *arguments) == 0
@@ -123,17 +123,17 @@ def test_evaluate_writes_everything(folder, tmp_path, capsys):
     assert sorted(f.name for f in tmp_path.iterdir()) == names
     assert all(str(tmp_path / name) in printed for name in names)
     assert (tmp_path / "table.md").read_text().strip() in printed
-    found = json.loads((tmp_path / "metrics.json").read_text())
-    assert found["horizon"] == LENGTH - 8 and found["sequences"] == 3
-    assert found["config"]["long"] == 100 and found["model"]["frame"]["_target_"].endswith("SuPAIR")
-    assert found["table"]["model"]["position_error_reconstruction"]["mean"] < 0.24
-    assert found["shares"]["found"]["mean"] == 1
-    assert (found["training_commit"], found["updates"], found["chosen_by"]) == ("unknown", 7, "unknown")
-    assert {"bouncing", "bouncing, from true states"} <= set(found["table"])
-    assert {"energy_ratio", "energy_over_truth"} <= set(found["long"]["100"])
-    assert {"static", "linear", "linear, from true states", "black"} <= set(found["table"])
-    assert found["bound"]["about"].startswith("no normalised bound") and found["long"]["100"]
-    assert found["uncertainty"]["coverage_90_1_10"]["n"] == 3
+    content = json.loads((tmp_path / "metrics.json").read_text())
+    assert content["horizon"] == LENGTH - 8 and content["sequences"] == 3
+    assert content["config"]["long"] == 100 and content["model"]["frame"]["_target_"].endswith("SuPAIR")
+    assert content["table"]["model"]["position_error_reconstruction"]["mean"] < 0.24
+    assert content["shares"]["found"]["mean"] == 1
+    assert (content["training_commit"], content["updates"], content["chosen_by"]) == ("unknown", 7, "unknown")
+    assert {"bouncing", "bouncing, from true states"} <= set(content["table"])
+    assert {"energy_ratio", "energy_over_truth"} <= set(content["long"]["100"])
+    assert {"static", "linear", "linear, from true states", "black"} <= set(content["table"])
+    assert content["bound"]["about"].startswith("no normalised bound") and content["long"]["100"]
+    assert content["uncertainty"]["coverage_90_1_10"]["n"] == 3
 
 
 def test_evaluate_in_the_run_by_default_and_without_truth(folder, tmp_path, capsys):
@@ -141,9 +141,9 @@ def test_evaluate_in_the_run_by_default_and_without_truth(folder, tmp_path, caps
     arguments = ["videos=0", "iwae=0"]
     assert run("evaluate", f"run={folder / 'linear'}", f"data={tmp_path / 'clips.npz'}", *arguments) == 0
     assert "only pixels are scored" in capsys.readouterr().out
-    found = json.loads((folder / "linear" / "evaluation" / "metrics.json").read_text())
-    assert set(found["table"]["model"]) == {"pixel_mse_reconstruction", "pixel_mse_1_4"}
-    assert found["bound"] is None
+    content = json.loads((folder / "linear" / "evaluation" / "metrics.json").read_text())
+    assert set(content["table"]["model"]) == {"pixel_mse_reconstruction", "pixel_mse_1_4"}
+    assert content["bound"] is None
 
 
 @pytest.mark.parametrize(
@@ -251,8 +251,8 @@ def test_bad_input_is_one_line_and_exit_code_2(folder, broken, capsys, command, 
         "data": folder / "data" / "test.h5", "large": folder / "large" / "test.h5",
     }  # fmt: skip
     assert run(*[word.format(**names) for word in command.split()]) == 2
-    told = capsys.readouterr().err.strip().splitlines()
-    assert len(told) == 1 and message in told[0]
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert len(lines) == 1 and message in lines[0]
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")

@@ -39,14 +39,14 @@ def test_files_and_their_numbers(report, tmp_path):
     assert paths[3].read_text() == "sequence,nats_a_frame\n0,-2.5\n1,-4.0\n"
     assert sorted(f.name for f in (tmp_path / "new").iterdir()) == sorted(path.name for path in paths)
 
-    found = json.loads(paths[0].read_text())
-    assert found["package_version"] == __version__
-    assert found["schema_version"] == 2 and found["config"] == {"data": "x.h5"}
-    assert (found["sequences"], found["context"], found["horizon"]) == (3, 8, 12)
+    content = json.loads(paths[0].read_text())
+    assert content["package_version"] == __version__
+    assert content["schema_version"] == 2 and content["config"] == {"data": "x.h5"}
+    assert (content["sequences"], content["context"], content["horizon"]) == (3, 8, 12)
     value = report.scores.table()["model"]["position_error_1_10"]
-    assert found["table"]["model"]["position_error_1_10"] == {"mean": value.mean, "se": value.se, "n": 3}
-    assert found["bound"]["about"] == "no normalised bound: objects" and found["bound"]["elbo"] is None
-    assert set(found["long"]) == {"92", "100"} and "coverage_90_1_10" in found["uncertainty"]
+    assert content["table"]["model"]["position_error_1_10"] == {"mean": value.mean, "se": value.se, "n": 3}
+    assert content["bound"]["about"] == "no normalised bound: objects" and content["bound"]["elbo"] is None
+    assert set(content["long"]) == {"92", "100"} and "coverage_90_1_10" in content["uncertainty"]
 
     with open(paths[1]) as file:
         lines = list(csv.DictReader(file))
@@ -165,14 +165,14 @@ def test_later_frames_are_called_no_bound_of_their_density(report, tmp_path):
     text = made.markdown()
     assert "| ELBO, nats a frame, frames 1-20 " in text and "| IWAE-7, nats a frame, frames 1-20 " in text
     assert "| ELBO, nats a frame, frames 3-20 under q(z_1:2 | x) " in text
-    told = (
+    explanation = (
         "The numbers of frames 3-20 bound log E[p(x_3:20 | z_1:2)] under the encoder's q(z_1:2 | x_1:2), "
         "which can exceed log p(x_3:20 | x_1:2) by any amount"
     )
-    assert f"{told}.\n" in text
-    found = json.loads(write_report(made, tmp_path)[0].read_text())
-    assert found["bound"]["first"] == 1 and "about" not in found["bound"]
-    assert found["under_encoder"]["first"] == 3 and found["under_encoder"]["about"] == told
-    assert found["under_encoder"]["iwae"]["mean"] == -2.5
+    assert f"{explanation}.\n" in text
+    content = json.loads(write_report(made, tmp_path)[0].read_text())
+    assert content["bound"]["first"] == 1 and "about" not in content["bound"]
+    assert content["under_encoder"]["first"] == 3 and content["under_encoder"]["about"] == explanation
+    assert content["under_encoder"]["iwae"]["mean"] == -2.5
     without = Report(report.scores, {}, whole)
     assert "under the encoder" not in without.markdown() and without.as_dict()["under_encoder"] is None

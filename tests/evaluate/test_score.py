@@ -1,4 +1,4 @@
-"""The protocol on a model that sees and predicts exactly: what must be 0 is, the rest is worked by hand."""
+"""The protocol on a model that filters and predicts exactly: errors are 0, other numbers worked by hand."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_standard_errors_are_over_sequences(flight):
     ("simulator", "clamp", "wall"), [("billiards", 0.8, 0.75), ("gravity", 0.9, None), (None, 0.8, None)]
 )
 def test_linear_motion_is_clamped_and_bounces_where_there_are_walls(simulator, clamp, wall):
-    """One object at x = 0.7 with 0.05 a frame at frame 8; the truth goes on unhindered."""
+    """One object at x = 0.7 with 0.05 per frame at frame 8; the truth goes on unhindered."""
     x = 0.35 + 0.05 * np.arange(18)
     positions = np.stack([x, np.zeros(18)], -1)[None, :, None]
     velocities = np.broadcast_to([0.05, 0.0], positions.shape).copy()
@@ -68,18 +68,20 @@ def test_linear_motion_is_clamped_and_bounces_where_there_are_walls(simulator, c
     radii = np.full((1, 18, 1), 0.2)
     data = spelled.sequences(positions, velocities, simulator=simulator, radii=radii, walls=walls)
     curves = score(spelled.model(slots=1), data, decode=True, pixels="rgb").curves
-    ahead = x[8:]
-    expected = {"linear, from true states": ahead - np.minimum(ahead, clamp)}
+    future = x[8:]
+    expected = {"linear, from true states": future - np.minimum(future, clamp)}
     walled = {"linear, from true states, to the wall", "bouncing, from true states", "bouncing"}
     if wall is None:
         assert not walled & set(curves)
     else:
         assert walled <= set(curves)
-        expected["linear, from true states, to the wall"] = ahead - np.minimum(ahead, wall)
-        expected["bouncing, from true states"] = 2 * (ahead - np.minimum(ahead, wall))
-        own = curves["bouncing"]["position_error"].errors[0]
-        np.testing.assert_allclose(own, expected["bouncing, from true states"], atol=3e-3)  # as spelled
-        assert {"linear", "bouncing"} <= {row for row, found in curves.items() if "pixel_mse" in found}
+        expected["linear, from true states, to the wall"] = future - np.minimum(future, wall)
+        expected["bouncing, from true states"] = 2 * (future - np.minimum(future, wall))
+        errors = curves["bouncing"]["position_error"].errors[0]
+        np.testing.assert_allclose(errors, expected["bouncing, from true states"], atol=3e-3)  # as spelled
+        assert {"linear", "bouncing"} <= {
+            row for row, quantities in curves.items() if "pixel_mse" in quantities
+        }
     for row, errors in expected.items():
         np.testing.assert_allclose(curves[row]["position_error"].errors[0], errors, atol=1e-9)
 
@@ -107,7 +109,7 @@ def test_scores_without_baselines_are_those_of_the_model(flight):
 
 
 def test_standard_errors_are_over_sources(flight):
-    """Each sequence twice, told by its source: means and errors are those of the sequences alone."""
+    """Each sequence twice, with its source: means and errors are those of the sequences alone."""
     positions, velocities = flight
     fields = {"radii": np.full((3, 20, 2), 0.2), "walls": np.full((3, 20, 2), 0.8)}
     once = score(spelled.model(damping=0.9), spelled.sequences(positions, velocities, **fields), decode=True)
@@ -120,8 +122,8 @@ def test_standard_errors_are_over_sources(flight):
     for row, columns in once.table().items():
         if row != "another sequence":
             for name, value in columns.items():
-                found = again.table()[row][name]
-                assert (found.mean, found.se) == pytest.approx((value.mean, value.se), rel=1e-5, abs=1e-12)
+                twin = again.table()[row][name]
+                assert (twin.mean, twin.se) == pytest.approx((value.mean, value.se), rel=1e-5, abs=1e-12)
     assert again.shares["found"].se == pytest.approx(once.shares["found"].se)
 
 
@@ -190,13 +192,13 @@ def test_pictures_without_a_model(rng, flight):
     grey = np.minimum(x.sum(-1), 1)
     for mode, frames in (("rgb", x), ("grey", grey[..., None])):
         table = score(spelled.model(), data, decode=True, pixels=mode).table()
-        ahead = frames[:, 8:18]
+        future = frames[:, 8:18]
         for row, picture in {
             "copy of the last frame": frames[:, 7:8],
             "mean frame": frames.mean((0, 1)),
             "black": 0.0,
         }.items():
-            expected = np.square(ahead - picture).mean()
+            expected = np.square(future - picture).mean()
             assert table[row]["pixel_mse_1_10"].mean == pytest.approx(expected, rel=1e-4)
 
 
@@ -216,7 +218,7 @@ def test_pixels_are_grey_on_black_by_default(flight):
 
 
 def test_a_grey_model_in_three_channels_counts_once():
-    """Half-bright grey against full red is 0.25 a pixel, and not 0, as by the clipped sum of three halves."""
+    """Half-bright grey against full red is 0.25 per pixel, not 0 as by the clipped sum of three halves."""
     frames = np.zeros((1, 2, 4, 4, 3), dtype=np.uint8)
     frames[..., :1, :1, 0] = 255
     predicted = np.zeros((1, 2, 4, 4, 3), dtype=np.float32)

@@ -1,4 +1,4 @@
-"""Which frames and which masks the scores of segmentation are taken from."""
+"""Frames and masks that the scores of segmentation are taken from."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ def one_hot(labels: np.ndarray) -> np.ndarray:
 def scored(wrong_in: list[int], wrong_attention: list[int] | None = None) -> dict[str, np.ndarray]:
     """Scores where decoded masks of these frames (from 0), or the encoder's, put two objects into one."""
     truth = np.broadcast_to(np.array([[0, 1, 1], [0, 2, 2]], np.uint8), (1, LENGTH, 2, 3))
-    found, seen = truth.astype(int), truth[:, :CONTEXT].astype(int)
-    found[:, wrong_in] = np.minimum(found[:, wrong_in], 1)
+    decoded, attended = truth.astype(int), truth[:, :CONTEXT].astype(int)
+    decoded[:, wrong_in] = np.minimum(decoded[:, wrong_in], 1)
     attention = None
     if wrong_attention is not None:
-        seen[:, wrong_attention] = np.minimum(seen[:, wrong_attention], 1)
-        attention = one_hot(seen)
+        attended[:, wrong_attention] = np.minimum(attended[:, wrong_attention], 1)
+        attention = one_hot(attended)
     z = np.zeros((1, LENGTH, 3, 2), np.float32)
-    return segmentation(Rollout(z, CONTEXT, masks=one_hot(found), attention=attention), truth)["model"]
+    return segmentation(Rollout(z, CONTEXT, masks=one_hot(decoded), attention=attention), truth)["model"]
 
 
 def test_each_span_sees_its_own_frames():
@@ -72,15 +72,15 @@ def two_squares():
 def test_true_shapes_left_to_themselves():
     """Copied they are wrong, straight they stop at the wall, bouncing they are the masks to come."""
     data = two_squares()
-    found = shape_baselines(data, Truth.of(data, 20), context=5, horizon=15, clamp=0.8)
-    assert list(found) == [
+    rows = shape_baselines(data, Truth.of(data, 20), context=5, horizon=15, clamp=0.8)
+    assert list(rows) == [
         "true shapes, copied", "true shapes, moved straight", "true shapes, moved straight and bouncing"
     ]  # fmt: skip
-    copied, straight, bouncing = found.values()
+    copied, straight, bouncing = rows.values()
     assert bouncing["mean_iou_1_10"] == 1 and bouncing["fg_ari_at_10"] == 1
     assert copied["mean_iou_1_10"] < straight["mean_iou_1_10"] < 1
-    for lost in ("layers", "masks", "radii"):
-        bare = replace(data, **{lost: None})
+    for missing in ("layers", "masks", "radii"):
+        bare = replace(data, **{missing: None})
         assert shape_baselines(bare, Truth.of(bare, 20), 5, 15, 0.8) == {}
     open_world = replace(data, walls=None)
     assert len(shape_baselines(open_world, Truth.of(open_world, 20), 5, 15, 0.8)) == 2

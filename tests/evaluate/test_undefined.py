@@ -18,14 +18,15 @@ LENGTH = 20
 
 
 def at_rest(present: np.ndarray, off: float = 0.1):
-    """One object at rest in two sequences, from frame 9 on told `off` away from what was seen."""
-    positions = np.zeros((2, LENGTH, 1, 2))
-    told = positions.copy()
-    told[0, 8:, 0, 0], told[1, 8:, 0, 0] = off, 3 * off
-    told[~present] = 77.0  # of an absent object a state means nothing
-    velocities = np.zeros_like(positions)
-    data = spelled.sequences(told, velocities, present=present, radii=np.full((2, LENGTH, 1), 0.2))
-    return type(data)(**vars(data) | {"frames": spelled.spell(positions)})
+    """One object at rest in two sequences; from frame 9 on its true position is `off` from the shown one."""
+    shown = np.zeros((2, LENGTH, 1, 2))
+    positions = shown.copy()
+    positions[0, 8:, 0, 0], positions[1, 8:, 0, 0] = off, 3 * off
+    positions[~present] = 77.0  # of an absent object a state means nothing
+    data = spelled.sequences(
+        positions, np.zeros_like(positions), present=present, radii=np.full((2, LENGTH, 1), 0.2)
+    )
+    return type(data)(**vars(data) | {"frames": spelled.spell(shown)})
 
 
 def gone(*where: tuple[int, slice]) -> np.ndarray:
@@ -46,8 +47,8 @@ def test_a_frame_without_its_object_makes_no_error_small():
     by_frame = scores.curves["model"]["position_error"].by_frame()
     assert (by_frame[10].n, by_frame[11].n, by_frame[13].n) == (2, 1, 0)
     assert by_frame[11].mean == pytest.approx(0.3, abs=2e-3) and np.isnan(by_frame[13].mean)
-    told = f"Without objects, and left out: {11 / (2 * 18):.2%} of the frames."  # frames 3-20 are scored
-    assert told in Report(scores, {}).markdown()
+    line = f"Without objects, and left out: {11 / (2 * 18):.2%} of the frames."  # frames 3-20 are scored
+    assert line in Report(scores, {}).markdown()
     assert "left out" not in Report(score(spelled.model(slots=1), at_rest(gone())), {}).markdown()
 
 
@@ -98,10 +99,10 @@ def test_the_strongest_baseline_is_a_finite_one():
 def test_sampled_futures_are_scored_where_objects_are():
     """The model's noise is small beside the error, so each sample's error is 0.1 or 0.3."""
     data = at_rest(gone((0, slice(10, 20)), (1, slice(12, 13))))
-    found = uncertainty(spelled.model(slots=1), data)
+    result = uncertainty(spelled.model(slots=1), data)
     for name in ("best_of_20_1_10", "mean_of_20_1_10", "best_of_20_1_12", "mean_of_20_1_12"):
-        assert found[name].mean == pytest.approx(0.2, abs=5e-3) and found[name].n == 2
-    # y is told as seen, x is not: one of two coordinates can be covered
+        assert result[name].mean == pytest.approx(0.2, abs=5e-3) and result[name].n == 2
+    # y is where it was shown, x is not: one of two coordinates can be covered
     everything = uncertainty(spelled.model(slots=1), at_rest(gone()))
-    assert found["coverage_90_1_12"].mean == pytest.approx(everything["coverage_90_1_12"].mean, abs=0.15)
-    assert found["coverage_90_1_12"].mean > 0.3
+    assert result["coverage_90_1_12"].mean == pytest.approx(everything["coverage_90_1_12"].mean, abs=0.15)
+    assert result["coverage_90_1_12"].mean > 0.3

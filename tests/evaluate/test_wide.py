@@ -14,10 +14,10 @@ from tests.evaluate import spelled
 LENGTH = 20
 
 
-def wide(seen: np.ndarray, told: np.ndarray, velocities=None, **fields):
-    """Data of coordinates "n t k 2" told, in frames that show others, twice as wide as high."""
-    data = spelled.sequences(told, np.zeros_like(told) if velocities is None else velocities, **fields)
-    frames = spelled.spell(seen)
+def wide(shown: np.ndarray, true: np.ndarray, velocities=None, **fields):
+    """Data of true coordinates "n t k 2", in frames that show others, twice as wide as high."""
+    data = spelled.sequences(true, np.zeros_like(true) if velocities is None else velocities, **fields)
+    frames = spelled.spell(shown)
     frames = np.concatenate([frames, np.zeros_like(frames)], axis=3)
     assert frames.shape[2:4] == (8, 16)
     return dataclasses.replace(data, frames=frames)
@@ -33,14 +33,14 @@ def test_errors_are_in_half_widths():
     table = score(spelled.model(slots=1), data).table()
     for row in ("model", "static"):
         assert table[row]["position_error_1_10"].mean == pytest.approx(0.5, abs=1e-3)
-    found = uncertainty(spelled.model(slots=1, noise=1e-5), data)
-    assert found["mean_of_20_1_10"].mean == pytest.approx(0.5, abs=1e-2)
+    result = uncertainty(spelled.model(slots=1, noise=1e-5), data)
+    assert result["mean_of_20_1_10"].mean == pytest.approx(0.5, abs=1e-2)
 
 
 def test_velocity_errors_are_in_half_widths():
-    """The frames show no motion, the data tells (0.03, 0.08) a frame."""
-    seen = still((0.0, 0.0))
-    data = wide(seen, seen, velocities=np.tile([0.03, 0.08], (1, LENGTH, 1, 1)))
+    """The frames show no motion, the data has (0.03, 0.08) per frame."""
+    shown = still((0.0, 0.0))
+    data = wide(shown, shown, velocities=np.tile([0.03, 0.08], (1, LENGTH, 1, 1)))
     value = score(spelled.model(slots=1), data).table()["model"]["velocity_error_1_10"]
     assert value.mean == pytest.approx(0.05, abs=1e-3)
 
@@ -54,11 +54,11 @@ def test_a_radius_is_in_half_widths(offset, found):
 
 def test_slots_are_ordered_by_distances_on_the_picture():
     """Objects at (0, 0) and (0.3, 0.5), slots at (0.3, 0) and (0, 0.5): exchanged pairs differ in y alone."""
-    told = still((0.0, 0.0), (0.3, 0.5))
+    true = still((0.0, 0.0), (0.3, 0.5))
     slots = still((0.3, 0.0), (0.0, 0.5))
     # as they stand 0.3 + 0.3, exchanged 0.25 + 0.25 half-widths; in coordinates it would be 0.5 + 0.5
-    assert slot_order(slots, Truth.of(wide(slots, told), LENGTH), 8).tolist() == [[1, 0]]
-    assert slot_order(slots, Truth.of(spelled.sequences(told), LENGTH), 8).tolist() == [[0, 1]]
+    assert slot_order(slots, Truth.of(wide(slots, true), LENGTH), 8).tolist() == [[1, 0]]
+    assert slot_order(slots, Truth.of(spelled.sequences(true), LENGTH), 8).tolist() == [[0, 1]]
 
 
 def test_slots_stand_for_one_object_within_a_radius_on_the_picture():
@@ -68,19 +68,19 @@ def test_slots_stand_for_one_object_within_a_radius_on_the_picture():
     for positions, count in ((above + drift, 1), (beside + drift, 2)):
         moving = np.full_like(positions, 0.01)
         data = wide(positions, positions, moving, radii=np.full((1, LENGTH, 2), 0.2))
-        found = long_rollouts(spelled.model(), data, horizon=5)[5]
-        assert found["distinct_objects"].mean == count
+        result = long_rollouts(spelled.model(), data, horizon=5)[5]
+        assert result["distinct_objects"].mean == count
     assert metrics.distinct_objects(above[0], 0.2).tolist() == [2] * LENGTH  # on a square one they are apart
 
 
 def test_energy_is_that_of_the_speed_on_the_picture():
-    """The filter reads (0, 0.02) a frame and the data tells (0.01, 0): the same speed in half-widths."""
+    """The filter reads (0, 0.02) per frame and the data has (0.01, 0): the same speed in half-widths."""
     start, steps = still((0.0, -0.3)), np.arange(LENGTH)[:, None, None]
     data = wide(
         start + steps * np.array([0.0, 0.02]), start, velocities=np.tile([0.01, 0.0], (1, LENGTH, 1, 1))
     )
-    found = long_rollouts(spelled.model(slots=1), data, horizon=5)[5]
-    assert found["energy_over_truth"].mean == pytest.approx(1, rel=0.04)  # frames spell to 1.2e-4
+    result = long_rollouts(spelled.model(slots=1), data, horizon=5)[5]
+    assert result["energy_over_truth"].mean == pytest.approx(1, rel=0.04)  # frames spell to 1.2e-4
 
 
 def test_covered_pixels_of_a_disc_are_round_on_the_picture():

@@ -28,7 +28,7 @@ def reflected(position, velocity, horizon, wall, parts=1):
 
 
 def test_bouncing_by_hand():
-    """From 0.5 at 0.2 a frame to the wall at 0.8: 0.7, then 0.1 on and 0.1 back, then away from it."""
+    """From 0.5 at 0.2 per frame to the wall at 0.8: 0.7, then 0.1 on and 0.1 back, then away from it."""
     position, velocity = np.array([[[0.5, -0.7]]]), np.array([[[0.2, 0.0]]])
     path, speeds = metrics.bouncing(position, velocity, 3, np.array([[0.8]]))
     np.testing.assert_allclose(path[0, :, 0], [[0.7, -0.7], [0.7, -0.7], [0.5, -0.7]])
@@ -36,7 +36,7 @@ def test_bouncing_by_hand():
 
 
 def test_bouncing_several_times_in_a_frame(rng):
-    """Rooms of 0.6 to 1.2 and up to 2 a frame, against a loop of 16 parts a frame."""
+    """Rooms of 0.6 to 1.2 and up to 2 per frame, against a loop of 16 parts per frame."""
     wall = rng.uniform(0.3, 0.6, (50, 3))
     position = rng.uniform(-1, 1, (50, 3, 2)) * wall[..., None]
     velocity = rng.uniform(-2, 2, (50, 3, 2))
@@ -101,12 +101,12 @@ def test_hidden_parts_of_a_shape_are_those_of_its_disc_behind_nearer_ones():
     masks = np.zeros((1, 16, 16), np.uint8)
     for k in (2, 1, 0):
         masks[0][disc(16, *places[k], 0.3)] = k + 1
-    found = metrics.complete_shapes(masks, layers, np.array([places]), radii)
+    shapes = metrics.complete_shapes(masks, layers, np.array([places]), radii)
     for k in range(3):
-        np.testing.assert_array_equal(found[0, k], disc(16, *places[k], 0.3))
+        np.testing.assert_array_equal(shapes[0, k], disc(16, *places[k], 0.3))
     # what is hidden by a farther object is no part: that one is in front of nothing
-    lost = metrics.complete_shapes(masks, np.array([[0, 1, 2]]), np.array([places]), radii)
-    np.testing.assert_array_equal(lost[0, 2], masks[0] == 3)
+    farther = metrics.complete_shapes(masks, np.array([[0, 1, 2]]), np.array([places]), radii)
+    np.testing.assert_array_equal(farther[0, 2], masks[0] == 3)
 
 
 def test_moved_shapes_cover_each_other_by_layer_and_leave_the_picture():

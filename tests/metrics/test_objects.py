@@ -1,4 +1,4 @@
-"""Object order, errors, found and context swap, on cases small enough to work by hand."""
+"""Matching, errors, detection and identity switches, on cases small enough to work by hand."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_objects_that_are_not_present_count_nowhere():
     assert metrics.identity_switch(slots, truth, np.zeros_like(present)).tolist() == [False]
 
 
-def test_found_asks_for_a_slot_of_its_own():
+def test_detection_asks_for_a_slot_of_its_own():
     truth = over_time(LEFT, RIGHT)
     radius = np.full((1, 8, 2), 0.2)
     assert metrics.all_detected(over_time((0.5, 0.19), (-0.31, 0)), truth, radius).tolist() == [True]
@@ -93,7 +93,7 @@ def test_found_asks_for_a_slot_of_its_own():
     assert metrics.all_detected(both_by_one, near, radius).tolist() == [False]
 
 
-def test_found_holds_in_every_frame_and_for_every_radius():
+def test_detection_holds_in_every_frame_and_for_every_radius():
     truth, radius = over_time(LEFT, RIGHT), np.tile([0.2, 0.05], (1, 8, 1))
     slots = truth.copy()
     slots[0, 5, 1, 1] = 0.1  # further than the second object's radius, in one frame
@@ -102,7 +102,7 @@ def test_found_holds_in_every_frame_and_for_every_radius():
     assert metrics.all_detected(slots[:, :, :1], truth, radius).tolist() == [False]  # a slot too few
 
 
-def test_context_swap_compares_frames_3_to_5_with_6_to_8():
+def test_identity_switch_compares_frames_3_to_5_with_6_to_8():
     truth = over_time(LEFT, RIGHT)
     late, early, once = truth.copy(), truth.copy(), truth.copy()
     late[0, 5:] = late[0, 5:, ::-1]  # from frame 6 on

@@ -55,10 +55,10 @@ def test_an_interval_covers_the_objects_that_are_there():
     np.testing.assert_array_equal(metrics.coverage(samples, truth, 0.9, present), [[0.5, 1, NAN]])
 
 
-def test_a_slot_is_where_it_was_last_seen():
+def test_a_slot_is_where_it_was_last_visible():
     x = np.array([NAN, 0.1, NAN, NAN, 0.4, NAN, 0.7])
     positions = np.stack([x, -x], -1)[None, :, None]
-    seen = np.array([False, True, False, False, True, True, False])[None, :, None]
-    expected = np.array([NAN, 0.1, 0.1, 0.1, 0.4, NAN, NAN])  # a position seen that is not finite stays so
-    np.testing.assert_array_equal(metrics.hold_last_position(positions, seen)[0, :, 0, 0], expected)
-    np.testing.assert_array_equal(metrics.hold_last_position(positions, seen)[0, :, 0, 1], -expected)
+    visible = np.array([False, True, False, False, True, True, False])[None, :, None]
+    expected = np.array([NAN, 0.1, 0.1, 0.1, 0.4, NAN, NAN])  # a visible position that is not finite stays so
+    np.testing.assert_array_equal(metrics.hold_last_position(positions, visible)[0, :, 0, 0], expected)
+    np.testing.assert_array_equal(metrics.hold_last_position(positions, visible)[0, :, 0, 1], -expected)

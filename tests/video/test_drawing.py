@@ -1,4 +1,4 @@
-"""What is drawn, and where."""
+"""Boxes, trails and panels, at their pixels."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def test_rows_stand_below_each_other():
     assert len(rows) == 3 and rows[2][:, 0, 0].tolist() == [2, 2, 9, 9]
 
 
-def test_contact_sheet_has_a_row_a_sequence():
+def test_contact_sheet_has_a_row_per_sequence():
     clips = black(2, 3, 32, 32)
     clips[1, 2] = 255
     sheet = video.contact_sheet(clips)

@@ -42,8 +42,8 @@ def test_an_interpolation_leads_from_one_reconstruction_to_the_next():
 
 def test_in_an_interpolation_a_slot_goes_to_the_nearest_whatever_the_order(monkeypatch):
     model, data = make("spatial_vae", channels=3), images(2)
-    seen = model.filter(to_video(torch.as_tensor(data[:1, None])), sample=False)
-    both = replace(seen, z=torch.cat([seen.z, seen.z[:, :, [2, 0, 1]]]))  # one picture, told in two orders
+    trace = model.filter(to_video(torch.as_tensor(data[:1, None])), sample=False)
+    both = replace(trace, z=torch.cat([trace.z, trace.z[:, :, [2, 0, 1]]]))  # one picture, in two orders
     monkeypatch.setattr(latents, "_filter", lambda *_: both)
     path = latents.interpolations(model, data, 5)
     assert np.abs(path.astype(int) - path[:, :1]).max() <= 1  # up to rounding
@@ -80,8 +80,8 @@ def test_samples_of_the_prior_follow_an_action_where_the_model_wants_one():
     actions = torch.tensor([[0, 1, 2, 3], [0, 1, 2, 4]])
     torch.manual_seed(0)
     carry = model.filter(clip, actions).carry
-    left, right = (model.imagine(carry, 2, torch.full((2, 2), a)).z for a in (1, 2))
-    assert not torch.equal(left, right)
+    one, other = (model.imagine(carry, 2, torch.full((2, 2), a)).z for a in (1, 2))
+    assert not torch.equal(one, other)
 
 
 @pytest.mark.parametrize(("name", "columns"), [("monet", 2 + 3 * 4), ("spatial_vae", 2 + 2 * 3)])
@@ -92,7 +92,7 @@ def test_the_parts_of_slots_make_up_the_picture(name, columns):
     made, k = rows[:, 1].astype(int), model.frame.slots
     masks, parts = rows[:, -2 * k : -k].astype(int), rows[:, -k:].astype(int)
     assert np.array_equal(made, latents.reconstructions(model, data)[1])
-    if name == "monet":  # a pixel is shared out in full; rounding adds up to half a step a slot
+    if name == "monet":  # a pixel is shared out in full; rounding adds up to half a step per slot
         assert np.abs(masks.sum(1) - 255).max() <= k / 2 and np.abs(parts.sum(1) - made).max() <= k / 2 + 1
         assert np.abs(rows[:, 2 : 2 + k].astype(int).sum(1) - 255).max() <= k / 2
 
