@@ -19,7 +19,7 @@ from seqvae import weights
 from seqvae.aliases import rename_targets
 from seqvae.build import DataSpec, build
 from seqvae.errors import UserError
-from seqvae.io import TEMPORARY, write_whole
+from seqvae.io import TEMPORARY, atomic_write
 from seqvae.sequence import SequenceModel
 
 FORMAT = "seqvae.checkpoint"
@@ -72,7 +72,7 @@ def save(path: Path, checkpoint: Checkpoint) -> None:
     """Write a checkpoint atomically."""
     content = {f.name: getattr(checkpoint, f.name) for f in fields(checkpoint)}
     content["spec"] = checkpoint.spec.as_dict()
-    write_whole(path, lambda file: torch.save({"format": FORMAT, "version": VERSION, **content}, file))
+    atomic_write(path, lambda file: torch.save({"format": FORMAT, "version": VERSION, **content}, file))
 
 
 def load(path: Path, device: str | torch.device = "cpu") -> Checkpoint:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from seqvae.distributions import gaussian_log_density
 from seqvae.layout import StateLayout
-from seqvae.sequence import SequenceModel, blanked
+from seqvae.sequence import SequenceModel, blank_missing
 from seqvae.tree import sum_tensors
 from seqvae.types import Terms, Trace
 
@@ -59,7 +59,7 @@ def elbo(
     Dynamics that read frames (`reads_frames`) read the model's own mean frame in place of a missing one; the
     sum is then the bound of a model that does so.
     """
-    frame_terms = model.frame.terms(blanked(video, observed), trace.z, trace.encoding, trace.context)
+    frame_terms = model.frame.terms(blank_missing(video, observed), trace.z, trace.encoding, trace.context)
     return temporal_elbo(trace, frame_terms, start, model.frame.auxiliary, observed)
 
 

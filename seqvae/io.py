@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from data_gen.io import TEMPORARY
-from data_gen.io import atomic_write as write_whole
+from data_gen.io import TEMPORARY, atomic_write
 
-__all__ = ["TEMPORARY", "write_whole"]
+__all__ = ["TEMPORARY", "atomic_write"]

@@ -22,7 +22,7 @@ from seqvae.prediction import (
     match_slots,
     reorder_slots,
 )
-from seqvae.sequence import SequenceModel, blanked
+from seqvae.sequence import SequenceModel, blank_missing
 from seqvae.tree import slice_frames, sum_tensors
 from seqvae.types import Encoding, Schedule, Terms, Trace
 
@@ -85,7 +85,7 @@ class ELBO(Objective):
         trace = first.then(model.filter(video[:, later], led, first.carry, known, sample=True))
         terms = self._weigh(elbo(model, video, trace, self.start, observed), progress)
         # 2. imagine the rest from the same carry, and score its frames
-        target = blanked(video[:, later], known)
+        target = blank_missing(video[:, later], known)
         future = model.imagine(first.carry, target.shape[1], led)
         predicted = sum_tensors(model.frame.terms(target, future.z, None, future.context).values())
         before = self.context - self.start + 1
@@ -193,7 +193,7 @@ class EnumeratedELBO(Objective):
         trace = model.filter(batch.video, batch.prev_actions, observed=observed, sample=True)
         posterior = cast(CountedNormal, trace.posterior)
         z, log_counts = posterior.enumerate_support()  # n b t k d, n b t
-        video = blanked(batch.video, observed)
+        video = blank_missing(batch.video, observed)
         frame_terms = model.frame.terms_by_count(video, z[-1], trace.encoding, trace.context)
         terms, defined = mask_missing(frame_terms, observed)
         terms["log_prior"] = trace.prior.log_prob(z)

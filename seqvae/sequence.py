@@ -97,7 +97,7 @@ class SequenceModel(nn.Module):
             UserError: the model follows actions and was given none, or the other way round, or not one per
                 frame.
         """
-        encoding = self.frame.encode(blanked(video, observed))
+        encoding = self.frame.encode(blank_missing(video, observed))
         if observed is not None:
             encoding = encoding.observed(observed)
         return self.infer(encoding, prev_actions, carry, sample, observed)
@@ -206,7 +206,7 @@ class SequenceModel(nn.Module):
         return z[..., self.layout["velocity"]] if "velocity" in self.layout else None
 
 
-def blanked(
+def blank_missing(
     video: Float[Tensor, "b t c h w"], observed: Bool[Tensor, "b t"] | None
 ) -> Float[Tensor, "b t c h w"]:
     """Replace missing frames by black ones, so that their pixels reach neither a number nor a gradient.

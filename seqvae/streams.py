@@ -32,3 +32,8 @@ class Stream(IntEnum):
 def seed_sequence(stream: Stream, seed: int, *numbers: int) -> np.random.SeedSequence:
     """Return the seeds of one stream. All calls for one purpose pass the same count of numbers."""
     return np.random.SeedSequence((seed, int(stream), *numbers))
+
+
+def generator(stream: Stream, seed: int, *numbers: int) -> np.random.Generator:
+    """Return the NumPy generator of one stream."""
+    return np.random.default_rng(seed_sequence(stream, seed, *numbers))

@@ -12,7 +12,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from seqvae.errors import UserError
-from seqvae.io import write_whole
+from seqvae.io import atomic_write
 
 FORMAT, VERSION = "seqvae.weights", 1
 SUFFIX = ".safetensors"
@@ -24,7 +24,7 @@ def write_weights(path: Path, model: dict[str, Tensor], about: dict[str, Any]) -
     """Write tensors by name, and plain data about them (as JSON), atomically."""
     tensors = {name: x.detach().cpu().contiguous() for name, x in model.items()}
     content = save(tensors, {KEY: json.dumps({"format": FORMAT, "version": VERSION} | about)})
-    write_whole(path, lambda file: file.write(content))
+    atomic_write(path, lambda file: file.write(content))
 
 
 def read_weights(path: Path, device: str | torch.device = "cpu") -> dict[str, Any]:

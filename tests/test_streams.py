@@ -110,4 +110,4 @@ def test_streams_are_opened_in_one_place():
         nodes = ast.walk(ast.parse(file.read_text()))
         if names & {node.attr for node in nodes if isinstance(node, ast.Attribute)}:
             found.add(file.relative_to(ROOT).as_posix())
-    assert found == {"seqvae/streams.py", "seqvae/train/runtime.py", "seqvae/data/clips.py"}
+    assert found == {"seqvae/streams.py", "seqvae/train/runtime.py"}

@@ -13,7 +13,7 @@ from data_gen.cli.command import Job
 from seqvae import checkpoint
 from seqvae.checkpoint import Checkpoint
 from seqvae.cli.data import make_folder, read_config
-from seqvae.io import write_whole
+from seqvae.io import atomic_write
 from seqvae.provenance import UNKNOWN
 from seqvae.train.origin import Origin
 from seqvae.weights import FILE
@@ -60,7 +60,7 @@ def run(config: Mapping[str, Any], job: Job) -> None:
     evaluation = Evaluation.of(Path(options.run))
     checkpoint.save_weights(out / FILE, content)
     text = write_card(options.out, content, evaluation)
-    write_whole(out / CARD, lambda file: file.write(text.encode()))
+    atomic_write(out / CARD, lambda file: file.write(text.encode()))
     for name in (FILE, CARD):
         print(out / name)
     if evaluation is None:

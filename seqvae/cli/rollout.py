@@ -17,7 +17,7 @@ from seqvae.data.sequences import Sequences
 from seqvae.errors import UserError, require_at_least
 from seqvae.evaluate import Truth, slot_order
 from seqvae.interventions import Change
-from seqvae.io import write_whole
+from seqvae.io import atomic_write
 from seqvae.rollout import Rollout, roll_out
 from seqvae.sequence import SequenceModel
 from seqvae.video import Rows, compare, write_video
@@ -70,7 +70,7 @@ def run(config: Mapping[str, Any], job: Job) -> None:
         arrays |= {f"sample_{name}": x for name, x in _states(model, draws, sequences).items()}
         clouds = clouds if draws["positions"] is None else draws["positions"]
 
-    write_whole(out / "rollout.npz", lambda file: np.savez_compressed(file, allow_pickle=False, **arrays))
+    atomic_write(out / "rollout.npz", lambda file: np.savez_compressed(file, allow_pickle=False, **arrays))
     rows = Rows([compare(rollout, i, sequences.frames[i], clouds[i]) for i in range(shown)])
     for name in ("rollout.mp4", "rollout.gif"):
         write_video(out / name, rows, options.fps)

@@ -19,7 +19,7 @@ from seqvae import checkpoint as files
 from seqvae.checkpoint import Checkpoint
 from seqvae.cli.place import Place
 from seqvae.errors import UserError
-from seqvae.io import TEMPORARY, write_whole
+from seqvae.io import TEMPORARY, atomic_write
 from seqvae.train.config import ONLINE, TrainConfig, completed
 from seqvae.train.logging import FILE as LOG
 from seqvae.train.stages import BEGIN, StageStart
@@ -96,7 +96,7 @@ class Run:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             files.remove_temporaries(self.folder)
-            write_whole(self.folder / CONFIG, lambda file: file.write(text.encode()))
+            atomic_write(self.folder / CONFIG, lambda file: file.write(text.encode()))
         except OSError as error:
             raise UserError(
                 f"run={self.folder}: cannot be written ({error.strerror}); choose another folder"

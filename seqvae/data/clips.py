@@ -16,7 +16,7 @@ from torch import Tensor
 from seqvae.data.conversion import prev_actions, to_video
 from seqvae.data.sequences import open_arrays
 from seqvae.errors import UserError
-from seqvae.streams import Stream, seed_sequence
+from seqvae.streams import Stream, generator
 from seqvae.tree import short_repr
 
 Video = Float[Tensor, "b t c h w"]
@@ -73,7 +73,7 @@ class ClipRequest:
         for epoch in np.unique(epochs):
             inside = epochs == epoch
             chosen[inside] = _epoch_order(self.seed, int(epoch), sequences)[places[inside]]
-        first = _rng(Stream.STARTS, self.seed, self.step).integers(starts, size=self.batch_size)
+        first = generator(Stream.STARTS, self.seed, self.step).integers(starts, size=self.batch_size)
         share = slice(self.rank, None, self.world_size)
         return chosen[share], first[share]
 
@@ -94,11 +94,7 @@ def clip_starts(name: str, length: int, clip_length: int) -> int:
 
 @lru_cache(maxsize=4)
 def _epoch_order(seed: int, epoch: int, sequences: int) -> np.ndarray:
-    return _rng(Stream.ORDER, seed, epoch).permutation(sequences)
-
-
-def _rng(stream: Stream, seed: int, number: int) -> np.random.Generator:
-    return np.random.default_rng(seed_sequence(stream, seed, number))
+    return generator(Stream.ORDER, seed, epoch).permutation(sequences)
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ from seqvae.data.clips import (
 from seqvae.data.sequences import Sequences, fields_of
 from seqvae.data.streamed import Prefetcher
 from seqvae.errors import UserError
-from seqvae.streams import Stream, seed_sequence
+from seqvae.streams import Stream, generator
 from seqvae.tree import concat_batch
 
 ENDLESS = sys.maxsize  # sequences of a split that is never finished
@@ -133,7 +133,7 @@ def round_positions(number: int, seed: int, sequences: int, length: int, clip_le
     Each sequence is cut into as many clips as it holds, without overlap, from a first frame drawn for it.
     All sequences show one of their clips before any shows its next.
     """
-    rng = np.random.default_rng(seed_sequence(Stream.ROUNDS, seed, number))
+    rng = generator(Stream.ROUNDS, seed, number)
     clips = length // clip_length
     first = rng.integers(length - clips * clip_length + 1, size=sequences)
     clip = rng.permuted(np.tile(np.arange(clips), (sequences, 1)), axis=1)  # of a sequence, in a pass

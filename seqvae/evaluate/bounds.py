@@ -17,7 +17,7 @@ from seqvae.evaluate.scores import FIRST
 from seqvae.metrics import Estimate, estimate
 from seqvae.metrics.statistics import Sources
 from seqvae.rollout import check_lengths, device_of
-from seqvae.sequence import SequenceModel, blanked
+from seqvae.sequence import SequenceModel, blank_missing
 
 FRAMES = 2048  # scored at once
 NO_BOUND = "no normalised bound"
@@ -161,7 +161,7 @@ def _log_weights(
     draws: int,
 ) -> Float[Tensor, "f s b"]:
     """Return log p(x, z) - log q(z | x), summed over the frames from each of `firsts`, for draws from q."""
-    encoding = model.frame.encode(blanked(video, observed))
+    encoding = model.frame.encode(blank_missing(video, observed))
     if observed is not None:
         encoding = encoding.observed(observed)
     weights = []

@@ -16,7 +16,7 @@ from data_gen import __version__
 from seqvae.evaluate.bounds import NO_BOUND, Bound
 from seqvae.evaluate.markdown import explain_under_encoder, render
 from seqvae.evaluate.scores import Scores
-from seqvae.io import write_whole
+from seqvae.io import atomic_write
 from seqvae.metrics import Estimate
 from seqvae.provenance import git_commit
 
@@ -80,8 +80,8 @@ def write_report(report: Report, out: Path) -> list[Path]:
     if report.bound is not None:
         text["bounds.csv"] = _bounds_csv(report.bound)
     for name, content in text.items():
-        write_whole(out / name, lambda file, content=content: file.write(content.encode()))
-    write_whole(out / "errors.png", lambda file: draw_errors(report.scores, file))
+        atomic_write(out / name, lambda file, content=content: file.write(content.encode()))
+    atomic_write(out / "errors.png", lambda file: draw_errors(report.scores, file))
     return [out / name for name in (*text, "errors.png")]
 
 

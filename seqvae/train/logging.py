@@ -15,7 +15,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from tqdm import tqdm
 
-from seqvae.io import write_whole
+from seqvae.io import atomic_write
 from seqvae.train.stages import BEGIN, Budget, StageStart
 
 # The record of a run: a JSON object per line in log.jsonl, and TensorBoard where it is installed.
@@ -83,7 +83,7 @@ def _keep_until(path: Path, step: int, validated: int) -> None:
         ends = {"validation": min(validated, step)}
         kept = [line for line in read_log(path.parent) if line["step"] <= ends.get(line["kind"], step)]
         text = "".join(json.dumps(line) + "\n" for line in kept)
-        write_whole(path, lambda file: file.write(text.encode()))
+        atomic_write(path, lambda file: file.write(text.encode()))
 
 
 def _tensorboard(folder: Path, step: int) -> Any:

@@ -15,7 +15,7 @@ import torch
 from seqvae import checkpoint as files
 from seqvae.checkpoint import Checkpoint
 from seqvae.data.clips import ClipRequest
-from seqvae.io import write_whole
+from seqvae.io import atomic_write
 from seqvae.sequence import SequenceModel
 from seqvae.train.diagnostics import slot_statistics, warnings
 from seqvae.train.learner import Learner, Update
@@ -185,7 +185,7 @@ class Trainer:
         of_rank = f"_rank{self.ranks.rank}" if self.ranks.size > 1 else ""
         path = self.run / f"notfinite_step{step}{of_rank}.pt"
         content = {"step": step, "numbers": numbers, "batch": asdict(self._batch(step))}
-        write_whole(path, lambda file: torch.save(content, file))
+        atomic_write(path, lambda file: torch.save(content, file))
         names = ", ".join(name for name, value in numbers.items() if not math.isfinite(value))
         kept = f"{self.run / files.LAST} (step {self.saved[0]})"
         raise NonFiniteLoss(

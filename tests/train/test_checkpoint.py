@@ -72,7 +72,7 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, trained):
         raise OSError("disk full")
 
     with pytest.raises(OSError, match="disk full"):
-        checkpoint.write_whole(tmp_path / LAST, fail_half_way)
+        checkpoint.atomic_write(tmp_path / LAST, fail_half_way)
     assert (tmp_path / LAST).read_bytes() == before
     assert [entry.name for entry in tmp_path.iterdir()] == [LAST]
 
