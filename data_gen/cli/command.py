@@ -94,8 +94,8 @@ def dispatch(commands: Mapping[str, Command], words: Sequence[str], usage: str, 
         print(usage, file=sys.stderr)
         return 2
     if words and words[0] in HELP:
-        print(usage)
-        return 0
+        print(usage, end="\n\n" if default else "\n")
+        return _print_help(commands[default], []) if default else 0
     if default and (not words or set("=-") & set(words[0])):
         words = [default, *words]
     if words[0] not in commands:
