@@ -41,8 +41,8 @@ NUMBERS = (
     (("shares", "count_accuracy"), "count accuracy", 4),
     (("shares", "fg_ari_attention"), "FG-ARI, encoder's masks", 3),
     (("shares", "fg_ari_reconstruction"), "FG-ARI, decoder's masks", 3),
-    (("bound", "elbo"), "ELBO of whole sequences, nats a frame", 2),
-    (("bound", "iwae"), "IWAE of whole sequences, nats a frame", 2),
+    (("bound", "elbo"), "ELBO of whole sequences, nats per frame", 2),
+    (("bound", "iwae"), "IWAE of whole sequences, nats per frame", 2),
 )
 
 

@@ -52,7 +52,7 @@ def same(a: np.ndarray | None, b: np.ndarray | None) -> bool:
 
 
 def shown(value: Estimate) -> str:
-    return f"{value.mean:.3f} ± {value.se:.3f} nats a frame"
+    return f"{value.mean:.3f} ± {value.se:.3f} nats per frame"
 
 
 def shown_sources(sources: np.ndarray | None) -> str:

@@ -211,7 +211,7 @@ class Terms:
 
     @property
     def bounded(self) -> bool:
-        """Whether any term has no weight, and so is part of a bound."""
+        """True if any term has no weight, and so is part of a bound."""
         return any(name not in self.weights for name in self.values)
 
     def per_frame(self, *names: str) -> Float[Tensor, ""]:

@@ -180,8 +180,8 @@ def test_pairs_are_compared_by_source_and_over_trainings(scripts, tmp_path, monk
     monkeypatch.setattr(sys, "argv", ["paired.py", a, b])
     scripts["paired"].main()
     told = capsys.readouterr().out
-    assert "difference: 2.000 ± 1.000 nats a frame, 4 sequences made from 2 sources" in told
-    assert "difference over trainings: 3.000 ± 1.000 nats a frame, 2 of each" in told
+    assert "difference: 2.000 ± 1.000 nats per frame, 4 sequences made from 2 sources" in told
+    assert "difference over trainings: 3.000 ± 1.000 nats per frame, 2 of each" in told
     nats, sources = scripts["paired"].read(str(tmp_path / "b0"))
     assert nats.tolist() == [1, 1, 3, 3] and sources.tolist() == [[0, -1], [0, -1], [1, -1], [1, -1]]
     (tmp_path / "b0" / "bounds.csv").write_text("sequence,nats_a_frame\n0,1.0\n")

@@ -59,7 +59,7 @@ def _parsed(word: str, paths: Collection[str], sweeps: bool) -> Override:
     except HydraException as error:
         raise DataError(f"{word}: {one_line(error)}") from None
     if override.is_sweep_override() and not sweeps:
-        raise DataError(f"{word}: one value a key, or -m to try each; quotes make it one: '{key}=\"a,b\"'")
+        raise DataError(f"{word}: one value per key, or -m to try each; quotes make it one: '{key}=\"a,b\"'")
     return override
 
 

@@ -77,7 +77,7 @@ SHAPES = {
 }
 
 
-def pixel_centres(size: int) -> np.ndarray:
+def pixel_shares(size: int) -> np.ndarray:
     """Return the centres of the pixels along an edge, as shares of it."""
     return (np.arange(size) + 0.5) / size
 
@@ -93,7 +93,7 @@ def render_background(colours: np.ndarray, waves: np.ndarray | None, size: int) 
     planes[:] = colours[:, 0, :, None, None]
     if waves is None:
         return planes
-    across, down = (2 * np.pi * waves[..., i, None] * pixel_centres(size) for i in (0, 1))  # m w size
+    across, down = (2 * np.pi * waves[..., i, None] * pixel_shares(size) for i in (0, 1))  # m w size
     across += waves[..., 2, None]
     # sin(across + down), summed over waves, is one product of matrices per frame.
     columns = np.concatenate([np.sin(across), np.cos(across)], axis=1).astype(np.float32)
@@ -152,7 +152,7 @@ def _signed_distances(
     """Return distances in pixels at the pixels of windows, float32 "m k w w"; `size` for absent objects."""
     distance = np.full((*corners.shape[:2], width, width), size, np.float32)
     # 1. Offsets of columns and rows from the centre of the object, in radii: m k 2 w.
-    offset = pixel_centres(size)[corners[..., None] + np.arange(width)] - objects["positions"][..., None]
+    offset = pixel_shares(size)[corners[..., None] + np.arange(width)] - objects["positions"][..., None]
     offset /= objects["radii"][..., None, None]
     cos, sin = np.cos(objects["angles"]), np.sin(objects["angles"])  # m k
     for index, name in enumerate(shape_names):
@@ -180,7 +180,7 @@ def draw_curtain(
     columns = np.arange(size)
     covered = np.clip(np.minimum(right * size, columns + 1) - np.maximum(left * size, columns), 0, 1)
     planes += (colour.astype(np.float32)[:, None, None] - planes) * covered.astype(np.float32)
-    centres = pixel_centres(size)
+    centres = pixel_shares(size)
     masks[..., (centres > left) & (centres < right)] = 0
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from data_gen.drawing.handwriting import SPLIT_SHARES, enlarge, load_digit_images, split_range
-from data_gen.drawing.shapes import pixel_centres
+from data_gen.drawing.shapes import pixel_shares
 from data_gen.errors import DataError, require_choice, require_range
 from data_gen.sims._bouncing import BouncingWorld, reflect
 from data_gen.simulator import State, Step, register, uneventful_step
@@ -115,7 +115,7 @@ class Digits(BouncingWorld):
         edges, present = 2 * states.extra["sizes"], states.extra["present"]  # m k
         corners = states.positions - edges[..., None] / 2  # m k 2, of the squares
         first = np.clip(np.ceil(corners * size - 0.5), 0, size - width).astype(np.intp)  # m k 2
-        points = pixel_centres(size)[first[..., None] + np.arange(width)] - corners[..., None]
+        points = pixel_shares(size)[first[..., None] + np.arange(width)] - corners[..., None]
         points /= edges[..., None, None]  # m k 2 w, shares of an edge
         # 2. Blend the digits one after the other; a pixel belongs to the brightest so far.
         light, brightest = np.zeros(masks.shape, np.float32), np.full(masks.shape, _INK, np.float32)

@@ -19,7 +19,7 @@ from seqvae.train.origin import Origin
 from seqvae.weights import FILE
 
 CARD = "README.md"
-NAMES = {"bound": "unweighted terms, nats a frame"}  # some may be energies, or leave out frames
+NAMES = {"bound": "unweighted terms, nats per frame"}  # some may be energies, or leave out frames
 
 
 @dataclass(frozen=True)

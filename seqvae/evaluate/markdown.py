@@ -128,7 +128,7 @@ def _value_lines(scores: Scores, bounds: Sequence[Bound], uncertainty: Mapping[s
 
 
 def _bound_values(bound: Bound) -> Cells:
-    frames = f"nats a frame, frames {bound.first}-{bound.last}"
+    frames = f"nats per frame, frames {bound.first}-{bound.last}"
     if bound.elbo is None or bound.iwae is None:
         return {"ELBO": NO_BOUND, f"objective, {frames}": format_estimate(bound.objective)}
     condition = "" if bound.whole else f" under q(z_{_frames(1, bound.first - 1)} | x)"

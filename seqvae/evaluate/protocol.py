@@ -97,7 +97,7 @@ def usable_lengths(sequences: Sequences, context: int, horizon: int | None) -> t
         raise UserError(f"context={context}: at least {FIRST} frames, as velocities take two to see")
     if length <= context:
         raise UserError(
-            f"{sequences.name}: has {length} frames a sequence; context={context} needs at least one more"
+            f"{sequences.name}: has {length} frames per sequence; context={context} needs at least one more"
         )
     if horizon is None:
         return context, min(HORIZON, length - context)

@@ -224,7 +224,7 @@ def _warnings_of_batch(b: BatchStatistics, limits: Limits) -> Iterator[tuple[str
     if b.shared is not None and b.shared > limits.shared:
         yield "shared", f"two slots sit on one object in {b.shared:.0%} of the frames"
     if b.kl is not None and b.kl > limits.kl:
-        yield "kl", f"KL of {b.kl:.0f} nats a slot and frame: posterior and dynamics disagree"
+        yield "kl", f"KL of {b.kl:.0f} nats per slot and frame: posterior and dynamics disagree"
     for name in ("size", "position", "velocity"):
         if b.std.get(name, 0.0) > limits.std:
             yield (

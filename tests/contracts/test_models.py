@@ -149,7 +149,7 @@ def test_frame_terms_keep_their_precision_under_autocast(name):
         terms = model.frame.terms(clip, trace.z, trace.encoding, trace.context)
     for term, value in exact.items():
         assert terms[term].dtype == F32
-        assert_close(terms[term], value, rtol=0, atol=0.1)  # nats a frame; bfloat16 is off by up to 100
+        assert_close(terms[term], value, rtol=0, atol=0.1)  # nats per frame; bfloat16 is off by up to 100
 
 
 @every_model

@@ -198,7 +198,7 @@ BAD = {
     "truncated data": ("evaluate run={run} data={tmp}/short.h5", "short.h5"),
     "foreign data": ("evaluate run={run} data={tmp}/text.txt", "unknown kind of file"),
     "wrong size": ("rollout run={run} data={large}", "frames are 40x40, the model takes 32x32"),
-    "too short": ("evaluate run={run} data={data} context=24", "24 frames a sequence"),
+    "too short": ("evaluate run={run} data={data} context=24", "24 frames per sequence"),
     "no such slot": ("rollout run={run} data={data} intervene.drop=[3]", "drop: there is no slot 3"),
     "no such field": (
         "rollout run={run} data={data} intervene.swap=[0,1,appearance]",

@@ -163,8 +163,8 @@ def test_later_frames_are_called_no_bound_of_their_density(report, tmp_path):
     whole, later = (Bound(first, 20, 7, *numbers, np.zeros(2)) for first in (1, 3))
     made = Report(report.scores, {}, whole, under_encoder=later)
     text = made.markdown()
-    assert "| ELBO, nats a frame, frames 1-20 " in text and "| IWAE-7, nats a frame, frames 1-20 " in text
-    assert "| ELBO, nats a frame, frames 3-20 under q(z_1:2 | x) " in text
+    assert "| ELBO, nats per frame, frames 1-20 " in text and "| IWAE-7, nats per frame, frames 1-20 " in text
+    assert "| ELBO, nats per frame, frames 3-20 under q(z_1:2 | x) " in text
     explanation = (
         "The numbers of frames 3-20 bound log E[p(x_3:20 | z_1:2)] under the encoder's q(z_1:2 | x_1:2), "
         "which can exceed log p(x_3:20 | x_1:2) by any amount"

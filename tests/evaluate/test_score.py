@@ -253,7 +253,7 @@ def test_a_short_horizon_has_no_column_it_does_not_reach(flight):
     ("options", "message"),
     [
         ({"horizon": 13}, "horizon=13: spelled has 12 frames after context=8"),
-        ({"context": 20}, "has 20 frames a sequence; context=20 needs at least one more"),
+        ({"context": 20}, "has 20 frames per sequence; context=20 needs at least one more"),
         ({"context": 2}, "context=2: at least 3"),
         ({"decode": True, "pixels": "blue"}, "pixels=blue: expected auto, grey or rgb"),
     ],

@@ -160,7 +160,7 @@ FAULTS = {
     "unknown experiment": (["experiment=nope"], "experiment=nope: no such experiment; known: "),
     "unknown model": (["model=stov"], "model=stov: no such model; did you mean stove"),
     "no value": (["seed"], "seed: expected key=value"),
-    "two values": (["seed=1,2"], "seed=1,2: one value a key"),
+    "two values": (["seed=1,2"], "seed=1,2: one value per key"),
     "bad syntax": (["trainer.steps=[1"], "trainer.steps=[1: "),
     "bad type": (["trainer.batch_size=many"], "trainer.batch_size: expected int, got 'many'"),
     "bad seed": (["seed=abc"], "seed=abc: expected a whole number"),

@@ -158,7 +158,7 @@ def test_times_are_told_as_people_do():
 
 
 def trace(position: torch.Tensor, size=0.3, std=0.05, kl=2.0) -> tuple[Trace, Terms]:
-    """A trace with these positions "b t k 2", and terms with a KL of `kl` nats a slot and frame."""
+    """A trace with these positions "b t k 2", and terms with a KL of `kl` nats per slot and frame."""
     z = torch.cat([torch.full_like(position, size), position], -1)
     posterior = Normal(z, torch.full_like(z, std))
     b, t, k, _ = z.shape
