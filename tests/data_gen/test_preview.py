@@ -74,7 +74,7 @@ def test_film_shows_sequences_side_by_side():
 
 def test_sheet_spreads_its_frames_over_time():
     frames = np.arange(9, dtype=np.uint8)[None, :, None, None, None] * np.ones((1, 9, 64, 64, 3), np.uint8)
-    assert sheet(Scenes(frames, None, None), 3)[-2, [-66 - 65, -66, -2], 0].tolist() == [0, 4, 8]
+    assert sheet(Scenes(frames, None, None), 3)[-2, [-3 - 130, -3 - 65, -3], 0].tolist() == [0, 4, 8]
     few, many = (sheet(Scenes(frames, None, None), count) for count in (3, 50))
     assert many.shape[1] - few.shape[1] == 6 * 65
 
