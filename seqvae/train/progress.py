@@ -28,8 +28,8 @@ class Outlook:
     @property
     def steps(self) -> int | None:
         """Steps of the whole run; None where a stage is bounded by time alone, or there are no stages."""
-        counts = [stage.trainer.steps for stage in self.stages]
-        return sum(map(int, counts)) if counts and all(counts) else None
+        counts = [stage.trainer.steps for stage in self.stages if stage.trainer.steps]
+        return sum(counts) if counts and len(counts) == len(self.stages) else None
 
     @property
     def place(self) -> str:

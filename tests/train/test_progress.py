@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
+from dataclasses import replace
 
 from seqvae.train.progress import Outlook, Progress
-from seqvae.train.stages import StageStart, TrainerOptions
+from seqvae.train.stages import StageStart, TrainerOptions, build_stages
 
 
 def stages(*steps):
-    return [
-        SimpleNamespace(name=name, trainer=TrainerOptions(steps=n, batch_size=4, clip_length=5))
-        for name, n in zip("abc", steps, strict=False)
-    ]
+    options = {"batch_size": 4, "clip_length": 5}
+    own = {name: {"trainer": {"steps": n}} for name, n in zip("abc", steps, strict=False)}
+    return build_stages({"_target_": "seqvae.objectives.ELBO"}, {"lr": 0.001}, options, own)
 
 
 def shown(run, index, begin, step, elapsed, capsys):
@@ -37,13 +36,12 @@ def test_steps_and_time_are_those_of_the_whole_run(capsys):
 
 
 def test_a_run_of_one_stage_names_none(capsys):
-    assert shown(stages(60), 0, StageStart(), 15, 15.0, capsys).startswith(
-        "25%  step 15/60  20 frames/s  0:45 left"
-    )
+    line = shown(stages(60), 0, StageStart(), 15, 15.0, capsys)
+    assert line.startswith("25%  step 15/60  20 frames/s  0:45 left")
 
 
 def test_a_stage_bounded_by_time_has_no_number_of_steps(capsys):
-    run = stages(60, 60)
-    run[1].trainer = TrainerOptions(minutes=2)
+    first, second = stages(60, 60)
+    run = (first, replace(second, trainer=TrainerOptions(minutes=2)))
     line = shown(run, 0, StageStart(), 30, 30.0, capsys)
     assert "step 30  stage a" in line and "all stages at most 2:30" in line
