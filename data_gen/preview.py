@@ -17,6 +17,7 @@ from data_gen.errors import require_number, require_words
 from data_gen.io import output_path
 from data_gen.media.overlays import contact_sheet, draw_trails, paint_masks, upscale, zoom
 from data_gen.media.writing import write_png, write_video
+from data_gen.progress import show_progress
 from data_gen.schema import DatasetInfo, open_dataset, read_info
 
 _TRAIL = 12  # frames
@@ -139,7 +140,9 @@ def sheet(scenes: Scenes, frames: int) -> np.ndarray:
     times = np.unique(np.linspace(0, length - 1, frames).round().astype(int))
     cells = [[scenes.rows(i, t, factor) for t in times] for i in range(n)]
     clips = np.array(cells).swapaxes(1, 2)  # "n rows t h w 3"
-    return contact_sheet(clips.reshape(-1, *clips.shape[2:]))
+    rows = [f"{name} {i}" for i in range(n) for name in ("sequence", "truth")[: clips.shape[1]]]
+    columns = [f"frame {t + 1}" for t in times]
+    return contact_sheet(clips.reshape(-1, *clips.shape[2:]), rows=rows, columns=columns)
 
 
 def plot(path: Path, values: Statistics, info: DatasetInfo) -> None:
@@ -170,5 +173,5 @@ def plot(path: Path, values: Statistics, info: DatasetInfo) -> None:
 def run(config: Mapping[str, Any], job: Job) -> None:
     """Run the command with a composed config."""
     options = read_options(PreviewOptions, config, job)
-    with files_or_nothing():
+    with files_or_nothing(), show_progress():
         preview(options)

@@ -15,6 +15,7 @@ from torch import Tensor
 from seqvae.data.conversion import to_frames, to_video
 from seqvae.errors import UserError
 from seqvae.interventions import Change, remaining
+from seqvae.io import track
 from seqvae.sequence import SequenceModel
 from seqvae.tree import join_records, short_repr, slice_frames
 from seqvae.types import Trace
@@ -119,7 +120,7 @@ def roll_out_blocks(
     size = SEQUENCES
     if decode:
         size = max(1, min(size, NUMBERS // ((context + horizon) * frames[0, 0].size)))
-    for where in _blocks(len(frames), size):
+    for where in track(list(_blocks(len(frames), size)), "rollouts"):
         led_to = None if prev_actions is None else _tensor(prev_actions[where], model)
         past, future = slice(context), slice(context, context + horizon)
         with torch.no_grad():
@@ -155,7 +156,7 @@ def imagine_far(
     with torch.no_grad():
         trace = _filter(model, frames[:, :context], None, sample=False)
         yield trace.z[:, -1:]
-        for done in range(0, horizon, chunk):
+        for done in track(range(0, horizon, chunk), "long rollouts"):
             trace = model.imagine(trace.carry, min(chunk, horizon - done), None, False)
             yield trace.z
 

@@ -326,6 +326,7 @@ class Dynamics(nn.Module):
     has_presence: whether it predicts which slots are present
     reads_frames: whether `update` reads the encoding of every frame; in imagination, that of the model's own
     ignores_actions: whether actions make no difference
+    fixed_start: whether p(z_1) is wide and not learned, so that frame 1 of a sample is no frame of the data
     """
 
     layout: StateLayout
@@ -335,6 +336,7 @@ class Dynamics(nn.Module):
     has_presence: bool = False
     reads_frames: bool = False
     ignores_actions: bool = False
+    fixed_start: bool = False
 
     def init(self, batch: int, like: Tensor) -> Any:
         """Return the carry before the first frame."""

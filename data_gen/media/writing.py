@@ -12,6 +12,7 @@ from PIL import Image
 
 from data_gen.errors import DataError
 from data_gen.io import output_path
+from data_gen.progress import track
 
 FPS = 10  # frames per second; in a GIF, which counts hundredths of a second, each then lasts ten
 
@@ -43,7 +44,10 @@ def write_video(path: str | Path, frames: Frames, fps: int = FPS) -> None:
     if length == 0:
         raise ValueError("a video needs at least one frame")
 
+    bar = track(range(length), path.name)
+
     def frame_at(seconds):
+        next(bar, None)
         return _pad_to_even(frames[round(seconds * fps)])
 
     # moviepy writes the frames at 0, 1/fps, ... below int(duration * fps). Without the half frame that

@@ -22,6 +22,7 @@ from seqvae.evaluate import (
     usable_lengths,
     write_report,
 )
+from seqvae.io import show_progress
 from seqvae.provenance import UNKNOWN
 from seqvae.rollout import roll_out
 from seqvae.sequence import SequenceModel
@@ -51,6 +52,7 @@ class EvaluateConfig(ModelConfig):
         require_at_least(vars(self), horizon=1, long=1)
 
 
+@show_progress()
 def run(config: Mapping[str, Any], job: Job) -> None:
     """Evaluate a model; print its table, and write it with numbers, plots and videos."""
     options = read_config(EvaluateConfig, config, job)
@@ -117,6 +119,7 @@ def _counting(model: SequenceModel, sequences: Sequences, out: Path) -> list[Pat
 
 
 def _videos(model: SequenceModel, sequences: Sequences, options: EvaluateConfig, out: Path) -> list[Path]:
+    """Write the model beside the truth: a video per sequence, of single images a picture."""
     few = sequences.first(options.videos).without_truth()
     if not len(few):
         return []
@@ -124,6 +127,11 @@ def _videos(model: SequenceModel, sequences: Sequences, options: EvaluateConfig,
     rollout = roll_out(model, few.frames, few.prev_actions, context, horizon, decode=True)
     paths = []
     for i in range(len(few)):
-        paths.append(out / f"comparison_{i}.mp4")
-        write_video(paths[-1], compare(rollout, i, few.frames[i]))
+        frames = compare(rollout, i, few.frames[i])
+        is_still = len(frames) == 1
+        paths.append(out / f"comparison_{i}.{'png' if is_still else 'mp4'}")
+        if is_still:
+            write_png(paths[-1], frames[0])
+        else:
+            write_video(paths[-1], frames)
     return paths

@@ -20,7 +20,15 @@ from seqvae.data.sequences import Sequences, read_sequences
 from seqvae.errors import UserError, require_at_least
 from seqvae.rollout import roll_out
 from seqvae.train.origin import Origin
-from seqvae.video import as_rgb, contact_sheet, latents, paint_masks, write_png
+from seqvae.video import (
+    Sheet,
+    as_rgb,
+    frame_labels,
+    latent_sheets,
+    numbered,
+    paint_masks,
+    write_png,
+)
 
 DATASETS = (".h5", ".hdf5")
 CHECKPOINTS = (checkpoint.BEST, checkpoint.LAST, weights.FILE)
@@ -49,12 +57,12 @@ def run(config: Mapping[str, Any], job: Job) -> None:
     """Print facts on a file or folder, and write a contact sheet."""
     options = read_config(InspectConfig, config, job, out=SHEET)
     path = Path(options.path)
-    found, clips, beside = _look_at(path, options)
+    found, shown, beside = _look_at(path, options)
     lines = list(found)
-    if clips is not None:
+    if shown is not None:
         sheet = Path(options.out or beside)
         make_folder(sheet.parent)
-        write_png(sheet, contact_sheet(clips))
+        write_png(sheet, shown.draw())
         lines.append(("sheet", sheet))
     if options.latents:
         lines += _latents(path, options)
@@ -66,8 +74,8 @@ def run(config: Mapping[str, Any], job: Job) -> None:
 Lines = Iterator[tuple[str, Any]]
 
 
-def _look_at(path: Path, options: InspectConfig) -> tuple[Lines, np.ndarray | None, Path]:
-    """Return lines to print, frames to show "n t h w 3" or None, and the default place of their sheet."""
+def _look_at(path: Path, options: InspectConfig) -> tuple[Lines, Sheet | None, Path]:
+    """Return lines to print, frames to show or None, and the default place of their sheet."""
     beside = path.with_name(f"{path.stem}_sheet.png")
     if path.is_dir():
         if any((path / name).is_file() for name in CHECKPOINTS):
@@ -78,22 +86,25 @@ def _look_at(path: Path, options: InspectConfig) -> tuple[Lines, np.ndarray | No
             raise UserError(f"{path}: holds no checkpoint ({', '.join(CHECKPOINTS)}) and no dataset (.h5)")
         return _folder(inside), None, path
     if path.suffix in DATASETS:
-        count = min(options.sequences, read_info(path).sequences)
-        clips = np.concatenate([_rows(read_sequences(path, i)) for i in range(count)])
-        return _dataset(path), _spread(clips, options.frames), beside
+        return _dataset(path), _truth(path, options), beside
     if path.suffix == ".npz" or path.suffix.lower() in VIDEOS:
         sequences = read_sequences(path)
-        clips = _spread(sequences.frames[: options.sequences], options.frames)
-        return _frames(path, sequences), clips, beside
+        clips = sequences.frames[: options.sequences]
+        return _frames(path, sequences), _spread(clips, options, numbered("sequence", len(clips))), beside
     return _checkpoint(path), _futures(path, options), beside
 
 
-def _rows(sequences: Sequences) -> np.ndarray:
-    """Return the frames, with the masks of each sequence below it if there are any."""
-    if sequences.masks is None:
-        return sequences.frames
-    rows = np.stack([sequences.frames, paint_masks(sequences.masks)], axis=1)
-    return rows.reshape(-1, *sequences.frames.shape[1:])
+def _truth(path: Path, options: InspectConfig) -> Sheet:
+    """Return frames of a dataset's first sequences, with the masks of each below it if there are any."""
+    clips, names = [], []
+    for i in range(min(options.sequences, read_info(path).sequences)):
+        sequence = read_sequences(path, i)
+        clips.append(sequence.frames)
+        names.append(f"sequence {i}")
+        if sequence.masks is not None:
+            clips.append(paint_masks(sequence.masks))
+            names.append("masks")
+    return _spread(np.concatenate(clips), options, tuple(names))
 
 
 def _dataset(path: Path) -> Lines:
@@ -144,20 +155,21 @@ def _checkpoint(path: Path) -> Lines:
         yield name, f"{value:.4g}"
 
 
-def _futures(file: Path, options: InspectConfig) -> np.ndarray | None:
+def _futures(file: Path, options: InspectConfig) -> Sheet | None:
     """Return rows of true frames with the model's frames below each; None if the data is gone."""
     content = checkpoint.load(file)
     data = _fitting_data(content)
     if data is None:
         return None
-    model, rows = content.build(file), []
+    model, rows, names, context = content.build(file), [], [], 0
     for i in range(min(max(1, options.sequences // 2), read_info(data).sequences)):
         truth = read_sequences(data, i)
         length = truth.frames.shape[1]
         context = min(8, length)
         rollout = roll_out(model, truth.frames, truth.prev_actions, context, length - context, decode=True)
         rows += [truth.frames, as_rgb(rollout.pictures())]
-    return _spread(np.concatenate(rows), options.frames)
+        names += [f"truth {i}", f"model {i}"]
+    return _spread(np.concatenate(rows), options, tuple(names), context)
 
 
 def _latents(path: Path, options: InspectConfig) -> Lines:
@@ -165,25 +177,19 @@ def _latents(path: Path, options: InspectConfig) -> Lines:
     file = checkpoint.find(path) if path.is_dir() else path
     content = checkpoint.load(file)
     model, data = content.build(file), _fitting_data(content)
-    rows, columns = options.sequences, options.frames
-    sheets = {"samples": latents.prior_samples(model, rows, columns)}
+    rows, columns, images = options.sequences, options.frames, None
     if data is not None:
         count = min(max(rows + 1, columns), read_info(data).sequences)
         images = np.concatenate([read_sequences(data, i, max_frames=1).frames[:, 0] for i in range(count)])
-        varied, names = latents.traversals(model, images, rows, columns)
-        sheets |= {
-            "reconstructions": latents.reconstructions(model, images[:columns]),
-            "slots": latents.slots(model, images[: max(rows, columns)]),
-            "interpolations": latents.interpolations(model, images[: rows + 1], columns),
-            "traversals": varied,
-        }
-        yield "traversed", ", ".join(names)
-    for name, frames in sheets.items():
-        if frames is None:
-            continue
-        sheet = file.with_name(f"{name}.png")
-        write_png(sheet, contact_sheet(as_rgb(frames)))
-        yield name, sheet
+    for name, sheet in latent_sheets(model, images, rows, columns).items():
+        picture = file.with_name(f"{name}.png")
+        write_png(picture, sheet.draw())
+        yield name, picture
+    if model.dynamics.fixed_start:
+        yield (
+            "",
+            "samples: p(z_1) is wide and not learned, so the objects of frame 1 are not those of the data",
+        )
 
 
 def _fitting_data(content: checkpoint.Checkpoint) -> Path | None:
@@ -198,7 +204,9 @@ def _fitting_data(content: checkpoint.Checkpoint) -> Path | None:
     return file if (info.height, info.width) == (content.spec.height, content.spec.width) else None
 
 
-def _spread(clips: np.ndarray, count: int) -> np.ndarray:
-    """Return `count` frames of each clip, evenly spaced from the first to the last."""
-    times = np.unique(np.linspace(0, clips.shape[1] - 1, count).round().astype(int))
-    return clips[:, times]
+def _spread(
+    clips: np.ndarray, options: InspectConfig, rows: tuple[str, ...], context: int | None = None
+) -> Sheet:
+    """Return some frames of each clip "n t h w c", evenly spaced from the first to the last."""
+    times = np.unique(np.linspace(0, clips.shape[1] - 1, options.frames).round().astype(int))
+    return Sheet(clips[:, times], rows, frame_labels(times, context))

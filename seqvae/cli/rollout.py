@@ -17,7 +17,7 @@ from seqvae.data.sequences import Sequences
 from seqvae.errors import UserError, require_at_least
 from seqvae.evaluate import Truth, slot_order
 from seqvae.interventions import Change
-from seqvae.io import atomic_write
+from seqvae.io import atomic_write, show_progress, track
 from seqvae.rollout import Rollout, roll_out
 from seqvae.sequence import SequenceModel
 from seqvae.video import Rows, compare, write_video
@@ -50,6 +50,7 @@ class RolloutConfig(ModelConfig):
         return self.index if isinstance(self.index, int) else None
 
 
+@show_progress()
 def run(config: Mapping[str, Any], job: Job) -> None:
     """Filter some frames and imagine the next ones; write them as videos and arrays."""
     options = read_config(RolloutConfig, config, job)
@@ -71,7 +72,11 @@ def run(config: Mapping[str, Any], job: Job) -> None:
         clouds = clouds if draws["positions"] is None else draws["positions"]
 
     atomic_write(out / "rollout.npz", lambda file: np.savez_compressed(file, allow_pickle=False, **arrays))
-    rows = Rows([compare(rollout, i, sequences.frames[i], clouds[i]) for i in range(shown)])
+    unchanged = None
+    if change:
+        few = sequences.first(shown)
+        unchanged = roll_out(model, few.frames, few.prev_actions, context, horizon, decode=True)
+    rows = Rows([compare(rollout, i, sequences.frames[i], clouds[i], unchanged) for i in range(shown)])
     for name in ("rollout.mp4", "rollout.gif"):
         write_video(out / name, rows, options.fps)
     _print_summary(rollout, sequences, change, out)
@@ -95,7 +100,8 @@ def _draws(
     """Sample futures: z, positions, velocities with the axes "n s t k ..."."""
     frames, led = sequences.frames, sequences.prev_actions
     draws = [
-        roll_out(model, frames, led, context, horizon, sample=True, change=change) for _ in range(samples)
+        roll_out(model, frames, led, context, horizon, sample=True, change=change)
+        for _ in track(range(samples), "sampled futures")
     ]
     names = [name for name in ("z", "positions", "velocities") if getattr(draws[0], name) is not None]
     return {"positions": None} | {n: np.stack([getattr(d, n) for d in draws], axis=1) for n in names}

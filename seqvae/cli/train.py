@@ -21,6 +21,7 @@ from seqvae.sequence import SequenceModel
 from seqvae.streams import Stream
 from seqvae.train.encodings import EncodingClips, encode_sequences, encode_true_states
 from seqvae.train.learner import Learner
+from seqvae.train.progress import Outlook
 from seqvae.train.runtime import (
     Ranks,
     compile_parts,
@@ -98,7 +99,7 @@ class Training:
         if ranks.first:
             run.make_folder()
         ranks.wait()
-        start, best = run.start, run.best
+        start, best, chosen_by = run.start, run.best, "validation"
         for stage in run.config.stages[start.stage :]:
             trainer = self._make_trainer(stage, start)
             result = self._fit(trainer)
@@ -106,10 +107,10 @@ class Training:
                 command = run.resume_command(ranks.size)
                 message = f"stopped at step {result.step}, everything is saved; go on with:\n  {command}"
                 raise Stop(message, 128 + result.signal)
-            best = trainer.best
+            best, chosen_by = trainer.best, trainer.chosen_by
             kept = best if _have_same_criterion(stage, run.config.stages) else None
             start = StageStart(stage.index + 1, trainer.step, trainer.elapsed, kept)
-        where = "" if best is None else f", best validation {best:.4g}: {run.folder / BEST}"
+        where = "" if best is None else f", best {chosen_by} {best:.4g}: {run.folder / BEST}"
         _tell(ranks, f"complete after {start.step} steps{where}")
         return best
 
@@ -154,6 +155,7 @@ class Training:
             self.device,
             start,
             self.commit,
+            Outlook(run.config.stages, stage.index),
         )
         called = f" ({stage.name})" if stage.name else ""
         if resumed is not None:

@@ -44,6 +44,7 @@ class MarkovDynamics(Dynamics):
             for a field with a random walk.
     """
 
+    fixed_start = True
     prior_std: Tensor  # (d,)
     max_std: Tensor  # (d,): of the proposal
     first_std: Tensor  # (d,)

@@ -14,6 +14,7 @@ from seqvae.data.sequences import Sequences
 from seqvae.elbo import elbo, iwae
 from seqvae.errors import UserError
 from seqvae.evaluate.scores import FIRST
+from seqvae.io import track
 from seqvae.metrics import Estimate, estimate
 from seqvae.metrics.statistics import Sources
 from seqvae.rollout import check_lengths, device_of
@@ -108,7 +109,7 @@ def bounds(
     draws = 1 if model.frame.unnormalised else samples
     size = max(1, FRAMES // total)
     blocks = []
-    for start in range(0, len(frames), size):
+    for start in track(range(0, len(frames), size), "bounds"):
         part = slice(start, start + size)
         video = to_video(torch.as_tensor(frames[part], device=device))
         actions, seen = (None if x is None else x[part] for x in (led_to, is_observed))

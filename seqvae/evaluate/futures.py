@@ -11,6 +11,7 @@ from seqvae.errors import UserError
 from seqvae.evaluate.protocol import usable_lengths
 from seqvae.evaluate.scores import SHORT
 from seqvae.evaluate.truth import Truth, slot_order
+from seqvae.io import track
 from seqvae.metrics import Estimate, estimate, estimate_ratio
 from seqvae.rollout import imagine_far, roll_out
 from seqvae.sequence import SequenceModel
@@ -43,7 +44,10 @@ def uncertainty(
     truth = Truth.of(sequences, context + horizon)
     if truth is None or "position" not in model.layout or "presence" in model.layout:
         return {}
-    drawn = [_sample_positions(model, sequences, truth, context, horizon) for _ in range(samples)]
+    drawn = [
+        _sample_positions(model, sequences, truth, context, horizon)
+        for _ in track(range(samples), "sampled futures")
+    ]
     futures, true_future = np.stack(drawn), truth.positions[:, context:]  # s n t k 2, n t k 2
     present = truth.present_in(slice(context, None))
     errors = np.stack(

@@ -1,4 +1,4 @@
-"""Files of an evaluation: metrics.json, curves.csv, bounds.csv, table.md, errors.png."""
+"""Files of an evaluation: metrics.json, curves.csv, bounds.csv, table.md, errors.png and .pdf."""
 
 from __future__ import annotations
 
@@ -8,12 +8,11 @@ import json
 import math
 from dataclasses import asdict, dataclass, field, is_dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
-
-import numpy as np
+from typing import Any
 
 from data_gen import __version__
 from seqvae.evaluate.bounds import NO_BOUND, Bound
+from seqvae.evaluate.figures import write_errors
 from seqvae.evaluate.markdown import explain_under_encoder, render
 from seqvae.evaluate.scores import Scores
 from seqvae.io import atomic_write
@@ -70,7 +69,10 @@ class Report:
 
 
 def write_report(report: Report, out: Path) -> list[Path]:
-    """Write metrics.json, curves.csv, table.md, errors.png, with a bound bounds.csv; return the paths."""
+    """Write metrics.json, curves.csv, table.md, with a bound bounds.csv, with errors over time their plot.
+
+    Returns the paths.
+    """
     out.mkdir(parents=True, exist_ok=True)
     text = {
         "metrics.json": json.dumps(report.as_dict(), indent=2, allow_nan=False) + "\n",
@@ -81,8 +83,7 @@ def write_report(report: Report, out: Path) -> list[Path]:
         text["bounds.csv"] = _bounds_csv(report.bound)
     for name, content in text.items():
         atomic_write(out / name, lambda file, content=content: file.write(content.encode()))
-    atomic_write(out / "errors.png", lambda file: draw_errors(report.scores, file))
-    return [out / name for name in (*text, "errors.png")]
+    return [*(out / name for name in text), *write_errors(report.scores, out / "errors")]
 
 
 # Plain data for JSON.
@@ -136,40 +137,3 @@ def _curves_csv(scores: Scores) -> str:
                 predicted = max(0, frame - scores.context)
                 writer.writerow([row, quantity, frame, predicted, value.mean, value.se, value.n])
     return text.getvalue()
-
-
-# The plot of errors over time.
-
-AXES = {
-    "position_error": "position error, half-widths",
-    "velocity_error": "velocity error, half-widths per frame",
-    "pixel_mse": "pixel MSE",
-}
-COLOURS = ("#d55e00", "#0072b2", "#009e73", "#56b4e9", "#8a6bbd", "#b8860b", "#999999", "#cc79a7", "#000000")
-
-
-def draw_errors(scores: Scores, file: BinaryIO) -> None:
-    """Write a PNG with one axis per quantity: mean over sequences and a band of one standard error."""
-    # It takes a second to import, and only a full evaluation draws. No pyplot: it would pick a screen.
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    present = [q for q in AXES if any(q in curves for curves in scores.curves.values())]
-    figure = Figure(figsize=(5.5 * max(1, len(present)), 4), layout="constrained")
-    FigureCanvasAgg(figure)
-    for axis, quantity in zip(np.atleast_1d(figure.subplots(1, max(1, len(present)))), present, strict=False):
-        rows = [row for row, curves in scores.curves.items() if quantity in curves]
-        for row, colour in zip(rows, COLOURS, strict=False):
-            by_frame = scores.curves[row][quantity].by_frame()
-            frame = np.array(list(by_frame))
-            mean = np.array([e.mean for e in by_frame.values()])
-            se = np.nan_to_num([e.se for e in by_frame.values()])
-            width = 2 if row == "model" else 1
-            axis.plot(frame, mean, color=colour, label=row, linewidth=width, zorder=width)
-            axis.fill_between(frame, mean - se, mean + se, color=colour, alpha=0.2, linewidth=0)
-        axis.axvline(scores.context + 0.5, color="black", linestyle=":", linewidth=1)
-        axis.set(xlabel=f"frame (dotted: end of the context, {scores.context})", ylabel=AXES[quantity])
-        axis.set_ylim(bottom=0)
-        axis.legend(fontsize="small", framealpha=0.7, edgecolor="none")
-        axis.spines[["top", "right"]].set_visible(False)
-    figure.savefig(file, format="png", dpi=110)

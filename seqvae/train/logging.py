@@ -1,10 +1,8 @@
-"""The log of a training: files, running means, a progress bar."""
+"""The log of a training: files and running means."""
 
 from __future__ import annotations
 
 import json
-import sys
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,10 +11,8 @@ from typing import Any
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from tqdm import tqdm
 
 from seqvae.io import atomic_write
-from seqvae.train.stages import BEGIN, Budget, StageStart
 
 # The record of a run: a JSON object per line in log.jsonl, and TensorBoard where it is installed.
 
@@ -160,70 +156,3 @@ class Meter:
             return {}
         sums, self._sums = self._sums, None
         return dict(zip(sums.names, (sums.total / sums.count).tolist(), strict=True))
-
-
-# Progress for people: a bar on a terminal, else a line per line of the log.
-
-BAR = "{percentage:3.0f}% |{bar:24}| {desc}"
-
-
-class Progress:
-    """Shows step, frames per second, time left and a few numbers on stderr."""
-
-    def __init__(self, budget: Budget, frames_per_step: int, show: bool = True, begin: StageStart = BEGIN):
-        self.budget, self.frames_per_step, self.begin = budget, frames_per_step, begin
-        self.show = show
-        self.bar = None
-        if show and sys.stderr.isatty():
-            self.bar = tqdm(total=100, bar_format=BAR, leave=True, dynamic_ncols=True)
-        self.start()
-
-    def start(self, step: int | None = None) -> None:
-        """Begin timing at `step`; also after a pause for validation."""
-        self.since, self.since_step = time.monotonic(), step
-
-    def frames_per_second(self, step: int) -> float:
-        """Return the pace since `start`."""
-        return self.frames_per_step * self._steps(step) / max(time.monotonic() - self.since, 1e-9)
-
-    def update(self, step: int, elapsed: float, pace: float, numbers: dict[str, float]) -> None:
-        """Show the state of the training. pace: frames per second."""
-        if not self.show:
-            return
-        step, elapsed = step - self.begin.step, elapsed - self.begin.elapsed
-        left = self.budget.seconds_left(step, elapsed, self.frames_per_step / max(pace, 1e-9))
-        of = f"/{self.budget.steps}" if self.budget.steps else ""
-        words = [f"step {step}{of}", f"{pace:,.0f} frames/s", f"{clock(left)} left"]
-        words += [f"{name} {value:.4g}" for name, value in numbers.items()]
-        text = "  ".join(words)
-        share = 100 * self.budget.progress(step, elapsed)
-        if self.bar is None:
-            self._print(f"{share:3.0f}%  {text}")
-        else:
-            self.bar.n = share
-            self.bar.set_description_str(text)
-
-    def say(self, text: str) -> None:
-        """Show a line of its own, above the bar."""
-        if self.show:
-            self._print(text)
-
-    def close(self) -> None:
-        if self.bar is not None:
-            self.bar.close()
-
-    def _steps(self, step: int) -> int:
-        return step - (self.since_step if self.since_step is not None else step)
-
-    def _print(self, text: str) -> None:
-        if self.bar is None:
-            print(text, file=sys.stderr, flush=True)
-        else:
-            tqdm.write(text, file=sys.stderr)
-
-
-def clock(seconds: float) -> str:
-    """Return seconds as 1:05 or 2:03:04."""
-    minutes, s = divmod(round(seconds), 60)
-    hours, m = divmod(minutes, 60)
-    return f"{hours}:{m:02}:{s:02}" if hours else f"{m}:{s:02}"

@@ -19,7 +19,8 @@ from seqvae.io import atomic_write
 from seqvae.sequence import SequenceModel
 from seqvae.train.diagnostics import slot_statistics, warnings
 from seqvae.train.learner import Learner, Update
-from seqvae.train.logging import Logbook, Meter, Progress
+from seqvae.train.logging import Logbook, Meter
+from seqvae.train.progress import Outlook, Progress
 from seqvae.train.runtime import Interrupt, own_randomness, restore_rng, rng_state
 from seqvae.train.stages import BEGIN, StageStart, TrainerOptions
 from seqvae.train.validation import Report
@@ -82,6 +83,7 @@ class Trainer:
     config: config of the whole run as plain data, for the checkpoints
     start: beginning of this stage; steps and seconds count on from there
     commit: commit of the code, for the checkpoints
+    outlook: the place of this stage among those of the run
     """
 
     def __init__(
@@ -96,8 +98,10 @@ class Trainer:
         device: torch.device,
         start: StageStart = BEGIN,
         commit: str | None = None,
+        outlook: Outlook | None = None,
     ):
         self.learner, self.clips, self.validate, self.options = learner, clips, validate, options
+        self.outlook, self.chosen_by = outlook, "validation"
         self.run, self.config, self.seed, self.device = run, config, seed, device
         self.model, self.ranks, self.budget = learner.model, learner.ranks, options.budget
         self.start, self.step, self.commit = start, start.step, commit
@@ -127,12 +131,11 @@ class Trainer:
             NonFiniteLoss: the loss or gradient is not finite. The last checkpoint stays as it was, and the
                 batch is in the run folder.
         """
-        frames = self.options.batch_size * self.options.clip_length
         with contextlib.ExitStack() as stack:
             if self.ranks.first:
                 log = Logbook(self.run, self.step, self.validated)
                 self.log = stack.enter_context(contextlib.closing(log))
-            self.display = Progress(self.budget, frames, self.ranks.first, self.start)
+            self.display = Progress(self.options, self.ranks.first, self.start, self.outlook)
             stack.enter_context(contextlib.closing(self.display))
             interrupt = stack.enter_context(Interrupt())
             if self.step == self.start.step:
@@ -207,7 +210,7 @@ class Trainer:
         self.display.start(self.step)
 
     def _shown_scores(self) -> dict[str, float]:
-        return {} if self.best is None else {"best": self.best}
+        return {} if self.best is None else {f"best {self.chosen_by}": self.best}
 
     def _warn(self, found: dict[str, str]) -> None:
         """Log and show each warning once, when it appears."""
@@ -223,7 +226,7 @@ class Trainer:
             self.model.eval()
             with self.learner.average_in_place(), own_randomness(self.seed, self.device):
                 report = self.validate(self.model)
-            self.scores = report.scores
+            self.scores, self.chosen_by = report.scores, report.chosen_by
             self.log.scalars("validation", self.step, report.scores)
             for name, image in report.images.items():
                 self.log.image(name, self.step, image)

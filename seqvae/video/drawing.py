@@ -6,8 +6,8 @@ Frames are uint8. Places are coordinates of the picture, x in half-widths and y 
 from __future__ import annotations
 
 import numpy as np
-from einops import rearrange, repeat
-from jaxtyping import Float, Int, UInt8
+from einops import repeat
+from jaxtyping import Float, UInt8
 from PIL import Image, ImageDraw
 
 from data_gen.media.overlays import COLOURS, INK, PAPER, draw_trails, font, to_pixels, upscale, zoom
@@ -47,9 +47,11 @@ def draw_boxes(
 
 
 class Comparison:
-    """Frames of a video: truth | model | difference, with boxes, trails and captions, drawn on demand."""
+    """Frames of a video: truth | model | difference, with boxes, trails and captions, drawn on demand.
 
-    TITLES = ("truth", "model", "difference")
+    Where the data has ended, the panels of truth and difference say so. After a change of the slots the
+    future is not one of the data, and the third panel shows the model's future without the change instead.
+    """
 
     def __init__(
         self,
@@ -59,21 +61,23 @@ class Comparison:
         extents: Float[np.ndarray, "t k 2"] | None = None,
         first_predicted: int | None = None,
         cloud: Float[np.ndarray, "s t k 2"] | None = None,
+        unchanged: UInt8[np.ndarray, "t h w c"] | None = None,
         trail: int = 12,
     ) -> None:
         """Take what is to be drawn.
 
-        truth: true frames, may be shorter, or None: its panel is then empty, and so is the difference.
+        truth: true frames, may be shorter, or None where there are none.
         model: the model's frames. Where they are grey, the difference is to the truth's clipped channel
             sum.
         positions: coordinates of slots, for boxes and trails.
         extents: half the width and height of boxes; without them crosses are drawn.
         first_predicted: array index of the first frame that the model has not seen, None: it saw all.
         cloud: positions in sampled futures, drawn as crosses.
+        unchanged: the model's frames without the change that was made to its slots; None if there was none.
         trail: frames that a trail reaches back.
         """
         self.truth = model[:0] if truth is None else truth
-        self.model, self.positions, self.extents = model, positions, extents
+        self.model, self.positions, self.extents, self.unchanged = model, positions, extents, unchanged
         self.first_predicted = len(model) if first_predicted is None else first_predicted
         self.cloud, self.trail, self.zoom = cloud, trail, zoom(model.shape[1])
 
@@ -83,33 +87,53 @@ class Comparison:
     def __getitem__(self, t: int) -> UInt8[np.ndarray, "h w 3"]:
         if not 0 <= t < len(self):
             raise IndexError(t)
-        model = self.model[t]
-        panels = [np.zeros_like(model), model, np.zeros_like(model)]
-        if t < len(self.truth):
-            panels[0] = self.truth[t]
-            panels[2] = _difference(model, self.truth[t])
-        panels = [upscale(as_rgb(p), self.zoom) for p in panels]
-        for positions in () if self.cloud is None or t < self.first_predicted else self.cloud[:, t]:
-            panels[1] = draw_boxes(panels[1], positions)
-        if self.positions is not None:
-            panels[1] = draw_trails(panels[1], self.positions[max(0, t - self.trail) : t + 1])
-            extents = None if self.extents is None else self.extents[t]
-            panels[1] = draw_boxes(panels[1], self.positions[t], extents)
-        return self._captioned(panels, t)
+        return self._captioned({"truth": self._truth(t), **self._model(t), **self._beside(t)})
 
-    def _captioned(self, panels: list[np.ndarray], t: int) -> np.ndarray:
-        """Put panels side by side under their titles; the model's says whether it has seen the frame."""
-        height, width, _ = panels[0].shape
-        sheet = Image.new("RGB", (3 * width + 2 * GAP, height + CAPTION), PAPER)
+    def _truth(self, t: int) -> np.ndarray:
+        return self._enlarged(self.truth[t]) if t < len(self.truth) else self._no_truth()
+
+    def _model(self, t: int) -> dict[str, np.ndarray]:
+        """Return the panel of the model under its caption, which says whether it has seen the frame."""
+        panel = self._enlarged(self.model[t])
+        for positions in () if self.cloud is None or t < self.first_predicted else self.cloud[:, t]:
+            panel = draw_boxes(panel, positions)
+        if self.positions is not None:
+            panel = draw_trails(panel, self.positions[max(0, t - self.trail) : t + 1])
+            extents = None if self.extents is None else self.extents[t]
+            panel = draw_boxes(panel, self.positions[t], extents)
+        after = t - self.first_predicted + 1
+        changed = "" if self.unchanged is None else ", changed"
+        return {f"model{changed}: predicted {after}" if after > 0 else f"model: context {t + 1}": panel}
+
+    def _beside(self, t: int) -> dict[str, np.ndarray]:
+        """Return the third panel: the difference, or the model's frame without the change."""
+        if self.unchanged is not None:
+            return {"model without the change": self._enlarged(self.unchanged[t])}
+        if t >= len(self.truth):
+            return {"difference": self._no_truth()}
+        return {"difference": self._enlarged(_difference(self.model[t], self.truth[t]))}
+
+    def _enlarged(self, frame: np.ndarray) -> np.ndarray:
+        return upscale(as_rgb(frame), self.zoom)
+
+    def _no_truth(self) -> np.ndarray:
+        height, width = self.zoom * self.model.shape[1], self.zoom * self.model.shape[2]
+        panel = Image.new("RGB", (width, height), PAPER)
+        text = "no truth here" if not len(self.truth) else f"the data ends\nafter frame {len(self.truth)}"
+        ImageDraw.Draw(panel).multiline_text(
+            (width / 2, height / 2), text, fill=INK, font=font(), anchor="mm", align="center"
+        )
+        return np.asarray(panel)
+
+    def _captioned(self, panels: dict[str, np.ndarray]) -> np.ndarray:
+        """Put panels side by side under their captions."""
+        height, width, _ = next(iter(panels.values())).shape
+        sheet = Image.new("RGB", (len(panels) * (width + GAP) - GAP, height + CAPTION), PAPER)
         pen = ImageDraw.Draw(sheet)
-        predicted = t >= self.first_predicted
-        state = f"predicted {t - self.first_predicted + 1}" if predicted else f"context {t + 1}"
-        for i, (panel, title) in enumerate(zip(panels, self.TITLES, strict=True)):
+        for i, (caption, panel) in enumerate(panels.items()):
             left = i * (width + GAP)
             sheet.paste(Image.fromarray(panel), (left, CAPTION))
-            is_model = title == "model"
-            text = f"{title}: {state}" if is_model else title
-            pen.text((left + 3, 2), text, fill=PREDICTED if is_model and predicted else INK, font=font())
+            pen.text((left + 3, 2), caption, fill=PREDICTED if "predicted" in caption else INK, font=font())
         return np.asarray(sheet)
 
 
@@ -131,17 +155,24 @@ def compare(
     i: int,
     truth: UInt8[np.ndarray, "_ h w c"] | None,
     cloud: Float[np.ndarray, "s t k 2"] | None = None,
+    unchanged: Rollout | None = None,
 ) -> Comparison:
     """Return the video of sequence i of a decoded rollout. Sampled positions are drawn as crosses.
 
+    unchanged: the decoded rollout without the change that was made to the slots of this one.
+
     Raises:
-        ValueError: the rollout was not decoded.
+        ValueError: a rollout was not decoded.
     """
+    positions, extents = (None if x is None else x[i] for x in (rollout.positions, rollout.extents))
+    model, other = _pictures(rollout, i), None if unchanged is None else _pictures(unchanged, i)
+    return Comparison(truth, model, positions, extents, rollout.first_predicted, cloud, other)
+
+
+def _pictures(rollout: Rollout, i: int) -> UInt8[np.ndarray, "t h w c"]:
     if rollout.frames is None:
         raise ValueError("a rollout without frames cannot be compared; decode it")
-    model = as_bytes(drop_equal_channels(rollout.frames[i : i + 1]))[0]
-    positions, extents = (None if x is None else x[i] for x in (rollout.positions, rollout.extents))
-    return Comparison(truth, model, positions, extents, rollout.first_predicted, cloud)
+    return as_bytes(drop_equal_channels(rollout.frames[i : i + 1]))[0]
 
 
 def as_rgb(frames: UInt8[np.ndarray, "*t h w c"]) -> UInt8[np.ndarray, "*t h w 3"]:
@@ -156,46 +187,3 @@ def _difference(
     if model.shape[-1] == 1:
         levels = np.minimum(levels.sum(-1, keepdims=True), 255)
     return np.abs(model - levels).astype(np.uint8)
-
-
-# The sheet of frames with the objects that a model has counted in them.
-
-EDGE = 110  # pixels of a frame, at most
-
-
-def counting_sheet(
-    frames: UInt8[np.ndarray, "n h w c"],
-    model: UInt8[np.ndarray, "n h w _"],
-    positions: Float[np.ndarray, "n k 2"],
-    extents: Float[np.ndarray, "n k 2"] | None,
-    counted: Int[np.ndarray, "n"],
-    truth: Int[np.ndarray, "n"] | None = None,
-    columns: int = 12,
-) -> UInt8[np.ndarray, "_ _ 3"]:
-    """Draw each frame with its boxes, the model's frame below, and the count above: orange where wrong.
-
-    Absent slots, which are not finite, are not drawn.
-
-    counted: n, inferred numbers of objects.
-    truth: n, true ones, where they are known.
-    """
-    tiles, columns = [], min(columns, len(frames))
-    for i in range(len(frames)):
-        true_count = None if truth is None else int(truth[i])
-        boxed, drawn = (upscale(as_rgb(x[i]), zoom(x.shape[1], EDGE)) for x in (frames, model))
-        boxed = draw_boxes(boxed, positions[i], None if extents is None else extents[i])
-        line = np.full_like(boxed[:GAP], PAPER[0])
-        tiles.append(_captioned(np.concatenate([boxed, line, drawn]), int(counted[i]), true_count))
-    empty = [np.full_like(tiles[0], PAPER[0])] * (-len(tiles) % columns)
-    return rearrange(np.stack(tiles + empty), "(row column) h w c -> (row h) (column w) c", column=columns)
-
-
-def _captioned(picture: UInt8[np.ndarray, "h w 3"], counted: int, truth: int | None) -> np.ndarray:
-    """Put the picture on a sheet of its own, with a margin, below its count."""
-    height, width, _ = picture.shape
-    sheet = Image.new("RGB", (width + GAP, height + CAPTION + GAP), PAPER)
-    sheet.paste(Image.fromarray(picture), (0, CAPTION))
-    wrong = truth is not None and truth != counted
-    text = f"{counted}" if truth is None else f"{counted} of {truth}"
-    ImageDraw.Draw(sheet).text((3, 2), text, fill=PREDICTED if wrong else INK, font=font())
-    return np.asarray(sheet)

@@ -39,22 +39,28 @@ def reconstructions(model: SequenceModel, images: UInt8[np.ndarray, "n h w c"]) 
 
 
 @torch.no_grad()
-def slots(model: SequenceModel, images: UInt8[np.ndarray, "n h w c"]) -> Rows | None:
+def slots(model: SequenceModel, images: UInt8[np.ndarray, "n h w c"]) -> tuple[Rows, list[str]] | None:
     """Return a row per image: itself, its reconstruction, the encoder's masks, each slot's mask and part.
 
-    None for models without masks.
+    Also returns the names of the columns. None for models without masks.
     """
     trace = _filter(model, images)
     scene = model.decode(trace)
     if scene.masks is None:
         return None
     masks = rearrange(scene.masks, "n 1 k h w -> n k 1 h w")
-    shown = [scene.frames, masks.expand(-1, -1, scene.frames.shape[2], -1, -1), masks * scene.frames]
+    shown = {
+        "": scene.frames,
+        "mask": masks.expand(-1, -1, scene.frames.shape[2], -1, -1),
+        "part": masks * scene.frames,
+    }
     if trace.encoding is not None and "log_masks" in trace.encoding.features:
         attention = rearrange(trace.encoding.features["log_masks"].exp(), "n 1 k h w -> n k 1 h w")
-        shown.insert(1, attention.expand_as(shown[1]))
-    pictures = to_frames(torch.cat(shown, 1)).cpu().numpy()
-    return np.concatenate([_with_channels(images[:, None], pictures.shape[-1]), pictures], 1)
+        shown = {"": shown[""], "encoder's\nmask": attention.expand_as(shown["mask"]), **shown}
+    pictures = to_frames(torch.cat(list(shown.values()), 1)).cpu().numpy()
+    names = [f"{what}\n{slot}" for what in shown if what for slot in _slot_names(model, masks.shape[1])]
+    pictures = np.concatenate([_with_channels(images[:, None], pictures.shape[-1]), pictures], 1)
+    return pictures, ["image", "model", *names]
 
 
 @torch.no_grad()
@@ -115,6 +121,11 @@ def _decode(model: SequenceModel, trace: Trace) -> Rows:
 
 def _with_channels(frames: Rows, channels: int) -> Rows:
     return np.broadcast_to(frames, (*frames.shape[:-1], channels))
+
+
+def _slot_names(model: SequenceModel, count: int) -> list[str]:
+    objects = [f"object {i + 1}" for i in range(count - model.background_slots)]
+    return ["background"] * model.background_slots + objects
 
 
 def _names(name: str, size: int) -> list[str]:

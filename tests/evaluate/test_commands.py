@@ -119,7 +119,15 @@ def test_evaluate_writes_everything(folder, tmp_path, capsys):
     arguments = ["sample=true", "samples=19", "long=100", "videos=1", "iwae=2", f"out={tmp_path}"]
     assert run("evaluate", f"run={folder / 'linear'}", f"data={folder / 'data' / 'test.h5'}", *arguments) == 0
     printed = capsys.readouterr().out
-    names = ["bounds.csv", "comparison_0.mp4", "curves.csv", "errors.png", "metrics.json", "table.md"]
+    names = [
+        "bounds.csv",
+        "comparison_0.mp4",
+        "curves.csv",
+        "errors.pdf",
+        "errors.png",
+        "metrics.json",
+        "table.md",
+    ]
     assert sorted(f.name for f in tmp_path.iterdir()) == names
     assert all(str(tmp_path / name) in printed for name in names)
     assert (tmp_path / "table.md").read_text().strip() in printed
@@ -161,21 +169,20 @@ def test_inspect(folder, capsys, path, words, sheet):
     assert all(word in out for word in words)
     if sheet:
         assert str(folder / sheet) in out
-        image = Image.open(folder / sheet)
-        assert image.size[0] == 12 * 65 and image.size[1] % 65 == 0
+        assert 40 < Image.open(folder / sheet).size[0] - 12 * 65 < 120  # beside the labels
 
 
 def test_inspect_writes_the_sheet_where_told(folder, tmp_path):
     data = folder / "data" / "test.h5"
     assert run("inspect", data, f"out={tmp_path / 'a.png'}", "sequences=2", "frames=5") == 0
-    assert Image.open(tmp_path / "a.png").size == (5 * 65, 2 * 65)
+    width, height = Image.open(tmp_path / "a.png").size
+    assert 40 < width - 5 * 65 < 120 and 10 < height - 2 * 65 < 40
 
 
 def test_inspect_shows_masks_below_the_frames(tmp_path):
     make_data(tmp_path, "sprites", "test=2", "length=4", "image_size=32")
     assert run("inspect", tmp_path / "test.h5", "frames=4") == 0
-    sheet = np.asarray(Image.open(tmp_path / "test_sheet.png"))
-    assert sheet.shape[:2] == (4 * 65, 4 * 65)
+    sheet = np.asarray(Image.open(tmp_path / "test_sheet.png"))[-4 * 65 :, -4 * 65 :]
     masks = read_sequences(tmp_path / "test.h5").masks
     second = sheet[65:130].reshape(65, 4, 65, 3)[:64:2, :, :64:2].swapaxes(0, 1)
     np.testing.assert_array_equal(second.any(-1), masks[0] != 0)

@@ -13,10 +13,13 @@ import pytest
 from PIL import Image
 
 from seqvae import __version__
+from seqvae.data.sequences import Sequences
 from seqvae.evaluate import Bound, Report, long_rollouts, score, uncertainty, write_report
+from seqvae.evaluate.figures import row_styles, write_errors
 from seqvae.metrics import Estimate
 from seqvae.provenance import git_commit
 from tests.evaluate import spelled
+from tests.models import make
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +37,7 @@ def report(data):
 
 def test_files_and_their_numbers(report, tmp_path):
     paths = write_report(report, tmp_path / "new")
-    names = ["metrics.json", "curves.csv", "table.md", "bounds.csv", "errors.png"]
+    names = ["metrics.json", "curves.csv", "table.md", "bounds.csv", "errors.png", "errors.pdf"]
     assert [path.name for path in paths] == names
     assert paths[3].read_text() == "sequence,nats_a_frame\n0,-2.5\n1,-4.0\n"
     assert sorted(f.name for f in (tmp_path / "new").iterdir()) == sorted(path.name for path in paths)
@@ -176,3 +179,22 @@ def test_later_frames_are_called_no_bound_of_their_density(report, tmp_path):
     assert content["under_encoder"]["iwae"]["mean"] == -2.5
     without = Report(report.scores, {}, whole)
     assert "under the encoder" not in without.markdown() and without.as_dict()["under_encoder"] is None
+
+
+def test_a_row_has_one_colour_in_every_panel_and_run():
+    """A baseline from true states has the colour of the same motion from the model's states, dashed."""
+    one = row_styles(["model", "linear", "linear, from true states", "mine", "black"])
+    other = row_styles(["black", "linear, from true states", "static", "model"])
+    assert all(one[row] == other[row] for row in ("model", "black", "linear, from true states"))
+    assert (
+        one["linear"][0] == one["linear, from true states"][0]
+        and one["linear"] != one["linear, from true states"]
+    )
+    assert len({colour for colour, _ in one.values()}) == 4
+
+
+def test_errors_of_single_images_are_not_plotted(tmp_path):
+    """A curve of one frame is no curve: no file, rather than an empty picture."""
+    frames = np.random.default_rng(0).integers(0, 256, (3, 1, 32, 32, 3), dtype=np.uint8)
+    scores = score(make("vae", channels=3), Sequences("images", frames), 1, 0, decode=True)
+    assert write_errors(scores, tmp_path / "errors") == [] and not list(tmp_path.iterdir())

@@ -127,7 +127,7 @@ def test_after_ctrl_c_the_printed_command_goes_on(data, unbroken, tmp_path):
     run = tmp_path / "run with space"
     process = start([*SHORT, f"data={data}", f"run={run}"])
     for line in process.stderr:
-        if re.search(r"step 4/8", line):
+        if re.search(r"step 4/24", line):
             process.send_signal(signal.SIGINT)
             break
     rest = process.stderr.read()

@@ -60,7 +60,7 @@ def start(run: Path) -> subprocess.Popen:
         env=os.environ | {"OMP_NUM_THREADS": "1"},
     )
     for line in process.stderr:
-        if re.search(r"step 2/4", line):
+        if re.search(r"step 2/12", line):
             return process
     raise AssertionError("the training ended before its second step")
 

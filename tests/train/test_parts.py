@@ -12,8 +12,9 @@ from seqvae.errors import UserError
 from seqvae.layout import Field, StateLayout
 from seqvae.streams import Stream
 from seqvae.train.diagnostics import slot_statistics, warnings
-from seqvae.train.logging import FILE, Logbook, Meter, clock, read_log
+from seqvae.train.logging import FILE, Logbook, Meter, read_log
 from seqvae.train.optim import Optim, WeightAverage
+from seqvae.train.progress import clock
 from seqvae.train.runtime import own_randomness, pick_device, restore_rng, rng_state, seed_everything
 from seqvae.train.stages import TrainerOptions
 from seqvae.types import Carry, Terms, Trace

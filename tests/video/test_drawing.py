@@ -91,7 +91,17 @@ def test_comparison_goes_on_after_the_truth_has_ended():
     model = np.full((3, 32, 32, 3), 99, dtype=np.uint8)
     for truth in (model[:1], None):
         left, middle, right = panels(video.Comparison(truth, model, first_predicted=1)[2], 224)
-        assert not left.any() and not right.any() and (middle == 99).all()
+        assert (middle == 99).all()
+        for panel in (left, right):  # a sentence on paper, not a black frame
+            assert (panel[0, 0] == drawing.PAPER).all() and (panel > drawing.PAPER[0]).any()
+
+
+def test_a_changed_future_stands_beside_the_unchanged_one():
+    """It has no truth to differ from: the third panel is the model's own future without the change."""
+    truth, model, unchanged = (np.full((3, 32, 32, 3), value, dtype=np.uint8) for value in (10, 60, 200))
+    frames = video.Comparison(truth, model, first_predicted=1, unchanged=unchanged)
+    left, middle, right = panels(frames[2], 224)
+    assert (left == 10).all() and (middle == 60).all() and (right == 200).all()
 
 
 def test_comparison_draws_on_the_model_only():
@@ -123,3 +133,18 @@ def test_contact_sheet_has_a_row_per_sequence():
     sheet = video.contact_sheet(clips)
     assert sheet.shape == (2 * 65, 3 * 65, 3)
     assert (sheet[65:129, 130:194] == 255).all() and not sheet[:64, :64].any()
+
+
+def test_contact_sheet_has_labels_in_its_margins():
+    clips = black(2, 3, 32, 32)
+    plain = video.contact_sheet(clips)
+    rows, columns = ("truth", "a longer name"), ("frame 1", "frame 2\npredicted", "")
+    sheet = video.contact_sheet(clips, rows=rows, columns=columns)
+    top, left = (a - b for a, b in zip(sheet.shape[:2], plain.shape[:2], strict=True))
+    np.testing.assert_array_equal(sheet[top:, left:], plain)
+    margin = sheet[top:, :left].max(-1) > 100  # letters
+    assert margin[:64].any() and margin[65:129].any()
+    header = sheet[:top, left:].max(-1) > 100
+    assert header[:, :65].any() and header[:, 65:130].any() and not header[:, 130:].any()
+    only_rows = video.contact_sheet(clips, rows=rows)
+    assert only_rows.shape[0] == plain.shape[0] and only_rows.shape[1] == sheet.shape[1]

@@ -11,7 +11,7 @@ from einops import rearrange
 
 from seqvae.build import DataSpec, build
 from seqvae.data.conversion import to_frames, to_video
-from seqvae.video import latents
+from seqvae.video import latent_sheets, latents
 from tests.models import config, make, video
 
 EVERY_KIND = ["vae_iaf", "vrnn", "spatial_vae", "stove"]
@@ -87,7 +87,9 @@ def test_samples_of_the_prior_follow_an_action_where_the_model_wants_one():
 @pytest.mark.parametrize(("name", "columns"), [("monet", 2 + 3 * 4), ("spatial_vae", 2 + 2 * 3)])
 def test_the_parts_of_slots_make_up_the_picture(name, columns):
     model, data = make(name, channels=3), images()
-    rows = latents.slots(model, data)
+    rows, names = latents.slots(model, data)
+    assert len(names) == columns and names[-1] == "part\nobject 3"
+    assert ("mask\nbackground" in names) == (name == "monet")
     assert rows.shape == (4, columns, 32, 32, 3) and np.array_equal(rows[:, 0], data)
     made, k = rows[:, 1].astype(int), model.frame.slots
     masks, parts = rows[:, -2 * k : -k].astype(int), rows[:, -k:].astype(int)
@@ -99,3 +101,12 @@ def test_the_parts_of_slots_make_up_the_picture(name, columns):
 
 def test_a_model_without_masks_has_no_parts_of_slots():
     assert latents.slots(make("vae", channels=3), images()) is None
+
+
+def test_every_sheet_has_a_label_per_row_and_column():
+    sheets = latent_sheets(make("monet", channels=3), images(), rows=2, columns=3)
+    assert set(sheets) == {"samples", "reconstructions", "interpolations", "traversals", "slots"}
+    for sheet in sheets.values():
+        assert (len(sheet.rows), len(sheet.columns)) == sheet.pictures.shape[:2]
+        assert sheet.draw().dtype == np.uint8
+    assert set(latent_sheets(make("stove"), None, 2, 3)) == {"samples"}
