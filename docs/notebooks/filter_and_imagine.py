@@ -1,0 +1,6 @@
+# %% [markdown]
+# # Filter and imagine
+
+# %%
+import seqvae
+seqvae.__version__

@@ -1,0 +1,84 @@
+"""MkDocs hook: execute the notebooks docs/notebooks/*.py (jupytext, percent format) and show them as pages.
+
+A kernel runs each notebook in a folder of its own, in which `pretrained/` is that of the repository. A cell that
+fails ends the build. The outputs become Markdown, so that a notebook looks like any other page.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import tempfile
+from base64 import b64decode
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jupytext
+from mkdocs.structure.files import File, Files
+from nbclient import NotebookClient
+
+ROOT = Path(__file__).parents[2]
+SECONDS = 300  # per cell, on a busy machine
+SOURCE = (
+    "*This page is the notebook [{name}.py]({name}.py), executed when the site was built. It opens in VS Code, in "
+    "Jupyter with jupytext, and runs with `python docs/notebooks/{name}.py` at the top of the repository.*"
+)
+
+
+def on_files(files: Files, config: Any) -> Files:
+    """Add a page with pictures for each notebook; the notebook itself stays, for download."""
+    for file in [f for f in files if f.src_uri.startswith("notebooks/") and f.src_uri.endswith(".py")]:
+        name = Path(file.src_uri).stem
+        assert file.abs_src_path is not None
+        page, pictures = _page(name, _execute(Path(file.abs_src_path).read_text()))
+        files.append(File.generated(config, f"notebooks/{name}.md", content=page))
+        for picture, content in pictures.items():
+            files.append(File.generated(config, f"notebooks/{picture}", content=content))
+    return files
+
+
+def _page(name: str, notebook: Any) -> tuple[str, dict[str, bytes]]:
+    """Return the Markdown of an executed notebook, and its pictures by their file names."""
+    pictures: dict[str, bytes] = {}
+    title, *parts = [part for cell in notebook.cells for part in _cell(cell, name, pictures)]
+    return "\n\n".join([title, SOURCE.format(name=name), *parts]) + "\n", pictures
+
+
+@functools.cache  # while pages are served, a notebook runs again only when its text changes
+def _execute(text: str) -> Any:
+    """Return the notebook with its outputs."""
+    notebook = jupytext.reads(text, fmt="py:percent")
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "pretrained").symlink_to(ROOT / "pretrained")
+        path = os.pathsep.join([str(ROOT), *os.environ.get("PYTHONPATH", "").split(os.pathsep)])
+        client = NotebookClient(notebook, timeout=SECONDS, kernel_name="python3", resources={"metadata": {"path": folder}})
+        return client.execute(env=os.environ | {"PYTHONPATH": path.rstrip(os.pathsep)})
+
+
+def _cell(cell: Any, name: str, pictures: dict[str, bytes]) -> Iterator[str]:
+    """Yield the Markdown of a cell and of its outputs, and collect the pictures among them."""
+    if cell.cell_type != "code":
+        yield cell.source
+        return
+    yield f"```python\n{cell.source}\n```"
+    shown = [part for output in cell.outputs for part in _output(output, name, pictures)]
+    if shown:
+        yield "\n\n".join(['<div class="output" markdown>', *shown, "</div>"])
+
+
+def _output(output: Any, name: str, pictures: dict[str, bytes]) -> Iterator[str]:
+    if output.output_type == "stream":
+        if output.name == "stdout":
+            yield f"```text\n{output.text.rstrip()}\n```"
+        return
+    data = output.data
+    if "image/png" in data:
+        file = f"{name}_{len(pictures) + 1}.png"
+        pictures[file] = b64decode(data["image/png"])
+        yield f"![]({file})"
+    elif "text/html" in data:
+        yield data["text/html"]
+    elif "text/plain" in data:
+        yield f"```text\n{data['text/plain']}\n```"
