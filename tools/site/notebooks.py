@@ -11,14 +11,17 @@ import os
 import tempfile
 from base64 import b64decode
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import jupytext
 from mkdocs.structure.files import File, Files
 from nbclient import NotebookClient
+from traitlets.config import Config
 
 ROOT = Path(__file__).parents[2]
+CORES = 2  # notebooks that run at the same time
 SECONDS = 300  # per cell, on a busy machine
 SOURCE = (
     "*This page is the notebook [{name}.py]({name}.py), executed when the site was built. It opens in VS Code, in "
@@ -28,10 +31,12 @@ SOURCE = (
 
 def on_files(files: Files, config: Any) -> Files:
     """Add a page with pictures for each notebook; the notebook itself stays, for download."""
-    for file in [f for f in files if f.src_uri.startswith("notebooks/") and f.src_uri.endswith(".py")]:
+    notebooks = [f for f in files if f.src_uri.startswith("notebooks/") and f.src_uri.endswith(".py")]
+    with ThreadPoolExecutor(CORES) as pool:
+        executed = list(pool.map(lambda file: _execute(file.content_string), notebooks))
+    for file, notebook in zip(notebooks, executed, strict=True):
         name = Path(file.src_uri).stem
-        assert file.abs_src_path is not None
-        page, pictures = _page(name, _execute(Path(file.abs_src_path).read_text()))
+        page, pictures = _page(name, notebook)
         files.append(File.generated(config, f"notebooks/{name}.md", content=page))
         for picture, content in pictures.items():
             files.append(File.generated(config, f"notebooks/{picture}", content=content))
@@ -53,7 +58,10 @@ def _execute(text: str) -> Any:
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "pretrained").symlink_to(ROOT / "pretrained")
         path = os.pathsep.join([str(ROOT), *os.environ.get("PYTHONPATH", "").split(os.pathsep)])
-        client = NotebookClient(notebook, timeout=SECONDS, kernel_name="python3", resources={"metadata": {"path": folder}})
+        # sockets in the folder, not ports that every user of the machine could open
+        config = Config({"KernelManager": {"transport": "ipc", "ip": f"{folder}/kernel"}})
+        place = {"metadata": {"path": folder}}
+        client = NotebookClient(notebook, timeout=SECONDS, resources=place, config=config)
         return client.execute(env=os.environ | {"PYTHONPATH": path.rstrip(os.pathsep)})
 
 
