@@ -74,7 +74,7 @@ rows = [video[n], frames[n], (grey - frames[n]).abs()]
 fig, axes = plt.subplots(3, len(shown), figsize=(11, 3.9), layout="constrained")
 for row, pictures in zip(axes, rows, strict=True):
     for ax, t in zip(row, shown, strict=True):
-        ax.imshow(rearrange(pictures[t - 1], "c h w -> h w c").clamp(0, 1))
+        ax.imshow(rearrange(pictures[t - 1], "c h w -> h w c").clamp(0, 1).numpy())
         ax.set(xticks=[], yticks=[])
 for ax, t in zip(axes[0], shown, strict=True):
     ax.set_title(f"{t}" if t <= CONTEXT else f"{t}: +{t - CONTEXT}", color="C0" if t <= CONTEXT else "C3")
