@@ -1,13 +1,14 @@
 """MkDocs hook: execute the notebooks docs/notebooks/*.py (jupytext, percent format) and show them as pages.
 
-A kernel runs each notebook in a folder of its own, in which `pretrained/` is that of the repository. A cell that
-fails ends the build. The outputs become Markdown, so that a notebook looks like any other page.
+A kernel runs each notebook in a folder of its own, in which `pretrained/` is that of the repository. A cell
+that fails ends the build. The outputs become Markdown, so that a notebook looks like any other page.
 """
 
 from __future__ import annotations
 
 import functools
 import os
+import re
 import tempfile
 from base64 import b64decode
 from collections.abc import Iterator
@@ -24,8 +25,9 @@ ROOT = Path(__file__).parents[2]
 CORES = 2  # notebooks that run at the same time
 SECONDS = 300  # per cell, on a busy machine
 SOURCE = (
-    "*This page is the notebook [{name}.py]({name}.py), executed when the site was built. It opens in VS Code, in "
-    "Jupyter with jupytext, and runs with `python docs/notebooks/{name}.py` at the top of the repository.*"
+    "*This page is the notebook [{name}.py]({name}.py), executed when the site was built. It opens in VS "
+    "Code, in Jupyter with jupytext, and runs at the top of the repository with "
+    "`python docs/notebooks/{name}.py`.*"
 )
 
 
@@ -87,6 +89,12 @@ def _output(output: Any, name: str, pictures: dict[str, bytes]) -> Iterator[str]
         pictures[file] = b64decode(data["image/png"])
         yield f"![]({file})"
     elif "text/html" in data:
-        yield data["text/html"]
+        yield _plain_table(data["text/html"])
     elif "text/plain" in data:
         yield f"```text\n{data['text/plain']}\n```"
+
+
+def _plain_table(html: str) -> str:
+    """Return the table of a data frame without its own style, for that of the site."""
+    html = re.sub(r"<style scoped>.*?</style>", "", html, flags=re.DOTALL)
+    return re.sub(r"<table[^>]*>", "<table>", html)
