@@ -182,8 +182,10 @@ class Trace:
         """
         names = ("z", "prior", "posterior", "encoding", "context", "log_posterior")
         pairs = {n: [getattr(self, n), getattr(later, n)] for n in names}
-        joined = {n: concat_frames(pair) for n, pair in pairs.items() if all(x is not None for x in pair)}
-        return Trace(**dict.fromkeys(names) | joined, carry=later.carry)
+        joined: dict[str, Any] = {
+            n: None if any(x is None for x in pair) else concat_frames(pair) for n, pair in pairs.items()
+        }
+        return Trace(**joined, carry=later.carry)
 
 
 @dataclass(frozen=True)
