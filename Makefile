@@ -2,6 +2,7 @@
 # make test    every test
 # make lint    formatting and common mistakes
 # make types   what pyright says of the annotations
+# make docs    the site of the documentation in site/; make docs-serve shows it while pages change
 # make results the tables of docs/results.md and README.md: a night on two cores
 # All need git, make and Python 3.11 to 3.13, and make .venv from requirements.lock when it is missing.
 #
@@ -28,7 +29,7 @@ endif
 DATA := data/billiards
 RUN := runs/demo
 
-.PHONY: help venv test lint types demo results lock clean
+.PHONY: help venv test lint types docs docs-serve demo results lock clean
 .NOTPARALLEL:
 
 help:
@@ -47,6 +48,16 @@ lint: $(READY)
 # pyright would take the first python in PATH, which need not have the packages
 types: $(READY)
 	$(PY) -m pyright --pythonpath "$$($(PY) -c 'import sys; print(sys.executable)')"
+
+# Its theme is maintained until May 2027; the hint at its successor is known.
+docs docs-serve: export NO_MKDOCS_2_WARNING := 1
+
+# strict: a broken link, a page that is in no menu and a docstring that names what is not there are errors
+docs: $(READY)
+	$(PY) -m mkdocs build --strict
+
+docs-serve: $(READY)
+	$(PY) -m mkdocs serve
 
 # Files that are complete are kept, so a second demo goes on where the first was stopped.
 demo: $(READY)
@@ -68,5 +79,5 @@ lock: $(READY)
 
 # caches only: data sets, runs and the environment are yours to delete
 clean:
-	rm -rf .pytest_cache .ruff_cache build dist *.egg-info
+	rm -rf .pytest_cache .ruff_cache build dist site *.egg-info
 	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +

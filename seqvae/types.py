@@ -176,9 +176,15 @@ class Trace:
     log_posterior: Float[Tensor, "b t"] | None = None
 
     def then(self, later: Trace) -> Trace:
-        """Return this trace and one that goes on from its carry as one trace."""
+        """Return this trace and one that goes on from its carry as one trace.
+
+        What either of them lacks is None: a filtered trace with its imagined future has no posterior.
+        """
         names = ("z", "prior", "posterior", "encoding", "context", "log_posterior")
-        joined = {n: concat_frames([getattr(self, n), getattr(later, n)]) for n in names}
+        pairs = {n: [getattr(self, n), getattr(later, n)] for n in names}
+        joined: dict[str, Any] = {
+            n: None if any(x is None for x in pair) else concat_frames(pair) for n, pair in pairs.items()
+        }
         return Trace(**joined, carry=later.carry)
 
 

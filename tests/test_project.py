@@ -103,12 +103,12 @@ def test_ci_calls_targets_of_the_makefile_on_every_python_that_is_supported():
     lines = [step["run"] for job in jobs.values() for step in job["steps"] if "run" in step]
     called = {line.split()[1] for line in lines if line.startswith("make ")}
     targets = re.search(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(), re.M)[1].split()
-    assert {"lint", "types", "test"} <= called <= set(targets)
+    assert {"lint", "types", "docs", "test"} <= called <= set(targets)
     supported = SpecifierSet(pyproject()["requires-python"])
     pythons = [f"3.{minor}" for minor in range(30) if supported.contains(f"3.{minor}")]
     assert jobs["test"]["strategy"]["matrix"]["python"] == pythons
     (extras,) = [extra for line in lines for extra in re.findall(r'"\.\[(.*)\]"', line)]
-    assert {*extras.split(","), "lint"} == pyproject()["optional-dependencies"].keys()
+    assert {*extras.split(","), "docs", "lint"} == pyproject()["optional-dependencies"].keys()
 
 
 def test_pre_commit_has_the_ruff_of_the_lock():

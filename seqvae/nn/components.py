@@ -86,9 +86,9 @@ class PlacedComponent(nn.Module):
     Place and size are centre and spread of the mask, and the less certain the smaller the mask. One network
     encodes a glimpse of (x, m) at that place. Another draws a glimpse of the mask's logits, which is pasted
     at place and size, so that shapes are learned independently of where they are. The slot holds so little
-    that two objects do not fit into one.
+    that two objects do not fit into one. Its state has size and position in half-widths, velocity if wanted,
+    and appearance.
 
-    z: size and position in half-widths, velocity if wanted, appearance
     code: size of the appearance
     extent: the smallest and the largest size, half-widths
     glimpse: edge of a glimpse, samples

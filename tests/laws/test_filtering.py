@@ -43,6 +43,18 @@ def test_a_filter_in_two_chunks_is_the_whole_filter(name, sample):
 
 
 @every_model
+def test_a_filtered_trace_goes_on_as_an_imagined_one(name):
+    model, clip = make(name), video(frames=4)
+    past = model.filter(clip)
+    future = model.imagine(past.carry, 3)
+    both = past.then(future)
+    assert torch.equal(both.z, torch.cat([past.z, future.z], 1)) and both.carry is future.carry
+    assert both.posterior is both.encoding is both.log_posterior is None, "imagined frames have none"
+    frames = torch.cat([model.decode(past).frames, model.decode(future).frames], 1)
+    assert_close(model.decode(both).frames, frames)
+
+
+@every_model
 def test_the_future_changes_nothing_before_it(name):
     model, clip = make(name), video(frames=6)
     changed = clip.clone()
