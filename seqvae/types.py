@@ -6,6 +6,7 @@ good. Records are frozen and hold unreduced tensors; an explicit carry crosses a
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from types import MappingProxyType
@@ -255,10 +256,12 @@ class FrameModel(nn.Module):
     auxiliary: Mapping[str, float] = MappingProxyType({})
     size_limits: tuple[float, float] | None = None
 
+    @abstractmethod
     def encode(self, video: Float[Tensor, "b t c h w"]) -> Encoding:
         """Return a Gaussian over the leading fields of each slot's state, per frame."""
         raise NotImplementedError
 
+    @abstractmethod
     def terms(
         self,
         video: Float[Tensor, "b t c h w"],
@@ -282,6 +285,7 @@ class FrameModel(nn.Module):
         """
         raise NotImplementedError
 
+    @abstractmethod
     def decode(self, z: Float[Tensor, "b t k d"], context: Tensor | None = None) -> Scene:
         """Return the frames, and masks if there are any, for which states stand."""
         raise NotImplementedError
@@ -305,6 +309,7 @@ class Posterior(nn.Module):
         """Return the carry before the first frame: None if nothing crosses a time step."""
         return None
 
+    @abstractmethod
     def __call__(
         self, encoding: Encoding, transition: Transition, carry: Any
     ) -> tuple[Distribution, Encoding, Any]:
@@ -336,14 +341,17 @@ class Dynamics(nn.Module):
     reads_frames: bool = False
     ignores_actions: bool = False
 
+    @abstractmethod
     def init(self, batch: int, like: Tensor) -> Any:
         """Return the carry before the first frame."""
         raise NotImplementedError
 
+    @abstractmethod
     def predict(self, carry: Any, prev_action: Int[Tensor, "b"] | None) -> Transition:
         """Return the prediction of the next state."""
         raise NotImplementedError
 
+    @abstractmethod
     def update(self, carry: Any, z: Float[Tensor, "b k d"], encoding: Encoding | None) -> Any:
         """Return the carry after the state z.
 

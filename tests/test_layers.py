@@ -12,11 +12,11 @@ ROOT = Path(__file__).parents[1]
 
 # A file of seqvae imports its own layer and those below it. A name is a file, or a folder with all its files.
 LAYERS = {
-    0: ["aliases", "config", "errors", "io", "layout", "provenance", "streams", "tree", "types"],
+    0: ["aliases", "config", "errors", "io", "layout", "protocol", "provenance", "streams", "tree", "types"],
     1: ["distributions", "matching", "nn"],
     2: ["sequence", "elbo", "objectives", "prediction", "metrics", "data"],
     3: ["frames", "posteriors", "dynamics"],
-    4: ["build", "checkpoint", "interventions", "rollout", "weights"],
+    4: ["build", "checkpoint", "interventions", "rollout", "shapes", "weights"],
     5: ["evaluate", "train", "video"],
     6: ["cli", "__init__", "__main__"],
 }
@@ -27,7 +27,14 @@ PARTS = {"frames", "posteriors", "dynamics"}  # interchangeable, so they never i
 EDGE = {"convert", "formats", "media", "preview", "gym"}
 CORE_PACKAGES = {"numpy", "h5py", "hydra", "omegaconf", "tqdm"}
 # which part of seqvae uses what of data_gen; media reads, writes and draws frames for both
-USES_DATA_GEN = {"errors": "core", "io": "core", "data": "core", "video": "core", "cli": "all"}
+USES_DATA_GEN = {
+    "config": "core",
+    "errors": "core",
+    "io": "core",
+    "data": "core",
+    "video": "core",
+    "cli": "all",
+}
 SHARED = {"media"}
 
 # Packages that have their places, so that a model can be read, and run, without them.

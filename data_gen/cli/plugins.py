@@ -1,0 +1,58 @@
+"""Plugins of a command line, loaded before its config is composed: their worlds are options of `sim`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import MISSING
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from hydra.core.override_parser.types import Override
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from data_gen.cli.overrides import literal
+from data_gen.errors import DataError
+from data_gen.plugins import OWN, PluginError, load_plugins
+
+KEY = "plugins"
+IMAGE_SIZE = 32  # pixels along an edge, for worlds that have no yaml
+PROVIDER = "plugins"
+
+
+def use_plugins(overrides: Sequence[Override]) -> None:
+    """Load the plugins that a command line names, and offer each of their worlds as `sim=MODULE.CLASS`.
+
+    Raises:
+        PluginError: a plugin cannot be loaded, or the key has several values.
+    """
+    given = [override for override in overrides if override.key_or_group == KEY]
+    if any(override.is_sweep_override() for override in given):
+        raise PluginError(f"{KEY}: all jobs of a sweep have the same; give one list, {KEY}=[a,./b.py]")
+    for override in given:
+        load_plugins(
+            None if override.is_delete() else OmegaConf.to_object(OmegaConf.create([literal(override)]))[0]
+        )
+    if given:
+        _offer_worlds()
+
+
+def _offer_worlds() -> None:
+    """Store a config of the group `sim` for each world that is not of this package."""
+    from data_gen.simulator import world_fields, worlds  # NumPy takes a moment to import
+
+    for target, world in worlds().items():
+        if target.partition(".")[0] in OWN:
+            continue
+        options = {name: "???" if value is MISSING else value for name, value in world_fields(world).items()}
+        node: dict[str, Any] = {
+            "name": re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", world.__name__).lower(),
+            "image_size": IMAGE_SIZE,
+            "sim": {"_target_": target, **options},
+        }
+        try:
+            config = OmegaConf.create(node)
+        except OmegaConfBaseException as error:
+            raise DataError(f"{target}: a default is no plain value that a yaml can hold ({error})") from None
+        ConfigStore.instance().store(target, config, group="sim", package="_global_", provider=PROVIDER)
