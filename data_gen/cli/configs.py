@@ -153,6 +153,8 @@ def _require_options(override: Override, groups: Mapping[str, list[str]]) -> Non
         for option in value if isinstance(value, list) else [value]:
             if option is not None and option not in groups[group]:
                 known = did_you_mean(str(option), groups[group])
+                if group == "sim" and "." in str(option):
+                    known = f"load the plugin that registers it, plugins=[MODULE or ./FILE.py]; {known}"
                 raise DataError(f"{group}={option}: no such {WORDS.get(group, group)}; {known}")
 
 

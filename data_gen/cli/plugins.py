@@ -14,15 +14,18 @@ from omegaconf.errors import OmegaConfBaseException
 
 from data_gen.cli.overrides import literal
 from data_gen.errors import DataError
-from data_gen.plugins import OWN, PluginError, load_plugins
+from data_gen.plugins import OWN, PluginError, load_installed, load_plugins
 
 KEY = "plugins"
 IMAGE_SIZE = 32  # pixels along an edge, for worlds that have no yaml
 PROVIDER = "plugins"
 
 
-def use_plugins(overrides: Sequence[Override]) -> None:
+def use_plugins(overrides: Sequence[Override]) -> tuple[str, ...]:
     """Load the plugins that a command line names, and offer each of their worlds as `sim=MODULE.CLASS`.
+
+    If such a name is chosen, the plugins of installed packages are loaded too. Returns a line for each of
+    these that cannot be loaded.
 
     Raises:
         PluginError: a plugin cannot be loaded, or the key has several values.
@@ -30,12 +33,15 @@ def use_plugins(overrides: Sequence[Override]) -> None:
     given = [override for override in overrides if override.key_or_group == KEY]
     if any(override.is_sweep_override() for override in given):
         raise PluginError(f"{KEY}: all jobs of a sweep have the same; give one list, {KEY}=[a,./b.py]")
+    names_world = any(o.key_or_group == "sim" and "." in str(o.value()) for o in overrides)
+    faults = load_installed() if names_world else ()
     for override in given:
         load_plugins(
             None if override.is_delete() else OmegaConf.to_object(OmegaConf.create([literal(override)]))[0]
         )
-    if given:
+    if given or names_world:
         _offer_worlds()
+    return faults
 
 
 def _offer_worlds() -> None:

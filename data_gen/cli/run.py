@@ -56,10 +56,13 @@ def _run(command: Command, flags: Namespace, paths: Collection[str]) -> int:
     if command.first and words and ("=" not in words[0] or Path(words[0]).exists()):
         words = [f"{command.first}={words[0]}", *words[1:]]
     overrides = parse_overrides(words, paths, flags.multirun)
-    use_plugins(overrides)
+    faults = use_plugins(overrides)
     search = [str(Path(flags.config_dir).absolute())] if flags.config_dir else []
     own_keys = command.own_keys is not None and command.own_keys(overrides)
-    checked = check_overrides(command.config, overrides, search, own_keys)
+    try:
+        checked = check_overrides(command.config, overrides, search, own_keys)
+    except DataError as error:
+        raise DataError("; ".join([str(error), *faults])) from None
     if flags.multirun:
         fixed = [o.key_or_group for o in overrides if not o.is_sweep_override()]
         _configure(command, fixed)
