@@ -154,7 +154,8 @@ def draw_errors(scores: Scores, file: BinaryIO) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    present = [q for q in AXES if any(q in curves for curves in scores.curves.values())]
+    known = dict.fromkeys([*AXES, *(q for curves in scores.curves.values() for q in curves)])
+    present = [q for q in known if any(q in curves for curves in scores.curves.values())]
     figure = Figure(figsize=(5.5 * max(1, len(present)), 4), layout="constrained")
     FigureCanvasAgg(figure)
     for axis, quantity in zip(np.atleast_1d(figure.subplots(1, max(1, len(present)))), present, strict=False):
@@ -168,8 +169,12 @@ def draw_errors(scores: Scores, file: BinaryIO) -> None:
             axis.plot(frame, mean, color=colour, label=row, linewidth=width, zorder=width)
             axis.fill_between(frame, mean - se, mean + se, color=colour, alpha=0.2, linewidth=0)
         axis.axvline(scores.context + 0.5, color="black", linestyle=":", linewidth=1)
-        axis.set(xlabel=f"frame (dotted: end of the context, {scores.context})", ylabel=AXES[quantity])
-        axis.set_ylim(bottom=0)
+        axis.set(
+            xlabel=f"frame (dotted: end of the context, {scores.context})",
+            ylabel=AXES.get(quantity, quantity),
+        )
+        if quantity in AXES:  # an error; metrics of the user may be negative
+            axis.set_ylim(bottom=0)
         axis.legend(fontsize="small", framealpha=0.7, edgecolor="none")
         axis.spines[["top", "right"]].set_visible(False)
     figure.savefig(file, format="png", dpi=110)
