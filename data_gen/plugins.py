@@ -111,6 +111,12 @@ def load_installed() -> tuple[str, ...]:
     return tuple(faults)
 
 
+def load_for(targets: Sequence[str]) -> tuple[str, ...]:
+    """Load the plugins of installed packages, as above, if one of the parts is foreign and not registered."""
+    missing = [name for name in targets if _top(name) not in OWN and name not in _origins]
+    return load_installed() if missing else ()
+
+
 def _load(name: str) -> None:
     is_file = name.endswith(".py") or "/" in name or os.sep in name
     module = _find_file(name) if is_file else _find_module(name)
@@ -217,6 +223,7 @@ def _top(name: str) -> str:
 
 def needed_plugins(given: Sequence[str], targets: Sequence[str]) -> list[str]:
     """Return the plugins that a config names, then those of installed packages whose parts it uses."""
+    load_for(targets)
     used = [plugin for target in targets if (plugin := plugin_of(target)) is not None]
     return list(dict.fromkeys([*given, *used]))
 

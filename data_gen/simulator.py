@@ -120,9 +120,16 @@ def world_fields(simulator_class: type) -> dict[str, Any]:
 
 
 def world_arguments(target: str) -> list[str] | None:
-    """Return the names of a world's fields, None for a world that nobody has registered."""
+    """Return the fields that a world takes over from the yaml of another one; None for an unknown world.
+
+    A world of another package takes those that it inherits from a world of ours.
+    """
+    plugins.load_for([target])
     world = worlds().get(target)
-    return None if world is None else list(world_fields(world))
+    if world is None or target.startswith(f"{_SIMS}."):
+        return None if world is None else list(world_fields(world))
+    bases = [base for base in world.__mro__ if base.__module__.startswith(f"{_SIMS}.") and is_dataclass(base)]
+    return [name for name in world_fields(world) if any(name in world_fields(base) for base in bases)]
 
 
 def _require_methods(simulator: Any) -> None:
@@ -144,7 +151,7 @@ def _require_methods(simulator: Any) -> None:
 
 def _find_class(target: str) -> type:
     if target not in worlds() and not target.startswith(f"{_SIMS}."):
-        faults = plugins.load_installed()
+        faults = plugins.load_for([target])
         if target not in worlds():
             near = did_you_mean(target, worlds(), 1) if plugins.from_same_package(target) else ""
             why = (

@@ -121,13 +121,21 @@ def targets(config: Any) -> list[str]:
 
 
 def arguments_of(target: str) -> list[str] | None:
-    """Return the names of the arguments that a part takes; None for a part that is unknown or takes any."""
-    for of_kind in parts().values():
-        if target in of_kind:
-            parameters = inspect.signature(of_kind[target]).parameters
-            takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
-            return None if takes_any else list(parameters)
-    return None
+    """Return the arguments that a part takes over from the yaml of another one; None for an unknown part.
+
+    A part of another package takes those that it inherits from a part of ours: names of its own may mean
+    something else.
+    """
+    plugins.load_for([target])
+    shipped = [p for of_kind in parts().values() for n, p in of_kind.items() if n.startswith(PACKAGE)]
+    part = next((of_kind[target] for of_kind in parts().values() if target in of_kind), None)
+    if part is None:
+        return None
+    own = list(inspect.signature(part).parameters)
+    if target.startswith(PACKAGE):
+        return own
+    bases = [base for base in getattr(part, "__mro__", ()) if base in shipped]
+    return [name for name in own if any(name in inspect.signature(base).parameters for base in bases)]
 
 
 def instantiate(config: Any, key: str, kind: type[T], **given: Any) -> T:
@@ -189,10 +197,8 @@ def _find(target: Any, key: str, kind: type) -> Callable[..., Any]:
     known = parts().get(kind, {})
     if not isinstance(target, str):
         raise UserError(f"{key}._target_: expected the dotted name of a part, got {target!r}")
-    faults = ()
-    if not target.startswith(PACKAGE) and target not in known:
-        faults = plugins.load_installed()  # those of installed packages, only now that one may be needed
-        known = parts().get(kind, {})
+    faults = plugins.load_for([target])
+    known = parts().get(kind, {})
     if target in known:
         return known[target]
     for other, of_kind in parts().items():

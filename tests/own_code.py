@@ -30,8 +30,10 @@ def own_code(folder: Path) -> Iterator[Path]:
     finally:
         os.chdir(before)
         sys.path[:] = path
+        tops = {name.partition(".")[0] for name in plugins._loaded - loaded}
         for name in set(sys.modules) - modules:
-            if str(getattr(sys.modules[name], "__file__", None)).startswith(str(folder)):
+            file = str(getattr(sys.modules[name], "__file__", None))
+            if name.partition(".")[0] in tops or file.startswith(str(folder)):
                 del sys.modules[name]
         for table, old in zip(tables, copies, strict=True):
             for name in table.keys() - old.keys():
