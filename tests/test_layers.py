@@ -18,7 +18,7 @@ LAYERS = {
     3: ["frames", "posteriors", "dynamics"],
     4: ["build", "checkpoint", "interventions", "rollout", "shapes", "weights"],
     5: ["evaluate", "train", "video"],
-    6: ["cli", "__init__", "__main__"],
+    6: ["cli", "contracts", "__init__", "__main__"],
 }
 LAYER_OF = {name: layer for layer, names in LAYERS.items() for name in names}
 PARTS = {"frames", "posteriors", "dynamics"}  # interchangeable, so they never import each other
@@ -34,6 +34,7 @@ USES_DATA_GEN = {
     "data": "core",
     "video": "core",
     "cli": "all",
+    "contracts": "all",
 }
 SHARED = {"media"}
 
@@ -45,6 +46,7 @@ PLACES = {
     "sklearn": ["data_gen/drawing/handwriting"],
     "ale_py": ["data_gen/sims/_ale"],
     "gymnasium": ["data_gen/gym"],
+    "pytest": [f"seqvae/contracts/{name}" for name in ("options", "test_plugins", "__main__")],
 }
 
 
@@ -181,6 +183,7 @@ PLANTED = {
     "data_gen's edge in its core": ("data_gen/physics/forces.py", "from .. import preview"),
     "an optional package in the core": ("data_gen/physics/forces.py", "import scipy"),
     "scikit-learn in a simulator": ("data_gen/sims/digits.py", "import sklearn"),
+    "pytest in a check": ("seqvae/contracts/models.py", "import pytest"),
     "a file in no layer": ("seqvae/utils.py", ""),
 }
 

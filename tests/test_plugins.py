@@ -481,7 +481,7 @@ BROKEN = {
         "Normal(z, torch.ones_like(z))", "Normal(z[..., :2], torch.ones_like(z[..., :2]))",
         "broken_4.Mine.predict: prior.point(): expected a tensor (2, 3, 6), got a tensor (2, 3, 2)",
     ),
-    "kind": ("return Transition(q, q)", "return q", "Mine.predict: result: expected a Transition, got Normal"),
+    "kind": ("return Transition(q, q)", "return q", "predict: result: expected a Transition, got Normal"),
     "context": (
         "Transition(q, q)", "Transition(q, q, context=z)",
         "context: expected None, as the attribute context is 0",

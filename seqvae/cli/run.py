@@ -132,7 +132,8 @@ def open_run(config: Mapping[str, Any], job: Job = ALONE) -> Run:
 
 def _arguments_of(target: str) -> Collection[str] | None:
     """Return the names of the arguments of a part or a world, None where they are not known."""
-    return arguments_of(target) or world_arguments(target)
+    found = arguments_of(target)
+    return world_arguments(target) if found is None else found
 
 
 def _with_plugins(config: TrainConfig) -> TrainConfig:
