@@ -9,7 +9,7 @@ from typing import Any
 
 from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.types import Override
-from omegaconf import OmegaConf
+from omegaconf import ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from data_gen.cli.overrides import literal
@@ -36,9 +36,8 @@ def use_plugins(overrides: Sequence[Override]) -> tuple[str, ...]:
     names_world = any(o.key_or_group == "sim" and "." in str(o.value()) for o in overrides)
     faults = load_installed() if names_world else ()
     for override in given:
-        load_plugins(
-            None if override.is_delete() else OmegaConf.to_object(OmegaConf.create([literal(override)]))[0]
-        )
+        value = None if override.is_delete() else literal(override)
+        load_plugins(list(value) if isinstance(value, ListConfig) else value)
     if given or names_world:
         _offer_worlds()
     return faults

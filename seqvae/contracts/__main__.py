@@ -6,6 +6,9 @@ import importlib.util
 import shlex
 import sys
 from collections.abc import Sequence
+from typing import Any
+
+from omegaconf import ListConfig
 
 from data_gen.cli.overrides import literal, parse_overrides
 from data_gen.errors import DataError
@@ -25,7 +28,7 @@ def main(words: Sequence[str]) -> int:
     given, flags = words[:first_flag], words[first_flag:]
     try:
         chosen = [word for word in given if word.startswith("plugins=")]
-        plugins = [name for o in parse_overrides(chosen) for name in plugin_names(literal(o))]
+        plugins = [name for o in parse_overrides(chosen) for name in plugin_names(_plain(literal(o)))]
         if not plugins:
             raise DataError("say which parts to test: plugins=[./my_model.py]")
     except DataError as error:
@@ -36,6 +39,10 @@ def main(words: Sequence[str]) -> int:
     of_model = shlex.join(word for word in given if word not in chosen)
     options = [f"--own={name}" for name in plugins] + ([f"--words={of_model}"] if of_model else [])
     return int(pytest.main(["-p", OPTIONS, "-W", QUIET, "--pyargs", TESTS, *options, *flags]))
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, ListConfig) else value
 
 
 if __name__ == "__main__":

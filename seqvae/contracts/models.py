@@ -313,7 +313,7 @@ def missing_batch(model: SequenceModel, clip: Tensor, of_encoding: bool, hidden:
     numbers = [seen.mean, seen.precision]
     if hidden is not None:
         numbers = [x.masked_fill(~observed[..., None, None], hidden) for x in numbers]
-    return as_batch(encoding=Encoding(*numbers), observed=observed)
+    return as_batch(encoding=Encoding(numbers[0], numbers[1]), observed=observed)
 
 
 def outcome(model: SequenceModel, objective: Objective, given: Any) -> tuple[Terms, list[Tensor]]:

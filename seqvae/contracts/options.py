@@ -32,7 +32,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    names = [name for given in config.getoption("--own") for name in given.split(",")]
+    names = [name for given in config.getoption("--own") or [] for name in given.split(",")]
     try:
         load_plugins(names)
     except DataError as error:
@@ -53,8 +53,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 def _subjects(config: pytest.Config) -> list[Any]:
     try:
-        if config.getoption("--words"):
-            return [model_of(config.getoption("--words"))]
+        if words := config.getoption("--words"):
+            return [model_of(words)]
     except (DataError, UserError) as error:
         raise pytest.UsageError(str(error)) from None
     found: list[Any] = []
