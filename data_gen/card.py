@@ -15,6 +15,7 @@ import numpy as np
 from data_gen.cli.configs import compose
 from data_gen.errors import DataError
 from data_gen.io import output_path
+from data_gen.plugins import plugin_of
 from data_gen.schema import ACTION_CONVENTION, ArrayFile, DatasetInfo, open_dataset, read_info
 from data_gen.simulator import build_simulator, simulator_config
 from data_gen.splits import SPLITS
@@ -140,8 +141,12 @@ def _import_words(info: DatasetInfo) -> list[str]:
 def _generate_words(infos: list[DatasetInfo]) -> list[str]:
     """Return sim=NAME, the sizes, and those options of the simulator that differ from its yaml."""
     name, config = infos[0].simulator, infos[0].config
+    target = str(config.get("simulator", {}).get("_target_"))
+    plugin = plugin_of(target)
+    world = name if plugin is None else target
     try:
-        options = compose("generate", [f"sim={name}"])["sim"]
+        composed = compose("generate", [f"sim={world}"])
+        options = composed["sim"]
         defaults = json.loads(json.dumps(simulator_config(build_simulator(options))))
         sizes = {"train": 0, "val": 0, "test": 0} | {i.config["split"]: i.sequences for i in infos}
         sizes |= {key: config[key] for key in ("length", "image_size", "seed")}
@@ -155,7 +160,10 @@ def _generate_words(infos: list[DatasetInfo]) -> list[str]:
         for key, value in wanted.items()
         if defaults.get(key, ...) != value
     ]
-    return [f"sim={name}", *(f"{key}={value}" for key, value in sizes.items()), *changed]
+    loaded = [] if plugin is None else [f"plugins=[{plugin}]"]
+    named = [] if name == composed["name"] else [f"name={name}"]
+    sized = [f"{key}={value}" for key, value in sizes.items()]
+    return [*loaded, f"sim={world}", *named, *sized, *changed]
 
 
 def _literal(value: Any) -> str:

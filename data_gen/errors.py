@@ -14,6 +14,14 @@ class DataError(ValueError):
     """Bad input: one line that names the file, key or option and the remedy."""
 
 
+class MissingWorld(DataError):
+    """A simulator that nobody has registered. target: its dotted name"""
+
+    def __init__(self, message: str, target: str):
+        super().__init__(message)
+        self.target = target
+
+
 def did_you_mean(name: str, known: Iterable[str], n: int = 3) -> str:
     """Return the end of a message about an unknown name: near matches if there are any, else all names."""
     known = sorted(known)

@@ -11,11 +11,11 @@ from typing import Any
 
 from data_gen.card import CARD, write_card
 from data_gen.cli.command import CONFIGS, Job
-from data_gen.cli.configs import compose, read_options
+from data_gen.cli.configs import compose, read_options, without_foreign_arguments
 from data_gen.cli.signals import files_or_nothing
 from data_gen.errors import DataError, require_number
 from data_gen.schema import read_info
-from data_gen.simulator import build_simulator
+from data_gen.simulator import build_simulator, world_arguments
 from data_gen.splits import SPLITS, Split, describe, write_split
 
 _RANGES = {
@@ -43,6 +43,7 @@ class Settings:
     seed: int
     workers: int | None
     overwrite: bool
+    plugins: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         for key, (minimum, maximum) in _RANGES.items():
@@ -67,6 +68,10 @@ def read_settings(overrides: Sequence[str] = ()) -> Settings:
 
 def run(config: Mapping[str, Any], job: Job) -> None:
     """Make the files that a composed config asks for."""
+    if "sim._target_" in job.asked and "name" not in job.asked:
+        target = config["sim"]["_target_"]
+        raise DataError(f"sim._target_={target}: also give its data a name, name=NAME")
+    config = without_foreign_arguments(config, job.asked, world_arguments)
     settings = read_options(Settings, config, job)
     with files_or_nothing() as stop:
         generate(settings, stop)

@@ -1,6 +1,7 @@
-"""The protocols of simulated worlds, the loop that runs one, and its configuration.
+"""Simulated worlds: the registry of those that a configuration may name, and the making of them.
 
-A simulator is a frozen dataclass: its fields are its whole configuration, and its methods are pure.
+Everything that a new world needs can be imported from here: the base class and the records, which are those
+of data_gen/world.py, and the decorator `register`.
 """
 
 from __future__ import annotations
@@ -10,15 +11,44 @@ import importlib
 import pkgutil
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, fields
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar, runtime_checkable
+from dataclasses import MISSING, asdict, fields, is_dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from data_gen.errors import DataError, did_you_mean
+from data_gen import plugins
+from data_gen.errors import DataError, MissingWorld, did_you_mean
+from data_gen.world import (
+    Emulator,
+    Simulator,
+    SplitDependent,
+    State,
+    Step,
+    Trajectory,
+    simulate,
+    uneventful_step,
+)
 
 if TYPE_CHECKING:
     from data_gen.schema import DatasetInfo
+
+__all__ = [
+    "Emulator",
+    "Simulator",
+    "SplitDependent",
+    "State",
+    "Step",
+    "Trajectory",
+    "build_simulator",
+    "register",
+    "simulate",
+    "simulator_config",
+    "uneventful_step",
+    "wall_rule",
+    "world_arguments",
+    "world_fields",
+    "worlds",
+]
 
 # Distance from a wall at which the centre of each object bounces, from sizes, shapes and shape_names.
 Reach = Callable[..., np.ndarray]
@@ -27,166 +57,12 @@ _SIMS = "data_gen.sims"  # modules of it that do not begin with an underscore re
 _WORLDS: dict[str, type] = {}  # dotted name -> class
 _DISC_WORLDS = ("billiards", "avoidance", "springs", "charged")
 
-
-@dataclass(frozen=True)
-class State:
-    """State of n sequences, at one moment ("n ...") or at t of them ("n t ...").
-
-    positions: "... k 2", float64, simulator units, x right and y down
-    velocities: "... k 2", float64, simulator units per frame
-    extra: the other arrays of a world's state, by name, with the same leading axes
-    """
-
-    positions: np.ndarray
-    velocities: np.ndarray
-    extra: Mapping[str, np.ndarray] = field(default_factory=dict)
-
-    def map(self, fn: Callable[[np.ndarray], np.ndarray]) -> State:
-        """Apply fn to every array."""
-        extra = {name: fn(array) for name, array in self.extra.items()}
-        return State(fn(self.positions), fn(self.velocities), extra)
-
-    def arrays(self) -> dict[str, np.ndarray]:
-        """Return every array by its name."""
-        return {"positions": self.positions, "velocities": self.velocities, **self.extra}
-
-
-@dataclass(frozen=True)
-class Step:
-    """Result of one frame.
-
-    state: the new state
-    rewards: "n", float32, received on arriving at the new state
-    dones: "n", bool
-    collisions: "n", int64, contacts between objects within the frame
-    """
-
-    state: State
-    rewards: np.ndarray
-    dones: np.ndarray
-    collisions: np.ndarray
-
-
-def uneventful_step(state: State) -> Step:
-    """Return a step to `state` without contacts, rewards and ends."""
-    n = len(state.positions)
-    return Step(state, np.zeros(n, np.float32), np.zeros(n, bool), np.zeros(n, np.int64))
-
-
-@dataclass(frozen=True)
-class Trajectory:
-    """Sequences of states, "n t ...", with the results of their steps, "n t".
-
-    actions: None where nobody acts; actions[:, t] acts between frame t and t + 1, and the last entry is the
-        action that led to frame 0
-    """
-
-    states: State
-    rewards: np.ndarray
-    dones: np.ndarray
-    collisions: np.ndarray
-    actions: np.ndarray | None = None
-
-
-class Simulator(Protocol):
-    """World of k objects, vectorised over n sequences.
-
-    A world with walls, in which objects bounce off those of [0, limit]^2, also has a static method
-    `reach(sizes, shapes, shape_names)`: the distance from a wall at which the centre of each object bounces.
-
-    num_actions: 0 where nobody acts
-    limit: positions lie in [0, limit]
-    """
-
-    num_objects: int
-    num_actions: int
-    limit: float
-    shape_names: tuple[str, ...]
-    __dataclass_fields__: ClassVar[dict[str, Any]]
-
-    def reset(self, n: int, rng: np.random.Generator) -> State:
-        """Sample n starts. They are not frames: the first frame is the state after the first step."""
-        ...
-
-    def step(self, state: State, actions: np.ndarray | None = None) -> Step:
-        """Advance by one frame under actions "n" (int), and leave `state` as it is."""
-        ...
-
-    def sample_actions(self, n: int, length: int, rng: np.random.Generator) -> np.ndarray | None:
-        """Sample the data policy's actions "n length", in the order in which they act; None without any."""
-        ...
-
-    def accept(self, trajectory: Trajectory) -> np.ndarray:
-        """Return the sequences that belong in a dataset, bool "n"; the others are sampled again."""
-        ...
-
-    def truth(self, states: State) -> dict[str, np.ndarray]:
-        """Return the other records of the objects: arrays "... k" by their keys in the dataset."""
-        ...
-
-    def render(self, states: State, size: int) -> tuple[np.ndarray, np.ndarray | None]:
-        """Draw frames uint8 "... size size 3" and masks uint8 "... size size" (None for soft edges)."""
-        ...
-
-
-@runtime_checkable
-class Emulator(Protocol):
-    """World that cannot be stepped from an arbitrary state, and records whole sequences instead.
-
-    It has one method in place of those of Simulator; the attributes are the same.
-
-    num_objects: 0 where the objects are not known
-    """
-
-    num_objects: int
-    num_actions: int
-    limit: float
-    shape_names: tuple[str, ...]
-    __dataclass_fields__: ClassVar[dict[str, Any]]
-
-    def record(self, seeds: np.ndarray, length: int, size: int) -> dict[str, np.ndarray]:
-        """Return sequences by the keys of the dataset, frames "n length size size 3" among them.
-
-        seeds: int64 "n"; each sequence depends on its own seed alone.
-        """
-        ...
-
-
-@runtime_checkable
-class SplitDependent(Protocol):
-    """World that has objects of its own for each split."""
-
-    def for_split(self, name: str) -> Simulator:
-        """Return the world of the split called train, val or test."""
-        ...
-
-
-def simulate(
-    simulator: Simulator, start: State, length: int, actions: np.ndarray | None = None
-) -> Trajectory:
-    """Run `length` steps from `start` ("n k 2"), under actions "n length" in the order in which they act."""
-    n = len(start.positions)
-    states = start.map(lambda array: np.empty((n, length, *array.shape[1:]), array.dtype))
-    rewards, dones = np.empty((n, length), np.float32), np.empty((n, length), bool)
-    collisions = np.empty((n, length), np.int64)
-    state = start
-    for t in range(length):
-        step = simulator.step(state, None if actions is None else actions[:, t])
-        state = step.state
-        for stored, array in zip(states.arrays().values(), state.arrays().values(), strict=True):
-            stored[:, t] = array
-        rewards[:, t], dones[:, t], collisions[:, t] = step.rewards, step.dones, step.collisions
-    # The first action led to frame 0: on disk it comes last.
-    recorded_actions = None if actions is None else np.roll(actions, -1, axis=1)
-    return Trajectory(states, rewards, dones, collisions, recorded_actions)
-
-
 World = TypeVar("World", bound=type)
 
 
 def register(world: World) -> World:
     """Let configurations name the decorated simulator, and nothing that is not decorated so."""
-    _WORLDS[f"{world.__module__}.{world.__qualname__}"] = world
+    _WORLDS[plugins.note_registration(world, "world")] = world
     return world
 
 
@@ -212,20 +88,81 @@ def build_simulator(config: Mapping[str, Any]) -> Simulator | Emulator:
     """
     options = dict(config)
     simulator_class: Any = _find_class(str(options.pop("_target_", "")))
-    known = [field.name for field in fields(simulator_class)]
+    known = world_fields(simulator_class)
     for key in options:
         if key not in known:
             raise DataError(f"sim.{key}: unknown; {simulator_class.__name__} takes {', '.join(known)}")
-    return simulator_class(**options)
+    for key, default in known.items():
+        value = options.get(key, default)
+        if value is MISSING or (isinstance(value, str) and value == "???"):
+            raise DataError(f"sim.{key}: is missing; say sim.{key}=...")
+    simulator = simulator_class(**options)
+    _require_methods(simulator)
+    return simulator
+
+
+def world_fields(simulator_class: type) -> dict[str, Any]:
+    """Return the fields of a world with their defaults, MISSING for none.
+
+    Raises:
+        DataError: the class is no dataclass.
+    """
+    if not is_dataclass(simulator_class):
+        raise DataError(
+            f"{simulator_class.__name__}: its fields are its configuration, so put @dataclass(frozen=True, "
+            "kw_only=True) below @register"
+        )
+    return {
+        f.name: f.default if f.default_factory is MISSING else f.default_factory()
+        for f in fields(simulator_class)
+        if f.init
+    }
+
+
+def world_arguments(target: str) -> list[str] | None:
+    """Return the fields that a world takes over from the yaml of another one; None for an unknown world.
+
+    A world of another package takes those that it inherits from a world of ours.
+    """
+    plugins.load_for([target])
+    world = worlds().get(target)
+    if world is None or target.startswith(f"{_SIMS}."):
+        return None if world is None else list(world_fields(world))
+    bases = [base for base in world.__mro__ if base.__module__.startswith(f"{_SIMS}.") and is_dataclass(base)]
+    return [name for name in world_fields(world) if any(name in world_fields(base) for base in bases)]
+
+
+def _require_methods(simulator: Any) -> None:
+    """Raise DataError unless a world has what has no default: the methods and attributes of its protocol."""
+    kind = type(simulator)
+    if isinstance(simulator, Emulator):
+        needed = ()
+    elif not isinstance(simulator, Simulator):
+        raise DataError(f"{kind.__name__}: is no world; derive it from data_gen.simulator.Simulator")
+    else:
+        needed = [name for name in ("reset", "step") if getattr(kind, name) is getattr(Simulator, name)]
+    for name in needed:
+        says = str(getattr(Simulator, name).__doc__).partition("\n")[0]
+        raise DataError(f"{kind.__name__} has no method {name}; write it: {says}")
+    for name in ("num_objects", "num_actions", "limit", "shape_names"):
+        if not hasattr(simulator, name):
+            raise DataError(f"{kind.__name__} has no attribute {name}; add it as a field or to the class")
 
 
 def _find_class(target: str) -> type:
+    if target not in worlds() and not target.startswith(f"{_SIMS}."):
+        faults = plugins.load_for([target])
+        if target not in worlds():
+            near = did_you_mean(target, worlds(), 1) if plugins.from_same_package(target) else ""
+            why = (
+                near or "name a world of configs/sim, or the plugin that registers yours, plugins=[./FILE.py]"
+            )
+            message = "; ".join([f"sim._target_={target!r}: there is no such simulator", why, *faults])
+            raise MissingWorld(message, target)
     if target in worlds():
         return worlds()[target]
-    if not target.startswith(f"{_SIMS}."):
-        raise DataError(f"sim._target_={target!r}: must name a class in {_SIMS}")
     near = did_you_mean(target, worlds(), 1)
-    raise DataError(f"sim._target_={target!r}: there is no such simulator; {near}")
+    raise MissingWorld(f"sim._target_={target!r}: there is no such simulator; {near}", target)
 
 
 def simulator_config(simulator: Simulator | Emulator) -> dict[str, Any]:

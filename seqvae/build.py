@@ -9,6 +9,7 @@ from seqvae.config import check_names, instantiate
 from seqvae.errors import UserError
 from seqvae.layout import refuse_presence
 from seqvae.sequence import SequenceModel
+from seqvae.shapes import check_shapes, has_foreign_parts
 from seqvae.types import DataSpec, Dynamics, FrameModel, Posterior
 
 
@@ -21,8 +22,8 @@ def build(config: Mapping[str, Any], spec: DataSpec) -> SequenceModel:
         the data's object count)
 
     Raises:
-        UserError: a key is unknown or missing, a target is no part of its kind, slots are not known, or
-            parts do not fit each other.
+        UserError: a key is unknown or missing, a target is no part of its kind, slots are not known, parts do
+            not fit each other, or a part of another package does not do what its base class says.
     """
     check_names("model", config, required=("frame", "posterior", "dynamics"), optional=("slots",))
     slots = config.get("slots") or spec.objects
@@ -52,7 +53,10 @@ def build(config: Mapping[str, Any], spec: DataSpec) -> SequenceModel:
     _check_presence(posterior, dynamics)
     _check_background(frame, posterior)
     _check_held(frame, dynamics)
-    return SequenceModel(frame, posterior, dynamics, spec, config)
+    model = SequenceModel(frame, posterior, dynamics, spec, config)
+    if has_foreign_parts(model):  # the tests check ours
+        check_shapes(model)
+    return model
 
 
 def _check_context(part: FrameModel | Posterior, name: str, dynamics: Dynamics) -> None:

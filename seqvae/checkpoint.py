@@ -1,13 +1,15 @@
 """Checkpoint files: everything that is needed to use a model, or to continue its training.
 
 A checkpoint is one dict of plain data and tensors. It is read with `weights_only=True`, and its config makes
-registered parts only (seqvae/config.py), so that opening one runs no code. Weights to give away are one
+registered parts only (seqvae/config.py), so that opening one runs no code. The plugins that it names are for
+people to read: none of them is loaded. Weights to give away are one
 safetensors file (seqvae/weights.py), which is read alike.
 """
 
 from __future__ import annotations
 
 import pickle
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from torch import Tensor
 from seqvae import weights
 from seqvae.aliases import rename_targets
 from seqvae.build import DataSpec, build
+from seqvae.config import load_plugins, parts_made_with
 from seqvae.errors import UserError
 from seqvae.io import TEMPORARY, atomic_write
 from seqvae.sequence import SequenceModel
@@ -50,15 +53,22 @@ class Checkpoint:
     training: dict[str, Any] | None = None
     commit: str | None = None
 
+    @property
+    def plugins(self) -> list[str]:
+        """Modules and files of the user that the training was given."""
+        recorded = self.config.get("plugins") or []
+        return [str(name) for name in recorded] if isinstance(recorded, (list, tuple)) else [str(recorded)]
+
     def build(self, name: str | Path = "checkpoint") -> SequenceModel:
         """Return the model with its weights, on the CPU, in evaluation mode.
 
         name: of the file, for messages
 
         Raises:
-            UserError: the weights do not fit the model of the config.
+            UserError: the weights do not fit the model of the config, or a part of it is not registered.
         """
-        model = build(self.config["model"], self.spec)
+        with parts_made_with(self.plugins):
+            model = build(self.config["model"], self.spec)
         try:
             model.load_state_dict(self.model)
         except RuntimeError as error:
@@ -145,7 +155,10 @@ def save_weights(path: Path, checkpoint: Checkpoint) -> None:
 
 
 def load_model(
-    run_or_file: str | Path, device: str | torch.device = "cpu", which: str = "best"
+    run_or_file: str | Path,
+    device: str | torch.device = "cpu",
+    which: str = "best",
+    plugins: Sequence[str] = (),
 ) -> SequenceModel:
     """Return a trained model in evaluation mode.
 
@@ -154,10 +167,13 @@ def load_model(
 
     run_or_file: a run's folder or a checkpoint file
     which: "best" by validation, or "last"
+    plugins: modules and files that register parts of yours, as in plugins=["./my_model.py"]; not needed after
+        an import of them
 
     Raises:
-        UserError: there is no such file, or this version cannot read it.
+        UserError: there is no such file, this version cannot read it, or a part of the model is missing.
     """
+    load_plugins(plugins)
     path = find(run_or_file, which)
     return load(path).build(path).requires_grad_(False).to(device)
 

@@ -7,7 +7,8 @@ later. Lists arrive as tuples.
 Configs come with checkpoints, and checkpoints come from strangers. So a config makes nothing but registered
 parts, each only where its kind is asked for: at the top by the caller of `instantiate`, within a part by the
 annotation of the argument, as in `schedule: Schedule` or `encoder: Callable[..., BoxEncoder]`. A name is
-looked up in the registry and never imported.
+looked up in the registry and never imported. Parts of other packages register when the user loads them as
+plugins (data_gen/plugins.py), or imports their module.
 """
 
 from __future__ import annotations
@@ -18,17 +19,21 @@ import inspect
 import pkgutil
 import types
 import typing
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
+from data_gen import plugins
+from data_gen.plugins import PluginError
 from seqvae.aliases import rename_target
-from seqvae.errors import UserError, did_you_mean
+from seqvae.errors import MissingPart, MissingWorld, UserError, did_you_mean
+from seqvae.protocol import require_members
 
 T = TypeVar("T")
 Part = TypeVar("Part", bound=Callable[..., Any])
 
 PACKAGE = "seqvae."
-ROOMS = (  # modules, and packages with all their modules, that register parts; other packages would join here
+ROOMS = (  # modules, and packages with all their modules, that register parts
     "seqvae.frames",
     "seqvae.posteriors",
     "seqvae.dynamics",
@@ -47,11 +52,15 @@ def register(kind: type | None = None) -> Callable[[Part], Part]:
 
     kind: a base class or protocol that documents how its parts are made and used; None if the decorated class
     is the only part of its kind.
+
+    Raises:
+        DataError: the module registers two parts of this name.
     """
 
     def add(part: Part) -> Part:
-        name = f"{part.__module__}.{part.__qualname__}"
-        _PARTS.setdefault(kind or typing.cast(type, part), {})[name] = part
+        of_kind = kind or typing.cast(type, part)
+        name = plugins.note_registration(part, f"{of_kind.__module__}.{of_kind.__qualname__}")
+        _PARTS.setdefault(of_kind, {})[name] = part
         return part
 
     return add
@@ -70,6 +79,63 @@ def _import_rooms() -> None:
         path = getattr(importlib.import_module(room), "__path__", ())
         for module in pkgutil.iter_modules(path, f"{room}."):
             importlib.import_module(module.name)
+
+
+def load_plugins(names: Sequence[str]) -> None:
+    """Import the user's modules and files, so that their parts are registered.
+
+    Raises:
+        UserError: one is missing, cannot be imported or registers nothing.
+    """
+    try:
+        plugins.load_plugins(names)
+    except PluginError as error:
+        raise UserError(str(error)) from None
+
+
+@contextmanager
+def parts_made_with(recorded: Sequence[str]) -> Iterator[None]:
+    """Let messages about missing parts name the plugins that a file records; none of them is loaded.
+
+    Raises:
+        UserError: in place of MissingPart and MissingWorld.
+    """
+    try:
+        yield
+    except (MissingPart, MissingWorld) as error:
+        if error.target.startswith(PACKAGE):
+            raise UserError(str(error)) from None
+        key = str(error).partition(":")[0].partition("=")[0]
+        words = "; ".join([plugins.remedy(error.target, recorded), *plugins.load_installed()])
+        raise UserError(f"{key}: {error.target} is not loaded; {words}") from None
+
+
+def targets(config: Any) -> list[str]:
+    """Return every `_target_` in plain data."""
+    if isinstance(config, Mapping):
+        own = [config["_target_"]] if isinstance(config.get("_target_"), str) else []
+        return own + [target for value in config.values() for target in targets(value)]
+    if isinstance(config, (list, tuple)):
+        return [target for item in config for target in targets(item)]
+    return []
+
+
+def arguments_of(target: str) -> list[str] | None:
+    """Return the arguments that a part takes over from the yaml of another one; None for an unknown part.
+
+    A part of another package takes those that it inherits from a part of ours: names of its own may mean
+    something else.
+    """
+    plugins.load_for([target])
+    shipped = [p for of_kind in parts().values() for n, p in of_kind.items() if n.startswith(PACKAGE)]
+    part = next((of_kind[target] for of_kind in parts().values() if target in of_kind), None)
+    if part is None:
+        return None
+    own = list(inspect.signature(part).parameters)
+    if target.startswith(PACKAGE):
+        return own
+    bases = [base for base in getattr(part, "__mro__", ()) if base in shipped]
+    return [name for name in own if any(name in inspect.signature(base).parameters for base in bases)]
 
 
 def instantiate(config: Any, key: str, kind: type[T], **given: Any) -> T:
@@ -108,19 +174,31 @@ def _instantiate(config: Any, key: str, kind: type, factory: bool, given: dict[s
         if name in own:
             raise UserError(f"{key}.{name}: is set by the data or by another part; leave it out")
     arguments = _checked(part, key, _made(part, own, key) | given, partial, frozenset(given))
-    return functools.partial(_finish, part, key, arguments) if partial else part(**arguments)
+    if partial:
+        return functools.partial(_finish, part, kind, key, arguments)
+    return _complete(part(**arguments), part, kind, key)
 
 
-def _finish(part: Callable[..., Any], key: str, arguments: dict[str, Any], **given: Any) -> Any:
+def _finish(part: Callable[..., Any], kind: type, key: str, arguments: dict[str, Any], **given: Any) -> Any:
     """Make a part from its config's arguments and those of the part that calls its factory."""
-    return part(**_checked(part, key, arguments | given, False, frozenset(given)))
+    made = part(**_checked(part, key, arguments | given, False, frozenset(given)))
+    return _complete(made, part, kind, key)
+
+
+def _complete(made: Any, part: Callable[..., Any], kind: type, key: str) -> Any:
+    """Return a part, if it has everything that its kind asks for; ours are checked by the tests."""
+    if not part.__module__.startswith(PACKAGE):
+        require_members(made, kind, f"{key}: {part.__module__}.{part.__qualname__}")
+    return made
 
 
 def _find(target: Any, key: str, kind: type) -> Callable[..., Any]:
     """Return the registered part of a dotted name, if it is one of the kind."""
     known = parts().get(kind, {})
-    if not isinstance(target, str) or not target.startswith(PACKAGE):
-        raise UserError(f"{key}._target_: only names inside {PACKAGE} are allowed, got {target!r}")
+    if not isinstance(target, str):
+        raise UserError(f"{key}._target_: expected the dotted name of a part, got {target!r}")
+    faults = plugins.load_for([target])
+    known = parts().get(kind, {})
     if target in known:
         return known[target]
     for other, of_kind in parts().items():
@@ -129,7 +207,12 @@ def _find(target: Any, key: str, kind: type) -> Callable[..., Any]:
                 f"{key}._target_: expected a part of kind {kind.__name__}, got {target} of kind "
                 f"{other.__name__}; known: {', '.join(sorted(known))}"
             )
-    raise UserError(f"{key}._target_: there is no {kind.__name__} {target}; {did_you_mean(target, known, 1)}")
+    if target.startswith(PACKAGE) or plugins.from_same_package(target):
+        hint = did_you_mean(target, known, 1)
+    else:
+        hint = f"{plugins.remedy(target, [])}; or {did_you_mean(target, known, 1)}"
+    words = "; ".join([f"{key}._target_: there is no {kind.__name__} {target}", hint, *faults])
+    raise MissingPart(words, target)
 
 
 def _made(part: Callable[..., Any], config: Mapping[str, Any], key: str) -> dict[str, Any]:

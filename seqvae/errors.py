@@ -5,13 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from data_gen.errors import checked_fields, did_you_mean
+from data_gen.errors import MissingWorld, checked_fields, did_you_mean
 
-__all__ = ["UserError", "checked_fields", "did_you_mean", "require_at_least"]
+__all__ = ["MissingPart", "MissingWorld", "UserError", "checked_fields", "did_you_mean", "require_at_least"]
 
 
 class UserError(ValueError):
     """Bad input, told in one line that names the file, key or option and the remedy."""
+
+
+class MissingPart(UserError):
+    """A part that nobody has registered. target: its dotted name"""
+
+    def __init__(self, message: str, target: str):
+        super().__init__(message)
+        self.target = target
 
 
 def require_at_least(values: Mapping[str, Any], **least: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, cast
@@ -41,6 +42,7 @@ class Objective:
     start: int = 1
     context: int = 0
 
+    @abstractmethod
     def __call__(self, model: SequenceModel, batch: Any, progress: float) -> tuple[Terms, Trace]:
         """Return terms in nats per frame, and the trace from which they come.
 

@@ -6,6 +6,7 @@ good. Records are frozen and hold unreduced tensors; an explicit carry crosses a
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from types import MappingProxyType
@@ -261,10 +262,15 @@ class FrameModel(nn.Module):
     auxiliary: Mapping[str, float] = MappingProxyType({})
     size_limits: tuple[float, float] | None = None
 
+    @abstractmethod
     def encode(self, video: Float[Tensor, "b t c h w"]) -> Encoding:
-        """Return a Gaussian over the leading fields of each slot's state, per frame."""
+        """Return a Gaussian over the fields of `layout` for each slot, from each frame alone.
+
+        The precision is 0 for what a frame does not show, such as a velocity.
+        """
         raise NotImplementedError
 
+    @abstractmethod
     def terms(
         self,
         video: Float[Tensor, "b t c h w"],
@@ -272,7 +278,11 @@ class FrameModel(nn.Module):
         encoding: Encoding | None,
         context: Tensor | None,
     ) -> dict[str, Float[Tensor, "b t"]]:
-        """Return the terms of log p(x_t | z_t, h_t), nats per frame. encoding: None for imagined frames."""
+        """Return the terms of log p(x_t | z_t, h_t), by name, nats per frame.
+
+        encoding: that of the trace, in its order of slots; None for imagined frames
+        context: h_t "b t h", None for dynamics that give none
+        """
         raise NotImplementedError
 
     def terms_by_count(
@@ -288,8 +298,9 @@ class FrameModel(nn.Module):
         """
         raise NotImplementedError
 
+    @abstractmethod
     def decode(self, z: Float[Tensor, "b t k d"], context: Tensor | None = None) -> Scene:
-        """Return the frames, and masks if there are any, for which states stand."""
+        """Return the frames in [0, 1], and masks if there are any, for which states stand."""
         raise NotImplementedError
 
 
@@ -308,13 +319,22 @@ class Posterior(nn.Module):
     has_presence: bool = False
 
     def init(self, batch: int, like: Tensor) -> Any:
-        """Return the carry before the first frame: None if nothing crosses a time step."""
+        """Return the carry before the first frame: None if nothing crosses a time step.
+
+        like: a tensor of any shape, whose device and dtype the carry has
+        """
         return None
 
+    @abstractmethod
     def __call__(
         self, encoding: Encoding, transition: Transition, carry: Any
     ) -> tuple[Distribution, Encoding, Any]:
-        """Return q(z_t), the frame's encoding in the order of z_t's slots, and the carry."""
+        """Return q(z_t), the frame's encoding in the order of z_t's slots, and the carry.
+
+        encoding: of one frame, "b k e"; precision 0 marks what was not observed
+        transition: the prediction of the dynamics, in the order of its slots
+        carry: of `init` before the first frame, later the one that the last call returned
+        """
         raise NotImplementedError
 
     def baseline(self, encoding: Encoding) -> Float[Tensor, "b t"] | None:
@@ -344,18 +364,29 @@ class Dynamics(nn.Module):
     ignores_actions: bool = False
     fixed_start: bool = False
 
+    @abstractmethod
     def init(self, batch: int, like: Tensor) -> Any:
-        """Return the carry before the first frame."""
+        """Return the carry before the first frame: a tensor, or a record of tensors with b as first axis.
+
+        like: a tensor of any shape, whose device and dtype the carry has
+        """
         raise NotImplementedError
 
+    @abstractmethod
     def predict(self, carry: Any, prev_action: Int[Tensor, "b"] | None) -> Transition:
-        """Return the prediction of the next state."""
+        """Return the prediction of the next state, before its frame is seen.
+
+        carry: of `init` before the first frame, later of `update`
+        prev_action: the action that leads to this frame; None for data without actions
+        """
         raise NotImplementedError
 
+    @abstractmethod
     def update(self, carry: Any, z: Float[Tensor, "b k d"], encoding: Encoding | None) -> Any:
         """Return the carry after the state z.
 
-        carry: that of the Transition if it has one, else the one that `predict` was given.
+        carry: that of the Transition if it has one, else the one that `predict` was given
+        encoding: of the frame, in the order of z's slots; None in imagination, unless it `reads_frames`
         """
         raise NotImplementedError
 

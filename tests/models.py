@@ -5,19 +5,18 @@ from __future__ import annotations
 import copy
 from functools import cache
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
 
 from data_gen.cli.configs import compose
 from seqvae.build import DataSpec, build
-from seqvae.nn.glimpse import pixel_centres
+from seqvae.contracts.scenes import as_batch, discs, paths, perturbed, video
 from seqvae.sequence import SequenceModel
 
-Network = TypeVar("Network", bound=nn.Module)
+__all__ = ["as_batch", "discs", "paths", "perturbed", "video"]  # which the contracts use too
+
 SHIPPED = sorted(path.stem for path in (Path(__file__).parents[1] / "configs/model").glob("*.yaml"))
 FUSED = {"_target_": "seqvae.posteriors.fused.Fused", "_partial_": True}
 VARIANTS = {
@@ -50,21 +49,6 @@ def class_of(part: str, name: str) -> str:
     return config(name)[part]["_target_"].rpartition(".")[2]
 
 
-# the others have no positions
-OF_OBJECTS = [name for name in MODELS if config(name)["slots"] != 1 and name != "monet_paper"]
-
-# whose slots follow objects over time; those of the others are in the order of each frame
-FOLLOWING = [name for name in OF_OBJECTS if class_of("dynamics", name) not in ("AIRPrior", "StandardNormal")]
-
-
-def perturbed(network: Network, scale: float = 0.05) -> Network:
-    """Move every weight away from its start, so that none of them is zero; return the network."""
-    with torch.no_grad():
-        for p in network.parameters():
-            p.add_(scale * torch.randn_like(p))
-    return network
-
-
 def make(
     name: str,
     slots: int = 3,
@@ -80,40 +64,7 @@ def make(
     return perturbed(model).to(dtype)
 
 
-def as_batch(**tensors: Any) -> SimpleNamespace:
-    """Return a batch for an objective, by default without actions: `as_batch(video=clip)`."""
-    return SimpleNamespace(**{"prev_actions": None} | tensors)
+OF_OBJECTS = [name for name in MODELS if "position" in make(name).layout]
 
-
-def discs(
-    position: Tensor, height: int = 32, width: int = 32, channels: int = 1, radius: float = 0.17
-) -> Tensor:
-    """Frames (..., c, h, w) of discs at positions (..., k, 2) in half-widths; edges a pixel wide."""
-    x, y = pixel_centres(width, position), pixel_centres(height, position)[:, None]
-    px, py = position[..., 0, None, None], position[..., 1, None, None]
-    distance = ((x - px).square() + (y - py).square()).sqrt()
-    shown = (0.5 + (radius - distance) * min(height, width) / 2).clamp(0, 1).amax(-3)
-    return shown[..., None, :, :].expand(*shown.shape[:-2], channels, height, width)
-
-
-def paths(slots: int, frames: int, batch: int, dtype: torch.dtype = torch.float32) -> Tensor:
-    """Positions (b, t, k, 2) of discs in straight flight."""
-    angle = 2 * torch.pi * (torch.arange(slots, dtype=dtype) / slots + torch.rand(batch, 1, dtype=dtype))
-    radius = 0.45 + 0.1 * torch.rand(batch, 1, 1, dtype=dtype)
-    start = radius * torch.stack([angle.cos(), angle.sin()], -1)
-    velocity = 0.04 * torch.randn(batch, slots, 2, dtype=dtype)
-    return start[:, None] + velocity[:, None] * torch.arange(frames, dtype=dtype)[:, None, None]
-
-
-def video(
-    slots: int = 3,
-    frames: int = 5,
-    batch: int = 2,
-    height: int = 32,
-    width: int = 32,
-    channels: int = 1,
-    dtype: torch.dtype = torch.float32,
-) -> Tensor:
-    """(b, t, c, h, w): discs in straight flight, with a little noise in the pixels."""
-    clean = discs(paths(slots, frames, batch, dtype), height, width, channels)
-    return (clean + 0.02 * torch.rand_like(clean)).clamp(0, 1)
+# whose slots follow objects over time; those of the others are in the order of each frame
+FOLLOWING = [name for name in OF_OBJECTS if class_of("dynamics", name) not in ("AIRPrior", "StandardNormal")]

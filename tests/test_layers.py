@@ -12,13 +12,13 @@ ROOT = Path(__file__).parents[1]
 
 # A file of seqvae imports its own layer and those below it. A name is a file, or a folder with all its files.
 LAYERS = {
-    0: ["aliases", "config", "errors", "io", "layout", "provenance", "streams", "tree", "types"],
+    0: ["aliases", "config", "errors", "io", "layout", "protocol", "provenance", "streams", "tree", "types"],
     1: ["distributions", "matching", "nn"],
     2: ["sequence", "elbo", "objectives", "prediction", "metrics", "data"],
     3: ["frames", "posteriors", "dynamics"],
-    4: ["build", "checkpoint", "interventions", "rollout", "weights"],
+    4: ["build", "checkpoint", "interventions", "rollout", "shapes", "weights"],
     5: ["evaluate", "train", "video"],
-    6: ["cli", "__init__", "__main__"],
+    6: ["cli", "contracts", "__init__", "__main__"],
 }
 LAYER_OF = {name: layer for layer, names in LAYERS.items() for name in names}
 PARTS = {"frames", "posteriors", "dynamics"}  # interchangeable, so they never import each other
@@ -27,7 +27,15 @@ PARTS = {"frames", "posteriors", "dynamics"}  # interchangeable, so they never i
 EDGE = {"convert", "formats", "media", "preview", "gym"}
 CORE_PACKAGES = {"numpy", "h5py", "hydra", "omegaconf", "tqdm"}
 # which part of seqvae uses what of data_gen; media reads, writes and draws frames for both
-USES_DATA_GEN = {"errors": "core", "io": "core", "data": "core", "video": "core", "cli": "all"}
+USES_DATA_GEN = {
+    "config": "core",
+    "errors": "core",
+    "io": "core",
+    "data": "core",
+    "video": "core",
+    "cli": "all",
+    "contracts": "all",
+}
 SHARED = {"media"}
 
 # Packages that have their places, so that a model can be read, and run, without them.
@@ -38,6 +46,7 @@ PLACES = {
     "sklearn": ["data_gen/drawing/handwriting"],
     "ale_py": ["data_gen/sims/_ale"],
     "gymnasium": ["data_gen/gym"],
+    "pytest": [f"seqvae/contracts/{name}" for name in ("options", "test_plugins", "__main__")],
 }
 
 
@@ -174,6 +183,7 @@ PLANTED = {
     "data_gen's edge in its core": ("data_gen/physics/forces.py", "from .. import preview"),
     "an optional package in the core": ("data_gen/physics/forces.py", "import scipy"),
     "scikit-learn in a simulator": ("data_gen/sims/digits.py", "import sklearn"),
+    "pytest in a check": ("seqvae/contracts/models.py", "import pytest"),
     "a file in no layer": ("seqvae/utils.py", ""),
 }
 

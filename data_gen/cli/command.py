@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from data_gen.errors import DataError
+from data_gen.plugins import load_plugins
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 # inside the package when installed from a wheel, beside it in a checkout
@@ -72,7 +73,8 @@ class Command:
     title: str = ""
 
     def call(self, config: dict[str, Any], job: Job) -> float | None:
-        """Import the function, which may take seconds, and call it."""
+        """Load the plugins of the config, import the function, which may take seconds, and call it."""
+        load_plugins(config.get("plugins"))
         module, _, name = self.function.partition(":")
         return getattr(import_module(module), name)(config, job)
 

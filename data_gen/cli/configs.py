@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import fields
 from difflib import get_close_matches
 from typing import Any, TypeVar
@@ -82,8 +83,8 @@ def check_overrides(
 ) -> list[str]:
     """Check that all keys and options in overrides of `configs/NAME.yaml` exist; return them for Hydra.
 
-    A key beside a `_target_` is added to the config: it is an argument at its default, and the part itself
-    checks it.
+    A key beside a `_target_`, or in such a key, is added to the config: it is an argument at its default, and
+    the part itself checks it.
 
     search: folders with configs of the user
     new_keys: whether to add every unknown key, if no option of a group is chosen
@@ -152,15 +153,19 @@ def _require_options(override: Override, groups: Mapping[str, list[str]]) -> Non
         for option in value if isinstance(value, list) else [value]:
             if option is not None and option not in groups[group]:
                 known = did_you_mean(str(option), groups[group])
+                if group == "sim" and "." in str(option):
+                    known = f"load the plugin that registers it, plugins=[MODULE or ./FILE.py]; {known}"
                 raise DataError(f"{group}={option}: no such {WORDS.get(group, group)}; {known}")
 
 
 def _known(override: Override, known: Collection[str], new_keys: bool) -> str:
-    """Return an override as text, with ++ if its key is an argument that the yaml leaves out."""
+    """Return an override as text, with ++ if its key is, or lies in, an argument that the yaml leaves out."""
     key, text = override.key_or_group, text_of(override)
-    inside = key.rpartition(".")[0]
     if key in known:
         return text
+    inside = key.rpartition(".")[0]
+    while inside and inside not in known:
+        inside = inside.rpartition(".")[0]
     if (new_keys or f"{inside}._target_" in known) and not override.is_delete():
         return "++" + text.lstrip("+")
     raise DataError(no_such_key(key, known))
@@ -227,6 +232,35 @@ def sweep_folder(
         return str(config.hydra.sweep.dir)
     choices = {} if swept & {"experiment", "model"} else config.hydra.runtime.choices
     return f"{command.sweeps}/{choices.get('experiment') or choices.get('model') or command.name}"
+
+
+def without_foreign_arguments(
+    config: Mapping[str, Any], asked: Collection[str], takes: Callable[[str], Collection[str] | None]
+) -> dict[str, Any]:
+    """Return a composed config without the arguments of parts that the command line has replaced.
+
+    The yaml's arguments beside a `_target_` of the command line are those of another part. They stay where
+    the new part takes them, or where the command line names them too.
+
+    takes: function from a `_target_` to the names of its arguments, None for any
+    """
+    changed = deepcopy(dict(config))
+    for key in asked:
+        *path, name = key.split(".")
+        if name != "_target_":
+            continue
+        part: Any = changed
+        for step in path:
+            part = part.get(step) if isinstance(part, dict) else None
+        accepted = takes(part[name]) if isinstance(part, dict) and isinstance(part.get(name), str) else None
+        if accepted is None:
+            continue
+        inside = ".".join(path)
+        for argument in [*part]:
+            is_asked = any(f"{other}.".startswith(f"{inside}.{argument}.") for other in asked)
+            if argument not in ("_target_", "_partial_", *accepted) and not is_asked:
+                del part[argument]
+    return changed
 
 
 def option_values(config: Mapping[str, Any], job: Job, out: str = "") -> dict[str, Any]:

@@ -25,6 +25,7 @@ from data_gen.cli.command import CONFIGS, Command, Job, Stop
 from data_gen.cli.configs import VERSION, check_overrides, our_choices, plain, sweep_folder
 from data_gen.cli.flags import hydra_words, read_flags
 from data_gen.cli.overrides import PATHS, keys_of, one_line, parse_overrides, quote
+from data_gen.cli.plugins import use_plugins
 from data_gen.cli.signals import Interrupted, signals_raise
 from data_gen.cli.sweep import Sweep, file_name, signals_stop
 from data_gen.errors import DataError
@@ -55,9 +56,13 @@ def _run(command: Command, flags: Namespace, paths: Collection[str]) -> int:
     if command.first and words and ("=" not in words[0] or Path(words[0]).exists()):
         words = [f"{command.first}={words[0]}", *words[1:]]
     overrides = parse_overrides(words, paths, flags.multirun)
+    faults = use_plugins(overrides)
     search = [str(Path(flags.config_dir).absolute())] if flags.config_dir else []
     own_keys = command.own_keys is not None and command.own_keys(overrides)
-    checked = check_overrides(command.config, overrides, search, own_keys)
+    try:
+        checked = check_overrides(command.config, overrides, search, own_keys)
+    except DataError as error:
+        raise DataError("; ".join([str(error), *faults])) from None
     if flags.multirun:
         fixed = [o.key_or_group for o in overrides if not o.is_sweep_override()]
         _configure(command, fixed)

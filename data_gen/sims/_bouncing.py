@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from data_gen.errors import DataError, require_number, require_range
-from data_gen.simulator import Trajectory
+from data_gen.simulator import Simulator
 
 _MAX_TRIES = 1000  # of a start
 
 
 @dataclass(frozen=True, kw_only=True)
-class BouncingWorld:
+class BouncingWorld(Simulator):
     """Objects in the square [0, 1]^2 that pass through each other.
 
     counts: each sequence samples its number of objects from these, all equally often
@@ -44,14 +44,6 @@ class BouncingWorld:
     @property
     def num_objects(self) -> int:
         return max(self.counts)
-
-    def sample_actions(self, n: int, length: int, rng: np.random.Generator) -> np.ndarray | None:
-        """Return None: nobody acts."""
-        return None
-
-    def accept(self, trajectory: Trajectory) -> np.ndarray:
-        """Accept all sequences "n"."""
-        return np.ones(len(trajectory.states.positions), dtype=bool)
 
     def require_room(self, key: str, reach: float, growth: float = 0.0) -> None:
         """Raise DataError unless objects of that reach, growing by `growth` per frame, can bounce."""

@@ -12,7 +12,7 @@ from data_gen.drawing.colours import PALETTE, palette_rgb
 from data_gen.drawing.discs import draw_discs
 from data_gen.errors import DataError, require_number
 from data_gen.physics import closest_approach
-from data_gen.simulator import State, Trajectory
+from data_gen.simulator import Simulator, State, Trajectory
 
 # A quantity of each disc: one number for all, a list with one number per disc, or a mapping {min, max}, from
 # which it is sampled uniformly for each disc of each sequence.
@@ -55,7 +55,7 @@ def require_sampled_value(key: str, value: Any, k: int) -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class DiscWorld:
+class DiscWorld(Simulator):
     """Discs in the square [0, limit]^2.
 
     num_balls: number of discs
@@ -132,10 +132,6 @@ class DiscWorld:
                 f"{key}={value}: a disc of radius {smallest:g} may move by {fastest:g} in a frame, "
                 f"too far for sim.substeps={self.substeps}; take at least sim.substeps={enough}"
             )
-
-    def sample_actions(self, n: int, length: int, rng: np.random.Generator) -> np.ndarray | None:
-        """Return None: nobody acts."""
-        return None
 
     def accept(self, trajectory: Trajectory) -> np.ndarray:
         """Return the sequences in which no two discs overlap too much, bool "n"."""

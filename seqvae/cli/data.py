@@ -141,6 +141,7 @@ class ModelConfig:
     threads: int | None
     compile: bool
     seed: int
+    plugins: tuple = ()
 
     def __post_init__(self):
         require_at_least(vars(self), threads=1)

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from data_gen.cli.command import Job
+from data_gen.plugins import load_installed
 from seqvae import checkpoint
 from seqvae.cli.data import ModelConfig, load_data, load_model, make_folder, read_config
 from seqvae.data.sequences import Sequences
 from seqvae.errors import require_at_least
 from seqvae.evaluate import (
+    Metric,
     Report,
     bounds,
     long_rollouts,
+    registered_metrics,
     reported,
     score,
     uncertainty,
@@ -78,7 +82,8 @@ def evaluate(model: SequenceModel, sequences: Sequences, options: EvaluateConfig
         futures = uncertainty(model, sequences, options.samples, context, horizon)
     if sequences.positions is None:
         print(f"{sequences.name}: has no true positions, so only pixels are scored")
-    scores = score(model, sequences, context, horizon, decode=True, pixels=options.pixels)
+    own = _own_metrics()
+    scores = score(model, sequences, context, horizon, decode=True, pixels=options.pixels, own=own)
     if options.iwae:
         few = sequences.first(options.bound_sequences).without_truth()
         found = bounds(model, few, options.iwae, context + horizon, reported(model))
@@ -87,6 +92,13 @@ def evaluate(model: SequenceModel, sequences: Sequences, options: EvaluateConfig
     about = describe_training(options) | {"config": config, "model": model.config}
     whole, later = (*found, None, None)[:2]
     return Report(scores, about, whole, futures, long, later)
+
+
+def _own_metrics() -> list[Metric]:
+    """Make the metrics of the user; print a line for each plugin of an installed package that fails."""
+    for fault in load_installed():
+        print(fault, file=sys.stderr)
+    return registered_metrics()
 
 
 def describe_training(options: ModelConfig) -> dict[str, Any]:

@@ -29,6 +29,7 @@ class ExportConfig:
     run: str
     out: str
     checkpoint: str
+    plugins: tuple = ()
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,8 @@ def write_card(name: str, content: Checkpoint, evaluation: Evaluation | None) ->
     """Return a text on the weights for their users, as Markdown."""
     spec, origin = content.spec, Origin.of(content.config)
     actions = f", {spec.actions} actions" if spec.actions else ""
+    plugins = f" plugins=[{','.join(content.plugins)}]" if content.plugins else ""
+    given = f", plugins={content.plugins}" if content.plugins else ""
     lines = [
         f"# {Path(name).name}",
         f"Weights of a seqvae model ({', '.join(origin.parts)}), for videos of {spec.width}x{spec.height} "
@@ -80,7 +83,9 @@ def write_card(name: str, content: Checkpoint, evaluation: Evaluation | None) ->
         f"- Trained at commit {content.commit or UNKNOWN}.",
         *([] if evaluation is None else [f"- Evaluated at commit {evaluation.commit or UNKNOWN}."]),
         f"- Chosen on the validation set by {origin.chosen_by}.",
-        f"- Use: `python -m seqvae rollout run={name} data=FILE out=DIR`, or `seqvae.load({name!r})`;",
+        *([f"- Needs the plugins {', '.join(content.plugins)}, which hold its code."] if plugins else []),
+        f"- Use: `python -m seqvae rollout run={name} data=FILE out=DIR{plugins}`, or "
+        f"`seqvae.load({name!r}{given})`;",
         f"  as a start for a training: `init={name}`.",
         "",
         *_validation(content.scores),

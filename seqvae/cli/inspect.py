@@ -44,6 +44,7 @@ class InspectConfig:
     sequences: int
     frames: int
     latents: bool
+    plugins: tuple = ()
 
     def __post_init__(self):
         require_at_least(vars(self), sequences=1, frames=1)
@@ -145,6 +146,8 @@ def _checkpoint(path: Path) -> Lines:
     yield "checkpoint", path
     yield "after", f"{content.step} updates" + ("" if content.training else "; to be used, not continued")
     yield from zip(("frame", "posterior", "dynamics"), origin.targets, strict=True)
+    if content.plugins:
+        yield "plugins", ", ".join(content.plugins)
     built = content.build(path)
     yield "parameters", f"{sum(p.numel() for p in built.parameters()):,}"
     actions = f", {spec.actions} actions" if spec.actions else ""

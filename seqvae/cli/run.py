@@ -13,11 +13,14 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from data_gen.cli.command import ALONE, Job
-from data_gen.cli.configs import compose, flatten, no_such_key
+from data_gen.cli.configs import compose, flatten, no_such_key, without_foreign_arguments
 from data_gen.cli.overrides import escape
+from data_gen.plugins import needed_plugins
+from data_gen.simulator import world_arguments
 from seqvae import checkpoint as files
 from seqvae.checkpoint import Checkpoint
 from seqvae.cli.place import Place
+from seqvae.config import arguments_of, parts_made_with, targets
 from seqvae.errors import UserError
 from seqvae.io import TEMPORARY, atomic_write
 from seqvae.train.config import ONLINE, TrainConfig, completed
@@ -40,6 +43,7 @@ MAY_CHANGE = (
     "val",
     "memory",
     "workers",
+    "plugins",
 )
 SIMULATION = ("sim", "online", "image_size")  # keys of data=online
 
@@ -84,7 +88,10 @@ class Run:
     def resume_command(self, ranks: int = 1) -> str:
         """Return the command that continues the run."""
         start = "python -m seqvae" if ranks == 1 else f"torchrun --nproc-per-node {ranks} -m seqvae"
-        return f"{start} train {shlex.quote(f'run={self.folder}')} resume=true"
+        words = [f"run={self.folder}", "resume=true"]
+        if self.config.plugins:
+            words.append(f"plugins=[{','.join(self.config.plugins)}]")
+        return f"{start} train {shlex.join(words)}"
 
     def make_folder(self) -> None:
         """Make the folder, remove temporary files of a killed process, and write the config for people.
@@ -114,12 +121,27 @@ def open_run(config: Mapping[str, Any], job: Job = ALONE) -> Run:
     place = Place(**{key: value for key, value in config.items() if key in keys}).of(job)
     config = {key: value for key, value in config.items() if key not in keys}
     job = replace(job, asked=job.asked - keys)
+    config = without_foreign_arguments(config, job.asked, _arguments_of)
     _require_free(place)
     if place.checkpoint is not None:
         return _continued_run(place.checkpoint, config, job)
-    read = TrainConfig.read(config)
+    read = _with_plugins(TrainConfig.read(config))
     _require_effect(job.asked, read)
     return Run(Path(place.run) if place.run else Path("runs") / _default_name(read), read)
+
+
+def _arguments_of(target: str) -> Collection[str] | None:
+    """Return the names of the arguments of a part or a world, None where they are not known."""
+    found = arguments_of(target)
+    return world_arguments(target) if found is None else found
+
+
+def _with_plugins(config: TrainConfig) -> TrainConfig:
+    """Return a config that records the plugins of its parts, also those of installed packages."""
+    plugins = needed_plugins(list(config.plugins), targets(config.plain))
+    if not plugins:
+        return config
+    return replace(config, plugins=tuple(plugins), plain={**config.plain, "plugins": plugins})
 
 
 def _require_free(place: Place) -> None:
@@ -152,7 +174,8 @@ def _continued_run(last: Path, config: Mapping[str, Any], job: Job) -> Run:
         wanted = named
     _require_agreement(flatten(own), wanted, named, folder)
     changes = {key: value for key, value in named.items() if _may_change(key)}
-    read = TrainConfig.read(_changed(own, changes))
+    with parts_made_with(checkpoint.plugins):
+        read = TrainConfig.read(_changed(own, changes))
     _require_effect(job.asked, read)
     return Run(folder, read, checkpoint)
 

@@ -100,8 +100,12 @@ class Sequences:
 
     def first(self, n: int) -> Sequences:
         """Return the first n sequences with all that is known of them."""
-        arrays = {name: getattr(self, name) for name in ARRAYS}
-        return replace(self, **{name: x[:n] for name, x in arrays.items() if x is not None})
+        return self.select(slice(n))
+
+    def select(self, where: slice, frames: slice = slice(None)) -> Sequences:
+        """Return some sequences, and some of their frames, with all that is known of them."""
+        arrays = {name: x for name in ARRAYS if (x := getattr(self, name)) is not None}
+        return replace(self, **{n: x[where] if n in UNTIMED else x[where, frames] for n, x in arrays.items()})
 
     def without_truth(self) -> Sequences:
         """Return only what a model reads, and the sources, which standard errors need."""

@@ -41,7 +41,8 @@ def write_errors(scores: Scores, stem: Path) -> list[Path]:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    panels = {quantity: rows for quantity in AXES if (rows := _rows(scores, quantity))}
+    quantities = dict.fromkeys([*AXES, *(q for curves in scores.curves.values() for q in curves)])
+    panels = {quantity: rows for quantity in quantities if (rows := _rows(scores, quantity))}
     if not panels:
         return []
     figure = Figure(figsize=(5.5 * len(panels), 4.4), layout="constrained")
@@ -56,11 +57,17 @@ def write_errors(scores: Scores, stem: Path) -> list[Path]:
             colour, dash = styles[row]
             width = 2.2 if row == "model" else 1.2
             (lines[row],) = axis.plot(list(by_frame), mean, dash, color=colour, linewidth=width, zorder=width)
-            low = np.maximum(mean - se, mean / 10)  # a logarithm has no zero
+            low = (
+                np.maximum(mean - se, mean / 10) if quantity in AXES else mean - se
+            )  # a logarithm has no zero
             axis.fill_between(list(by_frame), low, mean + se, color=colour, alpha=0.2, linewidth=0)
         axis.axvline(scores.context + 0.5, color="black", linestyle=":", linewidth=1)
-        axis.set(xlabel=f"frame (dotted: end of the context, {scores.context})", ylabel=AXES[quantity])
-        axis.set_yscale("log")
+        axis.set(
+            xlabel=f"frame (dotted: end of the context, {scores.context})",
+            ylabel=AXES.get(quantity, quantity),
+        )
+        if quantity in AXES:  # an error; metrics of the user may be negative
+            axis.set_yscale("log")
         axis.grid(axis="y", which="major", alpha=0.3)
         axis.spines[["top", "right"]].set_visible(False)
     columns = min(len(lines), 2 * len(panels))
@@ -90,11 +97,11 @@ def row_styles(rows: list[str]) -> dict[str, tuple[str, str]]:
 
 
 def _rows(scores: Scores, quantity: str) -> dict[str, Curve]:
-    """Return the curves of a quantity that have more than one frame and a value above 0."""
+    """Return the curves of a quantity that have more than one frame and a value other than 0."""
     return {
         row: curve
         for row, curves in scores.curves.items()
         if (curve := curves.get(quantity)) is not None
         and len(by_frame := curve.by_frame()) > 1
-        and any(value.mean > 0 for value in by_frame.values())
+        and any(value.mean for value in by_frame.values())
     }

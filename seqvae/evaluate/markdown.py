@@ -101,7 +101,8 @@ def _left_out_line(scores: Scores, quantity: str) -> list[str]:
     """Return a line with the share of the model's frames without such an error, if there are any."""
     curve = scores.curves["model"].get(quantity)
     share = 0.0 if curve is None else curve.left_out
-    return [f"Without objects, and left out: {share:.2%} of the frames.", ""] if share else []
+    why = "Without objects" if quantity.endswith("_error") else "Not defined"
+    return [f"{why}, and left out: {share:.2%} of the frames.", ""] if share else []
 
 
 def _mask_rows(scores: Scores, span: str) -> dict[str, Cells]:

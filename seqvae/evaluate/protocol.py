@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -18,6 +19,7 @@ from seqvae.evaluate.image_scores import (
     shape_baselines,
     straight_frames,
 )
+from seqvae.evaluate.metric import Metric, MetricValues, measure
 from seqvae.evaluate.scores import FIRST, Curve, Scores
 from seqvae.evaluate.state_scores import object_curves, object_shares
 from seqvae.evaluate.truth import Truth, require_slots, slot_order
@@ -41,6 +43,7 @@ def score(
     decode: bool = False,
     pixels: str = "auto",
     baselines: bool = True,
+    own: Sequence[Metric] = (),
 ) -> Scores:
     """Filter the context, imagine the horizon from the posterior's mean, and compare.
 
@@ -53,6 +56,7 @@ def score(
     horizon: by default 92, or what the data has; single images are only reconstructed.
     pixels: auto, grey or rgb, see PixelErrors.
     baselines: without them there is no row but the model's.
+    own: metrics of the user.
 
     Raises:
         UserError: sequences too short, actions missing, or fewer slots than objects in a model of objects.
@@ -63,19 +67,20 @@ def score(
     if decode:
         frames = sequences.frames[:, : context + horizon]
         errors = PixelErrors(frames, pixels, context, first=min(FIRST, context))
-    protocol = _Protocol(model, sequences, context, horizon, truth, errors, baselines)
+    protocol = _Protocol(model, sequences, context, horizon, truth, errors, baselines, own)
     blocks = roll_out_blocks(model, sequences.frames, sequences.prev_actions, context, horizon, decode=decode)
     measured: _Measured = join_records(
         np.concatenate, [protocol.measure(where, rollout) for where, rollout in blocks]
     )
     masks = protocol.mask_scores(measured)
     confusion, accuracy = protocol.count_scores(measured)
+    shares = protocol.object_shares(measured) | accuracy | masks.get("model", {})
     return Scores(
         n=len(sequences),
         context=context,
         horizon=horizon,
         curves=protocol.curves(measured),
-        shares=protocol.object_shares(measured) | accuracy | masks.get("model", {}),
+        shares=shares | protocol.own_shares(measured, shares),
         counts=confusion,
         segmentation=masks,
         sources=None if sequences.sources is None else metrics.source_count(sequences.sources),
@@ -117,6 +122,7 @@ class _Measured:
     counts: n context, inferred numbers of objects
     pixels: row -> n _, errors of frames
     masks: row -> score -> n
+    own: metric of the user -> n or n t
     """
 
     positions: Float[np.ndarray, "n t s 2"] | None
@@ -124,6 +130,7 @@ class _Measured:
     counts: Int[np.ndarray, "n context"] | None
     pixels: dict[str, Float[np.ndarray, "n _"]] = field(default_factory=dict)
     masks: dict[str, MaskScores] = field(default_factory=dict)
+    own: dict[str, MetricValues] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -133,6 +140,7 @@ class _Protocol:
     truth: true states, None where there are none or nothing is predicted
     errors: of pixels, None where frames are not decoded
     baselines: whether rows beside the model's are wanted
+    own: metrics of the user
     """
 
     model: SequenceModel
@@ -142,6 +150,7 @@ class _Protocol:
     truth: Truth | None
     errors: PixelErrors | None
     baselines: bool
+    own: Sequence[Metric]
 
     @property
     def clamp(self) -> float:
@@ -162,6 +171,7 @@ class _Protocol:
             counts=None if rollout.presence is None else rollout.presence[:, : self.context].sum(2),
             pixels=self._pixel_errors(where, rollout),
             masks=masks,
+            own=self._own_values(where, rollout),
         )
 
     def curves(self, measured: _Measured) -> dict[str, dict[str, Curve]]:
@@ -174,7 +184,18 @@ class _Protocol:
             first = min(FIRST, self.context) if row == "model" else self.context + 1
             curve = Curve(errors, first, self.sequences.sources)
             curves[row] = curves.get(row, {}) | {"pixel_mse": curve}
+        own = {name: x for name, x in measured.own.items() if x.values.ndim == 2}
+        _require_new_names(own, {quantity for row in curves.values() for quantity in row})
+        for name, x in own.items():
+            curves["model"][name] = Curve(x.values, 1, self.sequences.sources, x.defined)
         return curves
+
+    def own_shares(self, measured: _Measured, taken: Mapping[str, Any]) -> dict[str, Estimate]:
+        """Return the metrics of the user that have one value per sequence; `taken` are names of others."""
+        own = {name: x for name, x in measured.own.items() if x.values.ndim == 1}
+        _require_new_names(own, taken)
+        sources = self.sequences.sources
+        return {name: estimate(x.values, sources, x.defined) for name, x in own.items()}
 
     def object_shares(self, measured: _Measured) -> dict[str, Estimate]:
         """Return found and context_swap, empty without positions or true ones."""
@@ -203,6 +224,11 @@ class _Protocol:
             rows |= shape_baselines(self.sequences, self.truth, self.context, self.horizon, self.clamp)
         return {row: self._means(scores) for row, scores in rows.items()}
 
+    def _own_values(self, where: slice, rollout: Rollout) -> dict[str, MetricValues]:
+        if not self.own:
+            return {}
+        return measure(self.own, rollout, self.sequences.select(where, slice(self.context + self.horizon)))
+
     def _pixel_errors(self, where: slice, rollout: Rollout) -> dict[str, Float[np.ndarray, "n _"]]:
         if self.errors is None or rollout.frames is None:
             return {}
@@ -221,6 +247,12 @@ class _Protocol:
         """Return means over the sequences in which a score is defined: those with objects, and a frame."""
         kept = {name: metrics.drop_undefined(x, self.sequences.sources) for name, x in scores.items()}
         return {name: estimate(*values) for name, values in kept.items() if len(values[0])}
+
+
+def _require_new_names(own: Iterable[str], taken: Container[str]) -> None:
+    for name in own:
+        if name in taken:
+            raise UserError(f"metric {name}: the evaluation has a number of this name; give it another")
 
 
 def _slot_positions(rollout: Rollout, background: int) -> Float[np.ndarray, "n t k 2"] | None:

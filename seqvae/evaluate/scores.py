@@ -67,9 +67,10 @@ class Scores:
     n: number of sequences
     context: number of frames given
     horizon: number of frames predicted
-    curves: row (the model, a baseline) -> quantity (position_error, velocity_error, pixel_mse) -> curve
-    shares: found, context_swap, segmentation scores where there are masks, and count_accuracy of models
-        that count
+    curves: row (the model, a baseline) -> quantity (position_error, velocity_error, pixel_mse, or a metric of
+        the user) -> curve
+    shares: found, context_swap, segmentation scores where there are masks, count_accuracy of models that
+        count, and metrics of the user that have one value per sequence
     counts: of these, confusion matrix of the frames given: rows true counts, columns inferred counts
     segmentation: row (the model, true shapes left to themselves) -> scores of its masks
     sources: number of images or videos the sequences were made from, None where they are independent

@@ -34,6 +34,7 @@ class TrainConfig:
 
     sim, name, image_size: config, name and image edge of the simulator, of data=online
     choices: option chosen for each group of configs
+    plugins: modules and files of the user that register parts of the config, for people to read
     plain: config as plain data, for checkpoints
     """
 
@@ -54,6 +55,7 @@ class TrainConfig:
     compile: bool
     threads: int | None
     choices: Mapping[str, str | None]
+    plugins: tuple
     plain: Mapping[str, Any] = field(repr=False)
 
     def __post_init__(self):
@@ -97,7 +99,7 @@ class TrainConfig:
         Raises:
             UserError: a key is unknown or missing, or has a wrong value.
         """
-        content = {"sim": None, "name": None, "image_size": None, "choices": {}} | dict(plain)
+        content = {"sim": None, "name": None, "image_size": None, "choices": {}, "plugins": []} | dict(plain)
         staged = {key: content.pop(key) for key in ("objective", "optim", "trainer", "stages")}
         content["online"] = make(Online, content["online"], "online")
         values = checked_fields(cls, content, UserError)

@@ -45,8 +45,9 @@ def _command(config: Mapping[str, Any]) -> str:
     chosen = [f"{group}={choices[group]}" for group in ("experiment", "model") if choices.get(group)]
     if not chosen:
         return UNKNOWN
-    data = shlex.quote(f"data={config['data']}")
-    return f"python -m seqvae train {chosen[0]} {data} seed={config['seed']}"
+    plugins = [f"plugins=[{','.join(config['plugins'])}]"] if config.get("plugins") else []
+    words = shlex.join([chosen[0], f"data={config['data']}", *plugins])
+    return f"python -m seqvae train {words} seed={config['seed']}"
 
 
 def _chosen_by(config: Mapping[str, Any]) -> str:
