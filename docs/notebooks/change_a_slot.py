@@ -127,8 +127,9 @@ pd.DataFrame(table).T.round(3)
 #   frames.
 # - **Exchanged without latents**: four times the error. Part of a ball's motion is in
 #   the latents, and they contradict the new velocity.
-# - **Taken away**: worse. The dynamics never saw two balls, and a model can only be
-#   asked about worlds near those of its training.
+# - **Taken away**: three times the error. The dynamics can do two balls: the same
+#   weights predict them well after they have seen two ([Sizing](../sizing.md)). That
+#   leaves the latents of the others, which were formed beside a third ball.
 #
 # One sequence, in pairs of rows: the simulator above, the model below. The model draws
 # white balls; rings show which slot is which ball.

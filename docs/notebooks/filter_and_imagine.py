@@ -27,8 +27,8 @@ import seqvae
 from data_gen.generate import generate, read_settings
 from seqvae import metrics
 
-torch.set_num_threads(1)
 torch.manual_seed(0)
+torch.set_num_threads(1)
 
 # %% [markdown]
 # ## Data
@@ -37,9 +37,8 @@ torch.manual_seed(0)
 # line this is `python -m data_gen train=0 val=0 test=64 out=data/notebook`.
 
 # %%
-generate(
-    read_settings(["train=0", "val=0", "test=64", "workers=1", "out=data/notebook"])
-)
+sizes = ["train=0", "val=0", "test=64", "workers=1"]
+generate(read_settings([*sizes, "out=data/notebook"]))
 data = seqvae.read("data/notebook/test.h5")
 video = data.video()
 video.shape, video.dtype
