@@ -17,7 +17,7 @@ LAYERS = {
     2: ["sequence", "elbo", "objectives", "prediction", "metrics", "data"],
     3: ["frames", "posteriors", "dynamics"],
     4: ["build", "checkpoint", "interventions", "rollout", "weights"],
-    5: ["evaluate", "train", "video"],
+    5: ["evaluate", "play", "train", "video"],
     6: ["cli", "__init__", "__main__"],
 }
 LAYER_OF = {name: layer for layer, names in LAYERS.items() for name in names}
@@ -27,7 +27,7 @@ PARTS = {"frames", "posteriors", "dynamics"}  # interchangeable, so they never i
 EDGE = {"convert", "formats", "media", "preview", "gym"}
 CORE_PACKAGES = {"numpy", "h5py", "hydra", "omegaconf", "tqdm"}
 # which part of seqvae uses what of data_gen; media reads, writes and draws frames for both
-USES_DATA_GEN = {"errors": "core", "io": "core", "data": "core", "video": "core", "cli": "all"}
+USES_DATA_GEN = {"errors": "core", "io": "core", "data": "core", "play": "core", "video": "core", "cli": "all"}
 SHARED = {"media"}
 
 # Packages that have their places, so that a model can be read, and run, without them.
@@ -38,6 +38,7 @@ PLACES = {
     "sklearn": ["data_gen/drawing/handwriting"],
     "ale_py": ["data_gen/sims/_ale"],
     "gymnasium": ["data_gen/gym"],
+    "bokeh": ["seqvae/play"],
 }
 
 
@@ -154,6 +155,7 @@ ALLOWED = {
     "data_gen/drawing/handwriting.py": "def load():\n    from sklearn.datasets import load_digits",
     "data_gen/media/writing.py": "from moviepy import VideoClip",
     "seqvae/video/drawing.py": "from data_gen.media import writing",
+    "seqvae/play/page.py": "from bokeh.models import ColumnDataSource\nfrom data_gen.media import overlays",
 }
 
 PLANTED = {
@@ -166,6 +168,7 @@ PLANTED = {
     "hydra in a model": ("seqvae/frames/supair.py", "from hydra.utils import instantiate"),
     "moviepy in metrics": ("seqvae/metrics.py", "import moviepy.editor"),
     "h5py in evaluate": ("seqvae/evaluate.py", "import h5py"),
+    "bokeh in a command": ("seqvae/cli/train.py", "from bokeh.server.server import Server"),
     "moviepy in video": ("seqvae/video/drawing.py", "import moviepy"),
     "data_gen in metrics": ("seqvae/metrics.py", "from data_gen import schema"),
     "data_gen's edge in data": ("seqvae/data/reader.py", "from data_gen.preview import sheet"),
