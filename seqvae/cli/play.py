@@ -43,7 +43,7 @@ def run(config: Mapping[str, Any], job: Job) -> None:
     from seqvae.play.server import address, serve
 
     model = load_model(options)
-    require_playable(model, options.run)
+    require_playable(model)
     data = load_data(options, model).without_truth()
 
     def begin() -> Scene:

@@ -7,7 +7,7 @@ const COLOURS = JSON.parse(root.dataset.colours)
 const BACKGROUND = Number(root.dataset.background)
 const SEQUENCES = Number(root.dataset.sequences), FRAMES = Number(root.dataset.frames)
 const IMAGINES = root.dataset.imagines == "1"
-const ARROW = 10 // frames of motion that an arrow shows
+const ARROW = 5 // frames of motion that an arrow shows
 const REACH = 24 // pixels from an object within which it is grabbed
 const REPLACED = ["move", "push", "look", "open"] // of commands that wait, only the newest counts
 const PATIENCE = 5000 // milliseconds after which an answer is given up
@@ -51,11 +51,11 @@ function receive() {
   scene.length = scene.frames.shape[0]
   picked = picked.filter((slot) => scene.slots.includes(slot))
   if (waiting && about.serial == waiting.serial) {
-    const start = waiting.at
+    const start = waiting.at, detail = waiting.serial
     waiting = null
-    performance.measure("play: answered", { start, end: performance.now() })
+    performance.measure("play: answered", { start, end: performance.now(), detail })
     requestAnimationFrame(() => setTimeout(() => { // after the frame with the new pictures is painted
-      performance.measure("play: shown", { start, end: performance.now() })
+      performance.measure("play: shown", { start, end: performance.now(), detail })
       if (performance.getEntriesByType("measure").length > 2000) performance.clearMeasures()
     }))
   }
@@ -96,7 +96,8 @@ function placed(j) {
 }
 
 function set(panel, kind, rows, columns) {
-  source(panel, kind).data = Object.fromEntries(columns.map((name) => [name, rows.map((row) => row[name])]))
+  const data = Object.fromEntries(columns.map((name) => [name, rows.map((row) => row[name])]))
+  source(panel, kind).setv({ data }, { sync: false }) // of no interest to the server
 }
 
 function drawObjects(panel, t) {
@@ -105,27 +106,27 @@ function drawObjects(panel, t) {
     if (!present(t, j)) return
     const [x, y] = panel == "now" ? placed(j) : position(t, j)
     const chosen = panel == "now" && (picked.includes(slot) || (held && held.slot == slot))
-    rows.push({ x, y, colour: colour(slot), label: panel == "now" ? `${slot}` : "",
-                size: panel == "now" ? (chosen ? 30 : 24) : 14, width: chosen ? 4 : 2.5 })
+    rows.push({ x, y, colour: colour(slot), label: `${slot}`, size: panel == "imagined" ? 11 : chosen ? 27 : 21,
+                edge: chosen ? "white" : "rgba(0, 0, 0, 0.65)", width: chosen ? 4 : 2 })
   })
-  set(panel, "objects", rows, ["x", "y", "colour", "label", "size", "width"])
+  set(panel, "objects", rows, ["x", "y", "colour", "label", "size", "edge", "width"])
 }
 
 function drawArrows() {
   const rows = []
   const { width, height } = $("stage").getBoundingClientRect()
-  const add = (slot, [x, y], [tip_x, tip_y]) => {
+  const add = ([x, y], [tip_x, tip_y]) => {
     const dx = (tip_x - x) * width, dy = (tip_y - y) * height
     if (Math.hypot(dx, dy) > 12) // pixels, twice
-      rows.push({ x, y, tip_x, tip_y, colour: colour(slot), angle: Math.atan2(-dy, dx) - Math.PI / 2 })
+      rows.push({ x, y, tip_x, tip_y, angle: Math.atan2(-dy, dx) - Math.PI / 2 })
   }
   scene.slots.forEach((slot, j) => {
     if (!present(0, j) || !scene.velocities.shape[0]) return
     const from = placed(j), v = [0, 1].map((axis) => at(scene.velocities, j, axis))
     const pulled = held && held.moved && mode == "push" && held.slot == slot
-    add(slot, from, pulled ? held.to : [from[0] + ARROW * v[0], from[1] + ARROW * v[1]])
+    add(from, pulled ? held.to : [from[0] + ARROW * v[0], from[1] + ARROW * v[1]])
   })
-  set("now", "arrows", rows, ["x", "y", "tip_x", "tip_y", "angle", "colour"])
+  set("now", "arrows", rows, ["x", "y", "tip_x", "tip_y", "angle"])
 }
 
 function drawPaths(panel) {
@@ -158,11 +159,10 @@ function drawTime() {
   const inside = shown < known.shape[0]
   paint("truth", inside ? known : null, inside ? shown : 0)
   const edited = scene.edits.length > 0
-  $("truth-words").innerHTML = !inside ? `the data ends with frame ${FRAMES}`
-    : edited ? `frame ${data}, <span class="edited-mark">without your changes</span>` : `frame ${data} of the data`
+  $("truth-words").innerHTML = !inside ? `ended at frame ${FRAMES}`
+    : `frame ${data}` + (edited ? ', <span class="edited-mark">unedited</span>' : "")
   $("truth-picture").classList.toggle("over", !inside)
-  $("imagined-words").textContent = !IMAGINES ? "scene, as the model draws it"
-    : shown == 0 ? "the scene, as the model draws it" : `+${shown} of ${scene.length - 1} frames`
+  $("imagined-words").textContent = shown == 0 ? `frame ${data}, drawn` : `frame ${data} (+${shown})`
   $("time").value = shown
 }
 
@@ -170,7 +170,7 @@ function drawScene() {
   const edited = scene.edits.length > 0
   if (edited) paint("now", scene.frames, 0)
   else paint("now", observed.data.frames[0], 0)
-  $("now-words").innerHTML = edited ? `frame ${place.frame}, <span class="edited-mark">edited</span>, as the model draws it`
+  $("now-words").innerHTML = edited ? `frame ${place.frame}, <span class="edited-mark">edited</span>, drawn by the model`
     : `frame ${place.frame}, observed`
   drawHeld()
 }
@@ -188,7 +188,7 @@ function draw() {
   $("time").max = scene.length - 1
   $("edited").classList.toggle("on", edited)
   $("edited").textContent = edited ? `edited: ${scene.edits.join(", ")}` : "unchanged: drag an object, and see what follows"
-  $("sequence").textContent = `sequence ${place.index} of ${SEQUENCES}`
+  $("sequence").textContent = `sequence ${place.index} of 0–${SEQUENCES - 1}`
   if (document.activeElement != $("frame") || !queue.length) $("frame").value = place.frame
   note(scene.note || (scene.short ? "The data has no actions after its last frame: choose a constant one to go on."
     : IMAGINES ? "" : "This model sees every frame by itself: it draws the changed scene, and has no future of it."))
@@ -253,6 +253,7 @@ function pick(slot) {
 
 stage.addEventListener("pointerdown", (event) => {
   if (!scene || event.button != 0) return
+  event.preventDefault() // no text is selected, and the picture takes no focus
   const from = pointer(event), j = nearest(from)
   if (j == null) {
     picked = []
@@ -314,9 +315,9 @@ const actions = {
   move: () => choose("move"),
   push: () => choose("push"),
   swap: () => picked.length == 2 ? send("swap", { slot: picked[0], other: picked[1] })
-    : note("Swap: tap two objects first; the picked ones have thick rings."),
+    : note("Swap: tap two objects first; the picked ones have a white ring."),
   remove: () => picked.length ? send("remove", { slot: picked.at(-1) })
-    : note("Remove: tap an object first; the picked one has a thick ring."),
+    : note("Remove: tap an object first; the picked one has a white ring."),
   reset: () => send("reset"),
   resample: () => send("resample"),
   previous: () => send("open", { index: Math.max(0, place.index - 1) }),

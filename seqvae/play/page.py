@@ -166,6 +166,7 @@ def _panel(name: str, height: int, width: int) -> figure:
     def source(kind: str, *columns: str) -> ColumnDataSource:
         return ColumnDataSource({column: [] for column in columns}, name=f"{name}_{kind}")
 
+    # each glyph costs the browser a millisecond or two per update, so a panel has only those that it shows
     picture = source("picture", "image")
     picture.data = {"image": [np.zeros((height, width), np.uint32)]}
     plot.image_rgba("image", x=-1, y=-1, dw=2, dh=2, source=picture)
@@ -174,20 +175,20 @@ def _panel(name: str, height: int, width: int) -> figure:
     ghosts = source("ghosts", "xs", "ys", "colour")
     plot.multi_line("xs", "ys", color="colour", line_alpha=0.45, line_width=1, source=ghosts)
     path = source("path", "xs", "ys", "colour")
-    plot.multi_line("xs", "ys", color=HALO, line_width=4, source=path, line_join="round")
-    plot.multi_line("xs", "ys", color="colour", line_width=2, source=path, line_join="round")
-    dots = source("dots", "x", "y", "colour")
-    plot.scatter("x", "y", size=5, color="colour", fill_alpha=0.6, line_color=None, source=dots)
-    arrows = source("arrows", "x", "y", "tip_x", "tip_y", "angle", "colour")
-    plot.segment("x", "y", "tip_x", "tip_y", color=HALO, line_width=6, source=arrows)
-    plot.segment("x", "y", "tip_x", "tip_y", color="colour", line_width=3, source=arrows)
-    head = {"marker": "triangle", "angle": "angle", "line_color": HALO, "fill_color": "colour"}
-    plot.scatter("tip_x", "tip_y", size=13, source=arrows, **head)
-    objects = source("objects", "x", "y", "colour", "label", "size", "width")
-    ring = {"size": "size", "fill_alpha": 0, "source": objects}
-    plot.scatter("x", "y", line_color=HALO, line_width=6, **ring)
-    plot.scatter("x", "y", line_color="colour", line_width="width", **ring)
-    letters = {"text": "label", "text_align": "center", "text_baseline": "middle", "source": objects}
-    font = {"text_font_size": "12px", "text_font_style": "bold", "text_color": "white"}
-    plot.text("x", "y", text_outline_color="black", **letters, **font)
+    plot.multi_line("xs", "ys", color=HALO, line_width=4, source=path)
+    plot.multi_line("xs", "ys", color="colour", line_width=2, source=path)
+    objects = source("objects", "x", "y", "colour", "label", "size", "edge", "width")
+    disc = {"size": "size", "color": "colour", "line_color": "edge", "line_width": "width"}
+    if name == "imagined":
+        dots = source("dots", "x", "y", "colour")
+        plot.scatter("x", "y", size=5, color="colour", fill_alpha=0.6, line_color=None, source=dots)
+        plot.scatter("x", "y", source=objects, **disc)
+        return plot
+    arrows = source("arrows", "x", "y", "tip_x", "tip_y", "angle")
+    plot.segment("x", "y", "tip_x", "tip_y", color="white", line_width=3, source=arrows)
+    head = {"marker": "triangle", "angle": "angle", "line_color": HALO, "fill_color": "white"}
+    plot.scatter("tip_x", "tip_y", size=14, source=arrows, **head)
+    plot.scatter("x", "y", source=objects, **disc)
+    letters = {"text": "label", "text_align": "center", "text_baseline": "middle", "text_color": "black"}
+    plot.text("x", "y", text_font_size="13px", text_font_style="bold", source=objects, **letters)
     return plot

@@ -187,11 +187,12 @@ class Scene:
     def future(self) -> Future:
         """Imagine the future of the scene: its mean path with frames, and positions in sampled futures."""
         model, carry, length = self.model, self.trace.carry, self.length()
-        with torch.no_grad():
+        with torch.inference_mode():
             scene = record(model, self.trace, 1, decode=True)
             if length == 0:
                 return self._future(scene.pictures(), _places(scene.positions), None, scene.velocities)
             actions = self._actions(length)
+            # the mean path by itself: in one batch with the samples it would differ in its last bits
             path = record(model, model.imagine(carry, length, actions), 0, decode=True)
             ghosts = self._ghosts(length, actions) if self.samples else None
         frames = np.concatenate([scene.pictures(), path.pictures()], 1)
@@ -269,9 +270,9 @@ class Scene:
         self.edits = (*(edit for edit in self.edits if edit != words), words)
 
 
-def require_playable(model: SequenceModel, name: str = "play") -> None:
+def require_playable(model: SequenceModel) -> None:
     """Raise UserError unless objects have places that can be changed, and the future follows the change."""
-    require_fields(model.layout, ("position",), f"{name}: play", "use a model of objects, such as stove")
+    require_fields(model.layout, ("position",), "play", "use a model of objects, such as stove")
     interventions.require_editable(model)
 
 
