@@ -1,9 +1,9 @@
 """Latency of the page of `seqvae play`: python benchmarks/play.py [--run DIR] [--data FILE]
 
-Drag objects to random places and drop them. Print the time from the event to the new future: computed; sent by the
-server, for every event of the drags; and shown by Chromium, if one is installed, from letting go of the mouse to the
-painted frame. As a comparison, the time that `roll_out` takes, which filters anew and samples one future after the
-other.
+Drag objects to random places and drop them. Print the time from the event to the new future: computed; sent
+by the server, for every event of the drags; and shown by Chromium, if one is installed, from letting go of the
+mouse to the painted frame. As a comparison, the time that `roll_out` takes, which filters anew and samples
+one future after the other.
 """
 
 from __future__ import annotations
@@ -84,7 +84,8 @@ def measure(options: argparse.Namespace) -> None:
                 model, data.frames[:1], led_to, options.context, options.horizon, i > 0, i == 0, change=change
             )
 
-    for name, run in (("computed by roll_out, samples one by one", anew), ("computed by the page's scene", drop)):
+    computed = {"computed by roll_out, samples one by one": anew, "computed by the page's scene": drop}
+    for name, run in computed.items():
         run()
         wall, cpu = zip(*(clocked(run) for _ in range(options.drops)), strict=True)
         report(name, list(wall), list(cpu))
@@ -147,8 +148,9 @@ def in_chromium(url: str, drops: int) -> list[float]:
             return box["x"] + (x + 1) / 2 * box["width"], box["y"] + (y + 1) / 2 * box["height"]
 
         for _ in range(drops):
-            places = page.evaluate("Array.from(seqvaePlay.state.positions.slice(0, 2 * seqvaePlay.state.slots.length))")
-            x, y = np.reshape(places, (-1, 2))[rng.integers(len(places) // 2)].tolist()
+            objects = page.evaluate("seqvaePlay.state.slots.length")
+            places = page.evaluate("Array.from(seqvaePlay.state.positions)")  # t j 2
+            x, y = np.reshape(places, (-1, objects, 2))[0, rng.integers(objects)].tolist()
             page.mouse.move(*pixels(x, y))
             page.mouse.down()
             page.mouse.move(*pixels(*rng.uniform(-0.8, 0.8, 2).tolist()), steps=10)

@@ -69,7 +69,7 @@ def move(model: SequenceModel, trace: Trace, slot: int, by: tuple[float, float])
 
 
 def push(model: SequenceModel, trace: Trace, slot: int, velocity: tuple[float, float]) -> Trace:
-    """Return the trace with a slot given this velocity, (x right in half-widths, y down in half-heights) per frame.
+    """Return the trace with the velocity of a slot set to (vx, vy), half-widths and half-heights per frame.
 
     Raises:
         UserError: there is no such slot, or slots have no velocity; or the dynamics remembers more than a
@@ -171,7 +171,7 @@ def _require_objects(name: str, model: SequenceModel, slots: Iterable[int]) -> N
 
 
 def require_editable(model: SequenceModel) -> None:
-    """Raise UserError if the future would not follow a change, since the dynamics remembers more than a state."""
+    """Raise UserError if the dynamics remembers more than a state, so that its future follows no change."""
     carry = model.dynamics.init(1, torch.zeros(1, 1))
     if not isinstance(carry, LastState) and not model.dynamics.frames_independent:
         raise UserError(

@@ -27,7 +27,7 @@ PARTS = {"frames", "posteriors", "dynamics"}  # interchangeable, so they never i
 EDGE = {"convert", "formats", "media", "preview", "gym"}
 CORE_PACKAGES = {"numpy", "h5py", "hydra", "omegaconf", "tqdm"}
 # which part of seqvae uses what of data_gen; media reads, writes and draws frames for both
-USES_DATA_GEN = {"errors": "core", "io": "core", "data": "core", "play": "core", "video": "core", "cli": "all"}
+USES_DATA_GEN = dict.fromkeys(["errors", "io", "data", "play", "video"], "core") | {"cli": "all"}
 SHARED = {"media"}
 
 # Packages that have their places, so that a model can be read, and run, without them.

@@ -45,6 +45,8 @@ def run(config: Mapping[str, Any], job: Job) -> None:
     model = load_model(options)
     require_playable(model)
     data = load_data(options, model).without_truth()
+    if options.index >= len(data):
+        raise UserError(f"{options.data}: index={options.index}, but it holds sequences 0 to {len(data) - 1}")
 
     def begin() -> Scene:
         scene = Scene(model, data.frames, data.prev_actions, options.horizon, options.samples, options.seed)
@@ -52,7 +54,7 @@ def run(config: Mapping[str, Any], job: Job) -> None:
         scene.look(min(options.context, data.frames.shape[1]))
         return scene
 
-    begin().future()  # the first one takes longer; and what is wrong with the options is said before a page opens
+    begin().future()  # the first one takes longer
     title = f"{options.run_folder.resolve().name} on {Path(options.data).name}"
     server = serve(begin, Look(title, options.fps), options.port)
     print(f"{address(server)} shows {title}; Ctrl-C ends it", flush=True)

@@ -358,7 +358,7 @@ future.properties.data.change.connect(() => {
 addEventListener("resize", () => { if (scene) drawHeld() })
 window.seqvaePlay = { // for tests and measurements
   lost: () => { play(false); note("The server has ended: start it again and reload this page.") },
-  get state() { return { ...scene, place, shown, playing, picked, mode, serial, settled: !waiting && !queue.length } },
+  get state() { return { ...scene, known: observed.data.frames[0], place, shown, playing, picked, mode, serial, settled: !waiting && !queue.length } },
 }
 play(playing)
 lookAround()

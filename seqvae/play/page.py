@@ -1,8 +1,8 @@
-"""The page of a session in Bokeh: three pictures, the data that its script draws, and the commands that it sends.
+"""The page of a session in Bokeh: three pictures, the data that they show, commands and their answers.
 
-The script (page.js) moves the time of the pictures and draws what is dragged, without the server. Each command
-of the user goes to the server, one at a time and of a drag only the newest, and is answered by the new future
-in one update of a data source.
+The script (page.js) goes through the frames and draws what is dragged, without the server. Each command of
+the user goes to the server, one at a time and of a drag only the newest, and is answered by the new future in one
+update of a data source.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class Page:
         height, width = scene.frames.shape[2:4]
         panels = {name: _panel(name, height, width) for name in ("now", "imagined", "truth")}
         sources = {"command": self.command, "observed": self.observed, "future": self.future}
-        panels["now"].tags = list(sources.values())  # so that they belong to the document, and changes are sent
+        panels["now"].tags = list(sources.values())  # they belong to the document, so changes are sent
         for panel in panels.values():
             document.add_root(panel)
         start = CustomJS(args=sources | panels, code=(HERE / "page.js").read_text())
@@ -178,7 +178,7 @@ def _panel(name: str, height: int, width: int) -> figure:
     plot.multi_line("xs", "ys", color=HALO, line_width=4, source=path)
     plot.multi_line("xs", "ys", color="colour", line_width=2, source=path)
     objects = source("objects", "x", "y", "colour", "label", "size", "edge", "width")
-    disc = {"size": "size", "color": "colour", "line_color": "edge", "line_width": "width"}
+    disc: dict[str, Any] = {"size": "size", "color": "colour", "line_color": "edge", "line_width": "width"}
     if name == "imagined":
         dots = source("dots", "x", "y", "colour")
         plot.scatter("x", "y", size=5, color="colour", fill_alpha=0.6, line_color=None, source=dots)
@@ -186,9 +186,10 @@ def _panel(name: str, height: int, width: int) -> figure:
         return plot
     arrows = source("arrows", "x", "y", "tip_x", "tip_y", "angle")
     plot.segment("x", "y", "tip_x", "tip_y", color="white", line_width=3, source=arrows)
-    head = {"marker": "triangle", "angle": "angle", "line_color": HALO, "fill_color": "white"}
+    head: dict[str, Any] = {"marker": "triangle", "angle": "angle", "line_color": HALO, "fill_color": "white"}
     plot.scatter("tip_x", "tip_y", size=14, source=arrows, **head)
     plot.scatter("x", "y", source=objects, **disc)
-    letters = {"text": "label", "text_align": "center", "text_baseline": "middle", "text_color": "black"}
-    plot.text("x", "y", text_font_size="13px", text_font_style="bold", source=objects, **letters)
+    letters: dict[str, Any] = {"text": "label", "text_align": "center", "text_baseline": "middle"}
+    font: dict[str, Any] = {"text_color": "black", "text_font_size": "13px", "text_font_style": "bold"}
+    plot.text("x", "y", source=objects, **letters, **font)
     return plot

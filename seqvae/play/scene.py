@@ -1,4 +1,4 @@
-"""State of a session: a sequence up to one of its frames, changes to its objects, and the future that follows.
+"""State of a session: a sequence up to one of its frames, changes to its objects, and the imagined future.
 
 It needs no browser: a notebook can make a Scene, change it, and look at its `future()`.
 """
@@ -113,8 +113,9 @@ class Scene:
 
     def look(self, frame: int) -> None:
         """Observe the first `frame` frames, from 1; without changes."""
-        if not 1 <= frame <= self.frames.shape[1]:
-            raise UserError(f"there is no frame {frame}: the sequences have frames 1 to {self.frames.shape[1]}")
+        length = self.frames.shape[1]
+        if not 1 <= frame <= length:
+            raise UserError(f"there is no frame {frame}: the sequences have frames 1 to {length}")
         self.frame = frame
         self.reset()
 
