@@ -1,9 +1,9 @@
 """Latency of the page of `seqvae play`: python benchmarks/play.py [--run DIR] [--data FILE]
 
 Drag objects to random places and drop them. Print the time from the event to the new future: computed; sent
-by the server, for every event of the drags; and shown by Chromium, if one is installed, from letting go of the
-mouse to the painted frame. As a comparison, the time that `roll_out` takes, which filters anew and samples
-one future after the other.
+by the server, for every event of the drags; and shown by Chromium, if one is installed, from letting go of
+the mouse to the painted frame. As a comparison, the time that `roll_out` takes, which filters anew and
+samples one future after the other.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The page of a session in Bokeh: three pictures, the data that they show, commands and their answers.
 
 The script (page.js) goes through the frames and draws what is dragged, without the server. Each command of
-the user goes to the server, one at a time and of a drag only the newest, and is answered by the new future in one
-update of a data source.
+the user goes to the server, one at a time and of a drag only the newest, and is answered by the new future in
+one update of a data source.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import numpy as np
 from bokeh.core.templates import get_env
 from bokeh.document import Document
 from bokeh.events import ConnectionLost, DocumentReady
-from bokeh.models import ColumnDataSource, CustomJS
+from bokeh.models import ColumnDataSource, CustomJS, Range1d
 from bokeh.plotting import figure
 from jaxtyping import UInt8
 
@@ -148,8 +148,8 @@ def _panel(name: str, height: int, width: int) -> figure:
     """Return an empty picture in coordinates, y down, with glyphs whose data the script sets."""
     plot = figure(
         name=name,
-        x_range=(-1, 1),
-        y_range=(1, -1),
+        x_range=Range1d(-1, 1),
+        y_range=Range1d(1, -1),
         tools="",
         toolbar_location=None,
         sizing_mode="stretch_width",
