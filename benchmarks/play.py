@@ -124,12 +124,16 @@ def serve(options: argparse.Namespace, begin: Callable[[], Any]) -> None:
     assert driver.stdout is not None and driver.returncode == 0, "Chromium failed"
     wall, cpu = zip(*handled, strict=True)
     report("received to sent by the server", list(wall), list(cpu))
-    report("let go to shown by Chromium", json.loads(driver.stdout.read()))
+    times, cpu = json.loads(driver.stdout.read())
+    report("let go to shown by Chromium", times, [cpu])
     server.stop()
 
 
-def in_chromium(url: str, drops: int) -> list[float]:
-    """Return seconds from letting go of the mouse to the painted future."""
+def in_chromium(url: str, drops: int) -> tuple[list[float], float]:
+    """Return seconds from letting go of the mouse to the painted future, and CPU seconds per event answered.
+
+    The CPU time is that of all processes of the browser, which paints without a graphics card.
+    """
     import numpy as np
     from playwright.sync_api import sync_playwright
 
@@ -141,12 +145,16 @@ def in_chromium(url: str, drops: int) -> list[float]:
         page.goto(url)
         page.wait_for_function("window.seqvaePlay?.state.settled")
         page.evaluate("addEventListener('pointerup', () => { window.dropped = performance.now() }, true)")
-        box = page.locator("#stage").bounding_box()
+        box, system = page.locator("#stage").bounding_box(), browser.new_browser_cdp_session()
         assert box is not None
+
+        def cpu_time() -> float:
+            return sum(p["cpuTime"] for p in system.send("SystemInfo.getProcessInfo")["processInfo"])
 
         def pixels(x: float, y: float) -> tuple[float, float]:
             return box["x"] + (x + 1) / 2 * box["width"], box["y"] + (y + 1) / 2 * box["height"]
 
+        before = cpu_time()
         for _ in range(drops):
             objects = page.evaluate("seqvaePlay.state.slots.length")
             places = page.evaluate("Array.from(seqvaePlay.state.positions)")  # t j 2
@@ -158,8 +166,9 @@ def in_chromium(url: str, drops: int) -> list[float]:
             shown = "performance.getEntriesByName('play: shown').at(-1)"
             page.wait_for_function(f"seqvaePlay.state.settled && {shown}?.detail == seqvaePlay.state.serial")
             times.append(page.evaluate(f"({shown}.startTime + {shown}.duration - dropped) / 1000"))
+        cpu = (cpu_time() - before) / page.evaluate("performance.getEntriesByName('play: shown').length")
         browser.close()
-    return times
+    return times, cpu
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ let shown = 0 // frame of the future
 let playing = IMAGINES && !matchMedia("(prefers-reduced-motion: reduce)").matches
 let mode = "move"
 let picked = [] // slots, the newest last, at most two
+let painted = null // the picture of the truth panel
 let held = null // an object that is being dragged: slot, place where it was grabbed, pointer
 
 // --- the server ------------------------------------------------------------------------------------------
@@ -107,9 +108,9 @@ function drawObjects(panel, t) {
     const [x, y] = panel == "now" ? placed(j) : position(t, j)
     const chosen = panel == "now" && (picked.includes(slot) || (held && held.slot == slot))
     rows.push({ x, y, colour: colour(slot), label: `${slot}`, size: panel == "imagined" ? 11 : chosen ? 27 : 21,
-                edge: chosen ? "white" : "rgba(0, 0, 0, 0.65)", width: chosen ? 4 : 2 })
+                edge: chosen ? "white" : "rgba(0, 0, 0, 0.65)", width: chosen ? 4 : 2, halo: chosen ? 38 : 0 })
   })
-  set(panel, "objects", rows, ["x", "y", "colour", "label", "size", "edge", "width"])
+  set(panel, "objects", rows, ["x", "y", "colour", "label", "size", "edge", "width", "halo"])
 }
 
 function drawArrows() {
@@ -157,7 +158,9 @@ function drawTime() {
   set("imagined", "dots", dots, ["x", "y", "colour"])
   const known = observed.data.frames[0], data = place.frame + shown
   const inside = shown < known.shape[0]
-  paint("truth", inside ? known : null, inside ? shown : 0)
+  const truth = `${place.index} ${inside ? data : "none"}`
+  if (truth != painted) paint("truth", inside ? known : null, inside ? shown : 0)
+  painted = truth
   const edited = scene.edits.length > 0
   $("truth-words").innerHTML = !inside ? `ended at frame ${FRAMES}`
     : `frame ${data}` + (edited ? ', <span class="edited-mark">unedited</span>' : "")

@@ -177,7 +177,7 @@ def _panel(name: str, height: int, width: int) -> figure:
     path = source("path", "xs", "ys", "colour")
     plot.multi_line("xs", "ys", color=HALO, line_width=4, source=path)
     plot.multi_line("xs", "ys", color="colour", line_width=2, source=path)
-    objects = source("objects", "x", "y", "colour", "label", "size", "edge", "width")
+    objects = source("objects", "x", "y", "colour", "label", "size", "edge", "width", "halo")
     disc: dict[str, Any] = {"size": "size", "color": "colour", "line_color": "edge", "line_width": "width"}
     if name == "imagined":
         dots = source("dots", "x", "y", "colour")
@@ -188,6 +188,7 @@ def _panel(name: str, height: int, width: int) -> figure:
     plot.segment("x", "y", "tip_x", "tip_y", color="white", line_width=3, source=arrows)
     head: dict[str, Any] = {"marker": "triangle", "angle": "angle", "line_color": HALO, "fill_color": "white"}
     plot.scatter("tip_x", "tip_y", size=14, source=arrows, **head)
+    plot.scatter("x", "y", size="halo", color=HALO, line_color=None, source=objects)  # of picked ones
     plot.scatter("x", "y", source=objects, **disc)
     letters: dict[str, Any] = {"text": "label", "text_align": "center", "text_baseline": "middle"}
     font: dict[str, Any] = {"text_color": "black", "text_font_size": "13px", "text_font_style": "bold"}
