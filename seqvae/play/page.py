@@ -148,8 +148,8 @@ def _panel(name: str, height: int, width: int) -> figure:
     """Return an empty picture in coordinates, y down, with glyphs whose data the script sets."""
     plot = figure(
         name=name,
-        x_range=Range1d(-1, 1),
-        y_range=Range1d(1, -1),
+        x_range=Range1d(start=-1, end=1),
+        y_range=Range1d(start=1, end=-1),
         tools="",
         toolbar_location=None,
         sizing_mode="stretch_width",
