@@ -141,7 +141,7 @@ def visit(browser, served):
 
 
 def test_a_drag_changes_the_future_and_is_said(visit, served):
-    page = visit()
+    page = visit(reduced_motion="reduce")  # it stays at the first frame
     before, scene = page.positions(), served[1][-1]
     assert before.shape == (HORIZON + 1, 3, 2) and "unchanged" in page.words("edited")
     assert "unedited" not in page.words("truth-words")
