@@ -9,9 +9,10 @@ PACKAGES = ("seqvae", "data_gen")
 CONFIGS = {"data_gen.configs": "configs"}
 YAMLS = dict.fromkeys(CONFIGS, ["*.yaml", "**/*.yaml"])
 TYPED = dict.fromkeys(PACKAGES, ["py.typed"])  # the annotations are there for type checkers of other projects
+PAGES = {"seqvae.play": ["page.*"]}
 
 setup(
     packages=[*find_packages(include=[f"{package}*" for package in PACKAGES]), *CONFIGS],
     package_dir=CONFIGS,
-    package_data=YAMLS | TYPED,
+    package_data=YAMLS | TYPED | PAGES,
 )

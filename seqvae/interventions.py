@@ -1,4 +1,4 @@
-"""Interventions on slots: drop, swap or move inferred slots, then decode them or imagine on from them.
+"""Interventions on slots: drop, swap, move or push inferred slots, then decode them or imagine on from them.
 
 A trace that these functions return holds the changed states in all its frames, and a carry from which
 `imagine` goes on. Its densities stay the ones of the inferred states, and filtering does not go on from it.
@@ -68,6 +68,21 @@ def move(model: SequenceModel, trace: Trace, slot: int, by: tuple[float, float])
     return _with_states(model, trace, z)
 
 
+def push(model: SequenceModel, trace: Trace, slot: int, velocity: tuple[float, float]) -> Trace:
+    """Return the trace with the velocity of a slot set to (vx, vy), half-widths and half-heights per frame.
+
+    Raises:
+        UserError: there is no such slot, or slots have no velocity; or the dynamics remembers more than a
+            state.
+    """
+    _require_slots("push", trace, (slot,))
+    _require_objects("push", model, (slot,))
+    require_fields(model.layout, ("velocity",), "push", "move slots instead")
+    z = trace.z.clone()
+    z[:, :, slot, model.layout["velocity"]] = torch.tensor(velocity, device=z.device, dtype=z.dtype)
+    return _with_states(model, trace, z)
+
+
 def remaining(slots: int, dropped: Iterable[int]) -> list[int]:
     """Return the slots that remain without the dropped ones, in their order."""
     return sorted(set(range(slots)) - set(dropped))
@@ -76,16 +91,18 @@ def remaining(slots: int, dropped: Iterable[int]) -> list[int]:
 FORMS = {  # key -> what is expected, an example
     "swap": ("two slots and the fields to exchange", "[0,1,appearance]"),
     "move": ("a slot and how far in x and y, in half-widths", "[0,0.3,0]"),
+    "push": ("a slot and its velocity in x and y, in half-widths per frame", "[0,0.05,0]"),
     "drop": ("a list of slots", "[0]"),
 }
 
 
 @dataclass(frozen=True)
 class Change:
-    """A swap, a move and a drop, done in this order. Slots have the numbers that they had before it.
+    """A swap, a move, a push and a drop, done in this order. Slots have the numbers that they had before it.
 
     swap: (slot, slot, field, ...), or None
     move: (slot, dx, dy), in half-widths and half-heights, or None
+    push: (slot, vx, vy), in half-widths and half-heights per frame, or None
     drop: (slot, ...), or None
 
     Raises:
@@ -94,6 +111,7 @@ class Change:
 
     swap: Any = None
     move: Any = None
+    push: Any = None
     drop: Any = None
 
     def __post_init__(self):
@@ -121,6 +139,9 @@ class Change:
         if self.move is not None:
             slot, dx, dy = self.move
             trace = move(model, trace, slot, (dx, dy))
+        if self.push is not None:
+            slot, vx, vy = self.push
+            trace = push(model, trace, slot, (vx, vy))
         return trace if self.drop is None else drop(model, trace, *self.drop)
 
 
@@ -131,7 +152,7 @@ def _fits(key: str, value: Any) -> bool:
     kinds = [type(item) for item in value]
     if key == "swap":
         return kinds[:2] == [int, int] and set(kinds[2:]) == {str}
-    if key == "move":
+    if key in ("move", "push"):
         numbers = len(kinds) == 3 and kinds[0] is int and set(kinds[1:]) <= {int, float}
         return numbers and all(map(math.isfinite, value))
     return set(kinds) == {int}
@@ -149,16 +170,22 @@ def _require_objects(name: str, model: SequenceModel, slots: Iterable[int]) -> N
         raise UserError(f"{name}: slot 0 is the background and stays where it is; name an object's slot")
 
 
-def _with_states(model: SequenceModel, trace: Trace, z: Float[Tensor, "b t k d"]) -> Trace:
-    """Return the trace with other states, and the carry from which imagination goes on."""
-    last = z[:, -1]
-    if isinstance(trace.carry.dynamics, LastState):
-        dynamics = replace(trace.carry.dynamics, z=last, like=torch.zeros_like(last))
-    elif model.dynamics.frames_independent:
-        dynamics = torch.zeros_like(last)
-    else:
+def require_editable(model: SequenceModel) -> None:
+    """Raise UserError if the dynamics remembers more than a state, so that its future follows no change."""
+    carry = model.dynamics.init(1, torch.zeros(1, 1))
+    if not isinstance(carry, LastState) and not model.dynamics.frames_independent:
         raise UserError(
             f"interventions: {type(model.dynamics).__name__} remembers more than the last state, so its "
             "future would not follow; use a model with graph or linear dynamics"
         )
+
+
+def _with_states(model: SequenceModel, trace: Trace, z: Float[Tensor, "b t k d"]) -> Trace:
+    """Return the trace with other states, and the carry from which imagination goes on."""
+    require_editable(model)
+    last, dynamics = z[:, -1], trace.carry.dynamics
+    if isinstance(dynamics, LastState):
+        dynamics = replace(dynamics, z=last, like=torch.zeros_like(last))
+    else:  # nothing of the past is read
+        dynamics = torch.zeros_like(last)
     return replace(trace, z=z, carry=Carry(dynamics, model.posterior.init(len(last), last)))

@@ -125,11 +125,11 @@ def roll_out_blocks(
         past, future = slice(context), slice(context, context + horizon)
         with torch.no_grad():
             trace = _filter(model, frames[where, :context], slice_frames(led_to, past), sample)
-            rollout = _record(model, trace, context, decode)
+            rollout = record(model, trace, context, decode)
             if horizon > 0:
                 changed = change(model, trace) if change else trace
                 imagined = model.imagine(changed.carry, horizon, slice_frames(led_to, future), sample)
-                rollout = _append(rollout, _record(model, imagined, context, decode), change)
+                rollout = _append(rollout, record(model, imagined, context, decode), change)
             yield where, rollout
 
 
@@ -226,7 +226,12 @@ def _append(past: Rollout, future: Rollout, change: Change | None) -> Rollout:
     return replace(past, **joined)
 
 
-def _record(model: SequenceModel, trace: Trace, context: int, decode: bool) -> Rollout:
+def record(model: SequenceModel, trace: Trace, context: int, decode: bool) -> Rollout:
+    """Return the states of a trace with all that a model says of them, as a Rollout.
+
+    context: number of filtered frames in the trace.
+    decode: also make frames and masks.
+    """
     frames, masks = _decode(model, trace) if decode else (None, None)
     extents = trace.z[..., model.layout["size"]] if "size" in model.layout else None
     presence = model.presence(trace.z)

@@ -27,6 +27,7 @@ class Stream(IntEnum):
     STARTS = 2**31 + 5  # first frames of the clips of a batch (step)
     ROUNDS = 2**31 + 6  # clips of a round of fresh sequences (round)
     VALIDATION_CLIPS = 2**31 + 7  # replaces the seed of the clips on which a validation takes the objective
+    PLAY = 2**31 + 8  # sampled futures of a page (draw)
 
 
 def seed_sequence(stream: Stream, seed: int, *numbers: int) -> np.random.SeedSequence:

@@ -11,7 +11,7 @@ from torch.testing import assert_close
 
 from seqvae.build import DataSpec, build
 from seqvae.errors import UserError
-from seqvae.interventions import Change, drop, move, swap
+from seqvae.interventions import Change, drop, move, push, swap
 from seqvae.nn.glimpse import pixel_centres
 from seqvae.rollout import roll_out
 from tests.models import config, make, video
@@ -119,6 +119,11 @@ def test_the_future_goes_on_from_the_change():
     by[:, :, 0, model.layout["position"]] = torch.tensor([0.3, -0.1])
     assert_close(after.z, before.z + by)
     assert_close(model.imagine(drop(model, trace, 1).carry, 4).z, before.z[:, :, [0, 2]])
+    pushed = model.imagine(push(model, trace, 2, (0.1, -0.02)).carry, 4)
+    by = torch.zeros_like(before.z)
+    by[0, :, 2, model.layout["position"]] = torch.tensor([0.1, -0.02]) * torch.arange(1, 5)[:, None]
+    by[:, :, 2, model.layout["velocity"]] = torch.tensor([0.1, -0.02])
+    assert_close(pushed.z, before.z + by)  # it had stood still
 
 
 @pytest.mark.parametrize("name", ["stove", "spatial_vae", "stove_paper", "stove_double", "linear", "static"])
@@ -151,7 +156,7 @@ def test_a_rollout_changes_its_future_alone_and_keeps_each_slot_in_its_place():
     model = make("stove")
     frames = (255 * video(frames=4, channels=1)).byte().permute(0, 1, 3, 4, 2).numpy()
     plain = roll_out(model, frames, context=4, horizon=3, decode=True)
-    change = Change(swap=(0, 2, "position", "velocity"), move=(1, 0.25, 0.0), drop=(0,))
+    change = Change(swap=(0, 2, "position", "velocity"), move=(1, 0.25, 0.0), push=(2, 0.1, 0.0), drop=(0,))
     changed = roll_out(model, frames, context=4, horizon=3, decode=True, change=change)
     for name in ("z", "positions", "frames"):
         np.testing.assert_array_equal(getattr(changed, name)[:, :4], getattr(plain, name)[:, :4])
@@ -159,7 +164,8 @@ def test_a_rollout_changes_its_future_alone_and_keeps_each_slot_in_its_place():
     assert changed.frames.shape == plain.frames.shape and np.isfinite(changed.frames).all()
 
     trace = model.filter(video_of(frames), sample=False)
-    trace = drop(model, move(model, swap(model, trace, 0, 2, ["position", "velocity"]), 1, (0.25, 0)), 0)
+    trace = move(model, swap(model, trace, 0, 2, ["position", "velocity"]), 1, (0.25, 0))
+    trace = drop(model, push(model, trace, 2, (0.1, 0)), 0)
     np.testing.assert_allclose(changed.z[:, 4:, 1:], model.imagine(trace.carry, 3).z.detach(), atol=1e-6)
 
 
@@ -170,6 +176,7 @@ def video_of(frames):
 BAD = {
     "no such slot": (lambda m, t: drop(m, t, 3), "drop: there is no slot 3; the model has 3"),
     "before the first": (lambda m, t: move(m, t, -1, (0, 0)), "move: there is no slot -1"),
+    "push nothing": (lambda m, t: push(m, t, 3, (0, 0)), "push: there is no slot 3"),
     "none left": (lambda m, t: drop(m, t, 0, 1, 2), "drop: no slot would be left"),
     "no such field": (lambda m, t: swap(m, t, 0, 1, ["colour"]), "swap needs colour in the state, which has"),
 }
@@ -180,6 +187,12 @@ def test_what_is_not_there_cannot_be_changed(act, words):
     model = make("stove")
     with pytest.raises(UserError, match=words):
         act(model, model.filter(video()))
+
+
+def test_slots_without_a_velocity_are_not_pushed():
+    model = make("no_velocity")
+    with pytest.raises(UserError, match="push needs velocity in the state, .*; move slots instead"):
+        push(model, model.filter(video()), 0, (0.1, 0.0))
 
 
 def test_dynamics_with_a_memory_refuse():
@@ -196,6 +209,8 @@ def test_dynamics_with_a_memory_refuse():
         ("move", (0, 0.1)),
         ("move", (0.0, 0.1, 0.1)),
         ("move", (0, float("nan"), 0)),
+        ("push", (0, 0.1)),
+        ("push", (0, float("inf"), 0)),
         ("drop", ()),
         ("drop", (True,)),
         ("drop", 1),

@@ -17,7 +17,7 @@ LAYERS = {
     2: ["sequence", "elbo", "objectives", "prediction", "metrics", "data"],
     3: ["frames", "posteriors", "dynamics"],
     4: ["build", "checkpoint", "interventions", "rollout", "shapes", "weights"],
-    5: ["evaluate", "train", "video"],
+    5: ["evaluate", "play", "train", "video"],
     6: ["cli", "contracts", "__init__", "__main__"],
 }
 LAYER_OF = {name: layer for layer, names in LAYERS.items() for name in names}
@@ -32,6 +32,7 @@ USES_DATA_GEN = {
     "errors": "core",
     "io": "core",
     "data": "core",
+    "play": "core",
     "video": "core",
     "cli": "all",
     "contracts": "all",
@@ -47,6 +48,7 @@ PLACES = {
     "ale_py": ["data_gen/sims/_ale"],
     "gymnasium": ["data_gen/gym"],
     "pytest": [f"seqvae/contracts/{name}" for name in ("options", "test_plugins", "__main__")],
+    "bokeh": ["seqvae/play"],
 }
 
 
@@ -163,6 +165,7 @@ ALLOWED = {
     "data_gen/drawing/handwriting.py": "def load():\n    from sklearn.datasets import load_digits",
     "data_gen/media/writing.py": "from moviepy import VideoClip",
     "seqvae/video/drawing.py": "from data_gen.media import writing",
+    "seqvae/play/page.py": "from bokeh.models import ColumnDataSource\nfrom data_gen.media import overlays",
 }
 
 PLANTED = {
@@ -175,6 +178,7 @@ PLANTED = {
     "hydra in a model": ("seqvae/frames/supair.py", "from hydra.utils import instantiate"),
     "moviepy in metrics": ("seqvae/metrics.py", "import moviepy.editor"),
     "h5py in evaluate": ("seqvae/evaluate.py", "import h5py"),
+    "bokeh in a command": ("seqvae/cli/train.py", "from bokeh.server.server import Server"),
     "moviepy in video": ("seqvae/video/drawing.py", "import moviepy"),
     "data_gen in metrics": ("seqvae/metrics.py", "from data_gen import schema"),
     "data_gen's edge in data": ("seqvae/data/reader.py", "from data_gen.preview import sheet"),

@@ -130,12 +130,11 @@ def read_config(kind: type[Config], config: Mapping[str, Any], job: Job, out: st
 
 
 @dataclass(frozen=True, kw_only=True)
-class ModelConfig:
-    """Common keys of the commands for a trained model; see configs/evaluate.yaml."""
+class SourceConfig:
+    """Common keys of the commands for a trained model and data; see configs/evaluate.yaml."""
 
     run: str
     data: str
-    out: str | None
     checkpoint: str
     device: str
     threads: int | None
@@ -153,7 +152,14 @@ class ModelConfig:
         return path if path.is_dir() else path.parent
 
 
-def load_model(config: ModelConfig) -> SequenceModel:
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig(SourceConfig):
+    """Common keys of those that write files."""
+
+    out: str | None
+
+
+def load_model(config: SourceConfig) -> SequenceModel:
     """Load the model of `run` to `device`, compiled if asked for; seed torch and set its threads.
 
     Raises:
@@ -169,7 +175,7 @@ def load_model(config: ModelConfig) -> SequenceModel:
 
 
 def load_data(
-    config: ModelConfig, model: SequenceModel, index: int | None = None, frames: int | None = None
+    config: SourceConfig, model: SequenceModel, index: int | None = None, frames: int | None = None
 ) -> Sequences:
     """Read sequences of `data` in the size of the model; print notes on their conversion.
 

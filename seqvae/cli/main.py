@@ -17,6 +17,7 @@ usage: python -m seqvae COMMAND [key=value ...]
   train      experiment=stove_billiards data=data/billiards   train a model; run=DIR resume=true goes on
   rollout    run=DIR data=FILE index=0                        imagine the future of a sequence
   evaluate   run=DIR data=FILE                                score a model by the evaluation protocol
+  play       run=DIR data=FILE                                change objects on a page, and see the future
   inspect    PATH                                             describe a data set, checkpoint or run
   export     run=DIR out=pretrained/NAME                      write weights and a card, for sharing
 
@@ -48,6 +49,7 @@ COMMANDS = {
     "train": _command("train", folder="run", own_keys=continues_run),
     "rollout": _command("rollout"),
     "evaluate": _command("evaluate"),
+    "play": _command("play"),
     "inspect": _command("inspect", first="path"),
     "export": _command("export"),
 }
