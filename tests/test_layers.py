@@ -12,11 +12,11 @@ ROOT = Path(__file__).parents[1]
 
 # A file of seqvae imports its own layer and those below it. A name is a file, or a folder with all its files.
 LAYERS = {
-    0: ["aliases", "config", "errors", "io", "layout", "provenance", "streams", "tree", "types"],
+    0: ["aliases", "config", "errors", "io", "layout", "provenance", "shipped", "streams", "tree", "types"],
     1: ["distributions", "matching", "nn"],
     2: ["sequence", "elbo", "objectives", "prediction", "metrics", "data"],
     3: ["frames", "posteriors", "dynamics"],
-    4: ["build", "checkpoint", "interventions", "rollout", "weights"],
+    4: ["build", "checkpoint", "inference", "interventions", "rollout", "weights"],
     5: ["evaluate", "train", "video"],
     6: ["cli", "__init__", "__main__"],
 }

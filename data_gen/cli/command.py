@@ -10,13 +10,15 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from data_gen.errors import DataError
+from data_gen import __version__
+from data_gen.errors import DataError, did_you_mean
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 # inside the package when installed from a wheel, beside it in a checkout
 CONFIGS = next(p for p in (_PACKAGE / "configs", _PACKAGE.parent / "configs") if p.is_dir())
 
 HELP = ("-h", "--help", "help")
+VERSION = ("-V", "--version")
 COMPLETION = ("-sc", "--shell-completion")
 
 
@@ -90,16 +92,19 @@ def dispatch(commands: Mapping[str, Command], words: Sequence[str], usage: str, 
         from data_gen.cli.completion import complete
 
         return complete(commands, words, default)
-    if not words and not default:
+    if not words:
         print(usage, file=sys.stderr)
         return 2
+    if words and words[0] in VERSION:
+        print(f"{program} {__version__}")
+        return 0
     if words and words[0] in HELP:
         print(usage, end="\n\n" if default else "\n")
         return _print_help(commands[default], []) if default else 0
-    if default and (not words or set("=-") & set(words[0])):
+    if default and set("=-") & set(words[0]):
         words = [default, *words]
     if words[0] not in commands:
-        print(f"{program}: no command {words[0]}; known: {', '.join(commands)}", file=sys.stderr)
+        print(f"{program}: no command {words[0]}; {did_you_mean(words[0], commands)}", file=sys.stderr)
         return 2
     command, words = commands[words[0]], words[1:]
     if set(HELP[:2]) & set(words):

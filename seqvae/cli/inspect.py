@@ -16,13 +16,13 @@ from data_gen.schema import read_info
 from seqvae import checkpoint, weights
 from seqvae.cli.data import make_folder, read_config
 from seqvae.cli.export import defined_scores
-from seqvae.data.sequences import Sequences, read_sequences
+from seqvae.data.sequences import DATASETS, Sequences, read_sequences
 from seqvae.errors import UserError, require_at_least
 from seqvae.rollout import roll_out
+from seqvae.shipped import pretrained_folder, suggestion
 from seqvae.train.origin import Origin
 from seqvae.video import as_rgb, contact_sheet, latents, paint_masks, write_png
 
-DATASETS = (".h5", ".hdf5")
 CHECKPOINTS = (checkpoint.BEST, checkpoint.LAST, weights.FILE)
 SHEET = "sheet.png"
 
@@ -39,26 +39,35 @@ class InspectConfig:
 
     def __post_init__(self):
         require_at_least(vars(self), sequences=1, frames=1)
-        if not Path(self.path).exists():
-            raise UserError(f"{self.path}: no such file or folder")
+        if not self.place.exists():
+            raise UserError(f"{self.path}: no such file or folder{suggestion(self.path)}")
         if self.out and Path(self.out).suffix != ".png":
             raise UserError(f"out={self.out}: expected a name ending in .png")
+
+    @property
+    def place(self) -> Path:
+        """File or folder to look at; that of a pretrained model if its name is given."""
+        return pretrained_folder(self.path) or Path(self.path)
 
 
 def run(config: Mapping[str, Any], job: Job) -> None:
     """Print facts on a file or folder, and write a contact sheet."""
     options = read_config(InspectConfig, config, job, out=SHEET)
-    path = Path(options.path)
-    found, clips, beside = _look_at(path, options)
-    lines = list(found)
+    path = options.place
+    found, clips = _look_at(path, options)
+    _print(list(found))
+    sheet, made = Path(options.out) if options.out else _sheet(path), []
     if clips is not None:
-        sheet = Path(options.out or beside)
         make_folder(sheet.parent)
         write_png(sheet, contact_sheet(clips))
-        lines.append(("sheet", sheet))
+        made.append(("sheet", sheet))
     if options.latents:
-        lines += _latents(path, options)
-    width = max(len(name) for name, _ in lines)
+        made += _latents(path, options, sheet.parent)
+    _print(made)
+
+
+def _print(lines: list[tuple[str, Any]]) -> None:
+    width = max((len(name) for name, _ in lines), default=0)
     for name, value in lines:
         print(f"{name:<{width}}  {value}")
 
@@ -66,26 +75,32 @@ def run(config: Mapping[str, Any], job: Job) -> None:
 Lines = Iterator[tuple[str, Any]]
 
 
-def _look_at(path: Path, options: InspectConfig) -> tuple[Lines, np.ndarray | None, Path]:
-    """Return lines to print, frames to show "n t h w 3" or None, and the default place of their sheet."""
-    beside = path.with_name(f"{path.stem}_sheet.png")
+def _sheet(path: Path) -> Path:
+    """Return the default place of the sheet: nothing is written beside what is only looked at."""
+    path = path.resolve()
+    name = path.name if path.is_dir() else f"{path.parent.name}_{path.stem}"
+    return Path("runs") / "inspect" / name / SHEET
+
+
+def _look_at(path: Path, options: InspectConfig) -> tuple[Lines, np.ndarray | None]:
+    """Return lines to print, and frames to show "n t h w 3" or None."""
     if path.is_dir():
         if any((path / name).is_file() for name in CHECKPOINTS):
             found = checkpoint.find(path)
-            return _run(path, found), _futures(found, options), path / SHEET
+            return _run(path, found), _futures(found, options)
         inside = sorted(file for file in path.iterdir() if file.suffix in DATASETS)
         if not inside:
             raise UserError(f"{path}: holds no checkpoint ({', '.join(CHECKPOINTS)}) and no dataset (.h5)")
-        return _folder(inside), None, path
+        return _folder(inside), None
     if path.suffix in DATASETS:
         count = min(options.sequences, read_info(path).sequences)
         clips = np.concatenate([_rows(read_sequences(path, i)) for i in range(count)])
-        return _dataset(path), _spread(clips, options.frames), beside
+        return _dataset(path), _spread(clips, options.frames)
     if path.suffix == ".npz" or path.suffix.lower() in VIDEOS:
         sequences = read_sequences(path)
         clips = _spread(sequences.frames[: options.sequences], options.frames)
-        return _frames(path, sequences), clips, beside
-    return _checkpoint(path), _futures(path, options), beside
+        return _frames(path, sequences), clips
+    return _checkpoint(path), _futures(path, options)
 
 
 def _rows(sequences: Sequences) -> np.ndarray:
@@ -139,6 +154,8 @@ def _checkpoint(path: Path) -> Lines:
     actions = f", {spec.actions} actions" if spec.actions else ""
     actions += " that the dynamics ignores" if spec.actions and built.ignores_actions else ""
     objects = f", {spec.objects} objects" if spec.objects else ""
+    for line in content.provenance.lines():
+        yield "trained", line
     yield "data", f"{origin.data}: {spec.width}x{spec.height}{objects}{actions}"
     for name, value in defined_scores(content.scores).items():
         yield name, f"{value:.4g}"
@@ -160,8 +177,9 @@ def _futures(file: Path, options: InspectConfig) -> np.ndarray | None:
     return _spread(np.concatenate(rows), options.frames)
 
 
-def _latents(path: Path, options: InspectConfig) -> Lines:
-    """Write a sheet per kind of picture of a model's latent states."""
+def _latents(path: Path, options: InspectConfig, folder: Path) -> Lines:
+    """Write a sheet per kind of picture of a model's latent states into a folder."""
+    make_folder(folder)
     file = checkpoint.find(path) if path.is_dir() else path
     content = checkpoint.load(file)
     model, data = content.build(file), _fitting_data(content)
@@ -181,7 +199,7 @@ def _latents(path: Path, options: InspectConfig) -> Lines:
     for name, frames in sheets.items():
         if frames is None:
             continue
-        sheet = file.with_name(f"{name}.png")
+        sheet = folder / f"{name}.png"
         write_png(sheet, contact_sheet(as_rgb(frames)))
         yield name, sheet
 

@@ -20,6 +20,7 @@ from seqvae.checkpoint import Checkpoint
 from seqvae.cli.place import Place
 from seqvae.errors import UserError
 from seqvae.io import TEMPORARY, atomic_write
+from seqvae.provenance import Provenance
 from seqvae.train.config import ONLINE, TrainConfig, completed
 from seqvae.train.logging import FILE as LOG
 from seqvae.train.stages import BEGIN, StageStart
@@ -86,13 +87,16 @@ class Run:
         start = "python -m seqvae" if ranks == 1 else f"torchrun --nproc-per-node {ranks} -m seqvae"
         return f"{start} train {shlex.quote(f'run={self.folder}')} resume=true"
 
-    def make_folder(self) -> None:
+    def make_folder(self, provenance: Provenance) -> None:
         """Make the folder, remove temporary files of a killed process, and write the config for people.
+
+        provenance: written above the config, as comments
 
         Raises:
             UserError: it cannot be written.
         """
-        text = OmegaConf.to_yaml(_escaped(dict(self.config.plain)))
+        comments = "".join(f"# {line}\n" for line in provenance.lines())
+        text = comments + OmegaConf.to_yaml(_escaped(dict(self.config.plain)))
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             files.remove_temporaries(self.folder)

@@ -16,6 +16,7 @@ from seqvae import checkpoint as files
 from seqvae.checkpoint import Checkpoint
 from seqvae.data.clips import ClipRequest
 from seqvae.io import atomic_write
+from seqvae.provenance import Provenance
 from seqvae.sequence import SequenceModel
 from seqvae.train.diagnostics import slot_statistics, warnings
 from seqvae.train.learner import Learner, Update
@@ -81,7 +82,7 @@ class Trainer:
     run: folder of the run
     config: config of the whole run as plain data, for the checkpoints
     start: beginning of this stage; steps and seconds count on from there
-    commit: commit of the code, for the checkpoints
+    provenance: origin of the training, for the checkpoints
     """
 
     def __init__(
@@ -95,12 +96,13 @@ class Trainer:
         seed: int,
         device: torch.device,
         start: StageStart = BEGIN,
-        commit: str | None = None,
+        provenance: Provenance | None = None,
     ):
         self.learner, self.clips, self.validate, self.options = learner, clips, validate, options
         self.run, self.config, self.seed, self.device = run, config, seed, device
         self.model, self.ranks, self.budget = learner.model, learner.ranks, options.budget
-        self.start, self.step, self.commit = start, start.step, commit
+        self.start, self.step = start, start.step
+        self.provenance = provenance or Provenance()
         self.validated = start.step  # step of the last validation
         self.best = start.best
         self.scores: Mapping[str, float] = {}
@@ -246,6 +248,7 @@ class Trainer:
 
     def _write(self, name: str, training: dict[str, Any] | None = None) -> None:
         state = self.learner.model_state()
-        spec = self.model.spec
-        content = Checkpoint(self.step, self.config, spec, state, dict(self.scores), training, self.commit)
+        origin = vars(self.provenance)
+        scores = dict(self.scores)
+        content = Checkpoint(self.step, self.config, self.model.spec, state, scores, training, **origin)
         files.save(self.run / name, content)
