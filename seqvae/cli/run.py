@@ -24,16 +24,18 @@ from seqvae.provenance import Provenance
 from seqvae.train.config import ONLINE, TrainConfig, completed
 from seqvae.train.logging import FILE as LOG
 from seqvae.train.stages import BEGIN, StageStart
+from seqvae.train.trackers import IDS
 from seqvae.train.trainer import TrainingState
 
 CONFIG = "config.yaml"
-TENSORBOARD = "tensorboard"
+TRACKED = ("tensorboard", "wandb", IDS)  # files of trackers
 # keys that a resumed run may be given again: how long, how often, where; never what is trained
 MAY_CHANGE = (
     "trainer.steps",
     "trainer.minutes",
     "trainer.log_every",
     "trainer.checkpoint_seconds",
+    "trainer.tracker",
     "device",
     "threads",
     "compile",
@@ -212,7 +214,7 @@ def _may_change(key: str) -> bool:
 
 def _in_use(folder: Path) -> bool:
     """Return whether a folder holds other files than a training leaves before its first checkpoint."""
-    early = {LOG, CONFIG, TENSORBOARD}
+    early = {LOG, CONFIG, *TRACKED}
     return folder.is_dir() and any(
         entry.name not in early and not entry.name.startswith(TEMPORARY) for entry in folder.iterdir()
     )

@@ -31,6 +31,7 @@ from seqvae.train.runtime import (
     seed_everything,
 )
 from seqvae.train.stages import Stage, StageStart
+from seqvae.train.trackers import Trackers, installed_trackers
 from seqvae.train.trainer import Clips, NonFiniteLoss, Trainer, TrainResult
 from seqvae.train.validation import Validation
 
@@ -89,14 +90,34 @@ class Training:
         self.model = model.to(device)
         if run.config.compile:
             compile_parts(self.model)
+        self.trackers, self.tracker_names = Trackers(), installed_trackers(run.config.trackers)
         self.provenance = _provenance(run, data) if ranks.first else Provenance()
 
     def fit(self) -> float | None:
         """Train the stages that are left, one after the other; return the best score of the last one."""
+        complete = False
+        try:
+            if self.ranks.first:
+                self._open_folder()
+            self.ranks.wait()
+            best = self._fit_stages()
+            complete = True
+            return best
+        finally:
+            self.trackers.close(complete)
+            for failure in self.trackers.failures:
+                _tell(self.ranks, f"warning: {failure}")
+
+    def _open_folder(self) -> None:
+        """Make the folder of the run, with its config, and open the trackers."""
+        run = self.run
+        run.make_folder(self.provenance)
+        step = 0 if run.checkpoint is None else run.checkpoint.step
+        config = {**run.config.plain, "provenance": vars(self.provenance)}
+        self.trackers = Trackers.open(self.tracker_names, run.folder, step, config)
+
+    def _fit_stages(self) -> float | None:
         run, ranks = self.run, self.ranks
-        if ranks.first:
-            run.make_folder(self.provenance)
-        ranks.wait()
         start, best = run.start, run.best
         for stage in run.config.stages[start.stage :]:
             trainer = self._make_trainer(stage, start)
@@ -153,6 +174,7 @@ class Training:
             self.device,
             start,
             self.provenance,
+            self.trackers,
         )
         called = f" ({stage.name})" if stage.name else ""
         if resumed is not None:

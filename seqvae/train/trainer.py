@@ -23,6 +23,7 @@ from seqvae.train.learner import Learner, Update
 from seqvae.train.logging import Logbook, Meter, Progress
 from seqvae.train.runtime import Interrupt, own_randomness, restore_rng, rng_state
 from seqvae.train.stages import BEGIN, StageStart, TrainerOptions
+from seqvae.train.trackers import Trackers
 from seqvae.train.validation import Report
 
 WARN_AFTER = 0.05  # share of the budget before which slots are not warned about
@@ -83,6 +84,7 @@ class Trainer:
     config: config of the whole run as plain data, for the checkpoints
     start: beginning of this stage; steps and seconds count on from there
     provenance: origin of the training, for the checkpoints
+    trackers: open trackers of the run; None for none
     """
 
     def __init__(
@@ -97,12 +99,13 @@ class Trainer:
         device: torch.device,
         start: StageStart = BEGIN,
         provenance: Provenance | None = None,
+        trackers: Trackers | None = None,
     ):
         self.learner, self.clips, self.validate, self.options = learner, clips, validate, options
         self.run, self.config, self.seed, self.device = run, config, seed, device
         self.model, self.ranks, self.budget = learner.model, learner.ranks, options.budget
         self.start, self.step = start, start.step
-        self.provenance = provenance or Provenance()
+        self.provenance, self.trackers = provenance or Provenance(), trackers
         self.validated = start.step  # step of the last validation
         self.best = start.best
         self.scores: Mapping[str, float] = {}
@@ -132,7 +135,7 @@ class Trainer:
         frames = self.options.batch_size * self.options.clip_length
         with contextlib.ExitStack() as stack:
             if self.ranks.first:
-                log = Logbook(self.run, self.step, self.validated)
+                log = Logbook(self.run, self.step, self.validated, self.trackers)
                 self.log = stack.enter_context(contextlib.closing(log))
             self.display = Progress(self.budget, frames, self.ranks.first, self.start)
             stack.enter_context(contextlib.closing(self.display))
