@@ -215,7 +215,7 @@ def build_simulator(config: Mapping[str, Any]) -> Simulator | Emulator:
     known = [field.name for field in fields(simulator_class)]
     for key in options:
         if key not in known:
-            raise DataError(f"sim.{key}: unknown; {simulator_class.__name__} takes {', '.join(known)}")
+            raise DataError(f"sim.{key}: unknown to {simulator_class.__name__}; {did_you_mean(key, known)}")
     return simulator_class(**options)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from seqvae.config import make
 from seqvae.errors import UserError, checked_fields
-from seqvae.train.runtime import DEVICES
+from seqvae.train.runtime import require_device
 from seqvae.train.stages import OLDER_CRITERION, Stage, build_stages
 from seqvae.train.trackers import AUTO, tracker_names
 
@@ -60,8 +60,7 @@ class TrainConfig:
     def __post_init__(self):
         _require_at_least("workers", self.workers, 0)
         _require_at_least("memory", self.memory, 0)
-        if self.device not in DEVICES:
-            raise UserError(f"device={self.device}: expected {', '.join(DEVICES)}")
+        require_device(self.device)
         if self.precision not in PRECISIONS:
             raise UserError(f"precision={self.precision}: expected {' or '.join(PRECISIONS)}")
         if self.threads is not None and self.threads < 1:

@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -49,6 +49,7 @@ class TrackedRun:
     identity: str | None = None
 
 
+@runtime_checkable
 class Tracker(Protocol):
     """Receives numbers, pictures and texts of a run."""
 

@@ -262,4 +262,4 @@ def test_data_of_another_size_is_refused(unbroken, tmp_path, capsys):
 def test_the_command_line_itself(capsys):
     assert main(["--help"]) == 0 and "usage:" in capsys.readouterr().out
     assert main([]) == 2 and "usage:" in capsys.readouterr().err
-    assert main(["trian"]) == 2 and "no command trian; known: train, rollout" in told(capsys)
+    assert main(["trian"]) == 2 and "no command trian; did you mean train?" in told(capsys)
