@@ -82,7 +82,7 @@ class SequenceModel(nn.Module):
 
     def filter(
         self,
-        video: Tensor | np.ndarray,
+        video: Tensor | np.ndarray | list[Any],
         prev_actions: Tensor | None = None,
         carry: Carry | None = None,
         observed: Bool[Tensor, "b t"] | None = None,
@@ -107,7 +107,7 @@ class SequenceModel(nn.Module):
             encoding = encoding.observed(observed)
         return self.infer(encoding, prev_actions, carry, sample, observed)
 
-    def _as_video(self, frames: Tensor | np.ndarray) -> Float[Tensor, "b t c h w"]:
+    def _as_video(self, frames: Tensor | np.ndarray | list[Any]) -> Float[Tensor, "b t c h w"]:
         """Return `as_video`; what had to be converted moves to the device of the weights."""
         video = as_video(frames, self.spec)
         return video if video is frames else video.to(next(self.parameters()).device)

@@ -104,7 +104,9 @@ def dispatch(commands: Mapping[str, Command], words: Sequence[str], usage: str, 
     if default and set("=-") & set(words[0]):
         words = [default, *words]
     if words[0] not in commands:
-        print(f"{program}: no command {words[0]}; {did_you_mean(words[0], commands)}", file=sys.stderr)
+        near = did_you_mean(words[0], commands)
+        known = near if near.startswith("did") else f"known: {', '.join(commands)}"
+        print(f"{program}: no command {words[0]}; {known}", file=sys.stderr)
         return 2
     command, words = commands[words[0]], words[1:]
     if set(HELP[:2]) & set(words):
