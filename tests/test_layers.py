@@ -38,6 +38,9 @@ PLACES = {
     "sklearn": ["data_gen/drawing/handwriting"],
     "ale_py": ["data_gen/sims/_ale"],
     "gymnasium": ["data_gen/gym"],
+    "pandas": ["seqvae/inference"],
+    "wandb": ["seqvae/train/trackers"],
+    "mlflow": ["seqvae/train/trackers"],
 }
 
 
