@@ -5,14 +5,19 @@ from __future__ import annotations
 from setuptools import find_packages, setup
 
 PACKAGES = ("seqvae", "data_gen")
-# configs/ sits at the top of the repository, for people to read. A wheel carries it inside data_gen.
-CONFIGS = {"data_gen.configs": "configs"}
-YAMLS = dict.fromkeys(CONFIGS, ["*.yaml", "**/*.yaml"])
-TYPED = dict.fromkeys(PACKAGES, ["py.typed"])  # the annotations are there for type checkers of other projects
-PAGES = {"seqvae.play": ["page.*"]}
+# These folders sit at the top of the repository, for people. A wheel carries them inside the packages.
+FOLDERS = {"data_gen.configs": "configs", "seqvae.pretrained": "pretrained"}
+FILES = {
+    "data_gen.configs": ["**/*.yaml"],
+    "seqvae.pretrained": ["*/README.md", "*/model.safetensors"],  # not what rollout and evaluate put there
+    "seqvae.play": ["page.*"],
+    # py.typed says that the annotations are there for type checkers of other projects
+    **dict.fromkeys(PACKAGES, ["py.typed", "**/templates/*"]),
+}
 
 setup(
-    packages=[*find_packages(include=[f"{package}*" for package in PACKAGES]), *CONFIGS],
-    package_dir=CONFIGS,
-    package_data=YAMLS | TYPED | PAGES,
+    packages=[*find_packages(include=[f"{package}*" for package in PACKAGES]), *FOLDERS],
+    package_dir=FOLDERS,
+    package_data=FILES,
+    include_package_data=False,  # exactly the files above, whatever else lies in a folder
 )

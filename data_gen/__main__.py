@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from data_gen.cli.command import Command, dispatch
 
 USAGE = """\
-usage: python -m data_gen [COMMAND] [key=value ...]
+usage: python -m data_gen [COMMAND] key=value ...
 
   (none)     sim=billiards                         make train.h5, val.h5 and test.h5 of a simulator
   import     format=gswm data=FILE out=FOLDER      turn foreign data into dataset files
@@ -16,7 +16,7 @@ usage: python -m data_gen [COMMAND] [key=value ...]
   preview    data=FILE                             see a dataset: video, contact sheet, statistics
 
 python -m data_gen COMMAND --help lists the keys, their meaning and defaults; the command without a name is
-generate. With -m, key=a,b runs a job for each value."""
+generate. With -m, key=a,b runs a job for each value. --version prints the version."""
 
 
 def main(words: Sequence[str]) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from data_gen.simulator import build_simulator, simulator_config
 from data_gen.splits import SPLITS
 
 CARD = "README.md"
+LARGE = 2**32  # bytes, whose checksum takes seconds
 
 _MARK = "<!-- Written by data_gen; changes are lost when a file of the dataset is made anew. -->"
 
@@ -58,7 +60,7 @@ def _card_text(folder: Path, infos: list[DatasetInfo]) -> str:
         *_statistics_table(infos),
         "",
         "## Checksums (SHA-256)",
-        *(f"    {_checksum(info.path)}" for info in infos),
+        *(f"    {_compute_checksum(info.path)}  {info.path.name}" for info in infos),
         "",
         "## Make it again",
         *(f"    {command}" for command in commands),
@@ -103,9 +105,29 @@ def _statistics_column(info: DatasetInfo) -> dict[str, str]:
     }
 
 
-def _checksum(path: Path) -> str:
+def checksum(path: Path) -> str:
+    """Return the SHA-256 of a file; of one above LARGE the one on its card, if the card is not older.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    recorded = _recorded_checksum(path) if path.stat().st_size > LARGE else None
+    return recorded or _compute_checksum(path)
+
+
+def _compute_checksum(path: Path) -> str:
     with path.open("rb") as file:
-        return f"{hashlib.file_digest(file, 'sha256').hexdigest()}  {path.name}"
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _recorded_checksum(path: Path) -> str | None:
+    """Return the checksum of a dataset file on the card beside it; None if the card is older or foreign."""
+    card = path.with_name(CARD)
+    if not card.is_file() or card.stat().st_mtime < path.stat().st_mtime:
+        return None
+    text = card.read_text(encoding="utf-8", errors="replace")
+    found = re.search(rf"^    ([0-9a-f]{{64}})  {re.escape(path.name)}$", text, re.MULTILINE)
+    return found[1] if found and text.startswith(_MARK) else None
 
 
 def _format_number(value: float | None) -> str:

@@ -91,7 +91,7 @@ def build_simulator(config: Mapping[str, Any]) -> Simulator | Emulator:
     known = world_fields(simulator_class)
     for key in options:
         if key not in known:
-            raise DataError(f"sim.{key}: unknown; {simulator_class.__name__} takes {', '.join(known)}")
+            raise DataError(f"sim.{key}: unknown to {simulator_class.__name__}; {did_you_mean(key, known)}")
     for key, default in known.items():
         value = options.get(key, default)
         if value is MISSING or (isinstance(value, str) and value == "???"):

@@ -23,11 +23,17 @@ from seqvae.build import DataSpec, build
 from seqvae.config import load_plugins, parts_made_with
 from seqvae.errors import UserError
 from seqvae.io import TEMPORARY, atomic_write
+from seqvae.provenance import Provenance
 from seqvae.sequence import SequenceModel
+from seqvae.shipped import pretrained_folder, suggestion
 
 FORMAT = "seqvae.checkpoint"
 VERSION = 1  # raise with every change of the layout, and keep reading the older ones
-LATER = {"commit": None}  # fields that this version got later, with the value that older files stand for
+LATER = {
+    "commit": None,
+    "versions": None,
+    "data": None,
+}  # fields that this version got later, with the value that older files stand for
 BEST, LAST = "best.pt", "last.pt"
 
 
@@ -41,8 +47,8 @@ class Checkpoint:
     model: the state dict, with averaged weights if an average is kept
     scores: name -> number of the last validation
     training: optimiser, RNG states and so on; None in files that are to be used, not continued
-    commit: that of the code at the training's start ("+changes" if the code differed from it) and at each
-        resumption; None if it is not known, as in older files
+    commit, versions, data: origin of the training (seqvae/provenance.py); None if it is not known, as in
+        older files
     """
 
     step: int
@@ -52,6 +58,13 @@ class Checkpoint:
     scores: dict[str, float] = field(default_factory=dict)
     training: dict[str, Any] | None = None
     commit: str | None = None
+    versions: dict[str, str] | None = None
+    data: dict[str, str] | None = None
+
+    @property
+    def provenance(self) -> Provenance:
+        """Origin of the training."""
+        return Provenance(self.commit, self.versions, self.data)
 
     @property
     def plugins(self) -> list[str]:
@@ -123,21 +136,23 @@ def _checkpoint(path: Path, content: dict[str, Any]) -> Checkpoint:
 
 
 def find(run_or_file: str | Path, which: str = "best") -> Path:
-    """Return the checkpoint file of a run folder, or the file itself.
+    """Return the checkpoint file of a run folder or pretrained model, or the file itself.
 
     A run without a validation so far has no best checkpoint, and the last one is taken. A folder of
     pretrained weights has one file, which is both.
+
+    run_or_file: a path, or if there is none, the name of a pretrained model
 
     which: "best" by validation, or "last"
 
     Raises:
         UserError: there is none.
     """
-    path = Path(run_or_file)
+    path = pretrained_folder(run_or_file) or Path(run_or_file)
     if which not in ("best", "last"):
         raise UserError(f"which={which}: expected best or last")
     if not path.exists():
-        raise UserError(f"{path}: no such run or checkpoint")
+        raise UserError(f"{path}: no such run or checkpoint{suggestion(path)}")
     if path.is_file():
         return path
     names = [BEST, LAST, weights.FILE] if which == "best" else [LAST, weights.FILE]
@@ -165,7 +180,7 @@ def load_model(
     Its weights require no gradient, so that filtering and imagining keep no graph. Call
     `model.requires_grad_()` to train it further.
 
-    run_or_file: a run's folder or a checkpoint file
+    run_or_file: a run's folder, a checkpoint file, or the name of a pretrained model (`seqvae.pretrained()`)
     which: "best" by validation, or "last"
     plugins: modules and files that register parts of yours, as in plugins=["./my_model.py"]; not needed after
         an import of them

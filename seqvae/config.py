@@ -285,7 +285,9 @@ def check_names(
     accepted = ", ".join(name for name in known if name not in hidden) or "nothing"
     for name in names:
         if name not in known:
-            raise UserError(f"{key}.{name}: unknown; accepted: {accepted}")
+            near = did_you_mean(name, set(known) - hidden)
+            guess = f"{near} " if near.startswith("did") else ""
+            raise UserError(f"{key}.{name}: unknown; {guess}accepted: {accepted}")
     missing = [name for name in required if name not in names]
     if missing:
         raise UserError(f"{key}: needs {', '.join(missing)}; accepted: {accepted}")

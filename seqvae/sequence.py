@@ -10,10 +10,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from seqvae.data.conversion import as_video
 from seqvae.distributions import draw, point, sample_with_log_prob
 from seqvae.errors import UserError
 from seqvae.tree import stack_frames
@@ -80,7 +82,7 @@ class SequenceModel(nn.Module):
 
     def filter(
         self,
-        video: Float[Tensor, "b t c h w"],
+        video: Tensor | np.ndarray | list[Any],
         prev_actions: Tensor | None = None,
         carry: Carry | None = None,
         observed: Bool[Tensor, "b t"] | None = None,
@@ -88,6 +90,8 @@ class SequenceModel(nn.Module):
     ) -> Trace:
         """Infer z_1:T frame by frame; the state of frame t depends on x_1:t only.
 
+        video: float tensor "b t c h w" in [0, 1], which is taken as it is; also uint8, NumPy, colours last
+            and a single sequence (`as_video`), which then move to the device of the model
         prev_actions: "b t", the action that led to each frame
         carry: from an earlier trace, to go on where it ended; by default a new sequence begins
         observed: False marks a missing frame, whose pixels are ignored and may be NaN
@@ -95,12 +99,18 @@ class SequenceModel(nn.Module):
 
         Raises:
             UserError: the model follows actions and was given none, or the other way round, or not one per
-                frame.
+                frame; or the frames have another size than those of the model.
         """
+        video = self._as_video(video)
         encoding = self.frame.encode(blank_missing(video, observed))
         if observed is not None:
             encoding = encoding.observed(observed)
         return self.infer(encoding, prev_actions, carry, sample, observed)
+
+    def _as_video(self, frames: Tensor | np.ndarray | list[Any]) -> Float[Tensor, "b t c h w"]:
+        """Return `as_video`; what had to be converted moves to the device of the weights."""
+        video = as_video(frames, self.spec)
+        return video if video is frames else video.to(next(self.parameters()).device)
 
     def infer(
         self,

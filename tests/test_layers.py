@@ -12,11 +12,23 @@ ROOT = Path(__file__).parents[1]
 
 # A file of seqvae imports its own layer and those below it. A name is a file, or a folder with all its files.
 LAYERS = {
-    0: ["aliases", "config", "errors", "io", "layout", "protocol", "provenance", "streams", "tree", "types"],
+    0: [
+        "aliases",
+        "config",
+        "errors",
+        "io",
+        "layout",
+        "protocol",
+        "provenance",
+        "shipped",
+        "streams",
+        "tree",
+        "types",
+    ],
     1: ["distributions", "matching", "nn"],
     2: ["sequence", "elbo", "objectives", "prediction", "metrics", "data"],
     3: ["frames", "posteriors", "dynamics"],
-    4: ["build", "checkpoint", "interventions", "rollout", "shapes", "weights"],
+    4: ["build", "checkpoint", "inference", "interventions", "rollout", "shapes", "weights"],
     5: ["evaluate", "play", "train", "video"],
     6: ["cli", "contracts", "__init__", "__main__"],
 }
@@ -49,6 +61,9 @@ PLACES = {
     "gymnasium": ["data_gen/gym"],
     "pytest": [f"seqvae/contracts/{name}" for name in ("options", "test_plugins", "__main__")],
     "bokeh": ["seqvae/play"],
+    "pandas": ["seqvae/inference"],
+    "wandb": ["seqvae/train/trackers"],
+    "mlflow": ["seqvae/train/trackers"],
 }
 
 

@@ -1,6 +1,7 @@
 #!/bin/sh
-# usage: tools/lock.sh PYTHON TORCH     writes requirements.lock: pyproject.toml and all its extras resolved for
-#                                       Python 3.11 to 3.13, one set of versions for the three.
+# usage: tools/lock.sh PYTHON TORCH     writes requirements.lock: pyproject.toml and its extras resolved for
+#                                       Python 3.11 to 3.13, one set of versions for the three. The extras wandb
+#                                       and mlflow are left out: they bring some 30 packages each.
 set -eu
 
 python=$1
@@ -12,7 +13,9 @@ trap 'rm -rf "$work"' EXIT
 
 # the range on torch is open, but the locked one is chosen by hand
 echo "torch==$torch" > "$work/torch.txt"
-"$work/venv/bin/uv" pip compile -q pyproject.toml --all-extras --constraint "$work/torch.txt" \
+"$work/venv/bin/uv" pip compile -q pyproject.toml \
+    --extra tensorboard --extra pandas --extra digits --extra gym --extra atari --extra test --extra lint \
+    --constraint "$work/torch.txt" \
     --universal --python-version 3.11 --fork-strategy fewest \
     --no-header --no-annotate --output-file "$work/lock.txt"
 {

@@ -10,7 +10,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from data_gen.errors import DataError
+from data_gen import __version__
+from data_gen.errors import DataError, did_you_mean
 from data_gen.plugins import load_plugins
 
 _PACKAGE = Path(__file__).resolve().parents[1]
@@ -18,6 +19,7 @@ _PACKAGE = Path(__file__).resolve().parents[1]
 CONFIGS = next(p for p in (_PACKAGE / "configs", _PACKAGE.parent / "configs") if p.is_dir())
 
 HELP = ("-h", "--help", "help")
+VERSION = ("-V", "--version")
 COMPLETION = ("-sc", "--shell-completion")
 
 
@@ -92,16 +94,21 @@ def dispatch(commands: Mapping[str, Command], words: Sequence[str], usage: str, 
         from data_gen.cli.completion import complete
 
         return complete(commands, words, default)
-    if not words and not default:
+    if not words:
         print(usage, file=sys.stderr)
         return 2
+    if words and words[0] in VERSION:
+        print(f"{program} {__version__}")
+        return 0
     if words and words[0] in HELP:
         print(usage, end="\n\n" if default else "\n")
         return _print_help(commands[default], []) if default else 0
-    if default and (not words or set("=-") & set(words[0])):
+    if default and set("=-") & set(words[0]):
         words = [default, *words]
     if words[0] not in commands:
-        print(f"{program}: no command {words[0]}; known: {', '.join(commands)}", file=sys.stderr)
+        near = did_you_mean(words[0], commands)
+        known = near if near.startswith("did") else f"known: {', '.join(commands)}"
+        print(f"{program}: no command {words[0]}; {known}", file=sys.stderr)
         return 2
     command, words = commands[words[0]], words[1:]
     if set(HELP[:2]) & set(words):

@@ -25,6 +25,38 @@ from data_gen.errors import DataError, did_you_mean
 VERSION = "1.3"  # of Hydra's behaviour
 SEARCH = "hydra.searchpath"
 WORDS = {"sim": "simulator"}  # for groups whose name is none
+MEANINGS = {  # key -> words of other programs for it
+    "lr": ("learning_rate", "learningrate", "step_size"),
+    "batch_size": ("batch", "batchsize", "bs", "minibatch"),
+    "steps": ("epochs", "epoch", "num_epochs", "iterations", "iters", "updates", "num_steps", "max_steps"),
+    "minutes": ("time", "max_time", "hours"),
+    "seed": ("random_seed", "rng_seed", "rng"),
+    "device": ("gpu", "gpus", "cuda", "accelerator"),
+    "workers": ("num_workers", "n_workers", "jobs", "n_jobs", "processes"),
+    "data": ("dataset", "data_dir", "data_path", "datapath", "input", "inputs", "file"),
+    "out": ("output", "output_dir", "outdir", "out_dir", "save_dir", "dir", "folder"),
+    "run": ("output", "output_dir", "outdir", "out_dir", "save_dir", "dir", "folder", "name", "run_name"),
+    "checkpoint": ("ckpt",),
+    "init": ("pretrained", "weights", "load_from", "ckpt", "checkpoint"),
+    "length": ("frames", "num_frames", "sequence_length", "seq_len", "timesteps"),
+    "clip_length": ("sequence_length", "seq_len", "num_frames", "timesteps", "length"),
+    "horizon": ("num_frames", "timesteps", "length", "prediction_length"),
+    "train": ("sequences", "num_sequences", "samples", "num_samples", "size", "n"),
+    "image_size": ("size", "resolution", "img_size", "width", "height"),
+    "num_balls": ("balls", "objects", "num_objects", "n_objects"),
+    "slots": ("num_slots", "n_slots", "objects", "num_objects"),
+    "clip": ("grad_clip", "clip_norm", "gradient_clip", "max_grad_norm"),
+    "optim": ("optimizer", "optimiser"),
+    "sim": ("simulator", "env", "environment", "world", "scenario"),
+    "tracker": ("logger", "trackers", "wandb", "tensorboard", "mlflow"),
+    "precision": ("amp", "dtype", "fp16", "bf16"),
+    "threads": ("num_threads", "cpus"),
+    "samples": ("num_samples", "n_samples"),
+}
+SYNONYMS = {  # word -> keys
+    word: tuple(key for key, words in MEANINGS.items() if word in words)
+    for word in {word for words in MEANINGS.values() for word in words}
+}
 Options = TypeVar("Options")
 
 
@@ -99,11 +131,15 @@ def check_overrides(
         chosen = [o for o in own if o.key_or_group in groups]
         for override in chosen:
             _require_options(override, groups)
-        known = set(groups)
+        keys: set[str] = set()
         for choice in _choices(chosen):
-            known |= set(_keys(_compose(name, [*hydras, *choice])))
+            config = _compose(name, [*hydras, *choice])
+            keys |= {*_keys(config), *our_choices(config.hydra.runtime.choices)}
     new_keys = new_keys and not chosen
-    return [text_of(o) if o.is_hydra_override() else _known(o, known, new_keys) for o in overrides]
+    return [
+        text_of(o) if o.is_hydra_override() or o.key_or_group in groups else _known(o, keys, new_keys)
+        for o in overrides
+    ]
 
 
 def _hydra_words(overrides: Sequence[Override], search: Sequence[str]) -> list[str]:
@@ -172,11 +208,23 @@ def _known(override: Override, known: Collection[str], new_keys: bool) -> str:
 
 
 def no_such_key(key: str, known: Collection[str]) -> str:
-    """Return the message about an unknown, dotted key."""
-    inside = key.rpartition(".")[0]
-    near = get_close_matches(key, known, n=3)
+    """Return the message about an unknown, dotted key, with the known ones that it may stand for."""
+    inside, _, name = key.rpartition(".")
     beside = [k for k in known if k.rpartition(".")[0] == (inside if inside in known else "")]
-    return f"{key}: no such key; {did_you_mean(key, near or beside)}"
+    near = _same_meaning(name, known, beside) or get_close_matches(key, known, n=3)
+    return f"{key}: no such key; " + (
+        f"did you mean {' or '.join(near)}?" if near else did_you_mean(key, beside)
+    )
+
+
+def _same_meaning(name: str, known: Collection[str], beside: Collection[str]) -> list[str]:
+    """Return the known keys that are called `name`, or as the project calls it: beside it, else anywhere."""
+    ours = (name, *SYNONYMS.get(name.lower().replace("-", "_"), ()))
+    for keys in (beside, known):
+        found = [key for our in ours for key in sorted(keys) if key.rpartition(".")[2] == our]
+        if found:
+            return found[:3]
+    return []
 
 
 def flatten(config: Any, prefix: str = "") -> dict[str, Any]:

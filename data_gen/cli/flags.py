@@ -30,7 +30,8 @@ INFOS = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
 
 class _Parser(ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        raise DataError(f"{message}; --hydra-help lists the flags")
+        remedy = "options are key=value, without dashes, and " if "unrecognized" in message else ""
+        raise DataError(f"{message}; {remedy}--hydra-help lists the flags")
 
 
 def read_flags(words: Sequence[str]) -> Namespace:

@@ -19,15 +19,18 @@ from seqvae import checkpoint
 from seqvae.build import DataSpec
 from seqvae.data.clips import InMemoryClips
 from seqvae.data.online import ENDLESS, OnlineClips, simulate
-from seqvae.data.sequences import Sequences, read_sequences, reading
+from seqvae.data.sequences import DATASETS, Sequences, read_sequences, reading
 from seqvae.data.streamed import StreamedClips, open_clips
 from seqvae.errors import UserError, checked_fields, require_at_least
 from seqvae.sequence import SequenceModel
+from seqvae.shipped import pretrained_folder
 from seqvae.streams import Stream
 from seqvae.train.config import ONLINE, TrainConfig
+from seqvae.train.origin import Origin
 from seqvae.train.runtime import compile_parts, pick_device, seed_everything
 
 Config = TypeVar("Config")
+TEST = "test.h5"
 
 # Data of a training: dataset files, or a simulator that runs beside it.
 
@@ -41,6 +44,7 @@ class TrainData:
     spec: sizes and counts that a model is built for
     validation: sequences to validate on, or None
     sequences: function that reads or makes the sequences of `clips.full_sequences`, with true states
+    files: dataset files behind clips and validation
     """
 
     name: str
@@ -48,6 +52,7 @@ class TrainData:
     spec: DataSpec
     validation: Sequences | None
     sequences: Callable[[], Sequences]
+    files: tuple[Path, ...] = ()
 
     def __enter__(self) -> TrainData:
         return self
@@ -76,7 +81,8 @@ def _open_files(config: TrainConfig, device: torch.device) -> TrainData:
     spec = DataSpec(info.height, info.width, 3, info.num_actions, info.num_objects, info.coord_limit)
     clips = open_clips(train, device, int(config.memory * 2**30), config.workers)
     validation = None if val is None else _read_validation(val, spec)
-    return TrainData(str(train), clips, spec, validation, lambda: read_sequences(train))
+    files = (train,) if val is None else (train, val)
+    return TrainData(str(train), clips, spec, validation, lambda: read_sequences(train), files)
 
 
 def _open_simulator(config: TrainConfig, device: torch.device) -> TrainData:
@@ -94,7 +100,8 @@ def _open_simulator(config: TrainConfig, device: torch.device) -> TrainData:
         validation = simulate(val, name)
     clips = OnlineClips(train, device, config.workers, online.sequences)
     first = replace(train, sequences=online.sequences)
-    return TrainData(f"{ONLINE} {name}", clips, spec, validation, lambda: simulate(first, name))
+    files = () if config.val is None else (Path(config.val),)
+    return TrainData(f"{ONLINE} {name}", clips, spec, validation, lambda: simulate(first, name), files)
 
 
 def _find_files(data: str, val: str | None) -> tuple[Path, Path | None]:
@@ -131,10 +138,13 @@ def read_config(kind: type[Config], config: Mapping[str, Any], job: Job, out: st
 
 @dataclass(frozen=True, kw_only=True)
 class SourceConfig:
-    """Common keys of the commands for a trained model and data; see configs/evaluate.yaml."""
+    """Common keys of the commands for a trained model and data; see configs/evaluate.yaml.
+
+    data: None stands for the test set of the run's data, until `with_data` names it
+    """
 
     run: str
-    data: str
+    data: str | None
     checkpoint: str
     device: str
     threads: int | None
@@ -147,9 +157,21 @@ class SourceConfig:
 
     @property
     def run_folder(self) -> Path:
-        """Folder of the run, also if a checkpoint in it is named."""
-        path = Path(self.run)
-        return path if path.is_dir() else path.parent
+        """Folder of the run."""
+        return run_folder(self.run)
+
+
+Chosen = TypeVar("Chosen", bound=SourceConfig)
+
+
+def run_folder(run: str) -> Path:
+    """Return the folder for results of a run: its own, also if a checkpoint in it is named.
+
+    That of a pretrained model, called by its name, is runs/NAME: an installation is not for results.
+    """
+    if pretrained_folder(run) is not None:
+        return Path("runs") / run
+    return Path(run) if Path(run).is_dir() else Path(run).parent
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,6 +196,25 @@ def load_model(config: SourceConfig) -> SequenceModel:
     return model
 
 
+def with_data(config: Chosen) -> Chosen:
+    """Return the config with `data`; if that is missing, with the test.h5 of the run's own data, and say so.
+
+    Raises:
+        UserError: there is no such test.h5.
+    """
+    if config.data is not None:
+        return config
+    trained_on = Origin.of(checkpoint.load(checkpoint.find(config.run, config.checkpoint)).config).data
+    if trained_on is None or trained_on == ONLINE:
+        raise UserError(f"data: is missing, and run={config.run} was trained without a file; say data=FILE")
+    place = Path(trained_on)
+    file = (place.parent if place.suffix in DATASETS else place) / TEST
+    if not file.is_file():
+        raise UserError(f"data: is missing, and run={config.run} has no {file} here; say data=FILE")
+    print(f"data={file}, the test set of the run's data")
+    return replace(config, data=str(file))
+
+
 def load_data(
     config: SourceConfig, model: SequenceModel, index: int | None = None, frames: int | None = None
 ) -> Sequences:
@@ -183,6 +224,7 @@ def load_data(
         UserError: the file is missing, damaged, foreign or of another size.
     """
     size = (model.spec.height, model.spec.width)
+    assert config.data is not None  # see `with_data`
     sequences = read_sequences(config.data, index, size, frames)
     if model.actions and sequences.num_actions != model.actions:
         has = sequences.num_actions or "none"

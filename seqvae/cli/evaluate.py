@@ -8,10 +8,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from data_gen.card import checksum
 from data_gen.cli.command import Job
 from data_gen.plugins import load_installed
 from seqvae import checkpoint
-from seqvae.cli.data import ModelConfig, load_data, load_model, make_folder, read_config
+from seqvae.cli.data import ModelConfig, load_data, load_model, make_folder, read_config, with_data
 from seqvae.data.sequences import Sequences
 from seqvae.errors import require_at_least
 from seqvae.evaluate import (
@@ -59,7 +60,7 @@ class EvaluateConfig(ModelConfig):
 @show_progress()
 def run(config: Mapping[str, Any], job: Job) -> None:
     """Evaluate a model; print its table, and write it with numbers, plots and videos."""
-    options = read_config(EvaluateConfig, config, job)
+    options = with_data(read_config(EvaluateConfig, config, job))
     model = load_model(options)
     sequences = load_data(options, model)
     out = make_folder(options.out or options.run_folder / "evaluation")
@@ -90,6 +91,8 @@ def evaluate(model: SequenceModel, sequences: Sequences, options: EvaluateConfig
     # the groups of this config, of which there are none, have always been part of metrics.json
     config = asdict(options) | {"choices": {}}
     about = describe_training(options) | {"config": config, "model": model.config}
+    if options.data is not None:
+        about |= {"data_sha256": checksum(Path(options.data))}
     whole, later = (*found, None, None)[:2]
     return Report(scores, about, whole, futures, long, later)
 
@@ -106,6 +109,8 @@ def describe_training(options: ModelConfig) -> dict[str, Any]:
     content = checkpoint.load(checkpoint.find(options.run, options.checkpoint))
     return {
         "training_commit": content.commit or UNKNOWN,
+        "training_versions": content.versions,
+        "training_data": content.data,
         "updates": content.step,
         "chosen_by": Origin.of(content.config).chosen_by,
     }

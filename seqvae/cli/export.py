@@ -12,9 +12,9 @@ from typing import Any
 from data_gen.cli.command import Job
 from seqvae import checkpoint
 from seqvae.checkpoint import Checkpoint
-from seqvae.cli.data import make_folder, read_config
+from seqvae.cli.data import make_folder, read_config, run_folder
 from seqvae.io import atomic_write
-from seqvae.provenance import UNKNOWN
+from seqvae.provenance import UNKNOWN, Provenance
 from seqvae.train.origin import Origin
 from seqvae.weights import FILE
 
@@ -45,8 +45,8 @@ class Evaluation:
 
     @classmethod
     def of(cls, run: Path) -> Evaluation | None:
-        """Read the evaluation in a run's folder, if there is one."""
-        folder = (run if run.is_dir() else run.parent) / "evaluation"
+        """Read the evaluation in the folder of a run, if there is one."""
+        folder = run / "evaluation"
         if not (folder / "table.md").is_file():
             return None
         table = (folder / "table.md").read_text(encoding="utf-8")
@@ -58,7 +58,7 @@ def run(config: Mapping[str, Any], job: Job) -> None:
     options = read_config(ExportConfig, config, job)
     content = checkpoint.load(checkpoint.find(options.run, options.checkpoint))
     out = make_folder(options.out)
-    evaluation = Evaluation.of(Path(options.run))
+    evaluation = Evaluation.of(run_folder(options.run))
     checkpoint.save_weights(out / FILE, content)
     text = write_card(options.out, content, evaluation)
     atomic_write(out / CARD, lambda file: file.write(text.encode()))
@@ -81,6 +81,7 @@ def write_card(name: str, content: Checkpoint, evaluation: Evaluation | None) ->
         "",
         f"- Trained with `{origin.command}`: {content.step:,} updates.",
         f"- Trained at commit {content.commit or UNKNOWN}.",
+        *_trained_with(content.provenance),
         *([] if evaluation is None else [f"- Evaluated at commit {evaluation.commit or UNKNOWN}."]),
         f"- Chosen on the validation set by {origin.chosen_by}.",
         *([f"- Needs the plugins {', '.join(content.plugins)}, which hold its code."] if plugins else []),
@@ -93,6 +94,14 @@ def write_card(name: str, content: Checkpoint, evaluation: Evaluation | None) ->
     if evaluation is not None:
         lines += ["## On unseen data", evaluation.table]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _trained_with(origin: Provenance) -> list[str]:
+    """Return list entries on the versions and data of a training, as far as they are known."""
+    names = {"python": "Python", "numpy": "NumPy"}
+    packages = [f"{names.get(name, name)} {version}" for name, version in (origin.versions or {}).items()]
+    files = [f"- Data: `{file}`, SHA-256 {digest}." for file, digest in (origin.data or {}).items()]
+    return [*([f"- Trained with {', '.join(packages)}."] if packages else []), *files]
 
 
 def defined_scores(scores: dict[str, float]) -> dict[str, float]:

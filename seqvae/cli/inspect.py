@@ -16,9 +16,10 @@ from data_gen.schema import read_info
 from seqvae import checkpoint, weights
 from seqvae.cli.data import make_folder, read_config
 from seqvae.cli.export import defined_scores
-from seqvae.data.sequences import Sequences, read_sequences
+from seqvae.data.sequences import DATASETS, Sequences, read_sequences
 from seqvae.errors import UserError, require_at_least
 from seqvae.rollout import roll_out
+from seqvae.shipped import pretrained_folder, suggestion
 from seqvae.train.origin import Origin
 from seqvae.video import (
     Sheet,
@@ -30,7 +31,6 @@ from seqvae.video import (
     write_png,
 )
 
-DATASETS = (".h5", ".hdf5")
 CHECKPOINTS = (checkpoint.BEST, checkpoint.LAST, weights.FILE)
 SHEET = "sheet.png"
 
@@ -48,26 +48,35 @@ class InspectConfig:
 
     def __post_init__(self):
         require_at_least(vars(self), sequences=1, frames=1)
-        if not Path(self.path).exists():
-            raise UserError(f"{self.path}: no such file or folder")
+        if not self.place.exists():
+            raise UserError(f"{self.path}: no such file or folder{suggestion(self.path)}")
         if self.out and Path(self.out).suffix != ".png":
             raise UserError(f"out={self.out}: expected a name ending in .png")
+
+    @property
+    def place(self) -> Path:
+        """File or folder to look at; that of a pretrained model if its name is given."""
+        return pretrained_folder(self.path) or Path(self.path)
 
 
 def run(config: Mapping[str, Any], job: Job) -> None:
     """Print facts on a file or folder, and write a contact sheet."""
     options = read_config(InspectConfig, config, job, out=SHEET)
-    path = Path(options.path)
-    found, shown, beside = _look_at(path, options)
-    lines = list(found)
+    path = options.place
+    found, shown = _look_at(path, options)
+    _print(list(found))
+    sheet, made = Path(options.out) if options.out else _sheet(path), []
     if shown is not None:
-        sheet = Path(options.out or beside)
         make_folder(sheet.parent)
         write_png(sheet, shown.draw())
-        lines.append(("sheet", sheet))
+        made.append(("sheet", sheet))
     if options.latents:
-        lines += _latents(path, options)
-    width = max(len(name) for name, _ in lines)
+        made += _latents(path, options, sheet.parent)
+    _print(made)
+
+
+def _print(lines: list[tuple[str, Any]]) -> None:
+    width = max((len(name) for name, _ in lines), default=0)
     for name, value in lines:
         print(f"{name:<{width}}  {value}")
 
@@ -75,24 +84,30 @@ def run(config: Mapping[str, Any], job: Job) -> None:
 Lines = Iterator[tuple[str, Any]]
 
 
-def _look_at(path: Path, options: InspectConfig) -> tuple[Lines, Sheet | None, Path]:
-    """Return lines to print, frames to show or None, and the default place of their sheet."""
-    beside = path.with_name(f"{path.stem}_sheet.png")
+def _sheet(path: Path) -> Path:
+    """Return the default place of the sheet: nothing is written beside what is only looked at."""
+    path = path.resolve()
+    name = path.name if path.is_dir() else f"{path.parent.name}_{path.stem}"
+    return Path("runs") / "inspect" / name / SHEET
+
+
+def _look_at(path: Path, options: InspectConfig) -> tuple[Lines, Sheet | None]:
+    """Return lines to print, and frames to show or None."""
     if path.is_dir():
         if any((path / name).is_file() for name in CHECKPOINTS):
             found = checkpoint.find(path)
-            return _run(path, found), _futures(found, options), path / SHEET
+            return _run(path, found), _futures(found, options)
         inside = sorted(file for file in path.iterdir() if file.suffix in DATASETS)
         if not inside:
             raise UserError(f"{path}: holds no checkpoint ({', '.join(CHECKPOINTS)}) and no dataset (.h5)")
-        return _folder(inside), None, path
+        return _folder(inside), None
     if path.suffix in DATASETS:
-        return _dataset(path), _truth(path, options), beside
+        return _dataset(path), _truth(path, options)
     if path.suffix == ".npz" or path.suffix.lower() in VIDEOS:
         sequences = read_sequences(path)
         clips = sequences.frames[: options.sequences]
-        return _frames(path, sequences), _spread(clips, options, numbered("sequence", len(clips))), beside
-    return _checkpoint(path), _futures(path, options), beside
+        return _frames(path, sequences), _spread(clips, options, numbered("sequence", len(clips)))
+    return _checkpoint(path), _futures(path, options)
 
 
 def _truth(path: Path, options: InspectConfig) -> Sheet:
@@ -153,6 +168,8 @@ def _checkpoint(path: Path) -> Lines:
     actions = f", {spec.actions} actions" if spec.actions else ""
     actions += " that the dynamics ignores" if spec.actions and built.ignores_actions else ""
     objects = f", {spec.objects} objects" if spec.objects else ""
+    for line in content.provenance.lines():
+        yield "trained", line
     yield "data", f"{origin.data}: {spec.width}x{spec.height}{objects}{actions}"
     for name, value in defined_scores(content.scores).items():
         yield name, f"{value:.4g}"
@@ -175,8 +192,9 @@ def _futures(file: Path, options: InspectConfig) -> Sheet | None:
     return _spread(np.concatenate(rows), options, tuple(names), context)
 
 
-def _latents(path: Path, options: InspectConfig) -> Lines:
-    """Write a sheet per kind of picture of a model's latent states."""
+def _latents(path: Path, options: InspectConfig, folder: Path) -> Lines:
+    """Write a sheet per kind of picture of a model's latent states into a folder."""
+    make_folder(folder)
     file = checkpoint.find(path) if path.is_dir() else path
     content = checkpoint.load(file)
     model, data = content.build(file), _fitting_data(content)
@@ -185,14 +203,11 @@ def _latents(path: Path, options: InspectConfig) -> Lines:
         count = min(max(rows + 1, columns), read_info(data).sequences)
         images = np.concatenate([read_sequences(data, i, max_frames=1).frames[:, 0] for i in range(count)])
     for name, sheet in latent_sheets(model, images, rows, columns).items():
-        picture = file.with_name(f"{name}.png")
+        picture = folder / f"{name}.png"
         write_png(picture, sheet.draw())
         yield name, picture
     if model.dynamics.fixed_start:
-        yield (
-            "",
-            "samples: p(z_1) is wide and not learned, so the objects of frame 1 are not those of the data",
-        )
+        yield "", "p(z_1) is wide and not learned, so the objects in samples.png are not those of the data"
 
 
 def _fitting_data(content: checkpoint.Checkpoint) -> Path | None:

@@ -22,7 +22,8 @@ usage: python -m seqvae COMMAND [key=value ...]
   export     run=DIR out=pretrained/NAME                      write weights and a card, for sharing
 
 python -m seqvae COMMAND --help lists the keys, their meaning and defaults. With -m, key=a,b runs a job for
-each value. In Python, seqvae.load("RUN") gives the model."""
+each value. --version prints the version. run= also takes the name of a pretrained model, such as
+stove_billiards; in Python, seqvae.load("RUN") gives the model."""
 
 
 def main(words: Sequence[str]) -> int:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from data_gen.cli.command import Job
-from seqvae.cli.data import SourceConfig, load_data, load_model, read_config
+from seqvae.cli.data import SourceConfig, load_data, load_model, read_config, with_data
 from seqvae.errors import UserError, require_at_least
 from seqvae.play.scene import Scene, require_playable
 
@@ -36,7 +36,7 @@ class PlayConfig(SourceConfig):
 
 def run(config: Mapping[str, Any], job: Job) -> None:
     """Serve the page until Ctrl-C."""
-    options = read_config(PlayConfig, config, job)
+    options = with_data(read_config(PlayConfig, config, job))
     if find_spec("bokeh") is None:
         raise UserError('play needs Bokeh: pip install "seqvae[play]"')
     from seqvae.play.page import Look
@@ -55,7 +55,7 @@ def run(config: Mapping[str, Any], job: Job) -> None:
         return scene
 
     begin().future()  # the first one takes longer
-    title = f"{options.run_folder.resolve().name} on {Path(options.data).name}"
+    title = f"{options.run_folder.resolve().name} on {Path(str(options.data)).name}"
     server = serve(begin, Look(title, options.fps), options.port)
     print(f"{address(server)} shows {title}; Ctrl-C ends it", flush=True)
     if options.show:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from data_gen.cli.command import Job
-from seqvae.cli.data import ModelConfig, load_data, load_model, make_folder, read_config
+from seqvae.cli.data import ModelConfig, load_data, load_model, make_folder, read_config, with_data
 from seqvae.config import make
 from seqvae.data.conversion import from_coordinates, from_half_widths
 from seqvae.data.sequences import Sequences
@@ -53,7 +53,7 @@ class RolloutConfig(ModelConfig):
 @show_progress()
 def run(config: Mapping[str, Any], job: Job) -> None:
     """Filter some frames and imagine the next ones; write them as videos and arrays."""
-    options = read_config(RolloutConfig, config, job)
+    options = with_data(read_config(RolloutConfig, config, job))
     change = make(Change, options.intervene, "intervene")
     model = load_model(options)
     context, horizon = options.context, options.horizon

@@ -23,19 +23,22 @@ from seqvae.cli.place import Place
 from seqvae.config import arguments_of, parts_made_with, targets
 from seqvae.errors import UserError
 from seqvae.io import TEMPORARY, atomic_write
+from seqvae.provenance import Provenance
 from seqvae.train.config import ONLINE, TrainConfig, completed
 from seqvae.train.logging import FILE as LOG
 from seqvae.train.stages import BEGIN, StageStart
+from seqvae.train.trackers import IDS
 from seqvae.train.trainer import TrainingState
 
 CONFIG = "config.yaml"
-TENSORBOARD = "tensorboard"
+TRACKED = ("tensorboard", "wandb", IDS)  # files of trackers
 # keys that a resumed run may be given again: how long, how often, where; never what is trained
 MAY_CHANGE = (
     "trainer.steps",
     "trainer.minutes",
     "trainer.log_every",
     "trainer.checkpoint_seconds",
+    "trainer.tracker",
     "device",
     "threads",
     "compile",
@@ -93,13 +96,16 @@ class Run:
             words.append(f"plugins=[{','.join(self.config.plugins)}]")
         return f"{start} train {shlex.join(words)}"
 
-    def make_folder(self) -> None:
+    def make_folder(self, provenance: Provenance) -> None:
         """Make the folder, remove temporary files of a killed process, and write the config for people.
+
+        provenance: written above the config, as comments
 
         Raises:
             UserError: it cannot be written.
         """
-        text = OmegaConf.to_yaml(_escaped(dict(self.config.plain)))
+        comments = "".join(f"# {line}\n" for line in provenance.lines())
+        text = comments + OmegaConf.to_yaml(_escaped(dict(self.config.plain)))
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             files.remove_temporaries(self.folder)
@@ -231,7 +237,7 @@ def _may_change(key: str) -> bool:
 
 def _in_use(folder: Path) -> bool:
     """Return whether a folder holds other files than a training leaves before its first checkpoint."""
-    early = {LOG, CONFIG, TENSORBOARD}
+    early = {LOG, CONFIG, *TRACKED}
     return folder.is_dir() and any(
         entry.name not in early and not entry.name.startswith(TEMPORARY) for entry in folder.iterdir()
     )

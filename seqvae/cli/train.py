@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from data_gen.card import checksum
 from data_gen.cli.command import Job, Stop
 from seqvae.build import build
 from seqvae.checkpoint import BEST, LAST, find, load
@@ -16,7 +17,7 @@ from seqvae.cli.data import TrainData, notes_on_actions, open_data
 from seqvae.cli.run import Run, open_run
 from seqvae.data.streamed import is_death_of_worker
 from seqvae.errors import UserError
-from seqvae.provenance import UNKNOWN, commits, git_commit
+from seqvae.provenance import Provenance
 from seqvae.sequence import SequenceModel
 from seqvae.streams import Stream
 from seqvae.train.encodings import EncodingClips, encode_sequences, encode_true_states
@@ -31,6 +32,7 @@ from seqvae.train.runtime import (
     seed_everything,
 )
 from seqvae.train.stages import Stage, StageStart
+from seqvae.train.trackers import Trackers, installed_trackers
 from seqvae.train.trainer import Clips, NonFiniteLoss, Trainer, TrainResult
 from seqvae.train.validation import Validation
 
@@ -89,16 +91,34 @@ class Training:
         self.model = model.to(device)
         if run.config.compile:
             compile_parts(self.model)
-        self.commit = git_commit() or UNKNOWN
-        if run.checkpoint is not None:
-            self.commit = commits(run.checkpoint.commit, self.commit)
+        self.trackers, self.tracker_names = Trackers(), installed_trackers(run.config.trackers)
+        self.provenance = _provenance(run, data) if ranks.first else Provenance()
 
     def fit(self) -> float | None:
         """Train the stages that are left, one after the other; return the best score of the last one."""
+        complete = False
+        try:
+            if self.ranks.first:
+                self._open_folder()
+            self.ranks.wait()
+            best = self._fit_stages()
+            complete = True
+            return best
+        finally:
+            self.trackers.close(complete)
+            for failure in self.trackers.failures:
+                _tell(self.ranks, f"warning: {failure}")
+
+    def _open_folder(self) -> None:
+        """Make the folder of the run, with its config, and open the trackers."""
+        run = self.run
+        run.make_folder(self.provenance)
+        step = 0 if run.checkpoint is None else run.checkpoint.step
+        config = {**run.config.plain, "provenance": vars(self.provenance)}
+        self.trackers = Trackers.open(self.tracker_names, run.folder, step, config)
+
+    def _fit_stages(self) -> float | None:
         run, ranks = self.run, self.ranks
-        if ranks.first:
-            run.make_folder()
-        ranks.wait()
         start, best, chosen_by = run.start, run.best, "validation"
         for stage in run.config.stages[start.stage :]:
             trainer = self._make_trainer(stage, start)
@@ -154,7 +174,8 @@ class Training:
             run.config.seed,
             self.device,
             start,
-            self.commit,
+            self.provenance,
+            self.trackers,
             Outlook(run.config.stages, stage.index),
         )
         called = f" ({stage.name})" if stage.name else ""
@@ -181,6 +202,12 @@ def _have_same_criterion(stage: Stage, stages: tuple[Stage, ...]) -> bool:
     """Return whether the stage after this one is judged by the same number."""
     criteria = {s.trainer.criterion for s in stages[stage.index : stage.index + 2]}
     return len(criteria) == 1 and "objective" not in criteria
+
+
+def _provenance(run: Run, data: TrainData) -> Provenance:
+    """Return the origin of the run, with that of its earlier parts."""
+    now = Provenance.now({str(file): checksum(file) for file in data.files})
+    return now if run.checkpoint is None else now.after(run.checkpoint.provenance)
 
 
 def _make_model(run: Run, data: TrainData) -> SequenceModel:

@@ -22,6 +22,7 @@ from seqvae.errors import UserError
 from seqvae.metrics.objects import count_visible
 from seqvae.tree import short_repr
 
+DATASETS = (".h5", ".hdf5")
 KEYS = {  # of a dataset -> field of Sequences
     "imgs": "frames",
     "positions": "positions",
@@ -140,7 +141,7 @@ def read_sequences(
     if not path.is_file():
         raise UserError(f"{path}: no such file; make a dataset with python -m data_gen")
     time = slice(0, max_frames)
-    if path.suffix in (".h5", ".hdf5"):
+    if path.suffix in DATASETS:
         sequences = _read_dataset(path, index, time)
     elif path.suffix == ".npz":
         sequences = _read_npz(path, index, time)

@@ -17,7 +17,7 @@ from seqvae.evaluate.markdown import explain_under_encoder, render
 from seqvae.evaluate.scores import Scores
 from seqvae.io import atomic_write
 from seqvae.metrics import Estimate
-from seqvae.provenance import git_commit
+from seqvae.provenance import git_commit, versions
 
 SCHEMA = 2  # raise when a key of metrics.json changes its meaning
 
@@ -47,6 +47,7 @@ class Report:
             "schema_version": SCHEMA,
             "package_version": __version__,
             "git_commit": git_commit(),
+            "versions": versions(),
             **self.about,
             "sequences": self.scores.n,
             "sources": self.scores.sources,

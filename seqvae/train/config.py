@@ -8,8 +8,9 @@ from typing import Any
 
 from seqvae.config import make
 from seqvae.errors import UserError, checked_fields
-from seqvae.train.runtime import DEVICES
+from seqvae.train.runtime import require_device
 from seqvae.train.stages import OLDER_CRITERION, Stage, build_stages
+from seqvae.train.trackers import AUTO, tracker_names
 
 ONLINE = "online"  # as `data`: no file, but the simulator that `sim` names
 PRECISIONS = ("float32", "bf16")
@@ -61,14 +62,18 @@ class TrainConfig:
     def __post_init__(self):
         _require_at_least("workers", self.workers, 0)
         _require_at_least("memory", self.memory, 0)
-        if self.device not in DEVICES:
-            raise UserError(f"device={self.device}: expected {', '.join(DEVICES)}")
+        require_device(self.device)
         if self.precision not in PRECISIONS:
             raise UserError(f"precision={self.precision}: expected {' or '.join(PRECISIONS)}")
         if self.threads is not None and self.threads < 1:
             raise UserError(f"threads={self.threads}: expected a whole number from 1, or null")
         if not 0 <= self.seed < 2**31:
             raise UserError(f"seed={self.seed}: expected a whole number from 0 to {2**31 - 1}")
+        for stage in self.stages:
+            if stage.trainer.tracker != self.stages[0].trainer.tracker:
+                raise UserError(
+                    f"{stage.key('trainer.tracker')}: all stages have the same; say trainer.tracker="
+                )
         if self.image_size is not None:
             _require_at_least("image_size", self.image_size, 1)
 
@@ -81,6 +86,11 @@ class TrainConfig:
     def validation_sequences(self) -> int:
         """Number of sequences that the validations of all stages look at."""
         return max(stage.trainer.validation_sequences for stage in self.stages)
+
+    @property
+    def trackers(self) -> tuple[str, ...]:
+        """Names of the trackers of the run, or `auto`."""
+        return tracker_names(self.last_stage.trainer.tracker)
 
     @property
     def last_stage(self) -> Stage:
@@ -108,7 +118,7 @@ class TrainConfig:
 
 def completed(saved: Mapping[str, Any], newer: Mapping[str, Any]) -> dict[str, Any]:
     """Return the config of an older run, with the defaults of `newer` keys."""
-    trainer = {"criterion": OLDER_CRITERION} | saved["trainer"]
+    trainer = {"criterion": OLDER_CRITERION, "tracker": AUTO} | saved["trainer"]
     return {**newer, **saved, "trainer": trainer}
 
 

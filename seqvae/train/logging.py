@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,10 +12,12 @@ from typing import Any
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+from tqdm import tqdm
 
 from seqvae.io import atomic_write
+from seqvae.train.trackers import Trackers
 
-# The record of a run: a JSON object per line in log.jsonl, and TensorBoard where it is installed.
+# The record of a run: a JSON object per line in log.jsonl, and its trackers.
 
 FILE = "log.jsonl"
 
@@ -22,38 +25,44 @@ FILE = "log.jsonl"
 class Logbook:
     """Writes scalars, warnings and images of a run. Numbers that are not finite are stored as null."""
 
-    def __init__(self, run: Path, step: int = 0, validated: int = 0):
+    def __init__(self, run: Path, step: int = 0, validated: int = 0, trackers: Trackers | None = None):
         """Open the run's log at `step`, whose last validation was at `validated`.
 
         Later lines of a killed process are dropped: the resumed one writes them again.
+
+        trackers: they receive the same, and stay open when the log is closed
         """
         self.path = run / FILE
         _keep_until(self.path, step, validated)
         self.file = self.path.open("a", encoding="utf-8")
-        self.board = _tensorboard(run / "tensorboard", step)
+        self.trackers = Trackers() if trackers is None else trackers
 
     def scalars(self, kind: str, step: int, values: Mapping[str, float]) -> None:
         """Write a line of the log, and curves named kind/name. kind: "train", "validation" or "slots"."""
         self._line({"kind": kind, "step": step, **{name: _finite(v) for name, v in values.items()}})
-        if self.board is not None:
-            for name, value in values.items():
-                self.board.add_scalar(f"{kind}/{name}", value, step)
+        self.trackers.scalars(kind, step, values)
+        self._warn_of_trackers(step)
 
     def warning(self, step: int, text: str) -> None:
         """Write a warning."""
         self._line({"kind": "warning", "step": step, "text": text})
-        if self.board is not None:
-            self.board.add_text("warning", text, step)
+        self.trackers.text("warning", step, text)
+        self._warn_of_trackers(step)
 
     def image(self, name: str, step: int, image: Float[Tensor, "c h w"]) -> None:
-        """Write an image in [0, 1], to TensorBoard only."""
-        if self.board is not None:
-            self.board.add_image(name, image.clamp(0, 1).cpu(), step)
+        """Give an image in [0, 1] to the trackers."""
+        self.trackers.image(name, step, image)
+        self._warn_of_trackers(step)
 
     def close(self) -> None:
         self.file.close()
-        if self.board is not None:
-            self.board.close()
+
+    def _warn_of_trackers(self, step: int) -> None:
+        """Write and show which trackers have failed, once."""
+        while self.trackers.failures:
+            text = self.trackers.failures.pop()
+            self._line({"kind": "warning", "step": step, "text": text})
+            tqdm.write(f"warning, step {step}: {text}", file=sys.stderr)
 
     def _line(self, content: dict[str, Any]) -> None:
         self.file.write(json.dumps(content) + "\n")
@@ -80,14 +89,6 @@ def _keep_until(path: Path, step: int, validated: int) -> None:
         kept = [line for line in read_log(path.parent) if line["step"] <= ends.get(line["kind"], step)]
         text = "".join(json.dumps(line) + "\n" for line in kept)
         atomic_write(path, lambda file: file.write(text.encode()))
-
-
-def _tensorboard(folder: Path, step: int) -> Any:
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError:
-        return None
-    return SummaryWriter(str(folder), purge_step=step + 1 if step else None)
 
 
 def _finite(value: float) -> float | None:

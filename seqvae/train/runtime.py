@@ -118,14 +118,26 @@ def join_ranks(device: str) -> Ranks:
     return Ranks(dist.get_rank(), size, int(os.environ.get("LOCAL_RANK", 0)), control)
 
 
+def require_device(name: str) -> None:
+    """Raise UserError unless the name is one of DEVICES."""
+    if name in DEVICES:
+        return
+    kind, _, number = name.lower().partition(":")
+    hint = ""
+    if kind in ("gpu", "cuda", "nvidia"):
+        hint = "; did you mean cuda?"
+        if number:
+            hint = f"; say device=cuda, and choose the GPU by CUDA_VISIBLE_DEVICES={number}"
+    raise UserError(f"device={name}: expected {', '.join(DEVICES)}{hint}")
+
+
 def pick_device(name: str, local_rank: int = 0) -> torch.device:
     """Return the device for `auto` (CUDA where there is one), `cpu` or `cuda`.
 
     Raises:
         UserError: the name is none of these, or CUDA is asked for and absent.
     """
-    if name not in DEVICES:
-        raise UserError(f"device={name}: expected {', '.join(DEVICES)}")
+    require_device(name)
     if name == "cuda" and not torch.cuda.is_available():
         raise UserError("device=cuda: torch sees no CUDA device; use device=cpu, or a CUDA build of torch")
     if name == "cpu" or not torch.cuda.is_available():

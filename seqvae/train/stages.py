@@ -10,6 +10,7 @@ from seqvae.config import instantiate, make
 from seqvae.errors import UserError, checked_fields
 from seqvae.objectives import Objective
 from seqvae.train.optim import Optim
+from seqvae.train.trackers import AUTO, tracker_names
 
 SOURCES = ("frames", "evidence", "states")
 PARTS = ("frame", "posterior", "dynamics")
@@ -80,6 +81,7 @@ class TrainerOptions:
     validation_sequences: number of sequences that are validated on, the first of the set
     criterion: number that chooses the best checkpoint, one of CRITERIA. Without positions "positions" is
         "pixels", and without predicted frames, as with single images, that is the objective
+    tracker: trackers beside the log of the run (seqvae/train/trackers.py), or "auto"
     """
 
     steps: int | None = None
@@ -93,6 +95,7 @@ class TrainerOptions:
     horizon: int | None = None
     validation_sequences: int = 100
     criterion: str = "pixels"
+    tracker: str | tuple[str, ...] | None = AUTO
 
     def __post_init__(self):
         for name in ("batch_size", "log_every", "validate_every", "context", "validation_sequences"):
@@ -102,6 +105,7 @@ class TrainerOptions:
             raise UserError(f"trainer.checkpoint_seconds={self.checkpoint_seconds}: expected 0 or more")
         if self.criterion not in CRITERIA:
             raise UserError(f"trainer.criterion={self.criterion}: expected {', '.join(CRITERIA)}")
+        tracker_names(self.tracker)
         self.budget  # noqa: B018  raises if there is none
 
     @property

@@ -16,6 +16,7 @@ from seqvae import checkpoint as files
 from seqvae.checkpoint import Checkpoint
 from seqvae.data.clips import ClipRequest
 from seqvae.io import atomic_write
+from seqvae.provenance import Provenance
 from seqvae.sequence import SequenceModel
 from seqvae.train.diagnostics import slot_statistics, warnings
 from seqvae.train.learner import Learner, Update
@@ -23,6 +24,7 @@ from seqvae.train.logging import Logbook, Meter
 from seqvae.train.progress import Outlook, Progress
 from seqvae.train.runtime import Interrupt, own_randomness, restore_rng, rng_state
 from seqvae.train.stages import BEGIN, StageStart, TrainerOptions
+from seqvae.train.trackers import Trackers
 from seqvae.train.validation import Report
 
 WARN_AFTER = 0.05  # share of the budget before which slots are not warned about
@@ -82,7 +84,8 @@ class Trainer:
     run: folder of the run
     config: config of the whole run as plain data, for the checkpoints
     start: beginning of this stage; steps and seconds count on from there
-    commit: commit of the code, for the checkpoints
+    provenance: origin of the training, for the checkpoints
+    trackers: open trackers of the run; None for none
     outlook: the place of this stage among those of the run
     """
 
@@ -97,14 +100,16 @@ class Trainer:
         seed: int,
         device: torch.device,
         start: StageStart = BEGIN,
-        commit: str | None = None,
+        provenance: Provenance | None = None,
+        trackers: Trackers | None = None,
         outlook: Outlook | None = None,
     ):
         self.learner, self.clips, self.validate, self.options = learner, clips, validate, options
         self.outlook, self.chosen_by = outlook, "validation"
         self.run, self.config, self.seed, self.device = run, config, seed, device
         self.model, self.ranks, self.budget = learner.model, learner.ranks, options.budget
-        self.start, self.step, self.commit = start, start.step, commit
+        self.start, self.step = start, start.step
+        self.provenance, self.trackers = provenance or Provenance(), trackers
         self.validated = start.step  # step of the last validation
         self.best = start.best
         self.scores: Mapping[str, float] = {}
@@ -133,7 +138,7 @@ class Trainer:
         """
         with contextlib.ExitStack() as stack:
             if self.ranks.first:
-                log = Logbook(self.run, self.step, self.validated)
+                log = Logbook(self.run, self.step, self.validated, self.trackers)
                 self.log = stack.enter_context(contextlib.closing(log))
             self.display = Progress(self.options, self.ranks.first, self.start, self.outlook)
             stack.enter_context(contextlib.closing(self.display))
@@ -249,6 +254,7 @@ class Trainer:
 
     def _write(self, name: str, training: dict[str, Any] | None = None) -> None:
         state = self.learner.model_state()
-        spec = self.model.spec
-        content = Checkpoint(self.step, self.config, spec, state, dict(self.scores), training, self.commit)
+        origin = vars(self.provenance)
+        scores = dict(self.scores)
+        content = Checkpoint(self.step, self.config, self.model.spec, state, scores, training, **origin)
         files.save(self.run / name, content)

@@ -8,6 +8,7 @@ import sys
 import pytest
 from omegaconf import OmegaConf
 
+import seqvae
 from data_gen.__main__ import COMMANDS as OF_DATA
 from data_gen.__main__ import main as data_gen
 from data_gen.cli.command import CONFIGS
@@ -37,6 +38,11 @@ def test_help_has_keys_comments_and_options(program, command, capsys):
             (group,) = entry
             options = [file.stem for file in (CONFIGS / group).glob("*.yaml")]
             assert f"\n  {group} " in shown and all(option in shown for option in options)
+
+
+def test_the_version_of_both_programs(capsys):
+    assert main(["--version"]) == data_gen(["-V"]) == 0
+    assert capsys.readouterr().out == f"seqvae {seqvae.__version__}\ndata_gen {seqvae.__version__}\n"
 
 
 def test_help_has_the_keys_of_chosen_options(capsys):
@@ -73,7 +79,7 @@ def test_hydras_own_texts(flags, capsys):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--fish"], "unrecognized arguments: --fish"),
+        (["--fish"], "unrecognized arguments: --fish; options are key=value, without dashes"),
         (["--cfg", "fish"], "invalid choice: 'fish'"),
         (["-m", "--cfg", "job"], "give one of --run, --multirun"),
         (["--resolve"], "--resolve goes with --cfg"),
@@ -190,7 +196,7 @@ def test_texts_need_no_torch():
 import os, sys
 from seqvae.cli.main import main
 os.environ["COMP_LINE"] = "seqvae train optim."
-assert main(["--help"]) == main(["train", "--help"]) == 0
+assert main(["--help"]) == main(["train", "--help"]) == main(["--version"]) == 0
 assert "hydra" not in sys.modules
 assert main(["train", "--cfg", "job"]) == main(["-sc", "query=bash"]) == 0
 assert main(["train", "--fish"]) == main(["train", "trainer.stepz=1"]) == 2

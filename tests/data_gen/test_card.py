@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shlex
 
 import numpy as np
 import pytest
 
+from data_gen import card as cards
 from data_gen.__main__ import main
-from data_gen.card import CARD, compute_statistics, write_card
+from data_gen.card import CARD, checksum, compute_statistics, write_card
 from data_gen.schema import read_info
 from tests.data_gen.foreign import contents, write_hdf5, write_ours
+from tests.worlds import make_data
 
 SMALL = ("train=3", "length=5", "image_size=8", "workers=1")
 
@@ -109,3 +112,18 @@ def test_statistics_without_truth_are_none(tmp_path, rng):
     assert main(["import", "format=npz", f"data={tmp_path / 'a.npz'}", f"out={tmp_path}"]) == 0
     values = compute_statistics(read_info(tmp_path / "train.h5"))
     assert all(value is None for value in vars(values).values())
+
+
+def test_the_checksum_of_a_large_file_is_that_of_its_card_unless_it_is_older(tmp_path, monkeypatch):
+    make_data(tmp_path, "billiards", "train=1", "length=2", "image_size=8")
+    file, card = tmp_path / "train.h5", tmp_path / "README.md"
+    true = hashlib.sha256(file.read_bytes()).hexdigest()
+    card.write_text(card.read_text().replace(true, 64 * "a"))
+    assert checksum(file) == true  # small: computed
+    monkeypatch.setattr(cards, "LARGE", 0)
+    assert checksum(file) == 64 * "a"
+    os.utime(file, (card.stat().st_mtime + 9,) * 2)
+    assert checksum(file) == true
+    card.write_text("another text")
+    os.utime(file, (0, 0))
+    assert checksum(file) == true

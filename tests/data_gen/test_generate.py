@@ -96,6 +96,13 @@ BAD = {
     "fish=1": "fish",
     "+fish=1": "fish",
     "sim.fish=1": "sim.fish",
+    "sim.num_bals=1": "sim.num_bals: unknown to Billiards; did you mean num_balls?",
+    "lenght=3": "lenght: no such key; did you mean length?",
+    "frames=3": "frames: no such key; did you mean length?",
+    "random_seed=3": "random_seed: no such key; did you mean seed?",
+    "environment=gravity": "environment: no such key; did you mean sim?",
+    "zzz=1": "zzz: no such key; known: image_size, length, name, out, overwrite, seed, sim, test, train,",
+    "sim=biliards": "sim=biliards: no such simulator; did you mean billiards",
     "+sim.fish=1": "sim.fish",
     "sim=fish": "sim=fish: no such simulator; known: atari, avoidance, billiards",
     "fish": "fish",
@@ -177,3 +184,9 @@ def test_a_full_disk_is_one_line_and_leaves_no_file(tmp_path, limit):
         f"data_gen: {tmp_path}/train.h5: cannot be written (File too large); choose another folder\n"
     )
     assert list(tmp_path.iterdir()) == []
+
+
+def test_without_a_word_nothing_is_made(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main([]) == 2
+    assert capsys.readouterr().err.startswith("usage: ") and list(tmp_path.iterdir()) == []

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -157,19 +159,41 @@ def test_evaluate_in_the_run_by_default_and_without_truth(folder, tmp_path, caps
 @pytest.mark.parametrize(
     ("path", "words", "sheet"),
     [
-        ("data/test.h5", ["billiards", "3 of 24 frames, 32x32", "velocities"], "data/test_sheet.png"),
+        ("data/test.h5", ["billiards", "3 of 24 frames, 32x32", "velocities"], "data_test"),
         ("data", ["test.h5", "train.h5", "1 sequences of 24 frames"], None),
-        ("stove", ["7 updates", "SuPAIR", "GraphDynamics", "found", "32x32, 3 objects"], "stove/sheet.png"),
-        ("linear/last.pt", ["LinearDynamics", "parameters"], "linear/last_sheet.png"),
+        ("stove", ["7 updates", "SuPAIR", "GraphDynamics", "found", "32x32, 3 objects"], "stove"),
+        ("linear/last.pt", ["LinearDynamics", "parameters"], "linear_last"),
     ],
 )
-def test_inspect(folder, capsys, path, words, sheet):
+def test_inspect(folder, tmp_path, monkeypatch, capsys, path, words, sheet):
+    monkeypatch.chdir(tmp_path)
+    before = {entry: entry.stat().st_mtime_ns for entry in folder.rglob("*")}
     assert run("inspect", folder / path) == 0
     out = capsys.readouterr().out
     assert all(word in out for word in words)
     if sheet:
-        assert str(folder / sheet) in out
-        assert 40 < Image.open(folder / sheet).size[0] - 12 * 65 < 120  # beside the labels
+        assert f"runs/inspect/{sheet}/sheet.png" in out
+        image = Image.open(Path("runs/inspect") / sheet / "sheet.png")
+        assert 40 < image.size[0] - 12 * 65 < 120  # beside the labels
+    assert {entry: entry.stat().st_mtime_ns for entry in folder.rglob("*")} == before
+
+
+def test_inspect_writes_nothing_into_a_read_only_run(folder, tmp_path, monkeypatch):
+    run_folder, place = tmp_path / "seen", tmp_path / "place"
+    shutil.copytree(folder / "linear", run_folder, ignore=shutil.ignore_patterns("rollout", "evaluation"))
+    place.mkdir()
+    monkeypatch.chdir(place)
+    run_folder.chmod(0o555)
+    before = (
+        run_folder.stat().st_mtime_ns
+    )  # a file that is written, also one that is removed again, changes it
+    try:
+        assert run("inspect", run_folder, "latents=true", "sequences=2", "frames=3") == 0
+    finally:
+        run_folder.chmod(0o755)
+    assert run_folder.stat().st_mtime_ns == before
+    made = {path.name for path in Path("runs/inspect/seen").iterdir()}
+    assert {"sheet.png", "samples.png", "reconstructions.png"} <= made
 
 
 def test_inspect_writes_the_sheet_where_told(folder, tmp_path):
@@ -181,22 +205,41 @@ def test_inspect_writes_the_sheet_where_told(folder, tmp_path):
 
 def test_inspect_shows_masks_below_the_frames(tmp_path):
     make_data(tmp_path, "sprites", "test=2", "length=4", "image_size=32")
-    assert run("inspect", tmp_path / "test.h5", "frames=4") == 0
+    assert run("inspect", tmp_path / "test.h5", "frames=4", f"out={tmp_path / 'test_sheet.png'}") == 0
     sheet = np.asarray(Image.open(tmp_path / "test_sheet.png"))[-4 * 65 :, -4 * 65 :]
     masks = read_sequences(tmp_path / "test.h5").masks
     second = sheet[65:130].reshape(65, 4, 65, 3)[:64:2, :, :64:2].swapaxes(0, 1)
     np.testing.assert_array_equal(second.any(-1), masks[0] != 0)
 
 
+def test_without_data_the_test_set_of_the_run_is_taken(folder, tmp_path, capsys):
+    own = folder / "data" / "test.h5"
+    assert run("evaluate", f"run={folder / 'linear'}", "iwae=0", "videos=0", f"out={tmp_path}") == 0
+    assert f"data={own}, the test set of the run's data" in capsys.readouterr().out
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    assert metrics["config"]["data"] == str(own) and metrics["sequences"] == 3
+    assert metrics["data_sha256"] == hashlib.sha256(own.read_bytes()).hexdigest()
+    assert metrics["versions"]["torch"] == torch.__version__ and metrics["training_versions"] is None
+    save(tmp_path / "file.pt", "linear", data=str(folder / "data" / "train.h5"))
+    assert run("rollout", f"run={tmp_path / 'file.pt'}", "horizon=2", f"out={tmp_path}") == 0
+    assert f"data={own}" in capsys.readouterr().out
+    save(tmp_path / "online.pt", "linear", data="online")
+    assert run("rollout", f"run={tmp_path / 'online.pt'}", "horizon=2") == 2
+    assert "was trained without a file; say data=FILE" in capsys.readouterr().err
+
+
 def test_a_path_may_hold_an_equals_sign(folder, tmp_path, capsys):
     shutil.copy(folder / "data" / "val.h5", tmp_path / "a=b.h5")
-    assert run("inspect", tmp_path / "a=b.h5") == 0
+    assert run("inspect", tmp_path / "a=b.h5", f"out={tmp_path / 'sheet.png'}") == 0
     assert "billiards" in capsys.readouterr().out
 
 
 BAD = {
     "no run": ("rollout data={data}", "run: is missing"),
-    "no data": ("evaluate run={run}", "data: is missing"),
+    "no data": (
+        "evaluate run={tmp}/acts.pt",
+        "data: is missing, and run={tmp}/acts.pt has no nowhere/test.h5",
+    ),
     "run that is not there": ("rollout run={tmp}/none data={data}", "none: no such run"),
     "folder that is no run": ("rollout run={tmp} data={data}", "has no checkpoint"),
     "truncated checkpoint": ("rollout run={tmp}/short.pt data={data}", "short.pt: is no seqvae checkpoint"),
@@ -259,7 +302,7 @@ def test_bad_input_is_one_line_and_exit_code_2(folder, broken, capsys, command, 
     }  # fmt: skip
     assert run(*[word.format(**names) for word in command.split()]) == 2
     lines = capsys.readouterr().err.strip().splitlines()
-    assert len(lines) == 1 and message in lines[0]
+    assert len(lines) == 1 and message.format(**names) in lines[0]
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")

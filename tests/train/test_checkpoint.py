@@ -14,7 +14,7 @@ from seqvae import checkpoint
 from seqvae.build import DataSpec, build
 from seqvae.checkpoint import BEST, LAST, Checkpoint
 from seqvae.errors import UserError
-from seqvae.provenance import commits
+from seqvae.provenance import Provenance, commits
 from tests.refusals import refusal
 
 SPEC = DataSpec(height=16, width=16, channels=3, actions=0, objects=2, coord_limit=10.0)
@@ -53,6 +53,27 @@ def test_the_commit_of_the_training_is_kept_and_older_files_have_none(tmp_path, 
     assert checkpoint.load(tmp_path / LAST).commit is None
     assert commits(None, "b") == "unknown, then b" and commits("a", "a") == "a"
     assert commits("a, then b", "b") == "a, then b" and commits("a", None) == "a, then unknown"
+
+
+def test_versions_and_checksums_are_kept_and_older_files_have_none(tmp_path, trained):
+    origin = {"versions": {"torch": "2.9"}, "data": {"train.h5": "ab"}}
+    checkpoint.save(tmp_path / LAST, replace(trained, **origin))
+    assert checkpoint.load(tmp_path / LAST).provenance == Provenance(None, **origin)
+    content = torch.load(tmp_path / LAST, weights_only=True)
+    assert content.pop("versions") and content.pop("data")
+    torch.save(content, tmp_path / LAST)
+    assert checkpoint.load(tmp_path / LAST).provenance == Provenance()
+
+
+def test_a_continued_training_names_what_was_before():
+    now = Provenance("b", {"torch": "2.13"}, {"train.h5": "cd"})
+    assert now.after(now) == now
+    before = Provenance("a", {"torch": "2.9"}, {"old.h5": "ab"})
+    assert now.after(before) == Provenance(
+        "a, then b", {"torch": "2.9, then 2.13"}, {"old.h5": "ab", "train.h5": "cd"}
+    )
+    unknown = Provenance("unknown, then b", {"torch": "unknown, then 2.13"}, {"train.h5": "unknown, then cd"})
+    assert now.after(Provenance()) == unknown
 
 
 def test_best_falls_back_to_last_and_last_never_to_best(tmp_path, trained):

@@ -1,0 +1,31 @@
+"""The pretrained models that come with the library, by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from seqvae.errors import did_you_mean
+
+_PACKAGE = Path(__file__).resolve().parent
+# inside the package when installed from a wheel, beside it in a checkout
+FOLDERS = (_PACKAGE / "pretrained", _PACKAGE.parent / "pretrained")
+WEIGHTS = "model.safetensors"  # seqvae.weights.FILE, which takes the import of torch
+
+
+def pretrained() -> tuple[str, ...]:
+    """Return the names of the pretrained models, which `seqvae.load` and `run=` of the commands accept."""
+    return tuple(sorted({file.parent.name for folder in FOLDERS for file in folder.glob(f"*/{WEIGHTS}")}))
+
+
+def pretrained_folder(name: str | Path) -> Path | None:
+    """Return the folder of the pretrained model `name`; None if there is none, or a path of this name."""
+    if Path(name).exists() or str(name) not in pretrained():
+        return None
+    return next(folder / name for folder in FOLDERS if (folder / name / WEIGHTS).is_file())
+
+
+def suggestion(name: str | Path) -> str:
+    """Return the end of a message about a missing run: pretrained models of a similar name, or all."""
+    if len(Path(name).parts) > 1 or Path(name).suffix:  # a path, and no attempt at a name
+        return ""
+    return "; " + did_you_mean(str(name), pretrained()).replace("known:", "pretrained models:")
