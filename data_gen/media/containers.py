@@ -36,12 +36,13 @@ class Container:
 
     def __iter__(self) -> Iterator[Frame]:
         import av
+        from av.error import FFmpegError
 
         with self.path.open("rb") as file:
             try:
                 options = {"format_whitelist": _FORMATS}
                 container = av.open(_Nameless(file), options=options, metadata_errors="replace")
-            except av.FFmpegError:
+            except FFmpegError:
                 message = "is no video that FFmpeg can read, or its beginning or end is missing"
                 raise DataError(f"{self.path}: {message}; copy it again or convert it to .mp4") from None
             with container:
@@ -87,21 +88,21 @@ def _video_stream(path: Path, container: Any, notes: list[str]) -> Any:
 
 def _packets(container: Any, progress: _Progress) -> Iterator[Any]:
     """Yield the packets of all streams, up to an error."""
-    import av
+    from av.error import FFmpegError
 
     try:
         yield from container.demux()
-    except av.FFmpegError:
+    except FFmpegError:
         progress.errors += 1
 
 
 def _frames(packet: Any, progress: _Progress) -> list[Any]:
     """Return the sound frames of a packet; count the others."""
-    import av
+    from av.error import FFmpegError
 
     try:
         frames = packet.decode()
-    except av.FFmpegError:
+    except FFmpegError:
         progress.errors += 1
         return []
     whole = [frame for frame in frames if not frame.is_corrupt]
@@ -195,7 +196,7 @@ class _Converter:
         has_alpha = any(component.is_alpha for component in frame.format.components)
         graph = Graph()
         buffer = graph.add_buffer(
-            width=frame.width, height=frame.height, format=frame.format, time_base=frame.time_base or 1
+            width=frame.width, height=frame.height, format=frame.format, time_base=frame.time_base
         )
         width, height = self.size
         scale = graph.add("scale", f"{width}:{height}")
@@ -210,7 +211,9 @@ class _Converter:
     def _square_pixels(self, width: int, height: int) -> tuple[int, int]:
         if self.aspect == 1:
             return width, height
-        new = (round(width * self.aspect), height) if self.aspect > 1 else (width, round(height / self.aspect))
+        new = (
+            (round(width * self.aspect), height) if self.aspect > 1 else (width, round(height / self.aspect))
+        )
         shape = f"{self.aspect.numerator}:{self.aspect.denominator}"
         self.notes.append(f"pixels of {shape} are made square: {width}x{height} becomes {new[0]}x{new[1]}")
         return new

@@ -4,12 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
 from data_gen.errors import DataError
 
 TRANSPARENT = "transparent parts are shown on black"
+
+
+@runtime_checkable
+class Frames(Protocol):
+    """RGB frames of one size, uint8 "h w 3", by index, so that they can be drawn on demand."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> np.ndarray: ...
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -20,9 +21,6 @@ VIDEOS = (
 )
 # fmt: on
 
-REFUSE, KEEP, SKIP = "refuse", "keep", "skip"
-BROKEN = (REFUSE, KEEP, SKIP)  # what to do with a file that lacks frames
-
 _REMEDY = (
     "copy it again; python -m data_gen import format=videos broken=keep takes what can be read, "
     "broken=skip leaves such files out"
@@ -38,13 +36,20 @@ class VideoFile:
     loss: how many frames are missing, None where the file is whole
     """
 
-    def __init__(self, path: Path, fps: float | None = None, keep_broken: bool = False) -> None:
+    def __init__(
+        self,
+        path: Path,
+        fps: float | None = None,
+        keep_broken: bool = False,
+        max_frames: int | None = None,
+    ) -> None:
         """Take the path.
 
         fps: frames per second; at each time the frame that is shown then. None: each frame that is stored.
         keep_broken: read what a broken file still holds.
+        max_frames: number of stored frames after which nothing more is read, nor checked.
         """
-        self.path, self.fps, self.keep_broken = path, fps, keep_broken
+        self.path, self.fps, self.keep_broken, self.max_frames = path, fps, keep_broken, max_frames
         self.notes: list[str] = []
         self.loss: str | None = None
 
@@ -68,7 +73,7 @@ class VideoFile:
     def _checked(self, decoder: Animation | Container) -> Iterator[Frame]:
         """Yield the frames with times from the first one on, and take stock after the last one."""
         times: list[float] = []
-        for frame in decoder:
+        for frame in islice(decoder, self.max_frames):
             times.append(frame.time)
             yield replace(frame, time=frame.time - times[0])
         self.loss, self.notes = decoder.loss, decoder.notes
@@ -90,7 +95,7 @@ def _decoder(path: Path) -> Animation | Container:
     with path.open("rb") as file:
         head = file.read(16)
     if not head:
-        raise DataError(f"{path}: is empty; copy it again")
+        raise DataError(f"{path}: is empty, and no video; copy it again")
     return Animation(path) if is_animation(head) else Container(path)
 
 

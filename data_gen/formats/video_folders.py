@@ -1,0 +1,91 @@
+"""The videos in a folder and its subfolders, in natural order, and what is passed over."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from data_gen.errors import DataError
+from data_gen.media.videos import VIDEOS
+from data_gen.splits import SPLITS
+
+_MAX_KINDS = 5  # of files that are passed over, in one line
+
+
+@dataclass(frozen=True)
+class Folder:
+    """Video files by split; the split is None where the folder does not say.
+
+    notes: a line for each kind of thing that was passed over
+    """
+
+    files: dict[str | None, list[Path]]
+    notes: tuple[str, ...] = ()
+
+
+def find_videos(path: Path) -> Folder:
+    """Return the file itself, or all videos in a folder; subfolders train, val and test are the splits.
+
+    Raises:
+        DataError: there is no such file or folder, or no video in it.
+    """
+    if not path.is_dir():
+        if not path.exists():
+            raise DataError(f"data={path}: no such file or folder")
+        return Folder({None: [path]})
+    found = sorted(_walk(path, set()), key=lambda file: _natural(file, path))
+    hidden = [file for file in found if _is_hidden(file, path)]
+    videos = [file for file in found if file not in set(hidden) and file.suffix.lower() in VIDEOS]
+    if not videos:
+        raise DataError(f"data={path}: holds no video ({' '.join(VIDEOS)}); name another folder")
+    others = [file for file in found if file not in set(hidden) | set(videos)]
+    files: dict[str | None, list[Path]] = {split: [] for split in SPLITS}
+    elsewhere = []
+    for file in videos:
+        inside = file.relative_to(path).parts[:-1]
+        files[inside[0]].append(file) if inside and inside[0] in SPLITS else elsewhere.append(file)
+    files = {split: group for split, group in files.items() if group} or {None: elsewhere}
+    passed_over = _kinds(others) + [f"{len(hidden)} hidden"] * bool(hidden)
+    if None not in files and elsewhere:
+        passed_over.insert(0, f"{len(elsewhere)} videos outside of {', '.join(map(str, files))}")
+    return Folder(files, (f"{path}: passed over {', '.join(passed_over)}",) if passed_over else ())
+
+
+def _walk(folder: Path, seen: set[tuple[int, int]]) -> Iterator[Path]:
+    """Yield all files, through links too, but each folder once."""
+    status = folder.stat()
+    if (status.st_dev, status.st_ino) in seen:
+        return
+    seen.add((status.st_dev, status.st_ino))
+    try:
+        inside = sorted(folder.iterdir())
+    except OSError as error:
+        raise DataError(f"{folder}: cannot be read ({error.strerror}); allow it, or move it away") from None
+    for entry in inside:
+        if entry.is_dir():
+            yield from _walk(entry, seen)
+        else:
+            yield entry
+
+
+def _natural(file: Path, folder: Path) -> list[list[tuple[int, int, str]]]:
+    """Return a key that sorts names by their numbers: 2.mp4 before 10.mp4."""
+    return [
+        [(0, int(word), "") if word.isdecimal() else (1, 0, word) for word in re.split(r"(\d+)", part)]
+        for part in file.relative_to(folder).parts
+    ]
+
+
+def _is_hidden(file: Path, folder: Path) -> bool:
+    return any(part.startswith(".") for part in file.relative_to(folder).parts)
+
+
+def _kinds(files: list[Path]) -> list[str]:
+    """Count files that are no videos, by the end of their names."""
+    counts = Counter(file.suffix.lower() or "without ending" for file in files).most_common()
+    if len(counts) > _MAX_KINDS:
+        counts[_MAX_KINDS - 1 :] = [("others", sum(count for _, count in counts[_MAX_KINDS - 1 :]))]
+    return [f"{count} {kind}" for kind, count in counts]
