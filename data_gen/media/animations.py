@@ -72,7 +72,7 @@ class Animation:
             yield Frame(self._on_black(image), time, duration)
             time += duration
         if broken:
-            self.loss = lost_frames(count, None if promised is None else promised - first)
+            self.loss = lost_frames(count, None if promised is None else str(promised - first))
 
     def _on_black(self, image: Image.Image) -> np.ndarray:
         if not image.has_transparency_data:

@@ -36,12 +36,10 @@ class Frame:
     duration: float
 
 
-def lost_frames(read: int, promised: int | None) -> str:
-    """Say that a file breaks off, with the number of frames that it promised, where that is known."""
+def lost_frames(read: int, promised: str | None) -> str:
+    """Say that a file lacks frames, with the number of frames that it promises, where that is known."""
     frames = "1 frame" if read == 1 else f"{read} frames"
-    if promised is None or promised <= read:
-        return f"is broken: only {frames} can be read"
-    return f"is broken: only {read} of {promised} frames can be read"
+    return f"is broken: only {f'{read} of {promised} frames' if promised else frames} can be read"
 
 
 def over_black(rgba: np.ndarray, notes: list[str]) -> np.ndarray:
