@@ -49,8 +49,8 @@ class Container:
                 raise DataError(f"{self.path}: {message}; copy it again or convert it to .mp4") from None
             with container:
                 stream = _video_stream(self.path, container, self.notes)
-                self.tick = float(stream.time_base or 0)
-                self.rounding = min(0.5 * self.tick, 0.001) + 1e-9
+                base = float(stream.time_base or 0)
+                self.tick, self.rounding = min(base, 0.01), min(0.5 * base, 0.001) + 1e-9
                 yield from self._decode(container, stream)
 
     def _decode(self, container: Any, stream: Any) -> Iterator[Frame]:
@@ -80,9 +80,10 @@ def _video_stream(path: Path, container: Any, notes: list[str]) -> Any:
     covers = [s for s in container.streams.video if s.disposition & Disposition.attached_pic]
     streams = [s for s in container.streams.video if s not in covers and s.codec_context is not None]
     if not streams:
-        sound = "holds sound and" if container.streams.audio else "holds"
-        video = "no video but a cover picture" if covers else "no video"
-        raise DataError(f"{path}: {sound} {video}; leave it out")
+        cover = " but a cover picture" if covers else ""
+        if container.streams.audio or covers:
+            raise DataError(f"{path}: holds sound and no video{cover}; leave it out")
+        raise DataError(f"{path}: holds no video, or its beginning or end is missing; copy it again")
     if len(streams) > 1:
         notes.append(f"holds {len(streams)} videos, of which the first is taken")
     return streams[0]

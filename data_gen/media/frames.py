@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
@@ -52,23 +52,26 @@ def over_black(rgba: np.ndarray, notes: list[str]) -> np.ndarray:
     return ((rgba[..., :3] * alpha.astype(np.uint16) + 127) // 255).astype(np.uint8)
 
 
-def resample(frames: Iterable[Frame], fps: float, tolerance: float, name: str) -> Iterator[Frame]:
+def resample(
+    frames: Iterable[Frame], fps: float, rounding: Callable[[], float], name: str
+) -> Iterator[Frame]:
     """Yield, at the times 0, 1 / fps, 2 / fps, ... after the first frame, the frame that is shown then.
 
     That is the last one at or before each time; frames are repeated and left out, never blended.
 
-    tolerance: seconds by which a frame may appear late, since files round their times.
+    rounding: returns the seconds by which times may be wrong, once the first frame is there; a frame may
+        appear later by that much.
     name: file, for messages.
 
     Raises:
         DataError: a frame has no time, or one before that of its predecessor.
     """
-    shown, start, count = None, 0.0, 0
+    shown, start, tolerance, count = None, 0.0, 0.0, 0
     for number, frame in enumerate(frames, 1):
         if np.isnan(frame.time):
             raise DataError(f"{name}: frame {number} has no time, which fps= needs; leave out fps=")
         if shown is None:
-            start = frame.time
+            start, tolerance = frame.time, rounding()
         elif frame.time < shown.time:
             raise DataError(f"{name}: frame {number} appears before the one before it; leave out fps=")
         else:

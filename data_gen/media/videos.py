@@ -64,7 +64,7 @@ class VideoFile:
             decoder = _decoder(self.path)
             frames = self._checked(decoder)
             if self.fps is not None:
-                frames = resample(frames, self.fps, decoder.rounding, str(self.path))
+                frames = resample(frames, self.fps, lambda: decoder.rounding, str(self.path))
             yield from frames
         except OSError as error:
             reason = error.strerror or "no reason given"
