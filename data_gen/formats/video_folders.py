@@ -50,7 +50,8 @@ def find_videos(path: Path) -> Folder:
     files = {split: group for split, group in files.items() if group} or {None: elsewhere}
     passed_over = _kinds(others) + [f"{len(hidden)} hidden"] * bool(hidden)
     if None not in files and elsewhere:
-        passed_over.insert(0, f"{len(elsewhere)} videos outside of {', '.join(map(str, files))}")
+        count = f"{len(elsewhere)} video{'s' * (len(elsewhere) > 1)}"
+        passed_over.insert(0, f"{count} outside of {', '.join(map(str, files))}")
     return Folder(files, (f"{path}: passed over {', '.join(passed_over)}",) if passed_over else ())
 
 
