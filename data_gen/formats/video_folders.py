@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -32,8 +33,8 @@ def find_videos(path: Path) -> Folder:
     Raises:
         DataError: there is no such file or folder, or no video in it.
     """
-    if not path.is_dir():
-        if not path.exists():
+    if not os.path.isdir(path):
+        if not os.path.exists(path):
             raise DataError(f"data={path}: no such file or folder")
         return Folder({None: [path]})
     found = sorted(_walk(path, set()), key=lambda file: _natural(file, path))

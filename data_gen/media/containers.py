@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -11,13 +9,17 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from data_gen.errors import DataError
-from data_gen.media.frames import Frame, lost_frames, over_black
+from data_gen.media.frames import Frame, over_black
+from data_gen.media.progress import Progress
 
 # Formats of videos alone: FFmpeg takes texts, playlists and pictures for videos, too.
 _FORMATS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,asf,flv,mpeg,mpegts,mpegvideo,m4v,h264,hevc,av1,obu,ivf,ogg,"
     "mxf,nut,dv,rm,yuv4mpegpipe,mp3,wav,flac,aac"
 )
+
+
+_INTERLACED = "is interlaced: frames show two moments, in every second line"
 
 
 class Container:
@@ -55,7 +57,7 @@ class Container:
 
     def _decode(self, container: Any, stream: Any) -> Iterator[Frame]:
         convert = _Converter(stream, self.notes)
-        progress = _Progress(container, stream)
+        progress = Progress(container, stream)
         for packet in _packets(container, progress):
             progress.packet(packet)
             if packet.stream is not stream:
@@ -89,7 +91,7 @@ def _video_stream(path: Path, container: Any, notes: list[str]) -> Any:
     return streams[0]
 
 
-def _packets(container: Any, progress: _Progress) -> Iterator[Any]:
+def _packets(container: Any, progress: Progress) -> Iterator[Any]:
     """Yield the packets of all streams, up to an error."""
     from av.error import FFmpegError
 
@@ -99,8 +101,8 @@ def _packets(container: Any, progress: _Progress) -> Iterator[Any]:
         progress.errors += 1
 
 
-def _frames(packet: Any, progress: _Progress) -> list[Any]:
-    """Return the sound frames of a packet; count the others."""
+def _frames(packet: Any, progress: Progress) -> list[Any]:
+    """Return the undamaged frames of a packet; count the others."""
     from av.error import FFmpegError
 
     try:
@@ -111,85 +113,6 @@ def _frames(packet: Any, progress: _Progress) -> list[Any]:
     whole = [frame for frame in frames if not frame.is_corrupt]
     progress.errors += len(frames) - len(whole)
     return whole
-
-
-class _Progress:
-    """How far a video has been read, against what its container promises.
-
-    time, duration: of the last frame, in seconds
-    errors: packets and frames that could not be decoded
-    """
-
-    def __init__(self, container: Any, stream: Any) -> None:
-        self.container, self.stream, self.errors = container, stream, 0
-        self.has_times = container.format.name != "avi"  # which stores the order of decoding alone
-        self.time, self.duration = float("nan"), 0.0
-        self.count = self.discarded = 0
-        self.period = float(1 / stream.average_rate) if stream.average_rate else 0.0
-        self.start = float("nan")  # of the first frame
-        self.reached = 0.0  # end of the last packet of any stream, seconds
-        self.stamps: deque[int | None] = deque()  # decoding times of packets whose frames are to come
-
-    def packet(self, packet: Any) -> None:
-        """Note a packet of any stream."""
-        if packet.stream is self.stream:
-            self.discarded += packet.is_discard
-            self.errors += packet.is_corrupt
-            if packet.size:
-                self.stamps.append(packet.dts)
-        start = packet.dts if packet.pts is None else packet.pts
-        if start is not None and packet.time_base is not None:
-            end = float((start + (packet.duration or 0)) * packet.time_base)
-            self.reached = max(self.reached, end)
-
-    def frame(self, frame: Any) -> None:
-        """Note a frame of the video; where it has no time, packet and frame of one rank belong together."""
-        decoded = self.stamps.popleft() if self.stamps else None
-        stamp = frame.pts if self.has_times and frame.pts is not None else decoded
-        base = self.stream.time_base
-        self.time = float("nan") if stamp is None else float(stamp * base)
-        self.duration = float((frame.duration or 0) * base) or self.period
-        self.start = self.start if self.count else self.time
-        self.count += 1
-
-    def loss(self) -> str | None:
-        """Say how many frames are missing, or None."""
-        missing, promised = self._missing_of_number() if self.stream.frames else self._missing_of_duration()
-        return lost_frames(self.count, promised) if missing or self.errors else None
-
-    def _missing_of_number(self) -> tuple[bool, str | None]:
-        """Compare with the number of frames in the container.
-
-        It counts those that are not shown, and those of an AVI that are not stored, since they equal the one
-        before. A video is whole, too, if it reaches the end of its duration.
-        """
-        stream = self.stream
-        end = float(max(stream.duration or 0, stream.frames) * (stream.time_base or 0))
-        reaches_end = self.time + self.duration > end - 0.75 * self.period
-        missing = self.count + self.discarded < stream.frames and not reaches_end
-        return missing, str(stream.frames - self.discarded) if missing else None
-
-    def _missing_of_duration(self) -> tuple[bool, str | None]:
-        """Compare with the duration in the container: that of the video, and that of all its streams."""
-        end, tagged = (self.container.duration or 0) / 1e6, _duration_tag(self.stream)
-        missing = end - self.reached > 1.5 * self.period
-        if tagged is None and len(self.container.streams) == 1:
-            tagged = end
-        if not tagged or not self.period or not self.count:
-            return missing, None
-        missing = missing or tagged - self.time - self.duration > 1.5 * self.period
-        promised = round((tagged - self.start) / self.period) if self.start == self.start else 0
-        return missing, f"about {promised}" if promised > self.count else None
-
-
-def _duration_tag(stream: Any) -> float | None:
-    """Return the seconds in the tag that Matroska files have for each stream, "00:01:02.500000000"."""
-    tags = {key.partition("-")[0].upper(): value for key, value in stream.metadata.items()}
-    match = re.fullmatch(r"(\d+):(\d+):(\d+(?:\.\d*)?)", tags.get("DURATION", "").strip())
-    if match is None:
-        return None
-    hours, minutes, seconds = match.groups()
-    return 3600 * int(hours) + 60 * int(minutes) + float(seconds)
 
 
 class _Converter:
@@ -207,6 +130,8 @@ class _Converter:
         source = (frame.width, frame.height, frame.format.name)
         if source != self.source:
             self._configure(frame, source)
+        if frame.interlaced_frame and _INTERLACED not in self.notes:
+            self.notes.append(_INTERLACED)
         assert self.push is not None and self.pull is not None
         self.push(frame)
         image = self.pull().to_ndarray()

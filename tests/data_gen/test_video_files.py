@@ -362,6 +362,11 @@ def test_what_is_no_video_is_refused_in_one_line(tmp_path, capfd):
     assert capfd.readouterr() == ("", "")
 
 
+def test_interlaced_frames_are_told(tmp_path):
+    film(tmp_path / "a.ts", numbered(6), "-c:v", "mpeg2video", "-flags", "+ilme+ildct", "-r", "25", fps=25)
+    assert "is interlaced: frames show two moments, in every second line" in read(tmp_path / "a.ts")[2]
+
+
 def test_a_cover_beside_a_video_is_no_frame(tmp_path):
     film(tmp_path / "whole.mp4", numbered(5), *H264)
     Image.fromarray(numbered(1)[0]).save(tmp_path / "still.jpg")

@@ -187,6 +187,16 @@ def test_wrong_options_are_refused(tmp_path, option):
         import_files("videos", films.gif(tmp_path / "a.gif", [100] * 3), tmp_path / "out", **option)
 
 
+def test_paths_that_lead_nowhere(tmp_path):
+    (tmp_path / "link.mp4").symlink_to("missing")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "device.mp4").symlink_to("/dev/zero")
+    messages = {"link.mp4": "no such file", "x" * 300: "no such file", "empty": "holds no video"}
+    for name, message in (messages | {"device.mp4": "is no plain file"}).items():
+        with pytest.raises(DataError, match=message):
+            import_files("videos", tmp_path / name, tmp_path / "out")
+
+
 def test_subfolders_are_read_in_natural_order(tmp_path, capsys):
     folder = tmp_path / "videos"
     for name, first in (("a10.gif", 30), ("a9.gif", 20), ("b/2.gif", 50), ("b/10.GIF", 60), ("A/1.gif", 10)):
