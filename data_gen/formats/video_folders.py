@@ -13,6 +13,13 @@ from data_gen.errors import DataError
 from data_gen.media.videos import VIDEOS
 from data_gen.splits import SPLITS
 
+_NAMES = {  # of folders that are splits, in small letters
+    "train": ("train", "training"),
+    "val": ("val", "valid", "validation", "dev"),
+    "test": ("test", "testing"),
+}
+_SPLIT_OF = {name: split for split in SPLITS for name in _NAMES[split]}
+
 _MAX_KINDS = 5  # of files that are passed over, in one line
 
 
@@ -47,7 +54,8 @@ def find_videos(path: Path) -> Folder:
     elsewhere = []
     for file in videos:
         inside = file.relative_to(path).parts[:-1]
-        files[inside[0]].append(file) if inside and inside[0] in SPLITS else elsewhere.append(file)
+        split = _SPLIT_OF.get(inside[0].lower()) if inside else None
+        (elsewhere if split is None else files[split]).append(file)
     files = {split: group for split, group in files.items() if group} or {None: elsewhere}
     passed_over = _kinds(others) + [f"{len(hidden)} hidden"] * bool(hidden)
     if None not in files and elsewhere:

@@ -214,7 +214,7 @@ def test_subfolders_are_read_in_natural_order(tmp_path, capsys):
 
 def test_folders_named_train_val_and_test_are_the_splits(tmp_path, capsys):
     folder, out = tmp_path / "videos", tmp_path / "out"
-    for i, name in enumerate(("train/a.gif", "train/b/c.gif", "test/a.gif", "val/a.gif", "other.gif")):
+    for i, name in enumerate(("train/a.gif", "train/b/c.gif", "test/a.gif", "Validation/a.gif", "other.gif")):
         write_video(folder / name, numbered(4 + i, 10 * i))
     import_files("videos", folder, out)
     first = {split: [row[0] for row in numbers(out / f"{split}.h5")] for split in SPLITS}
