@@ -45,23 +45,26 @@ def find_videos(path: Path) -> Folder:
             raise DataError(f"data={path}: no such file or folder")
         return Folder({None: [path]})
     found = sorted(_walk(path, set()), key=lambda file: _natural(file, path))
-    hidden = [file for file in found if _is_hidden(file, path)]
-    videos = [file for file in found if file not in set(hidden) and file.suffix.lower() in VIDEOS]
+    hidden = {file for file in found if any(part.startswith(".") for part in file.relative_to(path).parts)}
+    seen = [file for file in found if file not in hidden]
+    videos = [file for file in seen if file.suffix.lower() in VIDEOS]
     if not videos:
         raise DataError(f"data={path}: holds no video ({' '.join(VIDEOS)}); name another folder")
-    others = [file for file in found if file not in set(hidden) | set(videos)]
     files: dict[str | None, list[Path]] = {split: [] for split in SPLITS}
     elsewhere = []
     for file in videos:
         inside = file.relative_to(path).parts[:-1]
         split = _SPLIT_OF.get(inside[0].lower()) if inside else None
         (elsewhere if split is None else files[split]).append(file)
-    files = {split: group for split, group in files.items() if group} or {None: elsewhere}
-    passed_over = _kinds(others) + [f"{len(hidden)} hidden"] * bool(hidden)
-    if None not in files and elsewhere:
+    named = {split: group for split, group in files.items() if group}
+    passed_over = _kinds([file for file in seen if file.suffix.lower() not in VIDEOS])
+    if hidden:
+        passed_over.append(f"{len(hidden)} hidden")
+    if named and elsewhere:
         count = f"{len(elsewhere)} video{'s' * (len(elsewhere) > 1)}"
-        passed_over.insert(0, f"{count} outside of {', '.join(map(str, files))}")
-    return Folder(files, (f"{path}: passed over {', '.join(passed_over)}",) if passed_over else ())
+        passed_over.insert(0, f"{count} outside of {', '.join(map(str, named))}")
+    notes = (f"{path}: passed over {', '.join(passed_over)}",) if passed_over else ()
+    return Folder(named or {None: elsewhere}, notes)
 
 
 def _walk(folder: Path, seen: set[tuple[int, int]]) -> Iterator[Path]:
@@ -87,10 +90,6 @@ def _natural(file: Path, folder: Path) -> list[list[tuple[int, int, str]]]:
         [(0, int(word), "") if word.isdecimal() else (1, 0, word) for word in re.split(r"(\d+)", part)]
         for part in file.relative_to(folder).parts
     ]
-
-
-def _is_hidden(file: Path, folder: Path) -> bool:
-    return any(part.startswith(".") for part in file.relative_to(folder).parts)
 
 
 def _kinds(files: list[Path]) -> list[str]:
