@@ -41,7 +41,8 @@ def write_card(folder: Path) -> None:
         return
     infos = [read_info(path) for path in (folder / f"{split}.h5" for split in SPLITS) if path.is_file()]
     with output_path(card) as temporary:
-        temporary.write_text(_card_text(folder, infos), encoding="utf-8")
+        text = _card_text(folder, infos)
+        temporary.write_text(text, encoding="utf-8", errors="surrogateescape")  # names are any bytes
 
 
 def _card_text(folder: Path, infos: list[DatasetInfo]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -165,8 +166,9 @@ def plot(path: Path, values: Statistics, info: DatasetInfo) -> None:
     for panel, (title, curve) in zip(axes, curves.items(), strict=True):
         panel.plot(np.arange(1, len(curve) + 1), curve)
         panel.set(title=title, xlabel="frame", ylim=(0, 1.1 * max(curve.max(), 1e-9)))
-    figure.suptitle(f"{info.simulator}: {info.path.name}")
-    with output_path(path) as temporary:
+    figure.suptitle(f"{info.simulator}: {info.path.name}", parse_math=False)  # a name may hold dollar signs
+    with output_path(path) as temporary, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of letters that the font lacks
         figure.savefig(temporary, dpi=120)
 
 

@@ -51,6 +51,7 @@ FIELDS = {
     "charges": Field("n k", np.float32),
     "edges": Field("n k k", np.int64),  # 1 spring or repulsion, -1 attraction, 0 nothing
     "masks": Field("n t h w", np.uint8),  # 0 background, k + 1 the object seen at that pixel
+    "times": Field("n t", np.float64),  # seconds since the first frame of the video that it comes from
     "actions": Field("n t", np.int64),  # see ACTION_CONVENTION
     "rewards": Field("n t", np.float32),  # received on arriving at frame t
     "dones": Field("n t", np.bool_),

@@ -55,6 +55,7 @@ SHARED = {"media"}
 PLACES = {
     "hydra": ["data_gen/cli"],
     "moviepy": ["data_gen/media"],
+    "av": ["data_gen/media"],
     "h5py": ["data_gen/schema", "data_gen/formats", "seqvae/data"],
     "sklearn": ["data_gen/drawing/handwriting"],
     "ale_py": ["data_gen/sims/_ale"],
@@ -194,6 +195,7 @@ PLANTED = {
     "moviepy in metrics": ("seqvae/metrics.py", "import moviepy.editor"),
     "h5py in evaluate": ("seqvae/evaluate.py", "import h5py"),
     "bokeh in a command": ("seqvae/cli/train.py", "from bokeh.server.server import Server"),
+    "PyAV in data": ("seqvae/data/reader.py", "import av"),
     "moviepy in video": ("seqvae/video/drawing.py", "import moviepy"),
     "data_gen in metrics": ("seqvae/metrics.py", "from data_gen import schema"),
     "data_gen's edge in data": ("seqvae/data/reader.py", "from data_gen.preview import sheet"),

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +91,8 @@ class Command:
 def dispatch(commands: Mapping[str, Command], words: Sequence[str], usage: str, default: str = "") -> int:
     """Run the command that the first word names, or the default one; return the exit code."""
     program = next(iter(commands.values())).program
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # names of files may be no text
     if set(COMPLETION) & set(words):
         from data_gen.cli.completion import complete
 

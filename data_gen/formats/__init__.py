@@ -33,6 +33,8 @@ IMPORTS = {
 # Module that writes a format.
 EXPORTS = {"gswm": "gswm", "stove": "stove_files", "images": "image_sets"}
 
+BROKEN = ("refuse", "keep", "skip")  # what to do with a video that lacks frames
+
 _BLOCK_BYTES = 64 * 2**20
 
 
@@ -51,6 +53,8 @@ class ImportOptions:
     crop: bool = True
     length: int | None = None
     stride: int | None = None
+    fps: float | None = None
+    broken: str = "refuse"
     val: float = 0.0
     test: float = 0.0
 
@@ -63,6 +67,9 @@ class ImportOptions:
         for key in ("canvas", "image_size", "length", "stride"):
             if getattr(self, key) is not None:
                 require_number(key, getattr(self, key), minimum=1, maximum=10**6, integer=True)
+        if self.fps is not None:
+            require_number("fps", self.fps, above=0, maximum=1000)
+        require_choice("broken", self.broken, BROKEN)
         for key in ("val", "test"):
             require_number(key, getattr(self, key), minimum=0, maximum=1)
         if self.val + self.test > 1:

@@ -1,68 +1,145 @@
-"""Videos and .npz of frames: cut into sequences of one length and divided among the splits."""
+"""Video files: each stored frame once, cut into sequences of one length and divided among the splits."""
 
 from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
 
 import numpy as np
 
 from data_gen.errors import DataError
-from data_gen.formats import ForeignSplit, ImportOptions, files_in, slices
-from data_gen.media.reading import VIDEOS, fit, read_npz, read_video
-from data_gen.splits import SPLITS
+from data_gen.formats import ForeignSplit, ImportOptions, files_in
+from data_gen.formats.cutting import Video, cut
+from data_gen.formats.video_folders import find_videos
+from data_gen.io import report_unwritable
+from data_gen.media.reading import fit, read_npz
+from data_gen.media.videos import VideoFile
+
+_MAX_NAMES = 3  # of videos to which the same happened, each in a line of its own
 
 
 @dataclass(frozen=True)
-class Video:
-    """Frames uint8 "t h w 3" under a name, perhaps in a file on disk."""
+class _Decoded:
+    """A video whose frames are in the temporary file.
 
-    name: str
-    frames: np.ndarray
+    size: height and width in its own file
+    whole: whether all its frames are there
+    notes: what its file says, or what was changed
+    """
 
-
-@dataclass(frozen=True)
-class _Clip:
-    """Place of a sequence: index of its video, and of its first frame there."""
-
-    video: int
-    start: int
+    video: Video
+    size: tuple[int, int]
+    whole: bool
+    notes: tuple[str, ...]
 
 
 def read(path: Path, options: ImportOptions) -> Iterator[ForeignSplit]:
-    """Read the splits of a video, or of those in a folder, in the order of their names.
+    """Read the splits of a video, or of those in a folder and its subfolders, in natural order.
 
     Each video is decoded once, into a temporary file in the output folder, so that memory holds one block.
+
+    Raises:
+        DataError: a file is no video or lacks frames (unless options.broken allows it), or no sequence is
+            left for a split.
     """
-    files = files_in(path, VIDEOS)
-    with tempfile.TemporaryFile(dir=options.out) as store:
-        videos, notes = [], []
-        for file in files:
-            video, (height, width) = _decode(file, options, store)
-            videos.append(video)
-            new_height, new_width = video.frames.shape[1:3]
-            if (height, width) != (new_height, new_width):
-                how = "cropped to the middle and resized" if options.crop else "squeezed"
-                notes.append(f"{file}: frames of {width}x{height} {how} to {new_width}x{new_height}")
-        yield from cut(videos, options, tuple(notes))
+    folder = find_videos(path)
+    named = [split for split in folder.files if split is not None]
+    if named and (options.val or options.test or options.split):
+        names = ", ".join(named)
+        raise DataError(f"data={path}: its folders {names} are the splits; leave out val=, test= and split=")
+    with report_unwritable(Path(options.out)), tempfile.TemporaryFile(dir=options.out) as store:
+        left_out: list[str] = []
+        groups = {
+            split: [video for file in files if (video := _decode_or_skip(file, options, store, left_out))]
+            for split, files in folder.files.items()
+        }
+        groups = {split: videos for split, videos in groups.items() if videos}
+        if not groups:
+            raise DataError(f"data={path}: none of its videos can be read; copy them again")
+        videos = sum(groups.values(), [])
+        _require_one_size(videos)
+        notes = (*folder.notes, *left_out, *_join_notes(videos, options))
+        if options.length is None and (named or not all(video.whole for video in videos)):
+            options, note = _common_length(videos, options)
+            notes += (note,)
+        for split, group in groups.items():
+            chosen = options if split is None else replace(options, split=split)
+            yield from cut([video.video for video in group], chosen, notes)
+            notes = ()
 
 
-def _decode(file: Path, options: ImportOptions, store: IO[bytes]) -> tuple[Video, tuple[int, int]]:
-    """Return a video whose frames are in `store`, and its original height and width."""
-    offset, count = store.tell(), 0
+def _decode_or_skip(
+    file: Path, options: ImportOptions, store: IO[bytes], left_out: list[str]
+) -> _Decoded | None:
+    """Return a decoded video, or None with a line in `left_out` where options.broken allows that."""
+    start = store.tell()
+    try:
+        return _decode(file, options, store)
+    except DataError as error:
+        if options.broken != "skip":
+            raise
+        store.seek(start)
+        store.truncate()
+        left_out.append(f"{str(error).partition(';')[0]}; left out")
+        return None
+
+
+def _decode(file: Path, options: ImportOptions, store: IO[bytes]) -> _Decoded:
+    offset, times = store.tell(), []
     size = new_size = (0, 0)
-    for frame in read_video(file):
-        height, width, _ = frame.shape
+    video = VideoFile(file, options.fps, keep_broken=options.broken == "keep")
+    for frame in video:
+        height, width, _ = frame.image.shape
         size = height, width
         new_size = size if options.image_size is None else (options.image_size, options.image_size)
-        store.write(fit(frame, new_size, options.crop).tobytes())
-        count += 1
+        store.write(fit(frame.image, new_size, options.crop).tobytes())
+        times.append(frame.time)
     store.flush()
-    frames = np.memmap(store, np.uint8, "r", offset, (count, *new_size, 3))
-    return Video(str(file), frames), size
+    frames = np.memmap(store, np.uint8, "r", offset, (len(times), *new_size, 3))
+    decoded = Video(str(file), frames, {"times": np.array(times)})
+    return _Decoded(decoded, size, video.loss is None, tuple(video.notes))
+
+
+def _require_one_size(videos: list[_Decoded]) -> None:
+    first, (height, width) = videos[0].video, videos[0].video.frames.shape[1:3]
+    for video in videos:
+        h, w = video.video.frames.shape[1:3]
+        if (h, w) != (height, width):
+            raise DataError(
+                f"{video.video.name}: frames are {w}x{h}, those of {first.name} {width}x{height}; "
+                "image_size=64 brings them to one size"
+            )
+
+
+def _join_notes(videos: list[_Decoded], options: ImportOptions) -> list[str]:
+    """Return a line for each thing that was done to a video, or to several alike."""
+    names: dict[str, list[str]] = {}
+    for video in videos:
+        notes, (height, width) = video.notes, video.size
+        new_height, new_width = video.video.frames.shape[1:3]
+        if video.size != (new_height, new_width):
+            how = "cropped to the middle and resized" if options.crop else "squeezed"
+            notes += (f"frames of {width}x{height} {how} to {new_width}x{new_height}",)
+        for note in notes:
+            names.setdefault(note, []).append(video.video.name)
+    lines = []
+    for note, of in names.items():
+        if len(of) > _MAX_NAMES:
+            of = [f"{of[0]} and {len(of) - 1} other videos"]
+        lines += [f"{name}: {note}" for name in of]
+    return lines
+
+
+def _common_length(videos: list[_Decoded], options: ImportOptions) -> tuple[ImportOptions, str]:
+    """Take the length of the shortest video that is whole, for all splits."""
+    whole = [video.video for video in videos if video.whole] or [video.video for video in videos]
+    shortest = min(whole, key=lambda video: len(video.frames))
+    length = len(shortest.frames)
+    note = f"sequences have {length} frames, as {shortest.name}; length= takes another number"
+    return replace(options, length=length), note
 
 
 def read_arrays(path: Path, options: ImportOptions) -> Iterator[ForeignSplit]:
@@ -79,75 +156,3 @@ def _resize(frames: np.ndarray, options: ImportOptions) -> np.ndarray:
     if size is None or frames.shape[1:3] == (size, size):
         return frames
     return np.stack([fit(frame, (size, size), options.crop) for frame in frames])
-
-
-# ---- sequences
-
-
-def cut(videos: list[Video], options: ImportOptions, notes: tuple[str, ...] = ()) -> Iterator[ForeignSplit]:
-    """Yield the splits of the videos' sequences: first train, then the share `val`, last the share `test`.
-
-    No frame is in two splits: a sequence that reaches into the next split is left out, and so is a video
-    shorter than a sequence.
-
-    Raises:
-        DataError: no sequence is left for a split.
-    """
-    _require_one_size(videos)
-    lengths = [len(video.frames) for video in videos]
-    length = options.length or min(lengths)
-    if length > max(lengths):
-        raise DataError(f"length={length}: the longest video has {max(lengths)} frames; take a smaller one")
-    short = [video for video in videos if len(video.frames) < length]
-    notes += tuple(f"{video.name}: left out, for it has only {len(video.frames)} frames" for video in short)
-    clips = [
-        _Clip(index, start)
-        for index, frames in enumerate(lengths)
-        for start in range(0, frames - length + 1, options.stride or length)
-    ]
-    width = videos[0].frames.shape[2]
-    attributes = {"coord_limit": float(width), "num_actions": 0, "shape_names": ()}
-    for split, chosen in _divide(clips, length, options).items():
-        yield ForeignSplit(split, len(chosen), _read_blocks(videos, chosen, length), attributes, notes)
-        notes = ()
-
-
-def _require_one_size(videos: list[Video]) -> None:
-    first = videos[0]
-    for video in videos:
-        if video.frames.shape[1:] != first.frames.shape[1:]:
-            (h, w), (height, width) = video.frames.shape[1:3], first.frames.shape[1:3]
-            raise DataError(
-                f"{video.name}: frames are {w}x{h}, those of {first.name} {width}x{height}; "
-                "image_size=64 brings them to one size"
-            )
-
-
-def _divide(clips: list[_Clip], length: int, options: ImportOptions) -> dict[str, list[_Clip]]:
-    """Return the clips of each split with a share above 0, taken from the end: test, val, train."""
-    shares = {"train": 1 - (options.val + options.test), "val": options.val, "test": options.test}
-    chosen: dict[str, list[_Clip]] = {}
-    remaining = clips
-    for split in reversed(SPLITS):
-        if shares[split] <= 0:
-            continue
-        size = len(remaining) if split == "train" else round(shares[split] * len(clips))
-        earlier, members = remaining[: len(remaining) - size], remaining[len(remaining) - size :]
-        if not members:
-            raise DataError(
-                f"val={options.val} test={options.test}: of {len(clips)} sequences of {length} frames none "
-                f"is left for {split}; take a smaller length or stride, or other shares"
-            )
-        chosen[split] = members
-        first = members[0]
-        remaining = [c for c in earlier if c.video != first.video or c.start + length <= first.start]
-    return {split: chosen[split] for split in SPLITS if split in chosen}
-
-
-def _read_blocks(videos: list[Video], clips: list[_Clip], length: int) -> Iterator[dict[str, np.ndarray]]:
-    for block in slices(len(clips), length * videos[0].frames[0].nbytes):
-        chosen = clips[block]
-        yield {
-            "imgs": np.stack([videos[c.video].frames[c.start : c.start + length] for c in chosen]),
-            "sources": np.array([[c.video] for c in chosen]),
-        }

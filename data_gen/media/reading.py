@@ -1,55 +1,14 @@
-"""Frames of a video file, each once, and `frames` in an .npz; cropping and resizing."""
+"""`frames` in an .npz; cropping and resizing."""
 
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Iterator
-from itertools import repeat
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageSequence
+from PIL import Image
 
 from data_gen.errors import DataError
-
-VIDEOS = (".mp4", ".gif", ".avi", ".mov", ".mkv", ".webm")
-
-
-def read_video(path: Path) -> Iterator[np.ndarray]:
-    """Yield every frame of a video file, uint8 "h w 3", once and in order, whatever its time stamps.
-
-    Raises:
-        DataError: the file has no frame that can be read, or breaks off.
-    """
-    is_readable = False
-    try:
-        for frame in _decode_gif(path) if path.suffix.lower() == ".gif" else _decode(path):
-            is_readable = True
-            yield frame
-    except (OSError, EOFError, RuntimeError):
-        is_readable = False
-    if not is_readable:
-        raise DataError(f"{path}: is no video that ffmpeg can read; convert it to .mp4")
-
-
-def _decode(path: Path) -> Iterator[np.ndarray]:
-    import imageio_ffmpeg
-
-    # Pass frames through: ffmpeg and moviepy otherwise add and drop frames to keep a constant rate.
-    reader = imageio_ffmpeg.read_frames(str(path), output_params=["-fps_mode", "passthrough"])
-    width, height = next(reader)["size"]
-    for data in reader:
-        yield np.frombuffer(data, np.uint8).reshape(height, width, 3)
-
-
-def _decode_gif(path: Path) -> Iterator[np.ndarray]:
-    """Yield the frames of a GIF, which stores equal successive frames as one of longer duration."""
-    with Image.open(path) as gif:
-        durations = [frame.info.get("duration", 0) for frame in ImageSequence.Iterator(gif)]
-        shortest = max(min(durations), 1)
-        for frame, duration in zip(ImageSequence.Iterator(gif), durations, strict=True):
-            image = np.asarray(frame.convert("RGB"))
-            yield from repeat(image, max(round(duration / shortest), 1))
 
 
 def read_npz(path: Path) -> np.ndarray:

@@ -5,25 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol, runtime_checkable
 
 import numpy as np
 from PIL import Image
 
 from data_gen.errors import DataError
 from data_gen.io import output_path
+from data_gen.media.frames import Frames
+from data_gen.media.gif import write_gif
 from data_gen.progress import track
 
 FPS = 10  # frames per second; in a GIF, which counts hundredths of a second, each then lasts ten
-
-
-@runtime_checkable
-class Frames(Protocol):
-    """RGB frames of one size, uint8 "h w 3", by index, so that they can be drawn on demand."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, index: int, /) -> np.ndarray: ...
 
 
 def write_video(path: str | Path, frames: Frames, fps: int = FPS) -> None:
@@ -35,14 +27,22 @@ def write_video(path: str | Path, frames: Frames, fps: int = FPS) -> None:
         DataError: the path ends in neither .mp4 nor .gif, or cannot be written.
         ValueError: there are no frames.
     """
-    # The import takes a second, and most users of this module write no video.
-    from moviepy import VideoClip
-
     path, length = Path(path), len(frames)
     if path.suffix not in (".mp4", ".gif"):
         raise DataError(f"{path}: videos are written as .mp4 or .gif")
     if length == 0:
         raise ValueError("a video needs at least one frame")
+    with output_path(path) as temporary:
+        if path.suffix == ".gif":
+            with temporary.open("wb") as file:
+                write_gif(file, (_pad_to_even(frames[t]) for t in range(length)), fps)
+        else:
+            _write_mp4(temporary, path, frames, fps)
+
+
+def _write_mp4(temporary: Path, path: Path, frames: Frames, fps: int) -> None:
+    # The import takes a second, and most users of this module write no video.
+    from moviepy import VideoClip
 
     bar = track(range(length), path.name)
 
@@ -52,17 +52,16 @@ def write_video(path: str | Path, frames: Frames, fps: int = FPS) -> None:
 
     # moviepy writes the frames at 0, 1/fps, ... below int(duration * fps). Without the half frame that
     # product can round down to one frame less (61 frames at 7 per second).
-    clip = VideoClip(frame_at, duration=(length + 0.5) / fps)
-    with output_path(path) as temporary, _report_ffmpeg(path):
-        if path.suffix == ".gif":
-            clip.write_gif(str(temporary), fps=fps, logger=None)
-        else:
-            # browsers play yuv420p with the index at the front
-            quality = ["-crf", "18", "-movflags", "+faststart"]
-            clip.write_videofile(
-                str(temporary), fps=fps, codec="libx264", audio=False, logger=None,
-                pixel_format="yuv420p", ffmpeg_params=quality,
-            )  # fmt: skip
+    clip = VideoClip(frame_at, duration=(len(frames) + 0.5) / fps)
+    # browsers play yuv420p with the index at the front
+    quality = ["-crf", "18", "-movflags", "+faststart"]
+    # ffmpeg takes a relative path with a colon for a protocol, and one with a dash for an option
+    literal = str(temporary.absolute())
+    with _report_ffmpeg(path):
+        clip.write_videofile(
+            literal, fps=fps, codec="libx264", audio=False, logger=None,
+            pixel_format="yuv420p", ffmpeg_params=quality,
+        )  # fmt: skip
 
 
 def write_png(path: str | Path, image: np.ndarray) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 
 from data_gen.cli.command import Job
 from data_gen.cli.configs import flatten
-from data_gen.media.reading import VIDEOS
+from data_gen.media.videos import VIDEOS
 from data_gen.schema import read_info
 from seqvae import checkpoint, weights
 from seqvae.cli.data import make_folder, read_config

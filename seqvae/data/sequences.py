@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,8 @@ from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
 from data_gen.errors import DataError
-from data_gen.media.reading import VIDEOS, fit, read_npz, read_video
+from data_gen.media.reading import fit, read_npz
+from data_gen.media.videos import VIDEOS, VideoFile
 from data_gen.schema import ArrayFile, open_dataset, read_info
 from data_gen.simulator import wall_rule
 from seqvae.data.conversion import prev_actions, to_coordinates, to_half_widths, to_video
@@ -242,16 +242,15 @@ def _read_npz(path: Path, index: int | None, time: slice) -> Sequences:
 
 def _read_video(path: Path, image_size: tuple[int, int] | None, max_frames: int | None) -> Sequences:
     with reading(path):
-        decoded = read_video(path)
-        first = next(decoded)
-        frames = [
-            frame if image_size is None else fit(frame, image_size)
-            for frame in islice(chain([first], decoded), max_frames)
-        ]
-    size, notes = first.shape[:2], ()
+        video = VideoFile(path, max_frames=max_frames)
+        frames, size = [], (0, 0)
+        for frame in video:
+            size = frame.image.shape[:2]
+            frames.append(frame.image if image_size is None else fit(frame.image, image_size))
+    notes = tuple(f"{path}: {note}" for note in video.notes)
     if image_size is not None and size != tuple(image_size):
         change = f"{_format_size(size)} cropped to the middle and resized to {_format_size(image_size)}"
-        notes = (f"{path}: frames of {change}",)
+        notes += (f"{path}: frames of {change}",)
     return Sequences(name=str(path), frames=np.stack(frames)[None], notes=notes)
 
 

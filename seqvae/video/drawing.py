@@ -10,8 +10,8 @@ from einops import repeat
 from jaxtyping import Float, UInt8
 from PIL import Image, ImageDraw
 
+from data_gen.media.frames import Frames
 from data_gen.media.overlays import COLOURS, INK, PAPER, draw_trails, font, to_pixels, upscale, zoom
-from data_gen.media.writing import Frames
 from seqvae.metrics import drop_equal_channels
 from seqvae.rollout import Rollout, as_bytes
 

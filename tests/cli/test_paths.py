@@ -50,11 +50,11 @@ def test_every_command_takes_every_name(tmp_path, monkeypatch, capsys):
     folder = tmp_path / HOSTILE
     folder.mkdir()
     monkeypatch.chdir(folder)
-    data, run, file = f"../{HOSTILE}/da'ta", f"r,u=n's {HOSTILE}", f"../{HOSTILE}/da'ta/test.h5"
+    data, run, file = f"../{HOSTILE}/da'ta", f"r:1,u=n's {HOSTILE}", f"../{HOSTILE}/da'ta/test.h5"
     sizes = ["train=2", "val=2", "test=2", "length=12", "image_size=16", "workers=1"]
     for words in (
         ["sim=billiards", f"out={data}", *sizes],
-        ["preview", f"data={file}", "out=pre,view"],
+        ["preview", f"data={file}", "out=p:re,view"],
         ["export", "format=gswm", f"data={data}", "out=g=s"],
         ["import", "format=gswm", "data=g=s", "out=i${m}"],
     ):
@@ -63,8 +63,8 @@ def test_every_command_takes_every_name(tmp_path, monkeypatch, capsys):
         ["train", *TINY, f"data={data}", f"val={file}", f"run={run}"],
         ["train", f"run={run}", "resume=true", "trainer.steps=3"],
         ["train", *TINY, f"data={data}", f"init={run}", "run=${now}"],
-        ["rollout", f"run={run}", f"data={file}", "horizon=3", "out=o'ut"],
-        ["evaluate", f"run={run}", f"data={file}", "videos=0", "iwae=0"],
+        ["rollout", f"run={run}", f"data={file}", "horizon=3", "out=o:1'ut %d"],
+        ["evaluate", f"run={run}", f"data={file}", "videos=1", "iwae=0"],
         ["inspect", file, "out=s'.png"],
         ["inspect", run],
         ["export", f"run={run}", "out=ex'p"],
@@ -72,6 +72,11 @@ def test_every_command_takes_every_name(tmp_path, monkeypatch, capsys):
     ):
         assert main(words) == 0, capsys.readouterr().err
     made = {path.relative_to(folder).as_posix() for path in folder.rglob("*")}
-    assert {f"{run}/evaluation/metrics.json", "${now}/last.pt", "o'ut/rollout.mp4", "s'.png"} <= made
-    assert {"ex'p/model.safetensors", "swe'ep/seed=1/last.pt", "pre,view/sheet.png", "i${m}/test.h5"} <= made
+    assert {f"{run}/evaluation/comparison_0.mp4", "${now}/last.pt", "o:1'ut %d/rollout.mp4", "s'.png"} <= made
+    assert {
+        "ex'p/model.safetensors",
+        "swe'ep/seed=1/last.pt",
+        "p:re,view/preview.mp4",
+        "i${m}/test.h5",
+    } <= made
     assert checkpoint.load(folder / run / checkpoint.LAST).config["data"] == data

@@ -14,6 +14,7 @@ from data_gen.formats import ImportOptions
 from seqvae.data.sequences import read_sequences
 from seqvae.errors import UserError
 from seqvae.video import write_video
+from tests.data_gen import films
 from tests.refusals import refusal
 
 
@@ -104,6 +105,17 @@ def test_a_pause_in_a_gif_lasts_its_frames(tmp_path):
     levels = [10, 10, 10, 90, 200, 200]
     write_video(tmp_path / "a.gif", [np.full((8, 8, 3), level, np.uint8) for level in levels])
     assert read_sequences(tmp_path / "a.gif").frames[0, :, 0, 0, 0].tolist() == levels
+
+
+def test_a_video_is_read_as_by_the_import(tmp_path, rng):
+    """Each picture of a GIF once, and no frame missing in silence, up to the last one that is asked for."""
+    assert read_sequences(films.gif(tmp_path / "a.gif", [20, 30] * 5)).frames.shape[1] == 10
+    (note,) = read_sequences(films.gif(tmp_path / "b.gif", [100, 1000, 100])).notes
+    assert note.startswith(f"{tmp_path / 'b.gif'}: frames are 0.1 to 1 s apart")
+    noise = rng.integers(0, 256, (20, 16, 16, 3), dtype=np.uint8)
+    path = films.cut_off(films.film(tmp_path / "c.mov", noise, "-c:v", "mjpeg", "-movflags", "+faststart"))
+    assert "only" in (line := refusal(read_sequences, path)) and "of 20 frames can be read" in line
+    assert read_sequences(path, max_frames=8).frames.shape[1] == 8
 
 
 def test_a_video_is_cropped_to_the_middle_and_averaged(tmp_path):

@@ -8,7 +8,7 @@ from PIL import Image
 
 from data_gen.__main__ import main
 from data_gen.media.overlays import COLOURS
-from data_gen.media.reading import read_video
+from data_gen.media.videos import VideoFile
 from data_gen.preview import Film, Scenes, read_scenes, sheet
 from data_gen.schema import read_info
 from tests.data_gen.foreign import write_ours
@@ -23,7 +23,7 @@ def test_video_sheet_and_plots_are_written(tmp_path, capsys):
     assert main(["preview", f"data={tmp_path / 'a.h5'}", "sequences=2", "frames=3"]) == 0
     out = tmp_path / "a_preview"
     assert [p.name for p in sorted(out.iterdir())] == ["preview.mp4", "sheet.png", "statistics.png"]
-    frames = list(read_video(out / "preview.mp4"))
+    frames = [frame.image for frame in VideoFile(out / "preview.mp4")]
     assert len(frames) == 7 and frames[0].shape == (2 * (192 + 4), 2 * (192 + 4), 3)
     shown = np.asarray(Image.open(out / "sheet.png"))
     top, left = shown.shape[0] - 4 * 65, shown.shape[1] - 3 * 65  # two rows per sequence, beside the labels

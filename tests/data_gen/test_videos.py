@@ -10,6 +10,7 @@ from data_gen.media.reading import fit
 from data_gen.media.writing import write_video
 from data_gen.schema import read_info
 from data_gen.splits import SPLITS
+from tests.data_gen import films
 from tests.data_gen.foreign import contents, import_files
 
 
@@ -120,3 +121,144 @@ def test_videos_of_different_sizes_need_image_size(tmp_path):
     with pytest.raises(DataError, match="b.gif: is no video"):
         import_files("videos", tmp_path, tmp_path / "out")
     assert list((tmp_path / "out").iterdir()) == []
+
+
+# ---- folders of video files
+
+
+def frame_numbers(path):
+    """Return the numbers of the frames of films in a dataset, "n t"."""
+    return [films.numbers(sequence) for sequence in contents(path)["imgs"]]
+
+
+def test_a_broken_video_shortens_no_other(tmp_path, capsys, rng):
+    """It had cut every sequence to the frames that are left of it."""
+    folder, out = tmp_path / "videos", tmp_path / "out"
+    folder.mkdir()
+    lossless = ["-c:v", "mjpeg", "-movflags", "+faststart"]
+    for name in ("a.mov", "b.mov", "c.mov"):
+        films.film(folder / name, rng.integers(0, 256, (20, 16, 16, 3), dtype=np.uint8), *lossless)
+    films.cut_off(folder / "b.mov")
+    with pytest.raises(DataError, match=r"b\.mov: is broken: only \d+ of 20 frames .*broken=keep"):
+        import_files("videos", folder, out)
+    assert list(out.iterdir()) == []
+    capsys.readouterr()
+
+    import_files("videos", folder, out, broken="skip")
+    assert contents(out / "train.h5")["imgs"].shape[:2] == (2, 20)
+    assert "b.mov: is broken: only" in (printed := capsys.readouterr().out) and "; left out" in printed
+
+    import_files("videos", folder, out, broken="keep", overwrite=True)
+    assert contents(out / "train.h5")["imgs"].shape[:2] == (2, 20)
+    printed = capsys.readouterr().out
+    assert "sequences have 20 frames, as " in printed and "b.mov: left out, for it has only" in printed
+    assert contents(out / "train.h5")["sources"].tolist() == [[0], [2]]
+
+    import_files("videos", folder, out, broken="keep", overwrite=True, length=5)
+    assert contents(out / "train.h5")["sources"].T.tolist() == [[0] * 4 + [1] * 2 + [2] * 4]
+
+
+def test_skip_leaves_out_what_is_no_video(tmp_path, capsys):
+    films.gif(tmp_path / "a.gif", [100] * 3)
+    (tmp_path / "b.mp4").write_text("text")
+    with pytest.raises(DataError, match=r"b\.mp4: is no video"):
+        import_files("videos", tmp_path, tmp_path / "out", broken="keep")
+    import_files("videos", tmp_path, tmp_path / "out", broken="skip")
+    assert "b.mp4: is no video that FFmpeg can read" in capsys.readouterr().out
+    (tmp_path / "a.gif").unlink()
+    with pytest.raises(DataError, match="none of its videos can be read"):
+        import_files("videos", tmp_path, tmp_path / "out", broken="skip")
+
+
+def test_times_are_kept_and_fps_resamples(tmp_path):
+    path = films.gif(tmp_path / "a.gif", [20, 30, 100, 50, 100, 200])
+    import_files("videos", path, tmp_path / "out", length=3)
+    times = contents(tmp_path / "out" / "train.h5")["times"]
+    np.testing.assert_allclose(times, [[0, 0.02, 0.05], [0.15, 0.2, 0.3]])
+    import_files("videos", path, tmp_path / "10", fps=10)
+    assert frame_numbers(tmp_path / "10" / "train.h5") == [[0, 2, 4, 5, 5]]
+    np.testing.assert_allclose(contents(tmp_path / "10" / "train.h5")["times"], [np.arange(5) / 10])
+    assert "fps=10" in (tmp_path / "10" / "README.md").read_text()
+
+
+@pytest.mark.parametrize("option", [dict(fps=0), dict(fps=-1), dict(fps=1e9), dict(broken="maybe")])
+def test_wrong_options_are_refused(tmp_path, option):
+    with pytest.raises(DataError, match=f"{next(iter(option))}="):
+        import_files("videos", films.gif(tmp_path / "a.gif", [100] * 3), tmp_path / "out", **option)
+
+
+def test_paths_that_lead_nowhere(tmp_path):
+    (tmp_path / "link.mp4").symlink_to("missing")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "device.mp4").symlink_to("/dev/zero")
+    messages = {"link.mp4": "no such file", "x" * 300: "no such file", "empty": "holds no video"}
+    for name, message in (messages | {"device.mp4": "is no plain file"}).items():
+        with pytest.raises(DataError, match=message):
+            import_files("videos", tmp_path / name, tmp_path / "out")
+
+
+def test_subfolders_are_read_in_natural_order(tmp_path, capsys):
+    folder = tmp_path / "videos"
+    for name, first in (("a10.gif", 30), ("a9.gif", 20), ("b/2.gif", 50), ("b/10.GIF", 60), ("A/1.gif", 10)):
+        write_video(folder / name.lower(), numbered(2, first))
+    (folder / "b/10.gif").rename(folder / "b/10.GIF")
+    (folder / "b/loop").symlink_to(folder)
+    (folder / "named.mp4").mkdir()
+    for name in ("notes.txt", "b/list.csv", "b/more.csv", "._a9.gif", ".cache/x.gif"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text("no video")
+    import_files("videos", folder, tmp_path / "out")
+    assert [row[0] for row in numbers(tmp_path / "out" / "train.h5")] == [10, 20, 30, 50, 60]
+    assert f"{folder}: passed over 2 .csv, 1 .txt, 2 hidden\n" in capsys.readouterr().out
+
+
+def test_folders_named_train_val_and_test_are_the_splits(tmp_path, capsys):
+    folder, out = tmp_path / "videos", tmp_path / "out"
+    for i, name in enumerate(("train/a.gif", "train/b/c.gif", "test/a.gif", "Validation/a.gif", "other.gif")):
+        write_video(folder / name, numbered(4 + i, 10 * i))
+    import_files("videos", folder, out)
+    first = {split: [row[0] for row in numbers(out / f"{split}.h5")] for split in SPLITS}
+    assert first == {"train": [0, 10], "val": [30], "test": [20]}
+    assert {contents(out / f"{split}.h5")["imgs"].shape[1] for split in SPLITS} == {4}
+    printed = capsys.readouterr().out
+    assert "passed over 1 video outside of train, val, test" in printed
+    assert (
+        "sequences have 4 frames, as " in printed and "train/a.gif; length= takes another number" in printed
+    )
+    for option in (dict(val=0.1), dict(split="test")):
+        with pytest.raises(DataError, match="its folders train, val, test are the splits"):
+            import_files("videos", folder, out, overwrite=True, **option)
+
+
+def test_no_video_is_in_two_splits_unless_it_is_alone(tmp_path, capsys):
+    for i, length in enumerate((12, 4, 4, 8, 12)):
+        write_video(tmp_path / "videos" / f"{i}.gif", numbered(length, 20 * i))
+    out = tmp_path / "out"
+    import_files("videos", tmp_path / "videos", out, length=2, stride=1, val=0.2, test=0.3)
+    sources = {split: set(contents(out / f"{split}.h5")["sources"].ravel().tolist()) for split in SPLITS}
+    assert sources == {"train": {0, 1, 2}, "val": {3}, "test": {4}}
+    capsys.readouterr()
+    import_files("videos", tmp_path / "videos" / "0.gif", out, length=2, val=0.5, overwrite=True)
+    assert "train and val come from a single video" in capsys.readouterr().out
+    with pytest.raises(DataError, match="2 videos cannot be divided whole among train, val, test"):
+        two = tmp_path / "two"
+        for i in range(2):
+            write_video(two / f"{i}.gif", numbered(12))
+        import_files("videos", two, tmp_path / "out2", length=2, val=0.3, test=0.3)
+
+
+def test_portrait_and_landscape_together(tmp_path, capfd):
+    """Libraries print nothing; we say what was done, once for many files."""
+    folder = tmp_path / "videos"
+    for i in range(5):
+        write_video(folder / f"{i}.mp4", numbered(3, 50, 32, 48 if i else 16))
+    capfd.readouterr()
+    with pytest.raises(DataError, match=r"1\.mp4: frames are 48x32, those of .*0\.mp4 16x32; image_size=64"):
+        import_files("videos", folder, tmp_path / "out")
+    import_files("videos", folder, tmp_path / "out", image_size=16)
+    printed, error = capfd.readouterr()
+    assert error == "" and printed.splitlines() == [
+        f"{folder}/0.mp4: frames of 16x32 cropped to the middle and resized to 16x16",
+        f"{folder}/1.mp4 and 3 other videos: frames of 48x32 cropped to the middle and resized to 16x16",
+        f"{tmp_path}/out/train.h5: 5 sequences of 3 frames, 16x16",
+    ]
