@@ -19,6 +19,8 @@
 # on less: nothing, and pixels.
 
 # %%
+from dataclasses import replace
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -43,24 +45,17 @@ model = seqvae.load("pretrained/stove_billiards")
 # needs.
 
 # %%
-with torch.no_grad():
-    trace = model.filter(data.video())
-positions = model.positions(trace.z).numpy()
-order = metrics.match_slots(positions[:, 2:8], data.positions[:, 2:8])
-z = metrics.reorder(trace.z.numpy(), order)  # n t k d
-
-n, t, k, d = z.shape
-names = ["sequence", "frame", "object"]
-rows = pd.MultiIndex.from_product([range(n), range(1, t + 1), range(k)], names=names)
-columns = [f"{f.name}_{i}" for f in model.layout.fields for i in range(f.size)]
-latents = pd.DataFrame(z.reshape(-1, d), rows, columns)
+found = seqvae.latents(model, data)
+order = metrics.match_slots(found.numpy()["position"][:, 2:8], data.positions[:, 2:8])
+latents = replace(found, z=metrics.reorder(found.z, order)).frame()
+rows, (n, t, k, d) = latents.index, found.z.shape
 latents.iloc[:6, :8].round(3)
 
 # %%
 states = np.concatenate([data.positions, data.velocities], -1).reshape(-1, 4)
 true = pd.DataFrame(states, rows, ["x", "y", "vx", "vy"])
-both = latents.join(true)[["position_0", "x", "velocity_0", "vx"]]
-both.groupby("object").agg(["mean", "std"]).round(3)
+both = latents.join(true)[["position_x", "x", "velocity_x", "vx"]]
+both.groupby("slot").agg(["mean", "std"]).round(3)
 
 # %% [markdown]
 # ## The probe
@@ -73,7 +68,7 @@ both.groupby("object").agg(["mean", "std"]).round(3)
 # %%
 TRAIN, RIDGE = 80, 1e-3
 sequence, frame = (rows.get_level_values(name) for name in ("sequence", "frame"))
-train, test = (sequence < TRAIN) & (frame > 8), (sequence >= TRAIN) & (frame > 8)
+train, test = (sequence < TRAIN) & (frame >= 8), (sequence >= TRAIN) & (frame >= 8)
 
 
 def probe(inputs: pd.DataFrame, target: pd.DataFrame) -> np.ndarray:
