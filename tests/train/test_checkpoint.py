@@ -143,7 +143,7 @@ def test_a_checkpoint_that_would_run_code_is_refused_and_runs_none(tmp_path):
 def test_a_checkpoint_that_names_foreign_code_is_refused(tmp_path, trained):
     config = {"model": trained.config["model"] | {"frame": {"_target_": "os.mkdir", "path": "sprung"}}}
     checkpoint.save(tmp_path / LAST, replace(trained, config=config))
-    with pytest.raises(UserError, match="only names inside seqvae"):
+    with pytest.raises(UserError, match="os.mkdir is not loaded"):
         checkpoint.load_model(tmp_path / LAST)
 
 

@@ -215,7 +215,7 @@ FAULTS = {
     "bad precision": (["precision=int4"], "precision=int4: expected float32 or bf16"),
     "bad threads": (["threads=0"], "threads=0: expected a whole number"),
     "no budget": (["trainer.steps=null"], "trainer: give a budget"),
-    "foreign code": (["model.frame._target_=os.system"], "only names inside seqvae. are allowed"),
+    "foreign code": (["model.frame._target_=os.system"], "there is no FrameModel os.system; add the module"),
     "no data": (["data=nowhere/at=all, 'it'.h5"], "nowhere/at=all, 'it'.h5: no such file"),
     "clips too long": (["trainer.clip_length=21"], "hold no clip of clip_length=21"),
     "clips too short": (["model=vae", "trainer.clip_length=2"], "objective.start=3 needs clips of 3 frames"),

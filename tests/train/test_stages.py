@@ -50,7 +50,10 @@ def test_a_stage_says_only_what_differs():
         ({"parts": []}, "stages.x.parts"),
         ({"source": "evidence"}, "without frames the frame model cannot be trained"),
         ({"trainer": {"steps": "many"}}, "stages.x.trainer.steps: expected int or null, got 'many'"),
-        ({"objective": {"_target_": "os.system"}}, "stages.x.objective._target_: only names inside seqvae"),
+        (
+            {"objective": {"_target_": "os.system"}},
+            "stages.x.objective._target_: there is no Objective os.system",
+        ),
     ],
 )
 def test_a_stage_that_cannot_be_is_refused(own, words):
