@@ -210,7 +210,7 @@ FAULTS = {
     "key of a group": (["lr=3"], "lr: no such key; did you mean optim.lr?"),
     "trackers by stage": (
         ["experiment=stove_billiards", "stages.motion.trainer.tracker=wandb"],
-        "all stages have the same; say trainer.tracker=",
+        "stages.motion.trainer.tracker: no such key; did you mean trainer.tracker?",
     ),
     "bad precision": (["precision=int4"], "precision=int4: expected float32 or bf16"),
     "bad threads": (["threads=0"], "threads=0: expected a whole number"),

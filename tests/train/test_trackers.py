@@ -11,6 +11,7 @@ import pytest
 from data_gen.cli.configs import compose
 from seqvae.cli.main import main
 from seqvae.train import trackers
+from seqvae.train.config import TrainConfig
 from seqvae.train.logging import read_log
 from seqvae.train.trackers import TRACKERS, Trackers, installed_trackers, tracker_names
 from tests.cli.tiny import TINY
@@ -93,6 +94,16 @@ def test_wandb_without_a_network_continues_the_run(data, tmp_path):
         assert all(f"{kind}/".encode() in content for kind in ("train", "validation", "slots"))
         pictures = list(part.glob("files/media/images/truth above model*.png"))
         assert len(pictures) == 1, step
+
+
+def test_all_stages_have_the_same_trackers():
+    config = compose("train", ["experiment=stove_billiards"])
+    assert TrainConfig.read({k: x for k, x in config.items() if k not in ("run", "resume")}).trackers == (
+        "auto",
+    )
+    config["stages"]["motion"]["trainer"]["tracker"] = "wandb"
+    message = refusal(TrainConfig.read, {k: x for k, x in config.items() if k not in ("run", "resume")})
+    assert message == "stages.motion.trainer.tracker: all stages have the same; say trainer.tracker="
 
 
 class Recorder:
