@@ -1,4 +1,4 @@
-"""Files of an evaluation: metrics.json, curves.csv, bounds.csv, table.md, errors.png."""
+"""Files of an evaluation: metrics.json, curves.csv, bounds.csv, table.md, sequences.npz, errors.png."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from data_gen import __version__
+from seqvae.evaluate import by_sequence
 from seqvae.evaluate.bounds import NO_BOUND, Bound
 from seqvae.evaluate.markdown import explain_under_encoder, render
 from seqvae.evaluate.scores import Scores
@@ -33,6 +34,7 @@ class Report:
     uncertainty: errors and coverages of sampled futures
     long: predicted frame -> values of long rollouts
     under_encoder: bound of later frames, given the encoder's states of the first ones
+    calibration: span of predicted frames -> level -> coverage of the central interval of sampled futures
     """
 
     scores: Scores
@@ -41,6 +43,7 @@ class Report:
     uncertainty: dict[str, Estimate] = field(default_factory=dict)
     long: dict[int, dict[str, Estimate]] = field(default_factory=dict)
     under_encoder: Bound | None = None
+    calibration: dict[str, dict[float, Estimate]] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain data for JSON: every number with its standard error and n."""
@@ -60,6 +63,7 @@ class Report:
             "bound": _plain_bound(self.bound),
             "under_encoder": _plain_bound(self.under_encoder),
             "uncertainty": _plain(self.uncertainty),
+            "calibration": _plain(self.calibration),
             "long": _plain(self.long),
         }
 
@@ -70,7 +74,7 @@ class Report:
 
 
 def write_report(report: Report, out: Path) -> list[Path]:
-    """Write metrics.json, curves.csv, table.md, errors.png, with a bound bounds.csv; return the paths."""
+    """Write the files of an evaluation, with a bound also bounds.csv; return their paths."""
     out.mkdir(parents=True, exist_ok=True)
     text = {
         "metrics.json": json.dumps(report.as_dict(), indent=2, allow_nan=False) + "\n",
@@ -81,8 +85,10 @@ def write_report(report: Report, out: Path) -> list[Path]:
         text["bounds.csv"] = _bounds_csv(report.bound)
     for name, content in text.items():
         atomic_write(out / name, lambda file, content=content: file.write(content.encode()))
-    atomic_write(out / "errors.png", lambda file: draw_errors(report.scores, file))
-    return [out / name for name in (*text, "errors.png")]
+    scores = report.scores
+    atomic_write(out / by_sequence.FILE, lambda file: by_sequence.write_sequence_scores(scores, file))
+    atomic_write(out / "errors.png", lambda file: draw_errors(scores, file))
+    return [out / name for name in (*text, by_sequence.FILE, "errors.png")]
 
 
 # Plain data for JSON.

@@ -49,6 +49,12 @@ class Logbook:
         if self.board is not None:
             self.board.add_text("warning", text, step)
 
+    def environment(self, step: int, versions: Mapping[str, str]) -> None:
+        """Write the versions of packages and the device, unless the last such line has the same."""
+        known = [line for line in read_log(self.path.parent) if line["kind"] == "environment"]
+        if not known or {k: v for k, v in known[-1].items() if k not in ("kind", "step")} != versions:
+            self._line({"kind": "environment", "step": step, **versions})
+
     def image(self, name: str, step: int, image: Float[Tensor, "c h w"]) -> None:
         """Write an image in [0, 1], to TensorBoard only."""
         if self.board is not None:

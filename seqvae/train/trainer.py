@@ -16,11 +16,12 @@ from seqvae import checkpoint as files
 from seqvae.checkpoint import Checkpoint
 from seqvae.data.clips import ClipRequest
 from seqvae.io import atomic_write
+from seqvae.provenance import environment
 from seqvae.sequence import SequenceModel
 from seqvae.train.diagnostics import slot_statistics, warnings
 from seqvae.train.learner import Learner, Update
 from seqvae.train.logging import Logbook, Meter, Progress
-from seqvae.train.runtime import Interrupt, own_randomness, restore_rng, rng_state
+from seqvae.train.runtime import Interrupt, device_name, own_randomness, restore_rng, rng_state
 from seqvae.train.stages import BEGIN, StageStart, TrainerOptions
 from seqvae.train.validation import Report
 
@@ -132,6 +133,7 @@ class Trainer:
             if self.ranks.first:
                 log = Logbook(self.run, self.step, self.validated)
                 self.log = stack.enter_context(contextlib.closing(log))
+                self.log.environment(self.step, environment() | {"device": device_name(self.device)})
             self.display = Progress(self.budget, frames, self.ranks.first, self.start)
             stack.enter_context(contextlib.closing(self.display))
             interrupt = stack.enter_context(Interrupt())

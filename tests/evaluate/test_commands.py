@@ -119,7 +119,9 @@ def test_evaluate_writes_everything(folder, tmp_path, capsys):
     arguments = ["sample=true", "samples=19", "long=100", "videos=1", "iwae=2", f"out={tmp_path}"]
     assert run("evaluate", f"run={folder / 'linear'}", f"data={folder / 'data' / 'test.h5'}", *arguments) == 0
     printed = capsys.readouterr().out
-    names = ["bounds.csv", "comparison_0.mp4", "curves.csv", "errors.png", "metrics.json", "table.md"]
+    names = [
+        "bounds.csv", "comparison_0.mp4", "curves.csv", "errors.png", "metrics.json", "sequences.npz", "table.md"
+    ]  # fmt: skip
     assert sorted(f.name for f in tmp_path.iterdir()) == names
     assert all(str(tmp_path / name) in printed for name in names)
     assert (tmp_path / "table.md").read_text().strip() in printed
@@ -134,6 +136,11 @@ def test_evaluate_writes_everything(folder, tmp_path, capsys):
     assert {"static", "linear", "linear, from true states", "black"} <= set(content["table"])
     assert content["bound"]["about"].startswith("no normalised bound") and content["long"]["100"]
     assert content["uncertainty"]["coverage_90_1_10"]["n"] == 3
+    curve = content["calibration"]["1_10"]
+    assert curve["0.9"] == content["uncertainty"]["coverage_90_1_10"] and len(curve) == 9
+    card = (folder / "data" / "README.md").read_text()
+    assert f"{content['data_sha256']}  test.h5" in card
+    assert {"torch", "numpy", "python", "seqvae", "system"} <= content["environment"].keys()
 
 
 def test_evaluate_in_the_run_by_default_and_without_truth(folder, tmp_path, capsys):
