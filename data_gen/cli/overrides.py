@@ -22,6 +22,8 @@ PATHS = {  # config -> its keys whose values are paths, taken literally
     "rollout": ("run", "data", "out"),
     "evaluate": ("run", "data", "out"),
     "inspect": ("path", "out"),
+    "report": ("run", "data", "evaluation", "out"),
+    "compare": ("runs", "against", "out"),
     "export": ("run", "out"),
     "generate": ("out",),
     "data_import": ("data", "out"),

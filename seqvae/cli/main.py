@@ -18,6 +18,8 @@ usage: python -m seqvae COMMAND [key=value ...]
   rollout    run=DIR data=FILE index=0                        imagine the future of a sequence
   evaluate   run=DIR data=FILE                                score a model by the evaluation protocol
   inspect    PATH                                             describe a data set, checkpoint or run
+  report     run=DIR                                          one page on a run, to look at in a browser
+  compare    runs=[A,B]                                       one page on several runs, on the same sequences
   export     run=DIR out=pretrained/NAME                      write weights and a card, for sharing
 
 python -m seqvae COMMAND --help lists the keys, their meaning and defaults. With -m, key=a,b runs a job for
@@ -49,5 +51,7 @@ COMMANDS = {
     "rollout": _command("rollout"),
     "evaluate": _command("evaluate"),
     "inspect": _command("inspect", first="path"),
+    "report": _command("report"),
+    "compare": _command("compare"),
     "export": _command("export"),
 }

@@ -18,13 +18,8 @@ def scores():
     positions, velocities = spelled.straight(np.random.default_rng(3))
     present = np.ones(positions.shape[:3], bool)
     present[1, 14:], present[2] = False, False
-    data = spelled.sequences(
-        positions,
-        velocities,
-        present=present,
-        radii=np.full((3, 20, 2), 0.2),
-        sources=np.array([[4], [4], [9]]),
-    )
+    known = {"present": present, "radii": np.full((3, 20, 2), 0.2), "sources": np.array([[4], [4], [9]])}
+    data = spelled.sequences(positions, velocities, **known)
     return score(spelled.model(), data, decode=True)
 
 
@@ -65,8 +60,12 @@ def test_a_damaged_file_is_refused_in_one_line(tmp_path, content):
         read_sequence_scores(path)
 
 
-def test_a_file_of_other_arrays_is_refused(tmp_path):
-    np.savez(tmp_path / "sequences.npz", frames=np.zeros(3))
+@pytest.mark.parametrize(
+    "save", [lambda f: np.savez(f, frames=np.zeros(3)), lambda f: np.save(f, np.zeros(3))]
+)
+def test_a_file_of_other_arrays_is_refused(tmp_path, save):
+    with (tmp_path / "sequences.npz").open("wb") as file:
+        save(file)
     with pytest.raises(UserError, match="evaluate the run again"):
         read_sequence_scores(tmp_path / "sequences.npz")
 
