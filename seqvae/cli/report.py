@@ -95,7 +95,7 @@ def _evaluate(record: Any, options: ReportConfig, out: Path) -> None:
 def _draw(record: Any, options: ReportConfig) -> tuple[Any, dict[str, Any]]:
     """Return the pictures that the model draws, and why some are missing."""
     from seqvae.report.data import find_sequences
-    from seqvae.report.pictures import ModelPictures, draw_model
+    from seqvae.report.pictures import IMAGES, ModelPictures, draw_model
     from seqvae.report.report import Missing
 
     if record.model is None:
@@ -109,7 +109,7 @@ def _draw(record: Any, options: ReportConfig) -> tuple[Any, dict[str, Any]]:
     if found is not None:
         try:
             size = model.spec.height, model.spec.width
-            sequences = read_sequences(found, None, size).first(max(1, options.sequences))
+            sequences = read_sequences(found, None, size).first(max(IMAGES, options.sequences))
             if model.actions and sequences.num_actions != model.actions:
                 raise UserError(f"{found}: the model follows {model.actions} actions, and it has others")
         except UserError as error:

@@ -21,8 +21,8 @@ from numpy.typing import ArrayLike
 # Distinct to colour-blind eyes (after Okabe and Ito), with a contrast of 3:1 or more on the light and on the
 # dark page. The first one is the model's.
 COLOURS = (
-    "#d55e00", "#1f7fbf", "#00926a", "#a35fc0", "#b07a00", "#6c7a89", "#c94f7c", "#3f7f7f", "#8a6d5b", "#7d8a00",
-    "#5a6fd0", "#b55a4a",
+    "#d55e00", "#1f7fbf", "#00926a", "#a35fc0", "#b07a00", "#6c7a89",
+    "#c94f7c", "#3f7f7f", "#8a6d5b", "#7d8a00", "#5a6fd0", "#b55a4a",
 )  # fmt: skip
 HEIGHT = 300  # pixels
 
@@ -35,6 +35,7 @@ class Line:
     se: standard error of y, None without a band
     shown: whether it is drawn before the reader asks for it
     colour: index in COLOURS, None: the place of the line
+    group: lines of one group have one entry in the legend and one colour; None: each line has its own
     """
 
     name: str
@@ -44,6 +45,7 @@ class Line:
     shown: bool = True
     colour: int | None = None
     dashed: bool = False
+    group: int | None = None
 
 
 @dataclass(frozen=True)
@@ -105,19 +107,19 @@ def plot(
 ) -> Figure:
     """Plot lines, the first on top, each with a band of one standard error."""
     canvas = _canvas(axes)
-    tools = []
-    legend = []
+    tools, legend = [], {}
     for place, line in reversed(list(enumerate(lines))):
-        colour = COLOURS[(place if line.colour is None else line.colour) % len(COLOURS)]
-        prefix = f"{name}/{place}/"
-        glyphs = _draw(canvas, line, colour, prefix, bold=place == 0 and len(lines) > 1)
-        tools.append(glyphs)
-        legend.append(Key(line.name, prefix, colour, line.shown))
+        group = place if line.group is None else line.group
+        colour = COLOURS[(group if line.colour is None else line.colour) % len(COLOURS)]
+        prefix = f"{name}/{group}/"
+        tools.append(_draw(canvas, line, colour, prefix, bold=place == 0 and len(lines) > 1))
+        legend[prefix] = Key(line.name, prefix, colour, line.shown)
     _add_hover(canvas, tools, axes)
     for mark in marks:
         _draw_mark(canvas, mark)
     item = json_item(canvas, name)
-    return Figure(name, title, about, item, tuple(reversed(legend)) if len(lines) > 1 else (), zooms or {})
+    entries = tuple(reversed(legend.values())) if len(lines) > 1 else ()
+    return Figure(name, title, about, item, entries, zooms or {})
 
 
 def is_wide(lines: Sequence[Line]) -> bool:

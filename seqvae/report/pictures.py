@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Integer, UInt8
@@ -26,6 +27,8 @@ TILE = 96  # pixels of a frame in a strip, at most
 GIVEN, PREDICTED = (1, 4, 8), (1, 2, 5, 10, 20, 50, 92)  # frames of a strip
 GAP, HEAD = 3, 17  # pixels
 CLEAR = (0, 0, 0, 0)
+SLOT_ROWS = 4  # images whose slots are shown
+IMAGES = 12  # single images that are shown
 MIDDLE = (128, 128, 128, 255)  # grey that is readable on light and on dark pages
 VIDEO_BYTES = 8_000_000  # a larger video is not embedded
 
@@ -85,9 +88,9 @@ def draw_model(
     )
     if sequences is None or not count:
         return ModelPictures(prior=prior)
-    few = sequences.first(count)
+    few = sequences.first(count if sequences.frames.shape[1] > 1 else IMAGES)
     strips = _strips(model, few, *usable_lengths(few, context, horizon))
-    shown = latents.slots(model, few.frames[:, 0])
+    shown = latents.slots(model, few.frames[:SLOT_ROWS, 0])
     slots = None
     if shown is not None:
         names = ["frame", "reconstruction"]
@@ -95,49 +98,61 @@ def draw_model(
         extra = shown.shape[1] - 2 - 2 * masks
         names += [f"encoder {k + 1}" for k in range(extra)]
         names += [f"mask {k + 1}" for k in range(masks)] + [f"part {k + 1}" for k in range(masks)]
-        slots = _titled(
-            as_rgb(shown), names, "masks and parts of each slot, for the first frame of sequences"
-        )
+        slots = titled(as_rgb(shown), names, "masks and parts of each slot, for the first frame of sequences")
     return ModelPictures(strips, slots, prior)
 
 
 def _strips(model: SequenceModel, few: Sequences, context: int, horizon: int) -> tuple[Picture, ...]:
     rollout = roll_out(model, few.frames, few.prev_actions, context, horizon, decode=True)
     assert rollout.frames is not None  # decoded
+    rows = {"data": as_rgb(few.frames), "model": as_rgb(as_bytes(drop_equal_channels(rollout.frames)))}
+    rows |= _slot_rows(model, rollout, few)
+    return tuple(
+        titled([frames[index] for frames in rows.values()], columns, about, tuple(rows))
+        for index, columns, about in layout_columns(len(few), context, horizon)
+    )
+
+
+Index = tuple[Any, Any]  # of sequences and frames
+
+
+def layout_columns(count: int, context: int, horizon: int) -> Iterator[tuple[Index, list[str], str]]:
+    """Yield, per strip, the index of its frames in "n t", the names of its columns, and a description.
+
+    A strip is a sequence at some of its frames; single images are one strip.
+    """
+    if context + horizon == 1:
+        yield (slice(None), 0), [f"image {i}" for i in range(count)], "Single images"
+        return
     given = sorted({t for t in GIVEN if t <= context} | {context})
     predicted = [t for t in PREDICTED if t <= horizon]
     if horizon and horizon < PREDICTED[-1] and horizon not in predicted:
         predicted.append(horizon)
     times = np.array([*given, *(context + t for t in predicted)]) - 1
     names = [f"frame {t}" for t in given] + [f"+{t}" for t in predicted]
-    decoded = as_bytes(drop_equal_channels(rollout.frames))
-    strips = []
-    for i in range(len(few)):
-        rows = {"data": as_rgb(few.frames[i, times]), "model": as_rgb(decoded[i, times])}
-        rows |= _slot_rows(model, rollout, few, i, times)
-        alt = f"Sequence {i}: {', '.join(rows)} at {', '.join(names)}"
-        strips.append(_titled(list(rows.values()), names, alt, tuple(rows)))
-    return tuple(strips)
+    for i in range(count):
+        yield (i, times), names, f"Sequence {i}"
 
 
 def _slot_rows(
-    model: SequenceModel, rollout: Rollout, few: Sequences, i: int, times: np.ndarray
-) -> dict[str, UInt8[np.ndarray, "t h w 3"]]:
+    model: SequenceModel, rollout: Rollout, few: Sequences
+) -> dict[str, UInt8[np.ndarray, "n t h w 3"]]:
     """Return rows of the slots: their boxes on the data, or their masks, each slot in its colour."""
-    rows = {}
+    rows, extents = {}, rollout.extents
+    length = rollout.z.shape[1]
     if rollout.masks is not None:
-        labels = labels_of(rollout.masks[i : i + 1, times])[0]
-        rows["masks"] = paint_masks(_objects(labels, model.frame.slots, model.background_slots))
+        objects = _objects(labels_of(rollout.masks), model.frame.slots, model.background_slots)
+        rows["masks"] = paint_masks(objects)
         if few.masks is not None:
-            rows["true masks"] = paint_masks(few.masks[i, times])
-    if rollout.positions is not None and rollout.masks is None:
-        factor = zoom(few.frames.shape[2], TILE)
-        boxed = []
-        for t in times:
-            frame = upscale(as_rgb(few.frames[i, t]), factor)
-            extents = None if rollout.extents is None else rollout.extents[i, t]
-            boxed.append(draw_boxes(frame, rollout.positions[i, t], extents))
-        rows["slots on the data"] = np.stack(boxed)
+            rows["true masks"] = paint_masks(few.masks[:, :length])
+    elif rollout.positions is not None:
+        frames = upscale(as_rgb(few.frames[:, :length]), zoom(few.frames.shape[2], TILE))
+        boxed = [
+            draw_boxes(frames[i, t], rollout.positions[i, t], None if extents is None else extents[i, t])
+            for i in range(len(frames))
+            for t in range(length)
+        ]
+        rows["slots on the data"] = np.stack(boxed).reshape(frames.shape)
     return rows
 
 
@@ -147,13 +162,16 @@ def _objects(labels: Integer[np.ndarray, "t h w"], slots: int, background: int) 
     return np.where((labels < background) | (labels >= slots), 0, objects).astype(np.uint8)
 
 
-def _titled(
+def titled(
     rows: UInt8[np.ndarray, "r c h w 3"] | Sequence[np.ndarray],
     names: Sequence[str],
     alt: str,
     row_names: tuple[str, ...] = (),
 ) -> Picture:
-    """Lay out rows of frames under the names of their columns, on a clear ground."""
+    """Lay out rows of frames under the names of their columns, on a clear ground.
+
+    row_names: what the rows show, for the text beside the picture and its description
+    """
     factor = zoom(rows[0].shape[1], TILE)
     tiles = [upscale(row, factor) if row.shape[1] * factor <= TILE else row for row in rows]
     height, width = tiles[0].shape[1:3]
@@ -166,7 +184,8 @@ def _titled(
         for row, frames in enumerate(tiles):
             place = column * (width + GAP), HEAD + row * (height + GAP)
             sheet.paste(Image.fromarray(np.ascontiguousarray(frames[column])), place)
-    return Picture(_png_uri(sheet), alt, *sheet.size, row_names)
+    about = f"{alt}. Rows: {', '.join(row_names)}" if row_names else alt
+    return Picture(_png_uri(sheet), about, *sheet.size, row_names)
 
 
 def _sheet(rows: UInt8[np.ndarray, "r c h w _"], alt: str) -> Picture:

@@ -352,8 +352,8 @@ def _missing(run: RunRecord, data: DataRecord, pictures: ModelPictures) -> dict[
         )
     if not pictures.strips:
         missing["strips"] = Missing(
-            "There are no pictures of sequences, since none of the data that the run names is here. Name a file "
-            "of data.",
+            "There are no pictures of sequences, since none of the data that the run names is here. "
+            "Name a file of data.",
             shlex.join(["python", "-m", "seqvae", "report", f"run={run.folder}", "data=FILE"]),
         )
     return missing
@@ -367,7 +367,7 @@ def _missing_in(evaluation: Evaluation, run: RunRecord, command: str) -> dict[st
         missing["videos"] = Missing("The evaluation has made no videos.", command)
     positions = any(c.startswith("position_error") for c in evaluation.table.get(MODEL, {}))
     if "presence" in (run.model.layout if run.model is not None else ()):
-        text = "The slots of a model that counts follow no object from frame to frame, so it has no position error."
+        text = "The slots of a model that counts follow no object over time, so it has no position error."
         missing["positions"] = Missing(text)
     elif not positions and evaluation.horizon:
         text = "Model or data have no positions of objects, so only pixels are scored."

@@ -42,6 +42,9 @@ class Cell:
     se: str = ""
     best: bool = False
 
+    def __str__(self) -> str:
+        return f"{self.text} ± {self.se}" if self.se else self.text
+
 
 @dataclass(frozen=True)
 class Table:
@@ -71,9 +74,12 @@ def cell(value: Estimate | None, best: bool = False, share: bool = False) -> Cel
 
 
 def decimals(value: Estimate) -> int:
-    """Return the decimals that show a number of this size, and its standard error."""
+    """Return the decimals that show a number of this size, and two digits of its standard error."""
     size = abs(value.mean)
-    return 4 if size < 10 else 2 if size < 1000 else 1
+    least = 4 if size < 10 else 2 if size < 1000 else 1
+    if math.isnan(value.se) or value.se <= 0 or size >= 10:
+        return least
+    return min(6, max(least, 1 - math.floor(math.log10(value.se))))
 
 
 def is_share(column: str) -> bool:
