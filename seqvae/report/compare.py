@@ -33,6 +33,7 @@ from seqvae.report.tables import Cell, Table, cell, decimals, is_better, is_shar
 from seqvae.train.logging import clock
 
 SCORES = 6  # figures of learning curves
+FUTURES = ("best_of_", "mean_of_", "coverage_")
 TABLES = ("position_error", "velocity_error", "pixel_mse")
 LEARNING = (  # validation scores whose curves are shown, as far as a run has them
     "position_error_1_10",
@@ -137,14 +138,17 @@ def number_tables(comparison: Comparison) -> list[Table]:
     """Return a table per quantity: a row per group; bold is the best of a column."""
     columns = comparison.columns
     split = {quantity: [c for c in columns if c.startswith(f"{quantity}_")] for quantity in TABLES}
-    rest = [c for c in columns if not any(c in found for found in split.values())]
+    futures = [c for c in columns if c.startswith(FUTURES)]
+    rest = [c for c in columns if c not in futures and not any(c in found for found in split.values())]
     tables = []
     for quantity, found in split.items():
         if found:
             title = AXES[quantity]
             tables.append(_number_table(comparison, f"{title[0].upper()}{title[1:]}", found))
     if rest:
-        tables.append(_number_table(comparison, "Shares, masks, bounds and sampled futures", rest))
+        tables.append(_number_table(comparison, "Shares, masks and bounds", rest))
+    if futures:
+        tables.append(_number_table(comparison, "Sampled futures", futures))
     return tables
 
 
@@ -270,7 +274,8 @@ def learning_figures(comparison: Comparison) -> list[Figure]:
                 if series is not None and not np.isnan(series.value).all():
                     lines.append(Line(group.label, series.step, series.value, group=number))
         if lines and len(figures) < SCORES:
-            axes = Axes("update", _words(name), "update", log=name.startswith(TABLES) and is_wide(lines))
+            limits = (-0.02, 1.02) if is_share(name) else (None, None)
+            axes = Axes("update", _words(name), "update", name.startswith(TABLES) and is_wide(lines), limits)
             about = "On the validation sequences, a line per run."
             figures.append(plot(f"learning-{name}", f"Validation: {_words(name)}", about, lines, axes))
     return figures
@@ -305,7 +310,7 @@ def error_figures(comparison: Comparison) -> list[Figure]:
             "Mean and a band of one standard error, over seeds, or over sequences for a single run. "
             f"The models have seen {context} frames (dotted). Baselines are in the legend."
         )
-        axes = Axes("frame", AXES[quantity], "frame")
+        axes = Axes("frame", AXES[quantity], "frame", limits=(0.0, None))
         marks = [Mark(context + 0.5)]
         heading = f"{title[0].upper()}{title[1:]} over time"
         figures.append(plot(f"errors-{quantity}", heading, about, lines, axes, marks, zooms))

@@ -54,7 +54,7 @@ def _error_figure(quantity: str, title: str, lines: Sequence[Line], evaluation: 
     zooms = {"all frames": (1.0, context + horizon + 0.5)}
     if horizon > SHORT:
         zooms[f"predicted 1-{SHORT}"] = (context + 0.5, context + SHORT + 0.5)
-    axes = Axes("frame", AXES.get(quantity, quantity), "frame")
+    axes = Axes("frame", AXES.get(quantity, quantity), "frame", limits=(0.0, None))
     return plot(f"errors-{quantity}", title, about, lines, axes, marks, zooms)
 
 
@@ -70,7 +70,15 @@ def error_lines(rows: Mapping[str, FrameCurve], context: int, colours: Mapping[s
     }
     strongest = sorted(strength, key=lambda row: (np.isnan(strength[row]), strength[row]))[:BASELINES]
     return [
-        Line(row, x.frame, x.mean, x.se, row == MODEL or row in strongest, colours[row])
+        Line(
+            row,
+            x.frame,
+            x.mean,
+            x.se,
+            shown=row == MODEL or row in strongest,
+            colour=colours[row],
+            bold=row == MODEL,
+        )
         for row, x in sorted(rows.items(), key=lambda item: item[0] != MODEL)
     ]
 
@@ -87,7 +95,8 @@ def training_figures(log: Log) -> list[Figure]:
 
     def draw(name: str, title: str, about: str, series: Mapping[str, Series], y: str, logarithmic=False):
         lines = [Line(words, s.step, s.value) for words, s in series.items()]
-        axes = Axes("update", y, "update", log=logarithmic and is_wide(lines))
+        limits = (-0.02, 1.02) if y == "share" else (None, None)
+        axes = Axes("update", y, "update", logarithmic and is_wide(lines), limits)
         return plot(name, title, about + stages, lines, axes, marks, zooms)
 
     figures = []

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 from bokeh.embed import json_item
-from bokeh.models import ColumnDataSource, DataRange1d, HoverTool, Label, PlainText, Range1d, Span
+from bokeh.models import ColumnDataSource, DataRange1d, HoverTool, Label, PlainText, Span
 from bokeh.plotting import figure
 from jaxtyping import Num
 from numpy.typing import ArrayLike
@@ -45,6 +45,7 @@ class Line:
     shown: bool = True
     colour: int | None = None
     dashed: bool = False
+    bold: bool = False
     group: int | None = None
 
 
@@ -58,13 +59,18 @@ class Mark:
 
 @dataclass(frozen=True)
 class Axes:
-    """Titles of the axes, and what the hover calls a point; `log` for a logarithmic y axis."""
+    """Titles of the axes.
+
+    point: what the hover calls a point
+    log: whether the y axis is logarithmic
+    limits: range of the y axis; None in it for one that follows the lines
+    """
 
     x: str
     y: str
     point: str = ""
     log: bool = False
-    limits: tuple[float, float] | None = None
+    limits: tuple[float | None, float | None] = (None, None)
 
 
 @dataclass(frozen=True)
@@ -112,7 +118,7 @@ def plot(
         group = place if line.group is None else line.group
         colour = COLOURS[(group if line.colour is None else line.colour) % len(COLOURS)]
         prefix = f"{name}/{group}/"
-        tools.append(_draw(canvas, line, colour, prefix, bold=place == 0 and len(lines) > 1))
+        tools.append(_draw(canvas, line, colour, prefix))
         legend[prefix] = Key(line.name, prefix, colour, line.shown)
     _add_hover(canvas, tools, axes)
     for mark in marks:
@@ -147,8 +153,8 @@ def _canvas(axes: Axes) -> figure:
     canvas.toolbar.logo = None
     canvas.toolbar.autohide = True
     canvas.x_range = DataRange1d(only_visible=True, range_padding=0.02)
-    limits = axes.limits
-    canvas.y_range = Range1d(*limits) if limits else DataRange1d(only_visible=True, range_padding=0.06)
+    fixed = {key: x for key, x in zip(("start", "end"), axes.limits, strict=True) if x is not None}
+    canvas.y_range = DataRange1d(only_visible=True, range_padding=0.06, **fixed)
     for axis, text in ((canvas.xaxis, axes.x), (canvas.yaxis, axes.y)):
         axis.axis_label = PlainText(text)
         axis.axis_label_text_font_style = "normal"
@@ -158,7 +164,7 @@ def _canvas(axes: Axes) -> figure:
     return canvas
 
 
-def _draw(canvas: figure, line: Line, colour: str, prefix: str, bold: bool) -> Any:
+def _draw(canvas: figure, line: Line, colour: str, prefix: str) -> Any:
     """Draw a line with its band and a dot for single points; return what the hover looks at."""
     x, y = _plain(line.x), np.asarray(line.y, dtype=np.float64)
     se = np.full(len(y), np.nan) if line.se is None else np.asarray(line.se, dtype=np.float64)
@@ -180,7 +186,7 @@ def _draw(canvas: figure, line: Line, colour: str, prefix: str, bold: bool) -> A
             "x", "y", source=source, color=colour, size=6, name=f"{prefix}dots", visible=line.shown
         )
     dash = "dashed" if line.dashed else "solid"
-    width = 2.6 if bold else 1.6
+    width = 2.6 if line.bold else 1.6
     return canvas.line("x", "y", source=source, color=colour, line_width=width, line_dash=dash, **style)
 
 

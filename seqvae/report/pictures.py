@@ -52,11 +52,17 @@ class Picture:
 
 @dataclass(frozen=True)
 class Video:
-    """A video of a page: data URI of an .mp4, its first predicted frame as a still picture, and its name."""
+    """A video of a page.
+
+    uri: data URI of an .mp4
+    poster: a frame as a still picture
+    still: index of this frame
+    """
 
     uri: str
     poster: Picture
     name: str
+    still: int
 
 
 @dataclass(frozen=True)
@@ -211,15 +217,13 @@ def video_file(path: Path, name: str, still: int) -> Video | None:
     content = path.read_bytes()
     if len(content) > VIDEO_BYTES:
         return None
-    frame = first = None
-    for number, image in enumerate(read_video(path)):
-        first = image if first is None else first
+    number, frame = 0, None
+    for number, frame in enumerate(read_video(path)):  # noqa: B007  the last one, where the video is shorter
         if number == still:
-            frame = image
             break
-    chosen = Image.fromarray(frame if frame is not None else first)  # type: ignore[arg-type]
+    chosen = Image.fromarray(frame)  # type: ignore[arg-type]  a video has a frame
     poster = Picture(_png_uri(chosen), f"A frame of {name}", *chosen.size)
-    return Video(f"data:video/mp4;base64,{base64.b64encode(content).decode()}", poster, name)
+    return Video(f"data:video/mp4;base64,{base64.b64encode(content).decode()}", poster, name, number)
 
 
 def _png_uri(image: Image.Image) -> str:

@@ -25,6 +25,7 @@ from seqvae.report.page import render
 from seqvae.report.pictures import ModelPictures, Picture, Video, picture_file, video_file
 from seqvae.report.read import PARTS, RunRecord
 from seqvae.report.tables import Table, cell
+from seqvae.sequence import SequenceModel
 from seqvae.train.logging import clock
 
 HEADLINES = (  # numbers at the top of the page, as far as a model has them
@@ -80,7 +81,7 @@ class RunPage:
     errors: tuple[Figure, ...]
     still_errors: Picture | None
     tables: tuple[Table, ...]
-    differences: Table | None
+    differences: tuple[Table, ...]
     slots: Picture | None
     counts: Picture | None
     count_table: Table | None
@@ -130,7 +131,7 @@ def make_report(
         if evaluation
         else None,
         tables=_tables(evaluation) if evaluation else (),
-        differences=tables.difference_table(evaluation) if evaluation else None,
+        differences=tuple(tables.difference_tables(evaluation)) if evaluation else (),
         slots=pictures.slots,
         counts=_counts(evaluation),
         count_table=tables.count_table(evaluation) if evaluation else None,
@@ -350,6 +351,8 @@ def _missing(run: RunRecord, data: DataRecord, pictures: ModelPictures) -> dict[
             if run.checkpoint
             else "The log holds no lines yet."
         )
+    if pictures.slots is None and run.model is not None:
+        missing["slots"] = Missing(_about_slots(run.model))
     if not pictures.strips:
         missing["strips"] = Missing(
             "There are no pictures of sequences, since none of the data that the run names is here. "
@@ -357,6 +360,15 @@ def _missing(run: RunRecord, data: DataRecord, pictures: ModelPictures) -> dict[
             shlex.join(["python", "-m", "seqvae", "report", f"run={run.folder}", "data=FILE"]),
         )
     return missing
+
+
+def _about_slots(model: SequenceModel) -> str:
+    """Return how the slots of a model without pictures of masks show."""
+    if model.frame.slots == 1:
+        return "This model has one latent state for the whole frame, and neither slots nor masks."
+    if "position" in model.layout:
+        return "This model has no masks. Its slots are boxes, which the strips of frames show."
+    return "There are no pictures of masks, since no data are here."
 
 
 def _missing_in(evaluation: Evaluation, run: RunRecord, command: str) -> dict[str, Missing]:

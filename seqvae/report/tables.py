@@ -179,23 +179,28 @@ def long_table(evaluation: Evaluation) -> Table | None:
     return _table("Long rollouts", rows, lower=None) if rows else None
 
 
-def difference_table(evaluation: Evaluation) -> Table | None:
-    """Return the model minus each baseline on the same sequences; None without scores of sequences."""
+def difference_tables(evaluation: Evaluation) -> list[Table]:
+    """Return the model minus each baseline on the same sequences, a table per quantity.
+
+    Empty without scores of sequences.
+    """
     scores = evaluation.scores
     if scores is None or MODEL not in scores.rows:
-        return None
-    columns = [c for c in scores.rows[MODEL] if any(c in x for row, x in scores.rows.items() if row != MODEL)]
-    rows: dict[str, Row] = {}
-    for row, values in scores.rows.items():
-        if row != MODEL:
-            rows[row] = {
-                title_of(c): difference(values[c], scores.rows[MODEL][c], scores.sources)
-                for c in columns
-                if c in values
-            }
-    table = _table("Model minus baseline, on the same sequences", rows, lower=None)
-    about = "Mean difference and its standard error over sequences; below 0 the model has the smaller error."
-    return Table(table.title, table.columns, table.rows, about, "")
+        return []
+    ours, found = scores.rows[MODEL], []
+    for quantity, axis in AXES.items():
+        rows: dict[str, Row] = {}
+        for row, theirs in scores.rows.items():
+            shared = [c for c in theirs if c in ours and c.startswith(f"{quantity}_") and row != MODEL]
+            if shared:
+                rows[row] = {
+                    c.removeprefix(f"{quantity}_"): difference(theirs[c], ours[c], scores.sources)
+                    for c in shared
+                }
+        if rows:
+            name = axis.partition(",")[0]
+            found.append(_table(f"{name[0].upper()}{name[1:]}, model minus baseline", rows, lower=None))
+    return found
 
 
 def difference(

@@ -64,6 +64,7 @@
       slider.max = Math.max(1, Math.round(video.duration * rate) - 1);
       video.controls = false;
       player.hidden = false;
+      video.currentTime = (Number(element.dataset.still) + 0.3) / rate; // the frame of the picture before it
     };
     if (video.readyState > 0) start();
     else video.addEventListener("loadedmetadata", start);
