@@ -17,7 +17,7 @@ LAYERS = {
     2: ["sequence", "elbo", "objectives", "prediction", "metrics", "data"],
     3: ["frames", "posteriors", "dynamics"],
     4: ["build", "checkpoint", "interventions", "rollout", "weights"],
-    5: ["evaluate", "train", "video"],
+    5: ["evaluate", "train", "video", "report"],
     6: ["cli", "__init__", "__main__"],
 }
 LAYER_OF = {name: layer for layer, names in LAYERS.items() for name in names}
@@ -27,7 +27,7 @@ PARTS = {"frames", "posteriors", "dynamics"}  # interchangeable, so they never i
 EDGE = {"convert", "formats", "media", "preview", "gym"}
 CORE_PACKAGES = {"numpy", "h5py", "hydra", "omegaconf", "tqdm"}
 # which part of seqvae uses what of data_gen; media reads, writes and draws frames for both
-USES_DATA_GEN = {"errors": "core", "io": "core", "data": "core", "video": "core", "cli": "all"}
+USES_DATA_GEN = {**dict.fromkeys(("errors", "io", "data", "video", "report"), "core"), "cli": "all"}
 SHARED = {"media"}
 
 # Packages that have their places, so that a model can be read, and run, without them.
@@ -38,6 +38,8 @@ PLACES = {
     "sklearn": ["data_gen/drawing/handwriting"],
     "ale_py": ["data_gen/sims/_ale"],
     "gymnasium": ["data_gen/gym"],
+    "bokeh": ["seqvae/report"],
+    "jinja2": ["seqvae/report"],
 }
 
 
@@ -166,6 +168,8 @@ PLANTED = {
     "hydra in a model": ("seqvae/frames/supair.py", "from hydra.utils import instantiate"),
     "moviepy in metrics": ("seqvae/metrics.py", "import moviepy.editor"),
     "h5py in evaluate": ("seqvae/evaluate.py", "import h5py"),
+    "bokeh in evaluate": ("seqvae/evaluate.py", "import bokeh.plotting"),
+    "jinja2 in a command": ("seqvae/cli/train.py", "import jinja2"),
     "moviepy in video": ("seqvae/video/drawing.py", "import moviepy"),
     "data_gen in metrics": ("seqvae/metrics.py", "from data_gen import schema"),
     "data_gen's edge in data": ("seqvae/data/reader.py", "from data_gen.preview import sheet"),

@@ -150,6 +150,8 @@ def test_wheel_carries_code_and_finds_its_configs(tmp_path):
     assert code <= inside, "a folder without __init__.py is left out of the wheel"
     assert {f"data_gen/{name}" for name in configs} <= inside
     assert {"seqvae/py.typed", "data_gen/py.typed"} <= inside
+    pages = {f.relative_to(source).as_posix() for f in source.glob("seqvae/report/templates/*")}
+    assert pages and pages <= inside
     assert wheel.name.startswith(f"seqvae-{seqvae.__version__}-")
     (scripts,) = [name for name in inside if name.endswith("entry_points.txt")]
     assert "seqvae = seqvae.__main__:console" in (installed / scripts).read_text()

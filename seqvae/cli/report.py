@@ -13,7 +13,6 @@ import torch
 from data_gen.cli.command import ALONE, Job
 from data_gen.cli.configs import compose, flatten
 from data_gen.cli.overrides import quote
-from data_gen.errors import DataError
 from seqvae.cli import evaluate
 from seqvae.cli.data import make_folder, read_config
 from seqvae.data.sequences import read_sequences
@@ -146,9 +145,8 @@ def train_command(config: Mapping[str, Any]) -> str:
     try:
         base = [f"{group}={option}" for group, option in choices.items() if group in ("experiment", "sim")]
         known = compose("train", base).get("choices", {})
-        base += [
-            f"{k}={v}" for k, v in choices.items() if k not in ("experiment", "sim") and known.get(k) != v
-        ]
+        rest = [group for group in choices if group in known and group not in ("experiment", "sim")]
+        base += [f"{group}={choices[group]}" for group in rest if known[group] != choices[group]]
         before = flatten({k: v for k, v in compose("train", base).items() if k != "choices"})
         wanted = flatten({k: v for k, v in config.items() if k != "choices"})
         skip = ("run", "resume")
@@ -162,7 +160,7 @@ def train_command(config: Mapping[str, Any]) -> str:
             k: v for k, v in wanted.items() if k not in skip
         }:
             return shlex.join(["python", "-m", "seqvae", "train", *words])
-    except (DataError, UserError):
+    except (ValueError, TypeError):  # DataError among them: an option or key of another version
         pass
     return "# no command line of this version makes this configuration; it is listed below"
 

@@ -23,7 +23,7 @@ from seqvae.rollout import Rollout, as_bytes, roll_out
 from seqvae.sequence import SequenceModel
 from seqvae.video import as_rgb, contact_sheet, draw_boxes, latents, paint_masks, upscale, zoom
 
-TILE = 96  # pixels of a frame in a strip, at most
+TILE = 100  # pixels of a frame in a strip, at most
 GIVEN, PREDICTED = (1, 4, 8), (1, 2, 5, 10, 20, 50, 92)  # frames of a strip
 GAP, HEAD = 3, 17  # pixels
 CLEAR = (0, 0, 0, 0)
@@ -89,8 +89,8 @@ def draw_model(
     """
     length = 8 if sequences is None or sequences.frames.shape[1] > 1 else 1
     prior = _sheet(
-        latents.prior_samples(model, 4, length if length > 1 else 1),
-        f"{4} videos drawn from the prior of the model, a row each",
+        latents.prior_samples(model, 4, length),
+        "Samples drawn from the prior of the model, a row each",
     )
     if sequences is None or not count:
         return ModelPictures(prior=prior)
@@ -128,7 +128,7 @@ def layout_columns(count: int, context: int, horizon: int) -> Iterator[tuple[Ind
     A strip is a sequence at some of its frames; single images are one strip.
     """
     if context + horizon == 1:
-        yield (slice(None), 0), [f"image {i}" for i in range(count)], "Single images"
+        yield (slice(None), 0), [f"{i}" for i in range(count)], "Single images"
         return
     given = sorted({t for t in GIVEN if t <= context} | {context})
     predicted = [t for t in PREDICTED if t <= horizon]
@@ -186,7 +186,7 @@ def titled(
     )
     pen = ImageDraw.Draw(sheet)
     for column, name in enumerate(names):
-        pen.text((column * (width + GAP) + 1, 0), name, fill=MIDDLE, font=font())
+        pen.text((column * (width + GAP) + 1, 0), name[: max(2, width // 7)], fill=MIDDLE, font=font())
         for row, frames in enumerate(tiles):
             place = column * (width + GAP), HEAD + row * (height + GAP)
             sheet.paste(Image.fromarray(np.ascontiguousarray(frames[column])), place)

@@ -65,6 +65,7 @@ class RunPage:
     """Content of the page of a run.
 
     facts: what was trained on what, name -> text
+    images: whether the data are single images
     commands: title -> commands that repeat it
     missing: section -> why it is not there
     """
@@ -78,6 +79,7 @@ class RunPage:
     notes: tuple[str, ...]
     videos: tuple[Video, ...]
     strips: tuple[Picture, ...]
+    images: bool
     errors: tuple[Figure, ...]
     still_errors: Picture | None
     tables: tuple[Table, ...]
@@ -126,6 +128,7 @@ def make_report(
         notes=(*_notes(run), *notes),
         videos=embedded,
         strips=pictures.strips,
+        images=evaluation is not None and evaluation.horizon == 0,
         errors=tuple(curves.error_figures(evaluation)) if evaluation else (),
         still_errors=picture_file(evaluation.folder / "errors.png", "Errors over time")
         if evaluation
