@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from bokeh.core.types import ID
 from bokeh.embed import json_item
 from bokeh.models import ColumnDataSource, DataRange1d, HoverTool, Label, PlainText, Span
 from bokeh.plotting import figure
@@ -123,7 +124,7 @@ def plot(
     _add_hover(canvas, tools, axes)
     for mark in marks:
         _draw_mark(canvas, mark)
-    item = json_item(canvas, name)
+    item = dict(json_item(canvas, ID(name)))
     entries = tuple(reversed(legend.values())) if len(lines) > 1 else ()
     return Figure(name, title, about, item, entries, zooms or {})
 
@@ -132,7 +133,7 @@ def is_wide(lines: Sequence[Line]) -> bool:
     """Return whether positive numbers span so many sizes that a logarithmic axis shows them better."""
     values = np.concatenate([line.y for line in lines]) if lines else np.zeros(0)
     values = values[np.isfinite(values)]
-    return bool(len(values)) and values.min() > 0 and values.max() / values.min() > 30
+    return len(values) > 0 and bool(values.min() > 0) and bool(values.max() / values.min() > 30)
 
 
 def _canvas(axes: Axes) -> figure:
@@ -153,10 +154,14 @@ def _canvas(axes: Axes) -> figure:
     canvas.toolbar.logo = None
     canvas.toolbar.autohide = True
     canvas.x_range = DataRange1d(only_visible=True, range_padding=0.02)
-    fixed = {key: x for key, x in zip(("start", "end"), axes.limits, strict=True) if x is not None}
-    canvas.y_range = DataRange1d(only_visible=True, range_padding=0.06, **fixed)
+    low, high = axes.limits
+    canvas.y_range = DataRange1d(only_visible=True, range_padding=0.06)
+    if low is not None:
+        canvas.y_range.start = low
+    if high is not None:
+        canvas.y_range.end = high
     for axis, text in ((canvas.xaxis, axes.x), (canvas.yaxis, axes.y)):
-        axis.axis_label = PlainText(text)
+        axis.axis_label = PlainText(text=text)
         axis.axis_label_text_font_style = "normal"
         axis.axis_label_text_font_size = axis.major_label_text_font_size = "12px"
         axis.minor_tick_line_color = None
@@ -202,7 +207,7 @@ def _draw_mark(canvas: figure, mark: Mark) -> None:
     if mark.text:
         canvas.add_layout(
             Label(
-                x=mark.x, y=HEIGHT - 108, y_units="screen", x_offset=4, text=PlainText(mark.text),
+                x=mark.x, y=HEIGHT - 108, y_units="screen", x_offset=4, text=PlainText(text=mark.text),
                 text_font_size="11px", text_color="#808080",
             )
         )  # fmt: skip

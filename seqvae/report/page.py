@@ -16,7 +16,7 @@ from markupsafe import Markup
 
 from seqvae.io import atomic_write
 
-BUNDLES = ["bokeh"]  # of Bokeh's scripts; its widgets, tables and TeX are not needed
+BUNDLE = "bokeh"  # of Bokeh's scripts; its widgets, tables and TeX are not needed
 
 
 @lru_cache(maxsize=1)
@@ -60,7 +60,7 @@ def write_page(path: Path, text: str) -> None:
 @lru_cache(maxsize=1)
 def bokeh_script() -> str:
     """Return the script of Bokeh, without its settings of the page."""
-    (script,) = Resources(mode="inline", components=BUNDLES, minified=True).js_raw[:1]
+    (script,) = Resources(mode="inline", components=[BUNDLE], minified=True).js_raw[:1]
     return re.sub(r"</(?=script)", r"<\\/", script, flags=re.IGNORECASE).replace("\r", "")
 
 

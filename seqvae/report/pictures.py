@@ -162,7 +162,9 @@ def _slot_rows(
     return rows
 
 
-def _objects(labels: Integer[np.ndarray, "t h w"], slots: int, background: int) -> UInt8[np.ndarray, "t h w"]:
+def _objects(
+    labels: Integer[np.ndarray, "n t h w"], slots: int, background: int
+) -> UInt8[np.ndarray, "n t h w"]:
     """Return labels as in a data set: 0 background or nothing, k + 1 object k."""
     objects = labels - background + 1
     return np.where((labels < background) | (labels >= slots), 0, objects).astype(np.uint8)

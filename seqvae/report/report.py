@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -298,7 +297,7 @@ def _videos(run: RunRecord, most: int) -> tuple[tuple[Video, ...], list[str]]:
     if evaluation is not None and evaluation.horizon == 0:
         return (), []  # single images, which the strips show
     still = 8 if evaluation is None else evaluation.context + min(4, evaluation.horizon - 1)
-    paths: Sequence[Any] = () if evaluation is None else evaluation.videos
+    paths = [] if evaluation is None else list(evaluation.videos)
     names = [f"test sequence {i}" for i in range(len(paths))]
     rollout = run.folder / "rollout" / "rollout.mp4"
     if not paths and rollout.is_file():
