@@ -182,7 +182,7 @@ def _best(comparison: Comparison, column: str) -> int | None:
     best = values[0]
     for value in values[1:]:
         best = value if is_better(column, value[1], best[1]) else best
-    return best[0]
+    return best[0] if sum(value == best[1] for _, value in values) == 1 else None
 
 
 def difference_tables(comparison: Comparison) -> list[Table]:

@@ -236,7 +236,8 @@ def _table(title: str, rows: Mapping[str, Row], lower: bool | None) -> Table:
     for name in names:
         values = {row: x[name].mean for row, x in rows.items() if name in x and not math.isnan(x[name].mean)}
         if lower is not None and len(values) > 1:
-            best[name] = (min if lower else max)(values, key=lambda row, values=values: values[row])
+            row = (min if lower else max)(values, key=lambda row, values=values: values[row])
+            best[name] = row if list(values.values()).count(values[row]) == 1 else None
     cells = tuple(
         (row, tuple(cell(columns.get(n), best.get(n) == row) for n in names)) for row, columns in rows.items()
     )
