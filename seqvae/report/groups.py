@@ -77,7 +77,7 @@ def _split(text: str) -> list[str]:
             names.append(pending)
             pending = ""
     if pending or not names:
-        raise UserError(f"runs={text}: {pending or text}: no such run or folder")
+        raise UserError(f"runs: {pending or text}: no such run or folder")
     return names
 
 

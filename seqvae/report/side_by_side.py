@@ -65,11 +65,11 @@ def join_videos(videos: Mapping[str, Path], name: str, still: int) -> Video | No
         return video_file(path, name, still)
 
 
-def _panel(frame: UInt8[np.ndarray, "h w 3"], number: int) -> UInt8[np.ndarray, "h _ 3"]:
+def _panel(frame: UInt8[np.ndarray, "h w 3"], number: int) -> UInt8[np.ndarray, "_ _ 3"]:
     """Return one of the three panels of a comparison, without the titles above it."""
     width = (frame.shape[1] - 2 * GAP) // 3
     left = number * (width + GAP)
-    return frame[CAPTION : CAPTION + width, left : left + width]
+    return frame[CAPTION:, left : left + width]
 
 
 def _sheet(panels: Sequence[np.ndarray], names: Sequence[str]) -> UInt8[np.ndarray, "h w 3"]:

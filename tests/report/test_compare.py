@@ -167,5 +167,5 @@ def test_runs_without_anything_to_compare_are_refused(runs, capsys):
 
 
 def test_a_list_that_leads_nowhere_names_what_is_wrong():
-    with pytest.raises(UserError, match=r"runs=\[a,b\]: a,b: no such run or folder"):
+    with pytest.raises(UserError, match="runs: a,b: no such run or folder"):
         find_runs("[a,b]")
