@@ -174,7 +174,7 @@ def test_a_strangers_script_does_not_run(browser, run):
     with (run / "log.jsonl").open("a") as file:
         file.writelines(json.dumps(line) + "\n" for line in log)
     curves = run / "evaluation" / "curves.csv"
-    curves.write_text(curves.read_text().replace("static,", f'"{HOSTILE}",'))
+    curves.write_text(curves.read_text().replace("\nstatic,", f'\n"{HOSTILE}",'))
     assert main(["report", f"run={run}", "sequences=0", "videos=0"]) == 0
     opened = Opened(browser, run / "report.html", viewport=DESKTOP)
     opened.draw()

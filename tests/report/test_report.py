@@ -125,7 +125,7 @@ def test_a_strangers_texts_are_texts(run):
     metrics["config"]["data"] = HOSTILE
     path.write_text(json.dumps(metrics))
     curves = run / "evaluation" / "curves.csv"
-    curves.write_text(curves.read_text().replace("static,", f'"{HOSTILE}",'))
+    curves.write_text(curves.read_text().replace("\nstatic,", f'\n"{HOSTILE}",'))
     hostile = Path(shutil.move(run, run.with_name("<img src=x onerror=alert(3)>")))
     text = make(hostile)
     assert "<script>alert" not in text and "<img src=x" not in text
