@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -43,8 +44,15 @@ class Opened:
         for element in self.page.query_selector_all("[data-figure]"):
             element.scroll_into_view_if_needed()
         count = len(self.page.query_selector_all("[data-figure]"))
-        self.page.wait_for_function(f"document.querySelectorAll('[data-drawn]').length === {count}")
+        self.wait(f"document.querySelectorAll('[data-drawn]').length === {count}")
         return count
+
+    def wait(self, condition: str) -> None:
+        """Wait for a condition; playwright's own wait needs eval, which the policy of the page forbids."""
+        end = time.monotonic() + 60
+        while not self.ask(condition):
+            assert time.monotonic() < end, condition
+            time.sleep(0.05)
 
     def ask(self, script: str):
         return self.page.evaluate(script)
@@ -93,7 +101,7 @@ def test_figures_are_drawn_in_light_and_dark(browser, pages, name):
     ink, ground = opened.ask(INK)
     assert ground == "rgb(247, 247, 245)" and ink == "#1c2126"
     opened.page.emulate_media(color_scheme="dark")
-    opened.page.wait_for_function(f"({INK})()[0] !== '#1c2126'")
+    opened.wait(f"({INK})()[0] !== '#1c2126'")
     assert opened.ask(INK) == ["#e8eaed", "rgb(16, 19, 23)"]
     assert int("d55e00", 16) in opened.ask(PIXELS), "the first line has its colour on the canvas"
     opened.close()
@@ -138,9 +146,9 @@ def test_a_video_plays_and_its_slider_shows_frames(browser, pages):
     slider = opened.page.query_selector(".player input")
     assert slider.get_attribute("max") == "15", "16 frames"
     slider.fill("11")
-    opened.page.wait_for_function("document.querySelector('.player output').textContent === 'frame 12'")
+    opened.wait("document.querySelector('.player output').textContent === 'frame 12'")
     opened.page.click(".player button")
-    opened.page.wait_for_function("!document.querySelector('video').paused")
+    opened.wait("!document.querySelector('video').paused")
     opened.close()
 
 
@@ -148,8 +156,7 @@ def test_without_javascript_tables_and_pictures_are_there(browser, pages):
     opened = Opened(browser, pages["report"], viewport=DESKTOP, java_script_enabled=False)
     page = opened.page
     assert page.is_visible("table >> text=linear, from true states") and page.is_visible("video[controls]")
-    assert page.is_visible("text=The figures need JavaScript") and not page.is_visible(".legend")
-    assert page.is_visible("img[alt='Errors over time']")
+    assert page.is_visible("img[alt^='Sequence 0']") and "The figures need JavaScript" in page.content()
     opened.close()
 
 
