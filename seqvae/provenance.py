@@ -94,3 +94,8 @@ def _join(before: Mapping[str, str] | None, now: Mapping[str, str] | None) -> di
     now = now or {}
     before = dict.fromkeys(now, UNKNOWN) if before is None else before
     return {**before, **{key: commits(before[key], x) if key in before else x for key, x in now.items()}}
+
+
+def environment() -> dict[str, str]:
+    """Return `versions`, and the system, of this process."""
+    return versions() | {"system": f"{platform.system()} {platform.machine()}"}

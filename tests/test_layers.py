@@ -29,7 +29,7 @@ LAYERS = {
     2: ["sequence", "elbo", "objectives", "prediction", "metrics", "data"],
     3: ["frames", "posteriors", "dynamics"],
     4: ["build", "checkpoint", "inference", "interventions", "rollout", "shapes", "weights"],
-    5: ["evaluate", "play", "train", "video"],
+    5: ["evaluate", "play", "report", "train", "video"],
     6: ["cli", "contracts", "__init__", "__main__"],
 }
 LAYER_OF = {name: layer for layer, names in LAYERS.items() for name in names}
@@ -45,6 +45,7 @@ USES_DATA_GEN = {
     "io": "core",
     "data": "core",
     "play": "core",
+    "report": "core",
     "video": "core",
     "cli": "all",
     "contracts": "all",
@@ -61,10 +62,11 @@ PLACES = {
     "ale_py": ["data_gen/sims/_ale"],
     "gymnasium": ["data_gen/gym"],
     "pytest": [f"seqvae/contracts/{name}" for name in ("options", "test_plugins", "__main__")],
-    "bokeh": ["seqvae/play"],
+    "bokeh": ["seqvae/play", "seqvae/report"],
     "pandas": ["seqvae/inference"],
     "wandb": ["seqvae/train/trackers"],
     "mlflow": ["seqvae/train/trackers"],
+    "jinja2": ["seqvae/report"],
 }
 
 
@@ -196,6 +198,8 @@ PLANTED = {
     "h5py in evaluate": ("seqvae/evaluate.py", "import h5py"),
     "bokeh in a command": ("seqvae/cli/train.py", "from bokeh.server.server import Server"),
     "PyAV in data": ("seqvae/data/reader.py", "import av"),
+    "bokeh in evaluate": ("seqvae/evaluate.py", "import bokeh.plotting"),
+    "jinja2 in a command": ("seqvae/cli/train.py", "import jinja2"),
     "moviepy in video": ("seqvae/video/drawing.py", "import moviepy"),
     "data_gen in metrics": ("seqvae/metrics.py", "from data_gen import schema"),
     "data_gen's edge in data": ("seqvae/data/reader.py", "from data_gen.preview import sheet"),

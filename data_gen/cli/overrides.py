@@ -23,6 +23,8 @@ PATHS = {  # config -> its keys whose values are paths, taken literally
     "evaluate": ("run", "data", "out"),
     "play": ("run", "data"),
     "inspect": ("path", "out"),
+    "report": ("run", "data", "evaluation", "out"),
+    "compare": ("runs", "against", "out"),
     "export": ("run", "out"),
     "generate": ("out",),
     "data_import": ("data", "out"),

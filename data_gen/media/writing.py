@@ -44,7 +44,7 @@ def _write_mp4(temporary: Path, path: Path, frames: Frames, fps: int) -> None:
     # The import takes a second, and most users of this module write no video.
     from moviepy import VideoClip
 
-    bar = track(range(length), path.name)
+    bar = track(range(len(frames)), path.name)
 
     def frame_at(seconds):
         next(bar, None)

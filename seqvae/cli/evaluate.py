@@ -19,16 +19,17 @@ from seqvae.evaluate import (
     Metric,
     Report,
     bounds,
+    describe_futures,
     long_rollouts,
     registered_metrics,
     reported,
+    sample_futures,
     score,
-    uncertainty,
     usable_lengths,
     write_report,
 )
 from seqvae.io import show_progress
-from seqvae.provenance import UNKNOWN
+from seqvae.provenance import UNKNOWN, environment
 from seqvae.rollout import roll_out
 from seqvae.sequence import SequenceModel
 from seqvae.train.origin import Origin
@@ -76,11 +77,11 @@ def evaluate(model: SequenceModel, sequences: Sequences, options: EvaluateConfig
     """Return everything that configs/evaluate.yaml asks for, in one report."""
     context, horizon = usable_lengths(sequences, options.context, options.horizon)
     # first what may be impossible for this model or data, so that nothing is computed in vain
-    long, futures, found = {}, {}, []
+    long, futures, found = {}, None, []
     if options.long:
         long = long_rollouts(model, sequences, options.long, context)
     if options.sample:
-        futures = uncertainty(model, sequences, options.samples, context, horizon)
+        futures = sample_futures(model, sequences, options.samples, context, horizon)
     if sequences.positions is None:
         print(f"{sequences.name}: has no true positions, so only pixels are scored")
     own = _own_metrics()
@@ -91,10 +92,14 @@ def evaluate(model: SequenceModel, sequences: Sequences, options: EvaluateConfig
     # the groups of this config, of which there are none, have always been part of metrics.json
     config = asdict(options) | {"choices": {}}
     about = describe_training(options) | {"config": config, "model": model.config}
+    about |= {"environment": environment()}
     if options.data is not None:
         about |= {"data_sha256": checksum(Path(options.data))}
     whole, later = (*found, None, None)[:2]
-    return Report(scores, about, whole, futures, long, later)
+    described, calibration = {}, {}
+    if futures is not None:
+        described, calibration = describe_futures(futures), futures.calibration()
+    return Report(scores, about, whole, described, long, later, calibration)
 
 
 def _own_metrics() -> list[Metric]:

@@ -19,6 +19,8 @@ usage: python -m seqvae COMMAND [key=value ...]
   evaluate   run=DIR data=FILE                                score a model by the evaluation protocol
   play       run=DIR data=FILE                                change objects on a page, and see the future
   inspect    PATH                                             describe a data set, checkpoint or run
+  report     run=DIR                                          one page on a run, to look at in a browser
+  compare    runs=[A,B]                                       one page on several runs, on the same sequences
   export     run=DIR out=pretrained/NAME                      write weights and a card, for sharing
 
 python -m seqvae COMMAND --help lists the keys, their meaning and defaults. With -m, key=a,b runs a job for
@@ -52,5 +54,7 @@ COMMANDS = {
     "evaluate": _command("evaluate"),
     "play": _command("play"),
     "inspect": _command("inspect", first="path"),
+    "report": _command("report"),
+    "compare": _command("compare"),
     "export": _command("export"),
 }

@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 from seqvae.evaluate.bounds import Bound, bound, bounds, reported
-from seqvae.evaluate.futures import long_rollouts, uncertainty
+from seqvae.evaluate.by_sequence import SequenceScores, read_sequence_scores
+from seqvae.evaluate.futures import (
+    Futures,
+    describe_futures,
+    long_rollouts,
+    sample_futures,
+    uncertainty,
+)
 from seqvae.evaluate.metric import Metric, registered_metrics
 from seqvae.evaluate.protocol import score, usable_lengths
 from seqvae.evaluate.report import Report, write_report
@@ -13,15 +20,20 @@ from seqvae.evaluate.truth import Truth, slot_order
 __all__ = [
     "Bound",
     "Curve",
+    "Futures",
     "Metric",
     "Report",
     "Scores",
+    "SequenceScores",
     "Truth",
     "bound",
     "bounds",
+    "describe_futures",
     "long_rollouts",
+    "read_sequence_scores",
     "registered_metrics",
     "reported",
+    "sample_futures",
     "score",
     "slot_order",
     "uncertainty",

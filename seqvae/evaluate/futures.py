@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from jaxtyping import Float
 
@@ -11,7 +13,6 @@ from seqvae.errors import UserError
 from seqvae.evaluate.protocol import usable_lengths
 from seqvae.evaluate.scores import SHORT
 from seqvae.evaluate.truth import Truth, slot_order
-from seqvae.io import track
 from seqvae.metrics import Estimate, estimate, estimate_ratio
 from seqvae.rollout import imagine_far, roll_out
 from seqvae.sequence import SequenceModel
@@ -19,7 +20,95 @@ from seqvae.sequence import SequenceModel
 # Sampled futures: the best of S, their mean, and the coverage of their intervals.
 
 LEVELS = (0.5, 0.9)
+CURVE = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)  # levels of a calibration curve
 MIN_SAMPLES = 19  # for the 90 % interval
+
+
+@dataclass(frozen=True)
+class Futures:
+    """Sampled futures of the objects, with the true one.
+
+    positions: s n t k 2, over the predicted frames; each sample has a slot order of its own
+    truth: true states, from frame 1 on
+    context: number of frames given
+    """
+
+    positions: Float[np.ndarray, "s n t k 2"]
+    truth: Truth
+    context: int
+
+    @property
+    def horizon(self) -> int:
+        """Number of predicted frames."""
+        return self.positions.shape[2]
+
+    @property
+    def lengths(self) -> list[int]:
+        """Lengths of the spans of predicted frames that are reported: 10 and all."""
+        return sorted({min(SHORT, self.horizon), self.horizon})
+
+    def errors(self) -> dict[str, Estimate]:
+        """Return the position errors of the best sample and of the mean over samples, in each span."""
+        truth, samples = self.truth, len(self.positions)
+        true_future = truth.lengths(truth.positions[:, self.context :])
+        present = truth.present_in(slice(self.context, None))
+        errors = np.stack(
+            [metrics.euclidean_error(truth.lengths(x), true_future, present) for x in self.positions]
+        )
+        result: dict[str, Estimate] = {}
+        for length in self.lengths:
+            window = self._window(length)
+            defined, in_span = truth.defined_in(window), errors[:, :, :length]
+            best = metrics.best_of(in_span, defined)
+            has_objects = truth.has_objects_in(window)
+            result[f"best_of_{samples}_1_{length}"] = estimate(best, truth.sources, has_objects)
+            result[f"mean_of_{samples}_1_{length}"] = estimate(in_span.mean(0), truth.sources, defined)
+        return result
+
+    def coverage(self, level: float, length: int) -> Estimate:
+        """Return the share of true coordinates inside the central interval, over predicted 1 to `length`."""
+        window = self._window(length)
+        predicted, true_future = self.positions[:, :, :length], self.truth.positions[:, window]
+        share = metrics.coverage(predicted, true_future, level, self.truth.present_in(window))
+        return estimate(share, self.truth.sources, self.truth.defined_in(window))
+
+    def calibration(self) -> dict[str, dict[float, Estimate]]:
+        """Return span -> level -> coverage, at the levels that so many samples have; spans without objects
+        are left out."""
+        curves = {
+            f"1_{length}": {level: self.coverage(level, length) for level in CURVE} for length in self.lengths
+        }
+        return {span: curve for span, curve in curves.items() if all(value.n for value in curve.values())}
+
+    def _window(self, length: int) -> slice:
+        return slice(self.context, self.context + length)
+
+
+def sample_futures(
+    model: SequenceModel,
+    sequences: Sequences,
+    samples: int = 20,
+    context: int = 8,
+    horizon: int | None = None,
+) -> Futures | None:
+    """Draw futures of each sequence.
+
+    None for models or data without positions, and for models that count, whose slots follow nothing.
+
+    Raises:
+        UserError: fewer than 19 samples, or for the reasons of `score`.
+    """
+    if samples < MIN_SAMPLES:
+        raise UserError(f"samples={samples}: at least {MIN_SAMPLES}, as the 90 % interval needs them")
+    context, horizon = usable_lengths(sequences, context, horizon)
+    truth = Truth.of(sequences, context + horizon)
+    if truth is None or "position" not in model.layout or "presence" in model.layout or not horizon:
+        return None
+    drawn = [
+        _sample_positions(model, sequences, truth, context, horizon)
+        for _ in track(range(samples), "sampled futures")
+    ]
+    return Futures(np.stack(drawn), truth, context)
 
 
 def uncertainty(
@@ -29,44 +118,23 @@ def uncertainty(
     context: int = 8,
     horizon: int | None = None,
 ) -> dict[str, Estimate]:
+    """Return `describe_futures` of sampled ones, empty where `sample_futures` draws none."""
+    futures = sample_futures(model, sequences, samples, context, horizon)
+    return {} if futures is None else describe_futures(futures)
+
+
+def describe_futures(futures: Futures) -> dict[str, Estimate]:
     """Return position errors of sampled futures over predicted 1-10 and all, and coverages of intervals.
 
-    Each sample has a slot order of its own. Coverage is the share of true coordinates inside the central
-    interval; a calibrated model has 0.5 and 0.9. Frames without objects count nowhere. Empty for models or
-    data without positions, and for models that count, whose slots follow nothing.
-
-    Raises:
-        UserError: fewer than 19 samples, or for the reasons of `score`.
+    Coverage is the share of true coordinates inside the central interval; a calibrated model has 0.5 and 0.9.
+    Frames without objects count nowhere.
     """
-    if samples < MIN_SAMPLES:
-        raise UserError(f"samples={samples}: at least {MIN_SAMPLES}, as the 90 % interval needs them")
-    context, horizon = usable_lengths(sequences, context, horizon)
-    truth = Truth.of(sequences, context + horizon)
-    if truth is None or "position" not in model.layout or "presence" in model.layout:
-        return {}
-    drawn = [
-        _sample_positions(model, sequences, truth, context, horizon)
-        for _ in track(range(samples), "sampled futures")
-    ]
-    futures, true_future = np.stack(drawn), truth.positions[:, context:]  # s n t k 2, n t k 2
-    present = truth.present_in(slice(context, None))
-    errors = np.stack(
-        [
-            metrics.euclidean_error(truth.lengths(future), truth.lengths(true_future), present)
-            for future in futures
-        ]
-    )
-    result: dict[str, Estimate] = {}
-    for length in sorted({min(SHORT, horizon), horizon}):
-        window, predicted = slice(context, context + length), slice(length)
-        present, defined = truth.present_in(window), truth.defined_in(window)
-        in_span, span = errors[:, :, predicted], f"1_{length}"
-        best = metrics.best_of(in_span, defined)
-        result[f"best_of_{samples}_{span}"] = estimate(best, truth.sources, truth.has_objects_in(window))
-        result[f"mean_of_{samples}_{span}"] = estimate(in_span.mean(0), truth.sources, defined)
+    errors, result = futures.errors(), {}
+    for length in futures.lengths:
+        span = f"1_{length}"
+        result |= {name: value for name, value in errors.items() if name.endswith(f"_{span}")}
         for level in LEVELS:
-            share = metrics.coverage(futures[:, :, predicted], true_future[:, predicted], level, present)
-            result[f"coverage_{100 * level:.0f}_{span}"] = estimate(share, truth.sources, defined)
+            result[f"coverage_{100 * level:.0f}_{span}"] = futures.coverage(level, length)
     return {name: value for name, value in result.items() if value.n}
 
 

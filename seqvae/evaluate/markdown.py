@@ -24,8 +24,8 @@ def render(
     for quantity in dict.fromkeys(q for curves in scores.curves.values() for q in curves):
         lines += [*table(_error_rows(scores, quantity), quantity.replace("_", " ")), ""]
         lines += _strongest_line(scores, quantity) + _left_out_line(scores, quantity)
-    for span in dict.fromkeys(_span_of(name) for row in scores.segmentation.values() for name in row):
-        lines += [*table(_mask_rows(scores, span), f"masks, {_column_title(span)}"), ""]
+    for span in dict.fromkeys(span_of(name) for row in scores.segmentation.values() for name in row):
+        lines += [*table(_mask_rows(scores, span), f"masks, {column_title(span)}"), ""]
     lines += _value_lines(scores, bounds, uncertainty)
     if scores.counts is not None:
         rows = {
@@ -85,7 +85,7 @@ def _error_rows(scores: Scores, quantity: str) -> dict[str, Cells]:
     for row, columns in scores.table().items():
         cells = {c.removeprefix(start): v for c, v in columns.items() if c.startswith(start)}
         if cells:
-            rows[row] = {_column_title(name): text for name, text in format_all(cells).items()}
+            rows[row] = {column_title(name): text for name, text in format_all(cells).items()}
     return rows
 
 
@@ -93,7 +93,7 @@ def _strongest_line(scores: Scores, quantity: str) -> list[str]:
     """Return a line that names the baselines with the least error, over predicted 1-10 and over all."""
     spans = dict.fromkeys(f"1_{length}" for length in (min(SHORT, scores.horizon), scores.horizon))
     strongest = {span: scores.strongest(f"{quantity}_{span}") for span in spans}
-    names = [f"{row} ({_column_title(span)})" for span, row in strongest.items() if row]
+    names = [f"{row} ({column_title(span)})" for span, row in strongest.items() if row]
     return [f"Strongest baseline: {'; '.join(names)}.", ""] if names else []
 
 
@@ -109,7 +109,7 @@ def _mask_rows(scores: Scores, span: str) -> dict[str, Cells]:
     """Return row -> cells of one span's scores of masks, under their short names."""
     rows = {}
     for row, values in scores.segmentation.items():
-        of_span = {name: value for name, value in values.items() if _span_of(name) == span}
+        of_span = {name: value for name, value in values.items() if span_of(name) == span}
         if of_span:
             cells = format_all(of_span)
             rows[row] = {n.removesuffix(f"_{span}").replace("_", " "): text for n, text in cells.items()}
@@ -139,7 +139,7 @@ def _bound_values(bound: Bound) -> Cells:
     }
 
 
-def _column_title(span: str) -> str:
+def column_title(span: str) -> str:
     """Return the words for a span: "1_10" -> "predicted 1-10"."""
     if span in ("reconstruction", "attention"):
         return span
@@ -149,7 +149,7 @@ def _column_title(span: str) -> str:
     return f"sum of {frames}" if span.endswith("_sum") else f"predicted {frames}"
 
 
-def _span_of(name: str) -> str:
+def span_of(name: str) -> str:
     """Return the frames that a score of masks is taken from: "fg_ari_at_10" -> "at_10"."""
     return next(span for span in MASK_SPANS if name.endswith(f"_{span}"))
 

@@ -21,7 +21,7 @@ from seqvae.evaluate.image_scores import (
 )
 from seqvae.evaluate.metric import Metric, MetricValues, measure
 from seqvae.evaluate.scores import FIRST, Curve, Scores
-from seqvae.evaluate.state_scores import object_curves, object_shares
+from seqvae.evaluate.state_scores import Check, object_checks, object_curves, share_estimates
 from seqvae.evaluate.truth import Truth, require_slots, slot_order
 from seqvae.metrics import Estimate, estimate
 from seqvae.rollout import Rollout, roll_out_blocks
@@ -73,8 +73,14 @@ def score(
         np.concatenate, [protocol.measure(where, rollout) for where, rollout in blocks]
     )
     masks = protocol.mask_scores(measured)
+    mask_means = {row: protocol.means(scores) for row, scores in masks.items()}
     confusion, accuracy = protocol.count_scores(measured)
-    shares = protocol.object_shares(measured) | accuracy | masks.get("model", {})
+    checks = protocol.object_checks(measured)
+    by_sequence = {name: check.by_sequence() for name, check in checks.items()} | accuracy
+    sources = sequences.sources
+    shares = share_estimates(checks, sources)
+    shares |= {name: estimate(values, sources) for name, values in accuracy.items()}
+    shares |= mask_means.get("model", {})
     return Scores(
         n=len(sequences),
         context=context,
@@ -82,8 +88,10 @@ def score(
         curves=protocol.curves(measured),
         shares=shares | protocol.own_shares(measured, shares),
         counts=confusion,
-        segmentation=masks,
-        sources=None if sequences.sources is None else metrics.source_count(sequences.sources),
+        segmentation=mask_means,
+        sources=None if sources is None else metrics.source_count(sources),
+        measured=masks | {"model": masks.get("model", {}) | by_sequence},
+        source_names=sources,
     )
 
 
@@ -197,32 +205,30 @@ class _Protocol:
         sources = self.sequences.sources
         return {name: estimate(x.values, sources, x.defined) for name, x in own.items()}
 
-    def object_shares(self, measured: _Measured) -> dict[str, Estimate]:
+    def object_checks(self, measured: _Measured) -> dict[str, Check]:
         """Return found and context_swap, empty without positions or true ones."""
         if self.truth is None or measured.positions is None:
             return {}
-        return object_shares(measured.positions, self.truth, self.context)
+        return object_checks(measured.positions, self.truth, self.context)
 
-    def count_scores(
-        self, measured: _Measured
-    ) -> tuple[Int[np.ndarray, "count count"] | None, dict[str, Estimate]]:
-        """Return the confusion matrix and the accuracy of counts, of a model that counts."""
+    def count_scores(self, measured: _Measured) -> tuple[Int[np.ndarray, "count count"] | None, MaskScores]:
+        """Return the confusion matrix, and each sequence's accuracy of counts, of a model that counts."""
         truth = None if measured.counts is None else self.sequences.count_visible()
         if measured.counts is None or truth is None:
             return None, {}
         truth = truth[:, : self.context]
         accuracy = metrics.count_accuracy(measured.counts, truth)
         confusion = metrics.confusion_matrix(measured.counts, truth)
-        return confusion, {"count_accuracy": estimate(accuracy, self.sequences.sources)}
+        return confusion, {"count_accuracy": accuracy}
 
-    def mask_scores(self, measured: _Measured) -> dict[str, dict[str, Estimate]]:
+    def mask_scores(self, measured: _Measured) -> dict[str, MaskScores]:
         """Return row -> scores of masks: the model, its last masks copied, and true shapes that move."""
         if not measured.masks:
             return {}
         rows = self._wanted(measured.masks)
         if self.baselines and self.truth is not None:
             rows |= shape_baselines(self.sequences, self.truth, self.context, self.horizon, self.clamp)
-        return {row: self._means(scores) for row, scores in rows.items()}
+        return rows
 
     def _own_values(self, where: slice, rollout: Rollout) -> dict[str, MetricValues]:
         if not self.own:
@@ -243,7 +249,7 @@ class _Protocol:
         """Return the rows, without baselines the model's alone."""
         return {row: x for row, x in rows.items() if self.baselines or row == "model"}
 
-    def _means(self, scores: MaskScores) -> dict[str, Estimate]:
+    def means(self, scores: MaskScores) -> dict[str, Estimate]:
         """Return means over the sequences in which a score is defined: those with objects, and a frame."""
         kept = {name: metrics.drop_undefined(x, self.sequences.sources) for name, x in scores.items()}
         return {name: estimate(*values) for name, values in kept.items() if len(values[0])}

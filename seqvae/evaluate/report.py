@@ -1,4 +1,4 @@
-"""Files of an evaluation: metrics.json, curves.csv, bounds.csv, table.md, errors.png and .pdf."""
+"""Files of an evaluation: metrics.json, curves.csv, bounds.csv, table.md, sequences.npz, plots of errors."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from data_gen import __version__
+from seqvae.evaluate import by_sequence
 from seqvae.evaluate.bounds import NO_BOUND, Bound
 from seqvae.evaluate.figures import write_errors
 from seqvae.evaluate.markdown import explain_under_encoder, render
@@ -32,6 +33,7 @@ class Report:
     uncertainty: errors and coverages of sampled futures
     long: predicted frame -> values of long rollouts
     under_encoder: bound of later frames, given the encoder's states of the first ones
+    calibration: span of predicted frames -> level -> coverage of the central interval of sampled futures
     """
 
     scores: Scores
@@ -40,6 +42,7 @@ class Report:
     uncertainty: dict[str, Estimate] = field(default_factory=dict)
     long: dict[int, dict[str, Estimate]] = field(default_factory=dict)
     under_encoder: Bound | None = None
+    calibration: dict[str, dict[float, Estimate]] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain data for JSON: every number with its standard error and n."""
@@ -60,6 +63,7 @@ class Report:
             "bound": _plain_bound(self.bound),
             "under_encoder": _plain_bound(self.under_encoder),
             "uncertainty": _plain(self.uncertainty),
+            "calibration": _plain(self.calibration),
             "long": _plain(self.long),
         }
 
@@ -70,7 +74,7 @@ class Report:
 
 
 def write_report(report: Report, out: Path) -> list[Path]:
-    """Write metrics.json, curves.csv, table.md, with a bound bounds.csv, with errors over time their plot.
+    """Write the files of an evaluation, with a bound bounds.csv, with errors over time their plot.
 
     Returns the paths.
     """
@@ -84,7 +88,9 @@ def write_report(report: Report, out: Path) -> list[Path]:
         text["bounds.csv"] = _bounds_csv(report.bound)
     for name, content in text.items():
         atomic_write(out / name, lambda file, content=content: file.write(content.encode()))
-    return [*(out / name for name in text), *write_errors(report.scores, out / "errors")]
+    scores = report.scores
+    atomic_write(out / by_sequence.FILE, lambda file: by_sequence.write_sequence_scores(scores, file))
+    return [*(out / name for name in (*text, by_sequence.FILE)), *write_errors(scores, out / "errors")]
 
 
 # Plain data for JSON.

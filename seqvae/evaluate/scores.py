@@ -50,6 +50,18 @@ class Curve:
         """Return frame number -> mean over the sequences in which it is defined; n = 0 without any."""
         return {self.first + i: self._mean(slice(i, i + 1)) for i in range(self.errors.shape[1])}
 
+    def by_sequence(self, first: int, last: int) -> Float[np.ndarray, "n"] | None:
+        """Return the mean over the frames first to last of each sequence; NaN where it has no error."""
+        if self.over(first, last) is None:
+            return None
+        window = frame_slice(first - self.first + 1, last - self.first + 1)
+        errors = self.errors[:, window]
+        if self.defined is None:
+            return errors.mean(1, dtype=np.float64)
+        where = self.defined[:, window]
+        sums = errors.sum(1, dtype=np.float64, where=where)
+        return np.where(where.any(1), sums / np.maximum(where.sum(1), 1), np.nan)
+
     @property
     def left_out(self) -> float:
         """Share of frames in which there is no error."""
@@ -73,7 +85,9 @@ class Scores:
         count, and metrics of the user that have one value per sequence
     counts: of these, confusion matrix of the frames given: rows true counts, columns inferred counts
     segmentation: row (the model, true shapes left to themselves) -> scores of its masks
+    measured: row -> shares and scores of masks of each sequence, NaN where they are undefined
     sources: number of images or videos the sequences were made from, None where they are independent
+    source_names: n s, sources of the sequences (metrics.statistics), None where they are independent
     """
 
     n: int
@@ -84,6 +98,8 @@ class Scores:
     counts: Int[np.ndarray, "count count"] | None = None
     segmentation: dict[str, dict[str, Estimate]] = field(default_factory=dict)
     sources: int | None = None
+    measured: dict[str, dict[str, Float[np.ndarray, "n"]]] = field(default_factory=dict)
+    source_names: Int[np.ndarray, "n s"] | None = None
 
     def table(self) -> dict[str, dict[str, Estimate]]:
         """Return row -> column -> value; baselines that only predict have no reconstruction."""
@@ -106,17 +122,31 @@ class Scores:
         finite = {row: error for row, error in errors.items() if np.isfinite(error)}
         return min(finite, key=finite.__getitem__, default=None)
 
-    def _columns(self, quantity: str, curve: Curve) -> dict[str, Estimate]:
-        begin = self.context + 1
-        short, middle = (
-            curve.over(begin, self.context + length) if self.horizon >= length else None
-            for length in (SHORT, MIDDLE)
-        )
-        columns = {
-            f"{quantity}_reconstruction": curve.over(min(FIRST, self.context), self.context),
-            f"{quantity}_1_{SHORT}": short,
-            f"{quantity}_1_{SHORT}_sum": None if short is None else short * SHORT,
-            f"{quantity}_1_{MIDDLE}": middle,
-            f"{quantity}_1_{self.horizon}": curve.over(begin, self.context + self.horizon),
+    def by_sequence(self) -> dict[str, dict[str, Float[np.ndarray, "n"]]]:
+        """Return row -> column -> score of each sequence: those of the table, shares and scores of masks."""
+        rows: dict[str, dict[str, Float[np.ndarray, "n"]]] = {}
+        for row, by_quantity in self.curves.items():
+            for quantity, curve in by_quantity.items():
+                for span, frames in self._spans().items():
+                    if (values := curve.by_sequence(*frames)) is not None:
+                        rows.setdefault(row, {})[f"{quantity}_{span}"] = values
+        for row, columns in self.measured.items():
+            rows[row] = rows.get(row, {}) | columns
+        return rows
+
+    def _spans(self) -> dict[str, tuple[int, int]]:
+        """Return the name of each span of frames in the table -> its first and last frame."""
+        lengths = [length for length in (SHORT, MIDDLE) if self.horizon >= length]
+        spans = {"reconstruction": (min(FIRST, self.context), self.context)}
+        return spans | {
+            f"1_{length}": (self.context + 1, self.context + length) for length in (*lengths, self.horizon)
         }
-        return {name: value for name, value in columns.items() if value is not None}
+
+    def _columns(self, quantity: str, curve: Curve) -> dict[str, Estimate]:
+        columns = {}
+        for span, frames in self._spans().items():
+            if (value := curve.over(*frames)) is not None:
+                columns[f"{quantity}_{span}"] = value
+                if span == f"1_{SHORT}" and self.horizon >= SHORT:
+                    columns[f"{quantity}_{span}_sum"] = value * SHORT
+        return columns

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from seqvae import metrics
 from seqvae.evaluate.scores import FIRST, Curve
 from seqvae.evaluate.truth import Truth, slot_order
 from seqvae.metrics import Estimate, estimate, frame_slice
+from seqvae.metrics.statistics import Sources
 
 States = Float[np.ndarray, "n _ k 2"]
 Path = tuple[States, States | None]  # positions, velocities
@@ -95,20 +97,37 @@ def straight_paths(
     return paths
 
 
-def object_shares(positions: Float[np.ndarray, "n t s 2"], truth: Truth, context: int) -> dict[str, Estimate]:
-    """Return the shares of sequences with a detection of all objects, and with an identity switch.
+@dataclass(frozen=True)
+class Check:
+    """One yes or no per sequence.
+
+    passed: n
+    defined: n, sequences that can be checked, None for all
+    """
+
+    passed: Bool[np.ndarray, "n"]
+    defined: Bool[np.ndarray, "n"] | None = None
+
+    def by_sequence(self) -> Float[np.ndarray, "n"]:
+        """Return 1 or 0 per sequence, NaN where there is nothing to check."""
+        values = self.passed.astype(np.float64)
+        return values if self.defined is None else np.where(self.defined, values, np.nan)
+
+
+def object_checks(positions: Float[np.ndarray, "n t s 2"], truth: Truth, context: int) -> dict[str, Check]:
+    """Return which sequences show a detection of all objects, and which an identity switch.
 
     found: every object has a slot of its own within a radius in frames 3-8. context_swap: the best assignment
     over frames 6-8 is not the one over frames 3-5. Both over the sequences that have an object in these
-    frames; there is no share without any.
+    frames; there is no check without any.
     """
-    shares = {}
+    checks = {}
     slots, objects = truth.lengths(positions), truth.lengths(truth.positions)
     if truth.radii is not None and context >= DETECTION[0]:
         window = frame_slice(DETECTION[0], min(context, DETECTION[1]))
         radii, present = truth.radii[:, window], truth.present_in(window)
         detected = metrics.all_detected(slots[:, window], objects[:, window], radii, present)
-        shares["found"] = estimate(detected, truth.sources, truth.has_objects_in(window))
+        checks["found"] = Check(detected, truth.has_objects_in(window))
     if context >= SWITCH[1][1]:
         window = frame_slice(1, SWITCH[1][1])
         switched = metrics.identity_switch(slots[:, window], objects[:, window], truth.present_in(window))
@@ -116,8 +135,13 @@ def object_shares(positions: Float[np.ndarray, "n t s 2"], truth: Truth, context
         if truth.present is not None:
             early, late = (np.any(truth.present[:, frame_slice(*span)], axis=1) for span in SWITCH)
             in_both = np.any(early & late, axis=1)
-        shares["context_swap"] = estimate(switched, truth.sources, in_both)
-    return {name: share for name, share in shares.items() if share.n}
+        checks["context_swap"] = Check(switched, in_both)
+    return {name: check for name, check in checks.items() if check.defined is None or check.defined.any()}
+
+
+def share_estimates(checks: Mapping[str, Check], sources: Sources) -> dict[str, Estimate]:
+    """Return the share of sequences that pass each check."""
+    return {name: estimate(check.passed, sources, check.defined) for name, check in checks.items()}
 
 
 def _error_curves(path: Path, truth: Truth, first: int) -> dict[str, Curve]:

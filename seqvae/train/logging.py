@@ -49,6 +49,12 @@ class Logbook:
         self.trackers.text("warning", step, text)
         self._warn_of_trackers(step)
 
+    def environment(self, step: int, versions: Mapping[str, str]) -> None:
+        """Write the versions of packages and the device, unless the last such line has the same."""
+        known = [line for line in read_log(self.path.parent) if line["kind"] == "environment"]
+        if not known or {k: v for k, v in known[-1].items() if k not in ("kind", "step")} != versions:
+            self._line({"kind": "environment", "step": step, **versions})
+
     def image(self, name: str, step: int, image: Float[Tensor, "c h w"]) -> None:
         """Give an image in [0, 1] to the trackers."""
         self.trackers.image(name, step, image)

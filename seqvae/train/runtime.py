@@ -150,6 +150,11 @@ def pick_device(name: str, local_rank: int = 0) -> torch.device:
 RNG = dict[str, Tensor]
 
 
+def device_name(device: torch.device) -> str:
+    """Return the name of a device for people: that of the GPU, or cpu."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else str(device)
+
+
 def seed_everything(seed: Any, stream: Stream, *numbers: int) -> None:
     """Seed torch on every device from one stream of `seed`. numbers: see the stream.
 

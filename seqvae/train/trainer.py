@@ -16,13 +16,13 @@ from seqvae import checkpoint as files
 from seqvae.checkpoint import Checkpoint
 from seqvae.data.clips import ClipRequest
 from seqvae.io import atomic_write
-from seqvae.provenance import Provenance
+from seqvae.provenance import Provenance, environment
 from seqvae.sequence import SequenceModel
 from seqvae.train.diagnostics import slot_statistics, warnings
 from seqvae.train.learner import Learner, Update
 from seqvae.train.logging import Logbook, Meter
 from seqvae.train.progress import Outlook, Progress
-from seqvae.train.runtime import Interrupt, own_randomness, restore_rng, rng_state
+from seqvae.train.runtime import Interrupt, device_name, own_randomness, restore_rng, rng_state
 from seqvae.train.stages import BEGIN, StageStart, TrainerOptions
 from seqvae.train.trackers import Trackers
 from seqvae.train.validation import Report
@@ -140,6 +140,7 @@ class Trainer:
             if self.ranks.first:
                 log = Logbook(self.run, self.step, self.validated, self.trackers)
                 self.log = stack.enter_context(contextlib.closing(log))
+                self.log.environment(self.step, environment() | {"device": device_name(self.device)})
             self.display = Progress(self.options, self.ranks.first, self.start, self.outlook)
             stack.enter_context(contextlib.closing(self.display))
             interrupt = stack.enter_context(Interrupt())

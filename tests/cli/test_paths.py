@@ -67,8 +67,11 @@ def test_every_command_takes_every_name(tmp_path, monkeypatch, capsys):
         ["evaluate", f"run={run}", f"data={file}", "videos=1", "iwae=0"],
         ["inspect", file, "out=s'.png"],
         ["inspect", run],
+        ["report", f"run={run}", "out=re'p.html"],
         ["export", f"run={run}", "out=ex'p"],
         ["train", "-m", *TINY, f"data={data}", "run=swe'ep", "seed=0,1"],
+        ["compare", "runs=swe'ep", "out=com'p"],
+        ["compare", f"runs=[{run},${{now}}]", "out=com${p}"],
     ):
         assert main(words) == 0, capsys.readouterr().err
     made = {path.relative_to(folder).as_posix() for path in folder.rglob("*")}
@@ -79,4 +82,5 @@ def test_every_command_takes_every_name(tmp_path, monkeypatch, capsys):
         "p:re,view/preview.mp4",
         "i${m}/test.h5",
     } <= made
+    assert {"re'p.html", "com'p/comparison.html", "com${p}/comparison.md"} <= made
     assert checkpoint.load(folder / run / checkpoint.LAST).config["data"] == data

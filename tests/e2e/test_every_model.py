@@ -77,6 +77,10 @@ def test_a_model_is_trained_evaluated_rolled_out_and_inspected(name, data, tmp_p
     assert ("position_error_1_3" in columns) != (whole or counts)
     assert finite(found["shares"]) != whole
 
+    assert main(["report", f"run={run}", "sequences=2"]) == 0
+    page = (run / "report.html").read_text()
+    assert "Pixel MSE" in page and ("Position error" in page) != (whole or counts)
+
     assert main(["rollout", *arguments, f"horizon={LENGTH - CONTEXT}"]) == 0
     with np.load(run / "rollout" / "rollout.npz") as rollout:
         assert rollout["z"].shape[:2] == (1, LENGTH) and np.isfinite(rollout["z"]).all()

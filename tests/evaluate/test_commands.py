@@ -128,6 +128,7 @@ def test_evaluate_writes_everything(folder, tmp_path, capsys):
         "errors.pdf",
         "errors.png",
         "metrics.json",
+        "sequences.npz",
         "table.md",
     ]
     assert sorted(f.name for f in tmp_path.iterdir()) == names
@@ -144,6 +145,11 @@ def test_evaluate_writes_everything(folder, tmp_path, capsys):
     assert {"static", "linear", "linear, from true states", "black"} <= set(content["table"])
     assert content["bound"]["about"].startswith("no normalised bound") and content["long"]["100"]
     assert content["uncertainty"]["coverage_90_1_10"]["n"] == 3
+    curve = content["calibration"]["1_10"]
+    assert curve["0.9"] == content["uncertainty"]["coverage_90_1_10"] and len(curve) == 9
+    card = (folder / "data" / "README.md").read_text()
+    assert f"{content['data_sha256']}  test.h5" in card
+    assert {"torch", "numpy", "python", "seqvae", "system"} <= content["environment"].keys()
 
 
 def test_evaluate_in_the_run_by_default_and_without_truth(folder, tmp_path, capsys):

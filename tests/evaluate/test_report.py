@@ -37,7 +37,15 @@ def report(data):
 
 def test_files_and_their_numbers(report, tmp_path):
     paths = write_report(report, tmp_path / "new")
-    names = ["metrics.json", "curves.csv", "table.md", "bounds.csv", "errors.png", "errors.pdf"]
+    names = [
+        "metrics.json",
+        "curves.csv",
+        "table.md",
+        "bounds.csv",
+        "sequences.npz",
+        "errors.png",
+        "errors.pdf",
+    ]
     assert [path.name for path in paths] == names
     assert paths[3].read_text() == "sequence,nats_a_frame\n0,-2.5\n1,-4.0\n"
     assert sorted(f.name for f in (tmp_path / "new").iterdir()) == sorted(path.name for path in paths)
@@ -60,7 +68,7 @@ def test_files_and_their_numbers(report, tmp_path):
     curve = [float(x["mean"]) for x in lines if x["row"] == "model" and x["quantity"] == "position_error"]
     assert np.mean(curve[6:16]) == pytest.approx(value.mean)
 
-    assert Image.open(paths[4]).size[0] > 1000
+    assert Image.open(paths[5]).size[0] > 1000
 
 
 def test_table_for_people(report):
