@@ -13,6 +13,7 @@ from seqvae.errors import UserError
 from seqvae.evaluate.protocol import usable_lengths
 from seqvae.evaluate.scores import SHORT
 from seqvae.evaluate.truth import Truth, slot_order
+from seqvae.io import track
 from seqvae.metrics import Estimate, estimate, estimate_ratio
 from seqvae.rollout import imagine_far, roll_out
 from seqvae.sequence import SequenceModel

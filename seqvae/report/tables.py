@@ -91,7 +91,7 @@ def title_of(column: str) -> str:
     """Return words for a column: "position_error_1_10" -> "position error, predicted 1-10"."""
     for quantity in AXES:
         if column.startswith(f"{quantity}_"):
-            return f"{AXES.get(quantity, quantity).partition(',')[0]}, {column_title(column.removeprefix(f'{quantity}_'))}"
+            return f"{AXES[quantity].partition(',')[0]}, {column_title(column.removeprefix(f'{quantity}_'))}"
     if column in WORDS:
         return WORDS[column]
     for start, words in FUTURES.items():
