@@ -1,6 +1,6 @@
 """The dataset file: one HDF5 file per split, with the keys of the G-SWM balls data (Lin et al. 2020).
 
-    n sequence, t frame, k object, h w image, c channel, s source
+    n sequence, t frame, k object, h w image, c channel, a number of an action, s source
 
 data_gen.writer writes it.
 """
@@ -52,6 +52,7 @@ FIELDS = {
     "edges": Field("n k k", np.int64),  # 1 spring or repulsion, -1 attraction, 0 nothing
     "masks": Field("n t h w", np.uint8),  # 0 background, k + 1 the object seen at that pixel
     "actions": Field("n t", np.int64),  # see ACTION_CONVENTION
+    "actions_continuous": Field("n t a", np.float32),  # of a numbers each, under the same convention
     "rewards": Field("n t", np.float32),  # received on arriving at frame t
     "dones": Field("n t", np.bool_),
     "collisions": Field("n t", np.int64),  # contacts within the frame
@@ -108,6 +109,22 @@ class ArrayFile(h5py.File):
     def has_array(self, name: str) -> bool:
         """Return whether there is an array under this name."""
         return self.get(name, getclass=True) is h5py.Dataset
+
+    def broken_link(self, name: str) -> str | None:
+        """Return where a link under this name points, if nothing is there; None for anything else."""
+        return broken_link(self, name)
+
+
+def broken_link(group: h5py.Group, name: str) -> str | None:
+    """Return where the link `name` in a group points, if nothing is there; None for anything else."""
+    link = group.get(name, getlink=True)
+    if not isinstance(link, h5py.SoftLink | h5py.ExternalLink):
+        return None
+    try:
+        group[name]
+    except (KeyError, OSError):
+        return f"{link.filename}:{link.path}" if isinstance(link, h5py.ExternalLink) else str(link.path)
+    return None
 
 
 def open_hdf5(path: Path, remedy: str) -> ArrayFile:
@@ -170,6 +187,8 @@ def _validate(path: Path, file: ArrayFile) -> None:
     sizes = {"2": 2, "3": 3, "c": 3}
     for key, field in FIELDS.items():
         if key not in file:
+            if target := file.broken_link(key):
+                raise DataError(f"{path}: {key} is a link to {target}, where nothing is; copy that as well")
             if field.required:
                 raise DataError(f"{path}: lacks the key {key}; {_REMEDY}")
             continue

@@ -24,7 +24,7 @@ PATHS = {  # config -> its keys whose values are paths, taken literally
     "inspect": ("path", "out"),
     "export": ("run", "out"),
     "generate": ("out",),
-    "data_import": ("data", "out"),
+    "data_import": ("data", "out", "key", "layout", "masks", "positions", "actions", "rewards"),
     "data_export": ("data", "out"),
     "data_preview": ("data", "out"),
 }

@@ -26,7 +26,7 @@ ATTRIBUTES = {
     "num_actions": 9,
     "shape_names": ("disc", "square"),
 }
-SIZES = {"n": 5, "t": 20, "h": 8, "w": 6, "c": 3, "k": 2, "s": 2, "2": 2, "3": 3}
+SIZES = {"n": 5, "t": 20, "h": 8, "w": 6, "c": 3, "k": 2, "s": 2, "a": 2, "2": 2, "3": 3}
 
 
 def arrays(rng):
