@@ -16,6 +16,14 @@ import numpy as np
 from data_gen.errors import DataError
 
 CHANNELS = (1, 3, 4)
+
+# Names of arrays that other programs store beside pictures, and that may have the shape of some.
+NO_PICTURES = {
+    *("masks", "mask", "segmentation", "segmentations", "instance_mask", "instance_masks"),
+    *("positions", "velocities", "sizes", "colors", "masses", "present", "in_camera", "ids", "layers"),
+    *("charges", "edges", "collisions", "actions", "action", "rewards", "reward", "depth", "normals"),
+    *("bbox", "bboxes", "boxes", "flow", "forward_flow", "backward_flow"),
+}
 FRAME_AXES = ("n", "t", "h", "w", "c")
 
 WHITE = {"b": 1.0, "u1": 255.0}  # of types without a doubt

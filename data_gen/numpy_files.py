@@ -14,6 +14,18 @@ from typing import Any
 import numpy as np
 
 from data_gen.errors import DataError
+from data_gen.frames import (
+    FRAME_AXES,
+    NO_PICTURES,
+    WHITE,
+    could_be_pictures,
+    find_axes,
+    find_white,
+    kind_of,
+    measure,
+    to_rgb,
+)
+from data_gen.lazy import LazyArray
 
 NUMPY = (".npy", ".npz")
 
@@ -84,6 +96,37 @@ def open_numpy(path: Path, folder: Path | None = None) -> dict[str, Any]:
     if members and not arrays:
         raise DataError(f"{path}: {', '.join(members)} is no plain array but one of objects; {_OBJECTS}")
     return arrays
+
+
+def read_frames(path: Path) -> np.ndarray:
+    """Return the frames in a file, uint8 "n t h w 3"; a single sequence becomes n = 1.
+
+    They are `frames`, or the only array that can be pictures, whatever its layout, type and channels, if
+    these have a single meaning; t h w c without an axis of sequences is one sequence.
+
+    Raises:
+        DataError: the file cannot be read, or holds no such array.
+    """
+    arrays = open_numpy(path)
+    keys = [
+        key
+        for key, array in arrays.items()
+        if key not in NO_PICTURES and could_be_pictures(tuple(array.shape), array.dtype)
+    ]
+    keys = ["frames"] if "frames" in arrays else keys
+    if len(keys) != 1:
+        found = ", ".join(f"{key} {tuple(array.shape)}" for key, array in arrays.items()) or "nothing"
+        which = "several arrays that can be frames" if keys else "no array that can be frames"
+        raise DataError(f"{path}: holds {found}: {which}; convert it with python -m data_gen import key=")
+    name, source = f"{path}: {keys[0]}", arrays[keys[0]]
+    try:
+        axes = find_axes(name, tuple(source.shape), first="t")
+        lazy = LazyArray(path, source, axes, FRAME_AXES)
+        kind = kind_of(source.dtype)
+        white = WHITE[kind] if kind in WHITE else find_white(name, measure(lazy.blocks(), kind))
+    except DataError as error:
+        raise DataError(f"{error}, in python -m data_gen import") from None
+    return np.array(to_rgb(lazy.read(slice(None), slice(None)), white))
 
 
 @contextmanager

@@ -140,6 +140,24 @@ def open_hdf5(path: Path, remedy: str) -> ArrayFile:
         raise DataError(f"{path}: {problem}; {remedy}") from None
 
 
+def dataset_file(path: str | Path, split: str = "test") -> Path:
+    """Return the file that a path stands for: itself, or the file of a split in a folder.
+
+    A folder with one dataset file, of whatever name, stands for that.
+
+    Raises:
+        DataError: the folder holds no such file.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        return path
+    named, files = path / f"{split}.h5", sorted(path.glob("*.h5"))
+    if named.is_file() or len(files) == 1:
+        return named if named.is_file() else files[0]
+    found = ", ".join(file.name for file in files) or "no dataset"
+    raise DataError(f"{path}: a folder without {split}.h5, holds {found}; name a file")
+
+
 def open_dataset(path: str | Path) -> ArrayFile:
     """Open a dataset file for reading.
 

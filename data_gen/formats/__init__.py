@@ -121,7 +121,7 @@ class ImportOptions:
 
 
 def split_named(name: str) -> str | None:
-    """Return the split that the name of a file, folder or group says: billiards_test, validation, Training."""
+    """Return the split that a name says, such as billiards_test or Validation; None if it says none."""
     words = re.split(r"[^a-z]+", name.lower())
     return next((split for split in SPLITS if any(word in _SPLIT_WORDS[split] for word in words)), None)
 

@@ -41,7 +41,7 @@ def find_episodes(container: Container, key: str, steps: int) -> list[tuple[int,
         return None
     if start.min() < 0 or stop.max() > steps or (stop < start).any():
         raise DataError(
-            f"{container.name(key)}: has {steps} frames, its episodes reach from {start.min()} to {stop.max()}; "
+            f"{container.name(key)}: has {steps} frames, and episodes from {start.min()} to {stop.max()}; "
             "is the file whole?"
         )
     return [(a, b) for a, b in zip(start.tolist(), stop.tolist(), strict=True) if b > a]

@@ -8,8 +8,8 @@ from fnmatch import fnmatchcase
 from data_gen.errors import DataError
 from data_gen.formats import ImportOptions, split_named
 from data_gen.formats.containers import Container, natural, numbered
-from data_gen.formats.truth import AUTO, CHOSEN, NO_PICTURES, describe, require_key
-from data_gen.frames import could_be_pictures
+from data_gen.formats.truth import AUTO, CHOSEN, describe, require_key
+from data_gen.frames import NO_PICTURES, could_be_pictures
 
 _OWN_NAMES = ("frames", "image", "imgs", "pixels")  # taken before others that could be pictures as well
 

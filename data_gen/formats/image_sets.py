@@ -1,8 +1,8 @@
 """Multi-object image sets in HDF5: `image` n h w c and `mask` n h w 1, labels with 0 for the background.
 
 Multi-dSprites, CLEVR with masks, Objects Room and Tetrominoes (Kabra et al. 2019) usually come in this
-layout; data_gen.formats.arrays reads it. An image is a sequence of one frame. An export keeps frames and masks
-alone, and not their order in time.
+layout; data_gen.formats.arrays reads it. An image is a sequence of one frame. An export keeps frames and
+masks alone, and not their order in time.
 """
 
 from __future__ import annotations

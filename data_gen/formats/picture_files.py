@@ -59,8 +59,7 @@ def read(path: Path, options: ImportOptions) -> Iterator[ForeignSplit]:
     """Read the splits of a folder of pictures, or of one picture.
 
     Raises:
-        DataError: the folder mixes kinds, pictures differ in size, or single images and one sequence cannot be
-            told apart.
+        DataError: the folder mixes kinds, pictures differ in size, or may be single images or one sequence.
     """
     sequences, notes = _find_sequences(path, options)
     pages: dict[str | None, list[list[_Page]]] = {}
@@ -193,9 +192,7 @@ def _readable(file: Path) -> Iterator[Image.Image]:
         raise
     except Exception as error:  # Pillow raises almost anything for a damaged file
         problem = (str(error).splitlines() or [type(error).__name__])[0].replace(str(file), "it")
-        raise DataError(
-            f"{file}: is no whole picture ({problem}); copy it again, or remove it"
-        ) from None
+        raise DataError(f"{file}: is no whole picture ({problem}); copy it again, or remove it") from None
 
 
 def _pages(file: Path) -> list[_Page]:
@@ -274,7 +271,7 @@ def _decode(page: _Page, options: ImportOptions) -> np.ndarray:
         levels = np.asarray(image)[..., None]
         found = Levels("f", float(levels.min()), float(levels.max()))
         if image.mode == "F" and options.scale is None:
-            raise DataError(f"{page.file}: holds floats; say which number is white: scale=1, scale=255 or another")
+            raise DataError(f"{page.file}: holds floats; say which number is white: scale=1 or 255")
         scale = options.scale or 65535.0
         return to_rgb(levels, find_white(str(page.file), found, scale))
     is_clear = page.has_alpha or image.mode in ("LA", "PA", "RGBa", "La")
@@ -304,7 +301,7 @@ class _Masks:
             labels = np.asarray(image).astype(np.int64)
             if labels.ndim != 2 or labels.shape != page.size:
                 raise DataError(
-                    f"{self._file(page)}: has shape {labels.shape}, must be labels of {page.size}, grey or palette"
+                    f"{self._file(page)}: has shape {labels.shape}, must be {page.size}, grey or palette"
                 )
             return Resizing.of(page.size, options).labels(labels)
 

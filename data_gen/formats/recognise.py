@@ -35,7 +35,7 @@ def recognise(path: Path) -> str:
             break
     if not kinds:
         raise DataError(
-            f"data={path}: holds no video, picture, or file of arrays (.npy, .npz, .h5, .pkl, Zarr) that is known"
+            f"data={path}: holds no video, no picture and no arrays (.npy, .npz, .h5, .pkl, Zarr)"
         )
     if len(kinds) > 1:
         (one, file), (two, other) = kinds.items()

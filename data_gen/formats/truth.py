@@ -40,9 +40,6 @@ NAMES = {
 }
 CHOSEN = ("masks", "positions", "actions", "rewards")  # options give their keys or files
 AUTO = "auto"
-USUAL = {name for names in NAMES.values() for name in names}
-# Arrays that other programs store beside pictures, and that have the shape of some.
-NO_PICTURES = USUAL | {"depth", "bbox", "bboxes", "boxes", "flow", "forward_flow", "backward_flow", "normals"}
 
 
 @dataclass(frozen=True)
@@ -105,7 +102,8 @@ def require_key(container: Container, key: str, option: str) -> str:
         return key
     if key in container.broken:
         raise DataError(
-            f"{container.path}: {key} is a link to {container.broken[key]}, where nothing is; copy that as well"
+            f"{container.path}: {key} is a link to {container.broken[key]}, where nothing is; copy that "
+            "as well"
         )
     raise DataError(f"{option}={key}: not in {container.path}, which holds {describe(container)}")
 
@@ -166,7 +164,7 @@ class _Reader:
         self._read(key, other.name(found[0]), other.arrays[found[0]])
 
     def read(self, key: str, name: str, explicit: bool) -> None:
-        """Read a field from an array of the container; one that does not fit is left out, unless it was named."""
+        """Read a field from an array of the container, which is left out if it does not fit, unless named."""
         source = self.container.arrays[name]
         if not explicit and key != "masks" and not self._fits(key, tuple(source.shape)):
             return
@@ -286,8 +284,8 @@ class _Reader:
         kind = self.options.coordinates
         if kind is None:
             raise DataError(
-                f"{name}: in which units? say coordinates=pixels, unit (0 to 1), signed (-1 to 1), or the number "
-                f"at the right edge; {'positions=null leaves them out' if key == 'positions' else 'x y each'}"
+                f"{name}: in which units? say coordinates=pixels, unit (0 to 1), signed (-1 to 1), or the "
+                "number at the right edge; positions=null leaves them out"
             )
         coordinates = Coordinates(kind, self.resizing)
         self.attributes["coord_limit"] = coordinates.limit

@@ -12,6 +12,7 @@ import numpy as np
 from data_gen.cli.command import Job
 from data_gen.cli.configs import flatten
 from data_gen.media.reading import VIDEOS
+from data_gen.numpy_files import NUMPY
 from data_gen.schema import read_info
 from seqvae import checkpoint, weights
 from seqvae.cli.data import make_folder, read_config
@@ -76,12 +77,16 @@ def _look_at(path: Path, options: InspectConfig) -> tuple[Lines, np.ndarray | No
         inside = sorted(file for file in path.iterdir() if file.suffix in DATASETS)
         if not inside:
             raise UserError(f"{path}: holds no checkpoint ({', '.join(CHECKPOINTS)}) and no dataset (.h5)")
-        return _folder(inside), None, path
+        if not (path / "test.h5").is_file():
+            return _folder(inside), None, path
+        files, test = list(_folder(inside)), path / "test.h5"
+        found, clips, beside = _look_at(test, options)
+        return iter([*files, *found]), clips, beside
     if path.suffix in DATASETS:
         count = min(options.sequences, read_info(path).sequences)
         clips = np.concatenate([_rows(read_sequences(path, i)) for i in range(count)])
         return _dataset(path), _spread(clips, options.frames), beside
-    if path.suffix == ".npz" or path.suffix.lower() in VIDEOS:
+    if path.suffix.lower() in NUMPY or path.suffix.lower() in VIDEOS:
         sequences = read_sequences(path)
         clips = _spread(sequences.frames[: options.sequences], options.frames)
         return _frames(path, sequences), clips, beside

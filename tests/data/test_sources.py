@@ -133,7 +133,7 @@ def test_sequences_that_are_not_there(dataset, index):
 def bad_files(folder, dataset):
     """(path, part of the message)"""
     yield folder / "missing.h5", "no such file"
-    yield folder, "no such file"
+    yield folder, "a folder without test.h5, holds no dataset"
     contents = {
         "a.txt": (b"text", "unknown kind of file"),
         "a.h5": (b"text", "not a readable HDF5 file"),
@@ -147,9 +147,13 @@ def bad_files(folder, dataset):
         (folder / name).write_bytes(content)
         yield folder / name, message
     arrays = {
-        "key.npz": (dict(images=np.zeros((1, 2, 8, 8, 3), np.uint8)), "holds images, but no key frames"),
-        "float.npz": (dict(frames=np.zeros((1, 2, 8, 8, 3))), "type float64"),
-        "flat.npz": (dict(frames=np.zeros((2, 8, 8), np.uint8)), r"shape \(2, 8, 8\)"),
+        "keys.npz": (
+            dict(a=np.zeros((2, 8, 8)), b=np.zeros((2, 8, 8))),
+            r"a \(2, 8, 8\), b .* several arrays",
+        ),
+        "float.npz": (dict(frames=np.full((1, 2, 8, 8, 3), 1.5)), "say which number is white"),
+        "flat.npz": (dict(frames=np.zeros((3, 8, 8), np.uint8)), r"shape \(3, 8, 8\) can mean several"),
+        "states.npz": (dict(states=np.zeros((2, 8, 4))), r"states \(2, 8, 4\): no array that can be"),
         "none.npz": (dict(frames=np.zeros((0, 2, 8, 8, 3), np.uint8)), r"shape \(0, 2"),
         "objects.npz": (dict(frames=np.array([{}], dtype=object)), "plain array"),
     }
