@@ -26,6 +26,8 @@ NO_PICTURES = {
 }
 FRAME_AXES = ("n", "t", "h", "w", "c")
 
+_ONE_PICTURE = ("h w c", "c h w")  # states "n t 4" have these shapes too
+
 WHITE = {"b": 1.0, "u1": 255.0}  # of types without a doubt
 _DARK_16_BIT = 2**14  # below it, uint16 may be pictures of 8, 10, 12 or 14 bits
 
@@ -44,11 +46,22 @@ def parse_layout(layout: str) -> tuple[str, ...]:
     return axes
 
 
-def could_be_pictures(shape: tuple[int, ...], dtype: np.dtype) -> bool:
-    """Return whether an array may hold pictures: numbers, and two axes that are longer than channels."""
-    if dtype.kind not in "biuf" or not 3 <= len(shape) <= 5 or 0 in shape:
+def could_be_pictures(shape: tuple[int, ...], dtype: np.dtype, layout: str | None = None) -> bool:
+    """Return whether an array may hold pictures: numbers, and two axes that are longer than channels.
+
+    With a layout, numbers on these axes may.
+    """
+    if dtype.kind not in "biuf" or 0 in shape:
         return False
-    return any(_is_sensible(axes, shape) for axes in _possible_axes(shape))
+    if layout is not None:
+        axes = parse_layout(layout)
+        return len(axes) == len(shape) and dict(zip(axes, shape, strict=True)).get("c", 1) in CHANNELS
+    return any(_is_sensible(axes, shape) for axes in _possible_axes(shape) if axes not in _ONE_PICTURE)
+
+
+def has_channels(shape: tuple[int, ...]) -> bool:
+    """Return whether a shape may have an axis of channels beside two longer ones of a picture."""
+    return any(_is_sensible(axes, shape) for axes in _possible_axes(shape) if "c" in axes)
 
 
 def find_axes(
@@ -223,6 +236,6 @@ def to_rgb(pictures: np.ndarray, white: float) -> np.ndarray:
         wide = pictures.astype(np.float32) if pictures.dtype == np.float16 else pictures
         levels = np.floor(wide * (255.0 / white) + 0.5).astype(np.uint8)
     if levels.shape[-1] == 4:
-        alpha = levels[..., 3:].astype(np.uint16)
+        alpha = levels[..., 3:].astype(np.uint32)
         return ((levels[..., :3] * alpha * 2 + 255) // 510).astype(np.uint8)
     return np.broadcast_to(levels, (*levels.shape[:-1], 3))

@@ -113,7 +113,7 @@ def read_frames(path: Path) -> np.ndarray:
         for key, array in arrays.items()
         if key not in NO_PICTURES and could_be_pictures(tuple(array.shape), array.dtype)
     ]
-    keys = ["frames"] if "frames" in arrays else keys
+    keys = ["frames"] if "frames" in arrays else keys or [key for key in arrays if arrays[key].ndim in (4, 5)]
     if len(keys) != 1:
         found = ", ".join(f"{key} {tuple(array.shape)}" for key, array in arrays.items()) or "nothing"
         which = "several arrays that can be frames" if keys else "no array that can be frames"

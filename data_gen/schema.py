@@ -78,6 +78,7 @@ class DatasetInfo:
 
     num_objects: None without positions
     num_actions: 0 without actions
+    action_numbers: numbers per continuous action; 0 without
     coord_limit: positions lie in [0, coord_limit]
     dt: time between two frames, in frames
     config: everything that determines the arrays, or the options of the import
@@ -98,6 +99,7 @@ class DatasetInfo:
     shape_names: tuple[str, ...]
     keys: tuple[str, ...]
     package_version: str
+    action_numbers: int = 0
 
 
 class ArrayFile(h5py.File):
@@ -188,6 +190,7 @@ def read_info(path: str | Path) -> DatasetInfo:
             width=w,
             num_objects=file["positions"].shape[2] if "positions" in file else None,
             keys=tuple(file),
+            action_numbers=file["actions_continuous"].shape[2] if "actions_continuous" in file else 0,
             **_read_attributes(path, file),
         )
 

@@ -72,7 +72,12 @@ def read(path: Path, options: ImportOptions, first: str | None = None) -> Iterat
         containers = _open_all(path, options, stack)
         others = _open_others(path, options, stack)
         notes: list[str] = []
-        parts = [part for container in containers for part in _parts(path, container, options, first, notes)]
+        splits = [_split(path, container, "") for container in containers]
+        parts = [
+            part
+            for container, split in zip(containers, splits, strict=True)
+            for part in _parts(path, container, splits.count(split) > 1, options, first, notes)
+        ]
         whites, more = _whites(parts, options)
         sequences: dict[str | None, list[_Sequences]] = {}
         for part, white in zip(parts, whites, strict=True):
@@ -143,10 +148,16 @@ def _open_others(path: Path, options: ImportOptions, stack: ExitStack) -> dict[s
 
 
 def _parts(
-    root: Path, container: Container, options: ImportOptions, first: str | None, notes: list[str]
+    root: Path,
+    container: Container,
+    is_one_of_many: bool,
+    options: ImportOptions,
+    first: str | None,
+    notes: list[str],
 ) -> list[_Part]:
     keys, more = find_keys(container, options)
-    parts = [_part(root, container, key, len(keys) > 1, options, first) for key in keys]
+    is_one_of_many = is_one_of_many or len(keys) > 1
+    parts = [_part(root, container, key, is_one_of_many, options, first) for key in keys]
     for part in parts:
         source, layout = part.frames.source, " ".join(part.frames.axes)
         episodes = "" if part.spans is None else f", {len(part.spans)} episodes"

@@ -9,7 +9,7 @@ from data_gen.errors import DataError
 from data_gen.formats import ImportOptions, split_named
 from data_gen.formats.containers import Container, natural, numbered
 from data_gen.formats.truth import AUTO, CHOSEN, describe, require_key
-from data_gen.frames import NO_PICTURES, could_be_pictures
+from data_gen.frames import NO_PICTURES, could_be_pictures, has_channels
 
 _OWN_NAMES = ("frames", "image", "imgs", "pixels")  # taken before others that could be pictures as well
 
@@ -23,12 +23,8 @@ def find_keys(container: Container, options: ImportOptions) -> tuple[list[str], 
     if options.key is not None:
         return _named(container, options.key), ()
     taken = {getattr(options, key) for key in CHOSEN} - {None, AUTO}
-    candidates = sorted(
-        (key for key, array in container.arrays.items()
-         if key not in taken and _plain_name(key) not in NO_PICTURES
-         and could_be_pictures(tuple(array.shape), array.dtype)),
-        key=natural,
-    )  # fmt: skip
+    free = [key for key in container.arrays if key not in taken and _plain_name(key) not in NO_PICTURES]
+    candidates = _likely(container, sorted(free, key=natural), options.layout)
     broken = [key for key in container.broken if _plain_name(key) in _OWN_NAMES]
     if broken and not any(_plain_name(key) in _OWN_NAMES for key in candidates):
         require_key(container, broken[0], "key")
@@ -50,6 +46,29 @@ def find_keys(container: Container, options: ImportOptions) -> tuple[list[str], 
         f"{container.path}: several arrays can be the frames; say key=NAME, one of "
         f"{', '.join(list(patterns)[:12])}"
     )
+
+
+def _likely(container: Container, keys: list[str], layout: str | None) -> list[str]:
+    """Return the keys of arrays that can be pictures: with channels, or else grey ones, of more axes first.
+
+    States "n t d" look like grey pictures as well, so these count only where nothing else does.
+    """
+    ranks = {}
+    for key in keys:
+        array = container.arrays[key]
+        if could_be_pictures(tuple(array.shape), array.dtype, layout):
+            ranks[key] = (_plain_name(key) in _OWN_NAMES, has_channels(tuple(array.shape)), array.ndim > 3)
+    if ranks:
+        best = max(rank[1:] for rank in ranks.values())
+        return [key for key, rank in ranks.items() if rank[0] or rank[1:] == best]
+    # tiny pictures, and single ones, whose axes find_axes may ask for
+    numbers = [key for key in keys if container.arrays[key].dtype.kind in "biuf"]
+    tiny = [key for key in numbers if container.arrays[key].ndim in (4, 5)]
+    if container.is_folder:
+        tiny += [
+            key for key in numbers if key not in tiny and has_channels(tuple(container.arrays[key].shape))
+        ]
+    return tiny if len(tiny) == 1 or container.is_folder else []
 
 
 def _named(container: Container, pattern: str) -> list[str]:

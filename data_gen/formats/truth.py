@@ -135,6 +135,12 @@ def _near(container: Container, frames_key: str, names: tuple[str, ...]) -> str 
         group = group.rpartition("/")[0]
 
 
+def _field_axes(key: str) -> tuple[str, ...]:
+    """Return the axes of a field, each under a name of its own: edges are n k k'."""
+    axes = FIELDS[key].axes.split()
+    return tuple(f"{axis}'" if axis in axes[:i] else axis for i, axis in enumerate(axes))
+
+
 class _Reader:
     """Collects the truth of one array of frames, field by field."""
 
@@ -173,7 +179,7 @@ class _Reader:
 
     def _axes(self, key: str, shape: tuple[int, ...]) -> tuple[str, ...]:
         """Return the axes that an array of the field has."""
-        axes = FIELDS[key].axes.split()
+        axes = _field_axes(key)
         inner = tuple(axis for axis in axes if axis not in "nt")
         lead = tuple(axis for axis in self.lead if axis in axes)
         if key == "actions" and len(shape) == len(lead) + 1:
@@ -210,7 +216,7 @@ class _Reader:
             self._read_actions(name, source, axes)
             return
         path = self.container.path
-        target = (*FIELDS[key].axes.split(), "1") if axes[-1:] == ("1",) else tuple(FIELDS[key].axes.split())
+        target = (*_field_axes(key), "1") if axes[-1:] == ("1",) else _field_axes(key)
         if "t" not in target:  # a sequence is read as if it were one frame
             self._read_still(key, name, LazyArray(path, source, axes, ("n", "t", *target[1:])))
             return

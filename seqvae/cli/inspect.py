@@ -109,6 +109,8 @@ def _dataset(path: Path) -> Lines:
     if info.num_objects is not None:
         yield "objects", f"{info.num_objects}, positions in 0 to {info.coord_limit:g}"
     yield "actions", info.num_actions or "none"
+    if info.action_numbers:
+        yield "continuous actions", f"{info.action_numbers} numbers each"
     yield "keys", " ".join(info.keys)
     for key, value in flatten(info.config).items():
         yield f"  {key}", value

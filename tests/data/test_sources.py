@@ -153,7 +153,7 @@ def bad_files(folder, dataset):
         ),
         "float.npz": (dict(frames=np.full((1, 2, 8, 8, 3), 1.5)), "say which number is white"),
         "flat.npz": (dict(frames=np.zeros((3, 8, 8), np.uint8)), r"shape \(3, 8, 8\) can mean several"),
-        "states.npz": (dict(states=np.zeros((2, 8, 4))), r"states \(2, 8, 4\): no array that can be"),
+        "states.npz": (dict(a=np.zeros((9, 8, 4)), b=np.zeros(9)), r"b \(9,\): no array that can be"),
         "none.npz": (dict(frames=np.zeros((0, 2, 8, 8, 3), np.uint8)), r"shape \(0, 2"),
         "objects.npz": (dict(frames=np.array([{}], dtype=object)), "plain array"),
     }
