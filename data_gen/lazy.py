@@ -24,6 +24,8 @@ class LazyArray:
     axes: of the source
     target: of what is returned, first n and t
     convert: function of each block that was read
+    sizes: by axis
+    sequence_bytes: of a sequence in the file
     """
 
     def __init__(
@@ -36,16 +38,12 @@ class LazyArray:
     ) -> None:
         self.path, self.source, self.axes, self.target, self.convert = path, source, axes, target, convert
         self.sizes = dict.fromkeys(target, 1) | dict(zip(axes, source.shape, strict=True))
+        self.sequence_bytes = int(np.prod(source.shape)) * source.dtype.itemsize // self.sizes["n"]
         self._first, self._kept = 0, np.empty(0)
 
     def with_convert(self, convert: Callable[[np.ndarray], np.ndarray]) -> LazyArray:
         """Return the same array with another conversion."""
         return LazyArray(self.path, self.source, self.axes, self.target, convert)
-
-    @property
-    def sequence_bytes(self) -> int:
-        """Bytes of a sequence in the file."""
-        return int(np.prod(self.source.shape)) * self.source.dtype.itemsize // self.sizes["n"]
 
     def read(self, rows: slice, frames: slice) -> np.ndarray:
         """Read the frames of the sequences `rows`, "n t ...".

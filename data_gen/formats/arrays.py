@@ -7,17 +7,15 @@ begin is cut there.
 
 from __future__ import annotations
 
-import re
-from bisect import bisect_right
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
-from itertools import accumulate
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from data_gen.errors import DataError
-from data_gen.formats import ForeignSplit, ImportOptions, split_named
+from data_gen.formats import AUTO, ForeignSplit, ImportOptions, split_named
+from data_gen.formats.array_sequences import Joined, Part, Sequences, find_whites, make_sequences
 from data_gen.formats.containers import (
     HDF5,
     Container,
@@ -27,13 +25,13 @@ from data_gen.formats.containers import (
     open_container,
     open_folder,
 )
-from data_gen.formats.cutting import Video, cut
+from data_gen.formats.cutting import cut
 from data_gen.formats.episodes import EPISODE_KEYS, find_episodes
 from data_gen.formats.frame_keys import find_keys
-from data_gen.formats.resizing import Resizing
-from data_gen.formats.truth import AUTO, CHOSEN, Truth, find_truth
-from data_gen.frames import FRAME_AXES, WHITE, find_axes, find_white, join_levels, kind_of, measure, to_rgb
-from data_gen.lazy import LazyArray, View
+from data_gen.formats.notes import merge_notes
+from data_gen.formats.truth import CHOSEN
+from data_gen.frames import FRAME_AXES, find_axes
+from data_gen.lazy import LazyArray
 from data_gen.numpy_files import NUMPY
 from data_gen.splits import SPLITS
 
@@ -41,23 +39,6 @@ SUFFIXES = (*NUMPY, *HDF5, ".zarr")
 
 # First axis of an array n h w c or t h w c, by its name, where the format does not say it.
 _FIRST = {"image": "n", "frames": "t", "video": "t"}
-
-
-@dataclass(frozen=True)
-class _Part:
-    """One array of frames: sequences, or one sequence, or episodes one after the other.
-
-    name: file and key, for messages
-    split: split that the name says, or None
-    spans: first frame, and last + 1, of each episode of an array without sequences; None: all sequences whole
-    """
-
-    name: str
-    split: str | None
-    container: Container
-    key: str
-    frames: LazyArray
-    spans: list[tuple[int, int]] | None
 
 
 def read(path: Path, options: ImportOptions, first: str | None = None) -> Iterator[ForeignSplit]:
@@ -78,10 +59,10 @@ def read(path: Path, options: ImportOptions, first: str | None = None) -> Iterat
             for container, split in zip(containers, splits, strict=True)
             for part in _parts(path, container, splits.count(split) > 1, options, first, notes)
         ]
-        whites, more = _whites(parts, options)
-        sequences: dict[str | None, list[_Sequences]] = {}
+        whites, more = find_whites(parts, options)
+        sequences: dict[str | None, list[Sequences]] = {}
         for part, white in zip(parts, whites, strict=True):
-            made = _sequences(part, white, options, others)
+            made = make_sequences(part, white, options, others)
             sequences.setdefault(part.split, []).append(made)
             notes += made.notes
         notes += [*more, *_left_out(parts, [made for group in sequences.values() for made in group])]
@@ -154,7 +135,7 @@ def _parts(
     options: ImportOptions,
     first: str | None,
     notes: list[str],
-) -> list[_Part]:
+) -> list[Part]:
     keys, more = find_keys(container, options)
     is_one_of_many = is_one_of_many or len(keys) > 1
     parts = [_part(root, container, key, is_one_of_many, options, first) for key in keys]
@@ -173,7 +154,7 @@ def _part(
     is_one_of_many: bool,
     options: ImportOptions,
     first: str | None,
-) -> _Part:
+) -> Part:
     source, name = container.arrays[key], container.name(key)
     shape = tuple(source.shape)
     spans = None if len(shape) != 4 else find_episodes(container, key, shape[0])
@@ -181,9 +162,7 @@ def _part(
     known = first or ("t" if is_sequence else _FIRST.get(key.rpartition("/")[2].lower()))
     axes = find_axes(name, shape, options.layout, known)
     frames = LazyArray(container.path, source, axes, FRAME_AXES)
-    return _Part(
-        name, _split(root, container, key), container, key, frames, spans if axes[0] == "t" else None
-    )
+    return Part(name, _split(root, container, key), container, key, frames, spans if axes[0] == "t" else None)
 
 
 def _split(root: Path, container: Container, key: str) -> str | None:
@@ -195,110 +174,19 @@ def _split(root: Path, container: Container, key: str) -> str | None:
     return next((split for name in names if (split := split_named(name))), None)
 
 
-def _whites(parts: list[_Part], options: ImportOptions) -> tuple[list[float], tuple[str, ...]]:
-    """Return the number that is white in each array, the same in all arrays of one kind of type."""
-    kinds = [kind_of(part.frames.source.dtype) for part in parts]
-    levels = join_levels(
-        measure(part.frames.blocks(), kind)
-        for part, kind in zip(parts, kinds, strict=True)
-        if kind not in WHITE or options.scale is not None or part.frames.sizes["c"] == 4
-    )
-    whites = [
-        find_white(part.name, levels[kind], options.scale) if kind in levels else WHITE[kind]
-        for part, kind in zip(parts, kinds, strict=True)
-    ]
-    notes = []
-    for part, kind, white in zip(parts, kinds, whites, strict=True):
-        if kind not in WHITE:
-            notes.append(f"{part.name}: {white:g} is white")
-        if part.frames.sizes["c"] == 4 and not levels[kind].opaque:
-            notes.append(f"{part.name}: pictures with alpha are laid on black")
-    return whites, tuple(notes)
-
-
-# ---- sequences
-
-
-@dataclass(frozen=True)
-class _Sequences(Sequence[Video]):
-    """Sequences of an array, made when they are asked for: there may be a million.
-
-    rows: row, first frame, and last + 1, of each
-    size: height and width of the frames
-    """
-
-    part: _Part
-    frames: LazyArray
-    truth: Truth
-    rows: Sequence[tuple[int, int, int]]
-    size: tuple[int, int]
-    notes: tuple[str, ...]
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def __getitem__(self, number: Any) -> Video:
-        row, start, stop = self.rows[number]
-        name = self.part.name if len(self) == 1 else f"{self.part.name}[{number}]"
-        frames = View(self.frames, row, start, stop, shape=(stop - start, *self.size, 3))
-        return Video(name, frames, {key: view(row, start, stop) for key, view in self.truth.views.items()})
-
-
-@dataclass(frozen=True)
-class _Rows(Sequence[tuple[int, int, int]]):
-    """Rows 0 ... n - 1 with all their frames."""
-
-    n: int
-    frames: int
-
-    def __len__(self) -> int:
-        return self.n
-
-    def __getitem__(self, number: Any) -> tuple[int, int, int]:
-        if not 0 <= number < self.n:
-            raise IndexError(number)
-        return number, 0, self.frames
-
-
-class _Joined(Sequence[Video]):
-    """Sequences of several arrays, one after the other."""
-
-    def __init__(self, groups: list[_Sequences]) -> None:
-        self._groups = groups
-        self._ends = list(accumulate(map(len, groups)))
-
-    def __len__(self) -> int:
-        return self._ends[-1]
-
-    def __getitem__(self, number: Any) -> Video:
-        if not 0 <= number < len(self):
-            raise IndexError(number)
-        group = bisect_right(self._ends, number)
-        return self._groups[group][number - (self._ends[group - 1] if group else 0)]
-
-
-def _sequences(
-    part: _Part, white: float, options: ImportOptions, others: Mapping[str, Container]
-) -> _Sequences:
-    sizes = part.frames.sizes
-    resizing = Resizing.of((sizes["h"], sizes["w"]), options)
-    frames = part.frames.with_convert(lambda block: resizing.frames(to_rgb(block, white)))
-    truth = find_truth(part.container, part.key, part.frames, options, resizing, others)
-    rows = _Rows(sizes["n"], sizes["t"]) if part.spans is None else [(0, *span) for span in part.spans]
-    notes = (*resizing.note(part.name), *truth.notes)
-    return _Sequences(part, frames, truth, rows, resizing.new, notes)
+# ---- splits
 
 
 def _cut_splits(
     path: Path,
-    sequences: Mapping[str | None, list[_Sequences]],
+    sequences: Mapping[str | None, list[Sequences]],
     options: ImportOptions,
     notes: tuple[str, ...],
 ) -> Iterator[ForeignSplit]:
     """Yield the splits: as options say, else as names say."""
     groups = list(sequences.values())
     if options.split is None and not (options.val or options.test):
-        named: dict[str, list[_Sequences]] = {}
+        named: dict[str, list[Sequences]] = {}
         for name, group in sequences.items():
             named.setdefault(name or "train", []).extend(group)
         chosen = [(named[split], replace(options, split=split)) for split in SPLITS if split in named]
@@ -310,11 +198,11 @@ def _cut_splits(
         chosen = [([made for group in groups for made in group], options)]
     everything = [made for group in groups for made in group]
     for group, group_options in chosen:
-        yield from cut(_Joined(_same_truth(group)), group_options, notes, _attributes(everything))
+        yield from cut(Joined(_same_truth(group)), group_options, notes, _attributes(everything))
         notes = ()
 
 
-def _attributes(groups: list[_Sequences]) -> dict[str, Any]:
+def _attributes(groups: list[Sequences]) -> dict[str, Any]:
     """Return the attributes of a dataset that the truth of its arrays determines."""
     attributes: dict[str, Any] = {}
     for made in groups:
@@ -323,7 +211,7 @@ def _attributes(groups: list[_Sequences]) -> dict[str, Any]:
     return attributes
 
 
-def _same_truth(groups: list[_Sequences]) -> list[_Sequences]:
+def _same_truth(groups: list[Sequences]) -> list[Sequences]:
     """Return the arrays unchanged, if the same is known of all.
 
     Raises:
@@ -340,7 +228,7 @@ def _same_truth(groups: list[_Sequences]) -> list[_Sequences]:
     return groups
 
 
-def _left_out(parts: list[_Part], sequences: list[_Sequences]) -> list[str]:
+def _left_out(parts: list[Part], sequences: list[Sequences]) -> list[str]:
     """Return a note per file on the arrays in it that were not read."""
     read: dict[Path, set[str]] = {}
     for made in sequences:
@@ -356,14 +244,3 @@ def _left_out(parts: list[_Part], sequences: list[_Sequences]) -> list[str]:
             more = f" and {len(keys) - 12} others" if len(keys) > 12 else ""
             notes.append(f"{container.path}: left out {', '.join(keys[:12])}{more}")
     return notes
-
-
-def merge_notes(notes: list[str]) -> tuple[str, ...]:
-    """Return notes with one line for those that differ in names and numbers alone."""
-    merged: dict[str, list[str]] = {}
-    for note in notes:
-        merged.setdefault(re.sub(r"\d+", "#", note.rpartition(": ")[2]), []).append(note)
-    return tuple(
-        group[0] if len(group) == 1 else f"{group[0]} (and {len(group) - 1} others alike)"
-        for group in (list(dict.fromkeys(group)) for group in merged.values())
-    )

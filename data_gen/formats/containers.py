@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 from collections.abc import Mapping
 from contextlib import ExitStack, suppress
@@ -41,6 +42,26 @@ class Container:
         """Return file and key, for messages."""
         return str(self.path / f"{key}.npy") if self.is_folder else f"{self.path}: {key}"
 
+    def require(self, key: str, option: str) -> str:
+        """Return the key of an array, which an option names.
+
+        Raises:
+            DataError: there is none under that key.
+        """
+        if key in self.arrays:
+            return key
+        if key in self.broken:
+            target = self.broken[key]
+            raise DataError(f"{self.path}: {key} is a link to {target}, where nothing is; copy that as well")
+        raise DataError(f"{option}={key}: not in {self.path}, which holds {self.describe()}")
+
+    def describe(self) -> str:
+        """Return the arrays with their shapes, for messages."""
+        arrays = [f"{key} {tuple(array.shape)}" for key, array in self.arrays.items()]
+        more = [f"and {len(arrays) - 12} others"] if len(arrays) > 12 else []
+        links = [f"{key}, a link to {target} where nothing is" for key, target in self.broken.items()]
+        return ", ".join([*arrays[:12], *more, *links]) or "no array"
+
 
 def is_container(path: Path) -> bool:
     """Return whether a path is a file of arrays, or a Zarr store, by its name or first bytes."""
@@ -76,7 +97,7 @@ def open_container(path: Path, stack: ExitStack, folder: Path | None = None) -> 
     if path.suffix.lower() in NUMPY or _is_numpy(path):
         return Container(path, open_numpy(path, folder))
     with suppress(ImportError):
-        import hdf5plugin  # noqa: F401  # compression filters, of some files, if installed
+        importlib.import_module("hdf5plugin")  # compression filters of some files, if installed
     file = stack.enter_context(open_hdf5(path, "copy it again"))
     if file.attrs.get("format") == FORMAT:
         raise DataError(f"{path}: is a dataset file already; use it as it is")
@@ -98,7 +119,7 @@ def _walk(group: h5py.Group, prefix: str, arrays: dict[str, Any], broken: dict[s
     """Collect the arrays of a group and of those inside, also behind links."""
     if prefix.count("/") > _MAX_DEPTH:  # a link may lead back
         return
-    for name in group:
+    for name in map(str, group):
         if target := broken_link(group, name):
             broken[prefix + name] = target
             continue

@@ -173,11 +173,21 @@ def _read_blocks(
     videos: Sequence[Video], clips: np.ndarray, length: int, has_sources: bool
 ) -> Iterator[dict[str, np.ndarray]]:
     for block in slices(len(clips), length * int(np.prod(videos[0].frames.shape[1:]))):
-        sequences = [_read_clip(videos[video], start, length) for video, start in clips[block].tolist()]
-        arrays = {key: np.stack([sequence[key] for sequence in sequences]) for key in sequences[0]}
-        if has_sources:
-            arrays["sources"] = clips[block][:, :1]
-        yield arrays
+        yield _read_clips(videos, clips[block], length, has_sources)
+
+
+def _read_clips(
+    videos: Sequence[Video], clips: np.ndarray, length: int, has_sources: bool
+) -> dict[str, np.ndarray]:
+    arrays: dict[str, np.ndarray] = {}
+    for i, (video, start) in enumerate(clips.tolist()):
+        for key, array in _read_clip(videos[video], start, length).items():
+            if i == 0:
+                arrays[key] = np.empty((len(clips), *array.shape), array.dtype)
+            arrays[key][i] = array
+    if has_sources:
+        arrays["sources"] = clips[:, :1]
+    return arrays
 
 
 def _read_clip(video: Video, start: int, length: int) -> dict[str, np.ndarray]:

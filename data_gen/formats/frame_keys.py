@@ -6,9 +6,9 @@ import re
 from fnmatch import fnmatchcase
 
 from data_gen.errors import DataError
-from data_gen.formats import ImportOptions, split_named
+from data_gen.formats import AUTO, ImportOptions, split_named
 from data_gen.formats.containers import Container, natural, numbered
-from data_gen.formats.truth import AUTO, CHOSEN, describe, require_key
+from data_gen.formats.truth import CHOSEN
 from data_gen.frames import NO_PICTURES, could_be_pictures, has_channels
 
 _OWN_NAMES = ("frames", "image", "imgs", "pixels")  # taken before others that could be pictures as well
@@ -27,10 +27,10 @@ def find_keys(container: Container, options: ImportOptions) -> tuple[list[str], 
     candidates = _likely(container, sorted(free, key=natural), options.layout)
     broken = [key for key in container.broken if _plain_name(key) in _OWN_NAMES]
     if broken and not any(_plain_name(key) in _OWN_NAMES for key in candidates):
-        require_key(container, broken[0], "key")
+        container.require(broken[0], "key")
     if not candidates:
         raise DataError(
-            f"{container.path}: has no array that can be pictures, but {describe(container)}; "
+            f"{container.path}: has no array that can be pictures, but {container.describe()}; "
             "key= names one, layout= its axes"
         )
     if len(candidates) == 1:
@@ -75,9 +75,9 @@ def _named(container: Container, pattern: str) -> list[str]:
     """Return the keys that a key, or a pattern such as demo_*/image, stands for."""
     pattern = pattern.strip("/")
     if pattern in container.arrays or pattern in container.broken:
-        return [require_key(container, pattern, "key")]
+        return [container.require(pattern, "key")]
     keys = sorted((key for key in container.arrays if fnmatchcase(key, pattern)), key=natural)
-    return keys or [require_key(container, pattern, "key")]
+    return keys or [container.require(pattern, "key")]
 
 
 def _plain_name(key: str) -> str:

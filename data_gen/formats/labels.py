@@ -80,7 +80,8 @@ def _from_labels(name: str, labels: LazyArray) -> Masks:
     if high - min(low, 0) > 255:
         notes.append(f"{name}: labels up to {high:g} are numbered anew, in each sequence with any above 255")
     shift, read = int(min(low, 0)), labels.convert
-    return Masks(labels.with_convert(lambda block: read(block).astype(np.int64) - shift), tuple(notes))
+    dtype = np.uint8 if shift == 0 and high <= 255 else np.int64
+    return Masks(labels.with_convert(lambda block: read(block).astype(dtype) - dtype(shift)), tuple(notes))
 
 
 def _range(blocks: Iterator[np.ndarray]) -> tuple[float, float, bool]:
@@ -119,7 +120,7 @@ def _from_layers(name: str, layers: LazyArray) -> Masks:
 
     def convert(block: np.ndarray) -> np.ndarray:
         on = block[..., 0] != 0  # n t k h w
-        return np.where(on.any(2), on.argmax(2) + (not covers), 0)
+        return np.where(on.any(2), on.argmax(2) + (not covers), 0).astype(np.int32)
 
     return Masks(LazyArray(layers.path, layers.source, layers.axes, layers.target, convert), (note,))
 
@@ -130,6 +131,8 @@ def to_uint8(name: str, labels: np.ndarray) -> np.ndarray:
     Raises:
         DataError: there are more than 255 besides the background.
     """
+    if labels.dtype == np.uint8:
+        return labels
     if labels.max() <= 255:
         return labels.astype(np.uint8)
     used = np.unique(labels)

@@ -9,7 +9,7 @@ from pathlib import Path
 from data_gen.errors import DataError
 from data_gen.formats import stove_files
 from data_gen.formats.containers import Container, is_container, natural, open_container
-from data_gen.formats.picture_files import PICTURES
+from data_gen.formats.picture_folders import PICTURES
 from data_gen.media.reading import VIDEOS
 from data_gen.numpy_files import NUMPY
 
