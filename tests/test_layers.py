@@ -38,6 +38,7 @@ PLACES = {
     "sklearn": ["data_gen/drawing/handwriting"],
     "ale_py": ["data_gen/sims/_ale"],
     "gymnasium": ["data_gen/gym"],
+    "zarr": ["data_gen/formats/containers"],
 }
 
 

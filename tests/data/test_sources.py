@@ -88,6 +88,33 @@ def test_numpy_frames_with_and_without_a_sequence_axis(tmp_path, arrays):
     assert one.positions is None and one.coord_limit is None and one.prev_actions is None
 
 
+def test_numpy_frames_of_any_layout_and_type_with_one_meaning(tmp_path, arrays):
+    frames = arrays["imgs"][2]
+    ways = {
+        "channels first": np.repeat(frames.transpose(0, 3, 1, 2)[None], 3, 0),
+        "floats": frames / np.float32(255),
+        "alpha": np.concatenate([frames, np.full_like(frames[..., :1], 255)], -1),
+    }
+    for name, array in ways.items():
+        np.save(tmp_path / f"{name}.npy", array)
+        np.savez(tmp_path / f"{name}.npz", some_key=array, masks=np.zeros((9, 8, 8)), steps=np.zeros(9))
+        for suffix in (".npy", ".npz"):
+            found = read_sequences(tmp_path / f"{name}{suffix}").frames
+            np.testing.assert_array_equal(found, np.broadcast_to(frames, found.shape))
+            assert found.dtype == np.uint8 and found.shape[1:] == frames.shape and found.flags.writeable
+
+
+def test_a_folder_stands_for_its_test_set(tmp_path, dataset):
+    for name in ("train.h5", "other.h5", "test.h5"):
+        (tmp_path / name).write_bytes(dataset.read_bytes())
+        if name == "train.h5":  # the only one
+            assert read_sequences(tmp_path).name == str(tmp_path / "train.h5")
+        elif name == "other.h5":
+            line = refusal(read_sequences, tmp_path)
+            assert line == f"{tmp_path}: a folder without test.h5, holds other.h5, train.h5; name a file"
+    assert read_sequences(tmp_path).name == str(tmp_path / "test.h5")
+
+
 @pytest.mark.parametrize("suffix", ["mp4", "gif"])
 @pytest.mark.parametrize("length, fps", [(2, 10), (61, 7), (23, 24)])
 def test_every_frame_of_a_video_is_read_once(tmp_path, suffix, length, fps):

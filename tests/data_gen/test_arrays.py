@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import threading
+
 import h5py
 import numpy as np
 import pytest
 
 from data_gen.__main__ import main
+from data_gen.convert import import_data
 from data_gen.errors import DataError
+from data_gen.formats import ImportOptions
 from data_gen.schema import read_info
-from tests.data_gen.foreign import contents, import_files, write_hdf5
+from tests.data_gen.foreign import contents, import_files, write_hdf5, write_ours
 from tests.refusals import refusal
 
 LAYOUT = ("n", "t", "h", "w", "c")
@@ -307,6 +311,33 @@ def test_frames_of_other_sizes_need_image_size(tmp_path, frames):
     message = refused(tmp_path / "a.npz", tmp_path / "out")
     assert "a_2: frames are 8x8, those of" in message and "image_size=64" in message
     assert imported(tmp_path / "a.npz", tmp_path / "out", image_size=4).shape == (2, 6, 4, 4, 3)
+
+
+def test_an_interrupted_import_leaves_nothing(tmp_path, frames):
+    np.savez_compressed(tmp_path / "a.npz", frames=frames)
+    stop = threading.Event()
+    stop.set()
+    options = ImportOptions("auto", str(tmp_path / "a.npz"), str(tmp_path / "out"))
+    with pytest.raises(KeyboardInterrupt):
+        import_data(options, stop)
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_a_dataset_needs_no_import(tmp_path):
+    write_ours(tmp_path / "train.h5")
+    assert "is a dataset file already" in refused(tmp_path, tmp_path / "out")
+
+
+def test_a_folder_of_fields_is_one_set_of_sequences(tmp_path, frames, rng):
+    folder = tmp_path / "data"
+    folder.mkdir()
+    masks, actions = rng.integers(0, 3, (5, 6, 8, 10)), rng.integers(0, 3, (5, 6))
+    for name, array in {"frames": frames, "masks": masks, "actions": actions}.items():
+        np.save(folder / f"{name}.npy", array)
+    np.testing.assert_array_equal(imported(folder, tmp_path / "out"), frames)
+    ours = contents(tmp_path / "out" / "train.h5")
+    np.testing.assert_array_equal(ours["masks"], masks)
+    np.testing.assert_array_equal(ours["actions"], actions)
 
 
 def test_the_card_makes_the_same_again(tmp_path, frames, capsys):

@@ -112,7 +112,8 @@ def test_pictures_are_turned_as_they_are_shown(tmp_path, orientation):
     shown[:4, 8:] = 255
     stored = {
         1: shown, 2: shown[:, ::-1], 3: shown[::-1, ::-1], 4: shown[::-1],
-        5: shown.swapaxes(0, 1), 6: np.rot90(shown), 7: shown[::-1, ::-1].swapaxes(0, 1), 8: np.rot90(shown, -1),
+        5: shown.swapaxes(0, 1), 6: np.rot90(shown),
+        7: shown[::-1, ::-1].swapaxes(0, 1), 8: np.rot90(shown, -1),
     }[orientation]  # fmt: skip
     exif = Image.Exif()
     exif[0x0112] = orientation

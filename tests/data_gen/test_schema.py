@@ -145,6 +145,10 @@ DAMAGE = {
     "other objects": (lambda f: retype(f, "sizes", data=f["sizes"][:, :, :1]), "sizes has 1 along k"),
     "actions as floats": (lambda f: retype(f, "actions", dtype="f4"), "actions has type float32"),
     "a group": (lambda f: (f.pop("masks"), f.create_group("masks")), "masks must have the axes"),
+    "a broken link": (
+        lambda f: (f.pop("imgs"), f.__setitem__("imgs", h5py.ExternalLink("gone.h5", "/imgs"))),
+        "imgs is a link to gone.h5:/imgs, where nothing is",
+    ),
     "broken config": (lambda f: f.attrs.modify("config", "{"), "root attribute config"),
 }
 

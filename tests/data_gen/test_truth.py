@@ -1,4 +1,4 @@
-"""Masks, positions, actions and rewards beside foreign frames: read in their units, or left out with a note."""
+"""Masks, positions, actions and rewards beside foreign frames: read in their units, or left out."""
 
 from __future__ import annotations
 
