@@ -110,7 +110,7 @@ class ArrayFile(h5py.File):
 
     def has_array(self, name: str) -> bool:
         """Return whether there is an array under this name."""
-        return self.get(name, getclass=True) is h5py.Dataset
+        return not self.broken_link(name) and self.get(name, getclass=True) is h5py.Dataset
 
     def broken_link(self, name: str) -> str | None:
         """Return where a link under this name points, if nothing is there; None for anything else."""
@@ -207,9 +207,9 @@ def _validate(path: Path, file: ArrayFile) -> None:
     _read_attributes(path, file)
     sizes = {"2": 2, "3": 3, "c": 3}
     for key, field in FIELDS.items():
+        if target := file.broken_link(key):
+            raise DataError(f"{path}: {key} is a link to {target}, where nothing is; copy that as well")
         if key not in file:
-            if target := file.broken_link(key):
-                raise DataError(f"{path}: {key} is a link to {target}, where nothing is; copy that as well")
             if field.required:
                 raise DataError(f"{path}: lacks the key {key}; {_REMEDY}")
             continue

@@ -244,9 +244,10 @@ def open_foreign(path: Path, *required: str) -> Iterator[ArrayFile]:
         DataError: the file is damaged or of another kind.
     """
     with open_hdf5(path, "copy it again") as file, report_damage(path):
-        for key in required:
+        for key in FIELDS:
             if target := file.broken_link(key):
                 raise DataError(f"{path}: {key} is a link to {target}, where nothing is; copy that as well")
+        for key in required:
             if not file.has_array(key):
                 raise DataError(
                     f"{path}: holds {', '.join(file) or 'nothing'}, but no {key}; is it another format="

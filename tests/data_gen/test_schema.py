@@ -130,6 +130,11 @@ def retype(file, key, **change):
     file.create_dataset(key, **({"data": data} | change))
 
 
+def relink(file, key, link):
+    del file[key]
+    file[key] = link
+
+
 DAMAGE = {
     "no attribute format": (lambda f: f.attrs.pop("format"), "no seqvae-dataset"),
     "foreign format": (lambda f: f.attrs.modify("format", "other"), "no seqvae-dataset"),
@@ -146,9 +151,10 @@ DAMAGE = {
     "actions as floats": (lambda f: retype(f, "actions", dtype="f4"), "actions has type float32"),
     "a group": (lambda f: (f.pop("masks"), f.create_group("masks")), "masks must have the axes"),
     "a broken link": (
-        lambda f: (f.pop("imgs"), f.__setitem__("imgs", h5py.ExternalLink("gone.h5", "/imgs"))),
+        lambda f: relink(f, "imgs", h5py.ExternalLink("gone.h5", "/imgs")),
         "imgs is a link to gone.h5:/imgs, where nothing is",
     ),
+    "a broken soft link": (lambda f: relink(f, "masks", h5py.SoftLink("/gone")), "masks is a link to /gone"),
     "broken config": (lambda f: f.attrs.modify("config", "{"), "root attribute config"),
 }
 
