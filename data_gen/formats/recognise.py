@@ -40,7 +40,8 @@ def recognise(path: Path) -> str:
     if len(kinds) > 1:
         (one, file), (two, other) = kinds.items()
         raise DataError(
-            f"data={path}: mixes {one} ({file.name}) and {two} ({other.name}); take a folder for each"
+            f"data={path}: mixes {one} ({file.name}) and {two} ({other.name}); take a folder for each, "
+            "or say format="
         )
     return next(iter(kinds))
 
