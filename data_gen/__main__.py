@@ -11,7 +11,7 @@ USAGE = """\
 usage: python -m data_gen [COMMAND] key=value ...
 
   (none)     sim=billiards                         make train.h5, val.h5 and test.h5 of a simulator
-  import     format=gswm data=FILE out=FOLDER      turn foreign data into dataset files
+  import     data=FILE out=FOLDER                  turn arrays, pictures, videos and more into dataset files
   export     format=gswm data=FILE out=FOLDER      write dataset files in another format
   preview    data=FILE                             see a dataset: video, contact sheet, statistics
 

@@ -83,6 +83,8 @@ def _summary(info: DatasetInfo) -> list[str]:
         )
     if info.num_actions:
         lines.append(f"{info.num_actions} actions: {ACTION_CONVENTION}.")
+    if info.action_numbers:
+        lines.append(f"Continuous actions, {info.action_numbers} numbers per action: {ACTION_CONVENTION}.")
     return [*lines, f"Keys: {', '.join(f'`{key}`' for key in info.keys)}."]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from data_gen.cli.configs import read_options
 from data_gen.cli.signals import files_or_nothing
 from data_gen.errors import DataError, require_choice, require_flags, require_words
 from data_gen.formats import (
+    AUTO,
     EXPORTS,
     ForeignSplit,
     ImportOptions,
@@ -24,6 +25,7 @@ from data_gen.formats import (
     reader,
     report_damage,
 )
+from data_gen.formats.recognise import recognise
 from data_gen.schema import open_dataset, read_info
 from data_gen.writer import create_dataset
 
@@ -53,6 +55,9 @@ def import_data(options: ImportOptions, stop: threading.Event | None = None) -> 
     """
     _make_folder(Path(options.out))
     written: list[Path] = []
+    if options.format == AUTO:
+        options = replace(options, format=recognise(Path(options.data)))
+        print(f"{options.data}: read as format={options.format}")
     for foreign in reader(options.format)(Path(options.data), options):
         path = Path(options.out) / f"{foreign.split}.h5"
         if path in written:

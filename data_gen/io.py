@@ -73,6 +73,20 @@ def report_unwritable(path: Path) -> Iterator[None]:
         raise DataError(f"{path}: cannot be written ({reason}); choose another folder") from None
 
 
+@contextmanager
+def report_damage(path: Path) -> Iterator[None]:
+    """Turn an error inside the block that comes from damaged data, or its compression, into a DataError."""
+    try:
+        yield
+    except OSError as error:
+        problem = str(error).splitlines()[0]
+        if "not registered" in problem or "plugin" in problem:
+            raise DataError(
+                f"{path}: is compressed by a filter that is missing ({problem}); pip install hdf5plugin"
+            ) from None
+        raise DataError(f"{path}: is damaged ({problem}); copy it again") from None
+
+
 def _flush_file(path: Path) -> None:
     with path.open("rb+") as file:
         os.fsync(file.fileno())

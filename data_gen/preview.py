@@ -19,7 +19,7 @@ from data_gen.io import output_path
 from data_gen.media.overlays import contact_sheet, draw_trails, paint_masks, upscale, zoom
 from data_gen.media.writing import write_png, write_video
 from data_gen.progress import show_progress
-from data_gen.schema import DatasetInfo, open_dataset, read_info
+from data_gen.schema import DatasetInfo, dataset_file, open_dataset, read_info
 
 _TRAIL = 12  # frames
 _VIDEO_HEIGHT, _SHEET_HEIGHT = 192, 64  # of an enlarged frame, at most, in pixels
@@ -100,7 +100,7 @@ def preview(options: PreviewOptions) -> list[Path]:
     Raises:
         DataError: the dataset cannot be read, or the folder cannot be written.
     """
-    data = Path(options.data)
+    data = dataset_file(options.data)
     info = read_info(data)
     out = data.with_name(f"{data.stem}_preview") if options.out is None else Path(options.out)
     scenes = read_scenes(info, options.sequences)

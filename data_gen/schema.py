@@ -1,6 +1,6 @@
 """The dataset file: one HDF5 file per split, with the keys of the G-SWM balls data (Lin et al. 2020).
 
-    n sequence, t frame, k object, h w image, c channel, s source
+    n sequence, t frame, k object, h w image, c channel, a number of an action, s source
 
 data_gen.writer writes it.
 """
@@ -53,6 +53,7 @@ FIELDS = {
     "masks": Field("n t h w", np.uint8),  # 0 background, k + 1 the object seen at that pixel
     "times": Field("n t", np.float64),  # seconds since the first frame of the video that it comes from
     "actions": Field("n t", np.int64),  # see ACTION_CONVENTION
+    "actions_continuous": Field("n t a", np.float32),  # of a numbers each, under the same convention
     "rewards": Field("n t", np.float32),  # received on arriving at frame t
     "dones": Field("n t", np.bool_),
     "collisions": Field("n t", np.int64),  # contacts within the frame
@@ -78,6 +79,7 @@ class DatasetInfo:
 
     num_objects: None without positions
     num_actions: 0 without actions
+    action_numbers: numbers per continuous action; 0 without
     coord_limit: positions lie in [0, coord_limit]
     dt: time between two frames, in frames
     config: everything that determines the arrays, or the options of the import
@@ -98,6 +100,7 @@ class DatasetInfo:
     shape_names: tuple[str, ...]
     keys: tuple[str, ...]
     package_version: str
+    action_numbers: int = 0
 
 
 class ArrayFile(h5py.File):
@@ -108,7 +111,23 @@ class ArrayFile(h5py.File):
 
     def has_array(self, name: str) -> bool:
         """Return whether there is an array under this name."""
-        return self.get(name, getclass=True) is h5py.Dataset
+        return not self.broken_link(name) and self.get(name, getclass=True) is h5py.Dataset
+
+    def broken_link(self, name: str) -> str | None:
+        """Return where a link under this name points, if nothing is there; None for anything else."""
+        return broken_link(self, name)
+
+
+def broken_link(group: h5py.Group, name: str) -> str | None:
+    """Return where the link `name` in a group points, if nothing is there; None for anything else."""
+    link = group.get(name, getlink=True)
+    if not isinstance(link, h5py.SoftLink | h5py.ExternalLink):
+        return None
+    try:
+        group[name]
+    except (KeyError, OSError):
+        return f"{link.filename}:{link.path}" if isinstance(link, h5py.ExternalLink) else str(link.path)
+    return None
 
 
 def open_hdf5(path: Path, remedy: str) -> ArrayFile:
@@ -122,6 +141,24 @@ def open_hdf5(path: Path, remedy: str) -> ArrayFile:
     except OSError as error:
         problem = "is truncated" if "truncated" in str(error) else "is not a readable HDF5 file"
         raise DataError(f"{path}: {problem}; {remedy}") from None
+
+
+def dataset_file(path: str | Path, split: str = "test") -> Path:
+    """Return the file that a path stands for: itself, or the file of a split in a folder.
+
+    A folder with one dataset file, of whatever name, stands for that.
+
+    Raises:
+        DataError: the folder holds no such file.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        return path
+    named, files = path / f"{split}.h5", sorted(path.glob("*.h5"))
+    if named.is_file() or len(files) == 1:
+        return named if named.is_file() else files[0]
+    found = ", ".join(file.name for file in files) or "no dataset"
+    raise DataError(f"{path}: a folder without {split}.h5, holds {found}; name a file")
 
 
 def open_dataset(path: str | Path) -> ArrayFile:
@@ -154,6 +191,7 @@ def read_info(path: str | Path) -> DatasetInfo:
             width=w,
             num_objects=file["positions"].shape[2] if "positions" in file else None,
             keys=tuple(file),
+            action_numbers=file["actions_continuous"].shape[2] if "actions_continuous" in file else 0,
             **_read_attributes(path, file),
         )
 
@@ -170,6 +208,8 @@ def _validate(path: Path, file: ArrayFile) -> None:
     _read_attributes(path, file)
     sizes = {"2": 2, "3": 3, "c": 3}
     for key, field in FIELDS.items():
+        if target := file.broken_link(key):
+            raise DataError(f"{path}: {key} is a link to {target}, where nothing is; copy that as well")
         if key not in file:
             if field.required:
                 raise DataError(f"{path}: lacks the key {key}; {_REMEDY}")

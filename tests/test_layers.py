@@ -67,6 +67,7 @@ PLACES = {
     "wandb": ["seqvae/train/trackers"],
     "mlflow": ["seqvae/train/trackers"],
     "jinja2": ["seqvae/report"],
+    "zarr": ["data_gen/formats/containers"],
 }
 
 

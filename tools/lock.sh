@@ -14,7 +14,7 @@ trap 'rm -rf "$work"' EXIT
 # the range on torch is open, but the locked one is chosen by hand
 echo "torch==$torch" > "$work/torch.txt"
 "$work/venv/bin/uv" pip compile -q pyproject.toml \
-    --extra tensorboard --extra pandas --extra digits --extra gym --extra play --extra report \
+    --extra tensorboard --extra pandas --extra digits --extra gym --extra play --extra report --extra zarr \
     --extra atari --extra test --extra docs --extra lint \
     --constraint "$work/torch.txt" \
     --universal --python-version 3.11 --fork-strategy fewest \

@@ -8,6 +8,7 @@ _BLOCK_BYTES of frames in memory, unless the format itself forbids it.
 from __future__ import annotations
 
 import importlib
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
@@ -18,17 +19,22 @@ from typing import Any
 import numpy as np
 
 from data_gen.errors import DataError, require_choice, require_flags, require_number, require_words
-from data_gen.io import ErrorKeepingFile, output_path
+from data_gen.frames import parse_layout
+from data_gen.io import ErrorKeepingFile, output_path, report_damage
 from data_gen.schema import FIELDS, ArrayFile, open_hdf5
 from data_gen.splits import SPLITS
 
+AUTO = "auto"
+
 # Module and function that read a format; imported late, as some need optional packages.
 IMPORTS = {
+    "arrays": "arrays.read",
+    "npz": "arrays.read_videos",
+    "images": "arrays.read_images",
+    "pictures": "picture_files.read",
+    "videos": "videos.read",
     "gswm": "gswm.read",
     "stove": "stove_files.read",
-    "images": "image_sets.read",
-    "npz": "videos.read_arrays",
-    "videos": "videos.read",
 }
 # Module that writes a format.
 EXPORTS = {"gswm": "gswm", "stove": "stove_files", "images": "image_sets"}
@@ -36,6 +42,12 @@ EXPORTS = {"gswm": "gswm", "stove": "stove_files", "images": "image_sets"}
 BROKEN = ("refuse", "keep", "skip")  # what to do with a video that lacks frames
 
 _BLOCK_BYTES = 64 * 2**20
+
+_SPLIT_WORDS = {
+    "train": ("train", "training", "trainset"),
+    "val": ("val", "valid", "validation", "valset", "dev"),
+    "test": ("test", "testing", "testset"),
+}
 
 
 @dataclass(frozen=True)
@@ -57,10 +69,22 @@ class ImportOptions:
     broken: str = "refuse"
     val: float = 0.0
     test: float = 0.0
+    key: str | None = None
+    layout: str | None = None
+    scale: float | None = None
+    masks: str | None = AUTO
+    positions: str | None = AUTO
+    coordinates: str | float | None = None
+    actions: str | None = AUTO
+    rewards: str | None = AUTO
+    num_actions: int | None = None
 
     def __post_init__(self) -> None:
-        require_words(self, "format", "data", "out", *([] if self.name is None else ["name"]))
-        require_choice("format", self.format, IMPORTS)
+        names = ("name", "key", "layout", "masks", "positions", "actions", "rewards")
+        given = [key for key in names if getattr(self, key) is not None]
+        require_words(self, "format", "data", "out", *given)
+        require_choice("format", self.format, (AUTO, *IMPORTS))
+        self._check_arrays()
         require_flags(self, "overwrite", "crop")
         if self.split is not None:
             require_choice("split", self.split, SPLITS)
@@ -75,6 +99,19 @@ class ImportOptions:
         if self.val + self.test > 1:
             raise DataError(f"val={self.val} test={self.test}: more than all together; give shares")
 
+    def _check_arrays(self) -> None:
+        """Check the options of arrays."""
+        if self.layout is not None:
+            parse_layout(self.layout)
+        if self.scale is not None:
+            require_number("scale", self.scale, above=0)
+        if isinstance(self.coordinates, str):
+            require_choice("coordinates", self.coordinates, ("pixels", "unit", "signed"))
+        elif self.coordinates is not None:
+            require_number("coordinates", self.coordinates, above=0)
+        if self.num_actions is not None:
+            require_number("num_actions", self.num_actions, minimum=1, integer=True)
+
     def changed(self) -> dict[str, Any]:
         """Return the options that differ from their defaults and determine the arrays."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
@@ -87,9 +124,13 @@ class ImportOptions:
 
     def split_of(self, path: Path) -> str:
         """Return the split that a file becomes: from the option, else from the file's name, else train."""
-        words = path.stem.lower().replace("-", "_").split("_")  # "billiards_test", "validation"
-        named = (split for split in SPLITS if any(word.startswith(split) for word in words))
-        return self.split or next(named, "train")
+        return self.split or split_named(path.stem) or "train"
+
+
+def split_named(name: str) -> str | None:
+    """Return the split that a name says, such as billiards_test or Validation; None if it says none."""
+    words = re.split(r"[^a-z]+", name.lower())
+    return next((split for split in SPLITS if any(word in _SPLIT_WORDS[split] for word in words)), None)
 
 
 @dataclass(frozen=True)
@@ -210,22 +251,15 @@ def open_foreign(path: Path, *required: str) -> Iterator[ArrayFile]:
         DataError: the file is damaged or of another kind.
     """
     with open_hdf5(path, "copy it again") as file, report_damage(path):
+        for key in FIELDS:
+            if target := file.broken_link(key):
+                raise DataError(f"{path}: {key} is a link to {target}, where nothing is; copy that as well")
         for key in required:
             if not file.has_array(key):
                 raise DataError(
                     f"{path}: holds {', '.join(file) or 'nothing'}, but no {key}; is it another format="
                 )
         yield file
-
-
-@contextmanager
-def report_damage(path: Path) -> Iterator[None]:
-    """Turn an error of HDF5 inside the block, from damaged data, into a DataError."""
-    try:
-        yield
-    except OSError as error:
-        problem = str(error).splitlines()[0]
-        raise DataError(f"{path}: is damaged ({problem}); copy it again") from None
 
 
 @contextmanager

@@ -11,11 +11,11 @@ from typing import IO
 import numpy as np
 
 from data_gen.errors import DataError
-from data_gen.formats import ForeignSplit, ImportOptions, files_in
+from data_gen.formats import ForeignSplit, ImportOptions
 from data_gen.formats.cutting import Video, cut
 from data_gen.formats.video_folders import find_videos
 from data_gen.io import report_unwritable
-from data_gen.media.reading import fit, read_npz
+from data_gen.media.reading import fit
 from data_gen.media.videos import VideoFile
 
 _MAX_NAMES = 3  # of videos to which the same happened, each in a line of its own
@@ -140,19 +140,3 @@ def _common_length(videos: list[_Decoded], options: ImportOptions) -> tuple[Impo
     length = len(shortest.frames)
     note = f"sequences have {length} frames, as {shortest.name}; length= takes another number"
     return replace(options, length=length), note
-
-
-def read_arrays(path: Path, options: ImportOptions) -> Iterator[ForeignSplit]:
-    """Read the splits of the sequences in a .npz, or in those of a folder one after the other."""
-    videos = []
-    for file in files_in(path, (".npz",)):
-        for i, frames in enumerate(read_npz(file)):
-            videos.append(Video(f"{file}[{i}]", _resize(frames, options)))
-    return cut(videos, options)
-
-
-def _resize(frames: np.ndarray, options: ImportOptions) -> np.ndarray:
-    size = options.image_size
-    if size is None or frames.shape[1:3] == (size, size):
-        return frames
-    return np.stack([fit(frame, (size, size), options.crop) for frame in frames])

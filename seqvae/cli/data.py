@@ -12,7 +12,7 @@ import torch
 
 from data_gen.cli.command import CONFIGS, Job
 from data_gen.cli.configs import option_values
-from data_gen.schema import read_info
+from data_gen.schema import dataset_file, read_info
 from data_gen.simulator import build_simulator
 from data_gen.splits import Split
 from seqvae import checkpoint
@@ -197,13 +197,13 @@ def load_model(config: SourceConfig) -> SequenceModel:
 
 
 def with_data(config: Chosen) -> Chosen:
-    """Return the config with `data`; if that is missing, with the test.h5 of the run's own data, and say so.
+    """Return the config with the file that `data` stands for; without any, the test.h5 of the run's own data.
 
     Raises:
         UserError: there is no such test.h5.
     """
     if config.data is not None:
-        return config
+        return replace(config, data=str(dataset_file(config.data)))
     trained_on = Origin.of(checkpoint.load(checkpoint.find(config.run, config.checkpoint)).config).data
     if trained_on is None or trained_on == ONLINE:
         raise UserError(f"data: is missing, and run={config.run} was trained without a file; say data=FILE")

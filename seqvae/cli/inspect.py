@@ -12,6 +12,7 @@ import numpy as np
 from data_gen.cli.command import Job
 from data_gen.cli.configs import flatten
 from data_gen.media.videos import VIDEOS
+from data_gen.numpy_files import NUMPY
 from data_gen.schema import read_info
 from seqvae import checkpoint, weights
 from seqvae.cli.data import make_folder, read_config
@@ -100,10 +101,14 @@ def _look_at(path: Path, options: InspectConfig) -> tuple[Lines, Sheet | None]:
         inside = sorted(file for file in path.iterdir() if file.suffix in DATASETS)
         if not inside:
             raise UserError(f"{path}: holds no checkpoint ({', '.join(CHECKPOINTS)}) and no dataset (.h5)")
-        return _folder(inside), None
+        if not (path / "test.h5").is_file():
+            return _folder(inside), None
+        files, test = list(_folder(inside)), path / "test.h5"
+        found, shown = _look_at(test, options)
+        return iter([*files, *found]), shown
     if path.suffix in DATASETS:
         return _dataset(path), _truth(path, options)
-    if path.suffix == ".npz" or path.suffix.lower() in VIDEOS:
+    if path.suffix.lower() in NUMPY or path.suffix.lower() in VIDEOS:
         sequences = read_sequences(path)
         clips = sequences.frames[: options.sequences]
         return _frames(path, sequences), _spread(clips, options, numbered("sequence", len(clips)))
@@ -131,6 +136,8 @@ def _dataset(path: Path) -> Lines:
     if info.num_objects is not None:
         yield "objects", f"{info.num_objects}, positions in 0 to {info.coord_limit:g}"
     yield "actions", info.num_actions or "none"
+    if info.action_numbers:
+        yield "continuous actions", f"{info.action_numbers} numbers each"
     yield "keys", " ".join(info.keys)
     for key, value in flatten(info.config).items():
         yield f"  {key}", value

@@ -13,9 +13,10 @@ from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
 from data_gen.errors import DataError
-from data_gen.media.reading import fit, read_npz
+from data_gen.media.reading import fit
 from data_gen.media.videos import VIDEOS, VideoFile
-from data_gen.schema import ArrayFile, open_dataset, read_info
+from data_gen.numpy_files import NUMPY, read_frames
+from data_gen.schema import ArrayFile, dataset_file, open_dataset, read_info
 from data_gen.simulator import wall_rule
 from seqvae.data.conversion import prev_actions, to_coordinates, to_half_widths, to_video
 from seqvae.errors import UserError
@@ -127,7 +128,10 @@ def read_sequences(
     image_size: tuple[int, int] | None = None,
     max_frames: int | None = None,
 ) -> Sequences:
-    """Read a dataset (.h5, .hdf5), `frames` in an .npz ("n t h w 3" or "t h w 3", uint8), or a video file.
+    """Read a dataset (.h5, .hdf5), frames in an .npz or .npy, or a video file.
+
+    A folder stands for the test.h5 in it. Frames of NumPy have any layout, type and channels that have a
+    single meaning (data_gen.numpy_files.read_frames).
 
     index: number of the one sequence to read; None: all.
     image_size: height and width that the frames must have. Videos are cropped to the middle and resized
@@ -137,20 +141,21 @@ def read_sequences(
     Raises:
         UserError: the file cannot be read, holds no such sequence, or has frames of another size.
     """
-    path = Path(path)
+    with reading(path):
+        path = dataset_file(path)
     if not path.is_file():
         raise UserError(f"{path}: no such file; make a dataset with python -m data_gen")
     time = slice(0, max_frames)
     if path.suffix in DATASETS:
         sequences = _read_dataset(path, index, time)
-    elif path.suffix == ".npz":
-        sequences = _read_npz(path, index, time)
+    elif path.suffix.lower() in NUMPY:
+        sequences = _read_numpy(path, index, time)
     elif path.suffix.lower() in VIDEOS:
         _select(path, 1, index)
         sequences = _read_video(path, image_size, max_frames)
     else:
         raise UserError(
-            f"{path}: unknown kind of file; give a dataset .h5, an .npz or a video ({' '.join(VIDEOS)})"
+            f"{path}: unknown kind of file; give a dataset .h5, .npz, .npy or a video ({' '.join(VIDEOS)})"
         )
     size = sequences.frames.shape[2:4]
     if image_size is not None and size != tuple(image_size):
@@ -234,9 +239,9 @@ def _read_dataset(path: Path, index: int | None, time: slice) -> Sequences:
     )
 
 
-def _read_npz(path: Path, index: int | None, time: slice) -> Sequences:
+def _read_numpy(path: Path, index: int | None, time: slice) -> Sequences:
     with reading(path):
-        frames = read_npz(path)
+        frames = read_frames(path)
     return Sequences(name=str(path), frames=frames[_select(path, len(frames), index), time])
 
 

@@ -89,6 +89,33 @@ def test_numpy_frames_with_and_without_a_sequence_axis(tmp_path, arrays):
     assert one.positions is None and one.coord_limit is None and one.prev_actions is None
 
 
+def test_numpy_frames_of_any_layout_and_type_with_one_meaning(tmp_path, arrays):
+    frames = arrays["imgs"][2]
+    ways = {
+        "channels first": np.repeat(frames.transpose(0, 3, 1, 2)[None], 3, 0),
+        "floats": frames / np.float32(255),
+        "alpha": np.concatenate([frames, np.full_like(frames[..., :1], 255)], -1),
+    }
+    for name, array in ways.items():
+        np.save(tmp_path / f"{name}.npy", array)
+        np.savez(tmp_path / f"{name}.npz", some_key=array, masks=np.zeros((9, 8, 8)), steps=np.zeros(9))
+        for suffix in (".npy", ".npz"):
+            found = read_sequences(tmp_path / f"{name}{suffix}").frames
+            np.testing.assert_array_equal(found, np.broadcast_to(frames, found.shape))
+            assert found.dtype == np.uint8 and found.shape[1:] == frames.shape and found.flags.writeable
+
+
+def test_a_folder_stands_for_its_test_set(tmp_path, dataset):
+    for name in ("train.h5", "other.h5", "test.h5"):
+        (tmp_path / name).write_bytes(dataset.read_bytes())
+        if name == "train.h5":  # the only one
+            assert read_sequences(tmp_path).name == str(tmp_path / "train.h5")
+        elif name == "other.h5":
+            line = refusal(read_sequences, tmp_path)
+            assert line == f"{tmp_path}: a folder without test.h5, holds other.h5, train.h5; name a file"
+    assert read_sequences(tmp_path).name == str(tmp_path / "test.h5")
+
+
 @pytest.mark.parametrize("suffix", ["mp4", "gif"])
 @pytest.mark.parametrize("length, fps", [(2, 10), (61, 7), (23, 24)])
 def test_every_frame_of_a_video_is_read_once(tmp_path, suffix, length, fps):
@@ -145,7 +172,7 @@ def test_sequences_that_are_not_there(dataset, index):
 def bad_files(folder, dataset):
     """(path, part of the message)"""
     yield folder / "missing.h5", "no such file"
-    yield folder, "no such file"
+    yield folder, "a folder without test.h5, holds no dataset"
     contents = {
         "a.txt": (b"text", "unknown kind of file"),
         "a.h5": (b"text", "not a readable HDF5 file"),
@@ -159,9 +186,13 @@ def bad_files(folder, dataset):
         (folder / name).write_bytes(content)
         yield folder / name, message
     arrays = {
-        "key.npz": (dict(images=np.zeros((1, 2, 8, 8, 3), np.uint8)), "holds images, but no key frames"),
-        "float.npz": (dict(frames=np.zeros((1, 2, 8, 8, 3))), "type float64"),
-        "flat.npz": (dict(frames=np.zeros((2, 8, 8), np.uint8)), r"shape \(2, 8, 8\)"),
+        "keys.npz": (
+            dict(a=np.zeros((2, 8, 8)), b=np.zeros((2, 8, 8))),
+            r"a \(2, 8, 8\), b .* several arrays",
+        ),
+        "float.npz": (dict(frames=np.full((1, 2, 8, 8, 3), 1.5)), "say which number is white"),
+        "flat.npz": (dict(frames=np.zeros((3, 8, 8), np.uint8)), r"shape \(3, 8, 8\) can mean several"),
+        "states.npz": (dict(a=np.zeros((9, 8, 4)), b=np.zeros(9)), r"b \(9,\): no array that can be"),
         "none.npz": (dict(frames=np.zeros((0, 2, 8, 8, 3), np.uint8)), r"shape \(0, 2"),
         "objects.npz": (dict(frames=np.array([{}], dtype=object)), "plain array"),
     }

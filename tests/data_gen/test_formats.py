@@ -167,14 +167,18 @@ def gswm_faults(rng):
 
 
 def image_faults(rng):
-    image, mask = np.zeros((4, 8, 8, 3), np.uint8), np.zeros((4, 8, 8, 1), int)
-    yield "layered masks", {"image": image, "mask": np.zeros((4, 5, 8, 8, 1), int)}, "mask has shape (4, 5"
-    yield "soft masks", {"image": image, "mask": mask / 2}, "mask has type float64"
-    yield "many labels", {"image": image, "mask": mask + 300}, "labels up to 300"
-    yield "negative labels", {"image": image, "mask": mask - 1}, "must be 0 to 255"
-    yield "too bright", {"image": image + 1.5}, "from 1.5 to 1.5"
-    yield "videos", {"image": image[None]}, "image has shape (1, 4, 8, 8, 3)"
-    yield "whole numbers", {"image": image.astype(int)}, "image has type int64"
+    image, mask = np.zeros((4, 20, 20, 3), np.uint8), np.zeros((4, 20, 20, 1), int)
+    layers, many = np.full((4, 5, 20, 20, 1), 0.2), 300 + np.arange(400).reshape(1, 20, 20, 1)
+    yield "soft layers", {"image": image, "mask": layers}, "a layer per object that is not 0 or 0.2"
+    yield "layers that overlap", {"image": image, "mask": layers * 5}, "with one object per pixel"
+    yield "soft masks", {"image": image, "mask": mask + 0.5}, "numbers from 0.5 to 0.5 that are not whole"
+    yield "many labels", {"image": image, "mask": np.repeat(many, 4, 0)}, "has 400 labels in a sequence"
+    yield "negative labels", {"image": image, "mask": mask - 2}, "labels down to -2"
+    yield "masks of another size", {"image": image, "mask": mask[:, :9]}, "has shape ... (9, 20, 1)"
+    yield "fewer masks", {"image": image, "mask": mask[:2]}, "must begin with (4,)"
+    yield "too bright", {"image": image + 1.5}, "from 1.5 to 1.5; say which number is white"
+    yield "below 0", {"image": image.astype(int) - 1}, "from -1 to -1; bring them to 0 ... 1"
+    yield "not a number", {"image": image * np.nan}, "from nan to nan"
 
 
 def stove_faults(rng):
@@ -272,7 +276,7 @@ def test_existing_files_are_kept_unless_overwrite(tmp_path):
 
 
 OPTIONS = {
-    "format=fish": "format=fish: must be one of gswm",
+    "format=fish": "format=fish: must be one of auto, arrays",
     "split=dev": "split=dev: must be one of train",
     "data=": "data: is missing",
     "data=nowhere": "data=nowhere: no such file or folder",

@@ -26,7 +26,7 @@ ATTRIBUTES = {
     "num_actions": 9,
     "shape_names": ("disc", "square"),
 }
-SIZES = {"n": 5, "t": 20, "h": 8, "w": 6, "c": 3, "k": 2, "s": 2, "2": 2, "3": 3}
+SIZES = {"n": 5, "t": 20, "h": 8, "w": 6, "c": 3, "k": 2, "s": 2, "a": 2, "2": 2, "3": 3}
 
 
 def arrays(rng):
@@ -130,6 +130,11 @@ def retype(file, key, **change):
     file.create_dataset(key, **({"data": data} | change))
 
 
+def relink(file, key, link):
+    del file[key]
+    file[key] = link
+
+
 DAMAGE = {
     "no attribute format": (lambda f: f.attrs.pop("format"), "no seqvae-dataset"),
     "foreign format": (lambda f: f.attrs.modify("format", "other"), "no seqvae-dataset"),
@@ -145,6 +150,11 @@ DAMAGE = {
     "other objects": (lambda f: retype(f, "sizes", data=f["sizes"][:, :, :1]), "sizes has 1 along k"),
     "actions as floats": (lambda f: retype(f, "actions", dtype="f4"), "actions has type float32"),
     "a group": (lambda f: (f.pop("masks"), f.create_group("masks")), "masks must have the axes"),
+    "a broken link": (
+        lambda f: relink(f, "imgs", h5py.ExternalLink("gone.h5", "/imgs")),
+        "imgs is a link to gone.h5:/imgs, where nothing is",
+    ),
+    "a broken soft link": (lambda f: relink(f, "masks", h5py.SoftLink("/gone")), "masks is a link to /gone"),
     "broken config": (lambda f: f.attrs.modify("config", "{"), "root attribute config"),
 }
 

@@ -119,7 +119,7 @@ def test_rollout_of_frames_and_of_a_video_without_truth(folder, tmp_path, capsys
 
 def test_evaluate_writes_everything(folder, tmp_path, capsys):
     arguments = ["sample=true", "samples=19", "long=100", "videos=1", "iwae=2", f"out={tmp_path}"]
-    assert run("evaluate", f"run={folder / 'linear'}", f"data={folder / 'data' / 'test.h5'}", *arguments) == 0
+    assert run("evaluate", f"run={folder / 'linear'}", f"data={folder / 'data'}", *arguments) == 0
     printed = capsys.readouterr().out
     names = [
         "bounds.csv",
@@ -166,7 +166,7 @@ def test_evaluate_in_the_run_by_default_and_without_truth(folder, tmp_path, caps
     ("path", "words", "sheet"),
     [
         ("data/test.h5", ["billiards", "3 of 24 frames, 32x32", "velocities"], "data_test"),
-        ("data", ["test.h5", "train.h5", "1 sequences of 24 frames"], None),
+        ("data", ["test.h5", "train.h5", "1 sequences of 24 frames", "velocities"], "data"),
         ("stove", ["7 updates", "SuPAIR", "GraphDynamics", "found", "32x32, 3 objects"], "stove"),
         ("linear/last.pt", ["LinearDynamics", "parameters"], "linear_last"),
     ],
