@@ -12,7 +12,7 @@ import torch
 
 from data_gen.cli.command import ALONE, Job
 from data_gen.cli.configs import compose, flatten
-from data_gen.cli.overrides import quote
+from data_gen.cli.overrides import PATHS, quote
 from seqvae.cli import evaluate
 from seqvae.cli.data import make_folder, read_config
 from seqvae.data.sequences import read_sequences
@@ -151,7 +151,7 @@ def train_command(config: Mapping[str, Any]) -> str:
         wanted = flatten({k: v for k, v in config.items() if k != "choices"})
         skip = ("run", "resume")
         words = base + [
-            f"{key}={_literal(value)}"
+            f"{key}={value if value and key in PATHS['train'] else _literal(value)}"
             for key, value in wanted.items()
             if key.partition(".")[0] not in skip and before.get(key, ...) != value
         ]
