@@ -38,8 +38,9 @@ help:
 venv:
 	@PYTHON="$(PYTHON)" TORCH="$(TORCH)" sh tools/venv.sh $(VENV)
 
+# files are spread over two processes, each file in one of them
 test: $(READY)
-	$(PY) -m pytest
+	$(PY) -m pytest -n 2 --dist loadfile
 
 lint: $(READY)
 	$(PY) -m ruff check .

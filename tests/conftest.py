@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import jaxtyping
@@ -21,6 +22,22 @@ torch.set_num_threads(1)  # such small tensors take longer to hand to a second t
 def fixed_seed():
     """Each test starts from the same torch seed, so it does not depend on the tests before it."""
     torch.manual_seed(0)
+
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """A headless Chromium of the system, for one module: while it is open, no other event loop can run."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="pages are driven by playwright")
+    path = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if path is None:
+        pytest.skip(f"no browser is installed ({', '.join(BROWSERS)})")
+    with playwright.sync_playwright() as driver:
+        chromium = driver.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield chromium
+        chromium.close()
 
 
 @pytest.fixture

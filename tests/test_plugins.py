@@ -197,7 +197,7 @@ def test_a_wrong_argument_of_a_part_is_one_line(folder, data, capsys):
     words = ["train", "plugins=[damped_three.py]", f"data={data}", *TINY]
     target = "model.dynamics._target_=damped_three.Damped"
     for more, message in {
-        "model.dynamics.dampin=1": "model.dynamics.dampin: unknown; accepted: std, first_std, damping",
+        "model.dynamics.dampin=1": "model.dynamics.dampin: unknown; did you mean damping? accepted: std,",
         "model.dynamics.damping=a": "model.dynamics.damping: expected float, got 'a'",
     }.items():
         assert main([*words, target, more, "run=c"]) == 2

@@ -106,7 +106,7 @@ def test_a_training_repeats_neither_its_own_numbers_nor_those_of_its_data(tmp_pa
 
 def test_streams_are_opened_in_one_place():
     names, found = {"SeedSequence", "default_rng", "manual_seed", "seed_all"}, set()
-    for file in ROOT.glob("seqvae/**/*.py"):
+    for file in {*ROOT.glob("seqvae/**/*.py")} - {*ROOT.glob("seqvae/contracts/*.py")}:  # those are tests
         nodes = ast.walk(ast.parse(file.read_text()))
         if names & {node.attr for node in nodes if isinstance(node, ast.Attribute)}:
             found.add(file.relative_to(ROOT).as_posix())

@@ -103,5 +103,5 @@ def _rows(scores: Scores, quantity: str) -> dict[str, Curve]:
         for row, curves in scores.curves.items()
         if (curve := curves.get(quantity)) is not None
         and len(by_frame := curve.by_frame()) > 1
-        and any(value.mean for value in by_frame.values())
+        and any(value.mean and np.isfinite(value.mean) for value in by_frame.values())
     }

@@ -88,6 +88,8 @@ def test_a_model_is_trained_evaluated_rolled_out_and_inspected(name, data, tmp_p
         assert ("order" in rollout) == ("positions" in rollout and not counts)
     assert (run / "rollout" / "rollout.gif").stat().st_size > 0
 
-    assert main(["inspect", str(run), "latents=true", "sequences=2", "frames=4"]) == 0
+    seen = run.parent / "seen"
+    look = ["inspect", str(run), "latents=true", "sequences=2", "frames=4", f"out={seen / 'sheet.png'}"]
+    assert main(look) == 0
     for sheet in ("sheet", "samples", "reconstructions", "interpolations", "traversals"):
-        assert np.asarray(Image.open(run / f"{sheet}.png")).std() > 0, sheet
+        assert np.asarray(Image.open(seen / f"{sheet}.png")).std() > 0, sheet

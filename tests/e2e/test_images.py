@@ -21,9 +21,10 @@ def test_single_images_are_trained_on_and_evaluated(tmp_path):
     train = ["train", "model=vae_fc", "objective=frame_elbo", f"data={data}", f"run={run}", *budget]
     assert main(train) == 0
     assert main(["evaluate", f"run={run}", f"data={data / 'test.h5'}", "pixels=rgb", "videos=1"]) == 0
-    assert main(["inspect", str(run), "latents=true", "sequences=2", "frames=4"]) == 0
+    look = ["latents=true", "sequences=2", "frames=4", f"out={tmp_path / 'seen' / 'sheet.png'}"]
+    assert main(["inspect", str(run), *look]) == 0
     pictures = {"sheet", "samples", "reconstructions", "interpolations", "traversals"}
-    assert {path.stem for path in run.glob("*.png")} == pictures
+    assert {path.stem for path in (tmp_path / "seen").glob("*.png")} == pictures
 
     found = json.loads((run / "evaluation" / "metrics.json").read_text())
     with open_dataset(data / "test.h5") as file:

@@ -106,11 +106,13 @@ class Motion(Dynamics):
         return Last(z, carry.like)
 
 
-def model(slots: int = 2, velocity: bool = True, actions: int = 0, **motion) -> SequenceModel:
+def model(
+    slots: int = 2, velocity: bool = True, actions: int = 0, width: int = SIZE, **motion
+) -> SequenceModel:
     """A model that reads exactly and predicts by `Motion`."""
     frame = Reader(slots, velocity)
     dynamics = Motion(frame.layout, **motion)
-    spec = DataSpec(SIZE, SIZE, 3, actions, slots, LIMIT)
+    spec = DataSpec(SIZE, width, 3, actions, slots, LIMIT)
     return SequenceModel(frame, Fused(dynamics.layout), dynamics, spec).eval()
 
 

@@ -30,10 +30,10 @@ def still(*where: tuple[float, float]) -> np.ndarray:
 def test_errors_are_in_half_widths():
     """3/10 of a half-width across and 8/10 of a half-height down, 4/10 of a half-width: 5/10."""
     data = wide(still((0.0, 0.0)), still((0.3, 0.8)))
-    table = score(spelled.model(slots=1), data).table()
+    table = score(spelled.model(width=16, slots=1), data).table()
     for row in ("model", "static"):
         assert table[row]["position_error_1_10"].mean == pytest.approx(0.5, abs=1e-3)
-    result = uncertainty(spelled.model(slots=1, noise=1e-5), data)
+    result = uncertainty(spelled.model(width=16, slots=1, noise=1e-5), data)
     assert result["mean_of_20_1_10"].mean == pytest.approx(0.5, abs=1e-2)
 
 
@@ -41,7 +41,7 @@ def test_velocity_errors_are_in_half_widths():
     """The frames show no motion, the data has (0.03, 0.08) per frame."""
     shown = still((0.0, 0.0))
     data = wide(shown, shown, velocities=np.tile([0.03, 0.08], (1, LENGTH, 1, 1)))
-    value = score(spelled.model(slots=1), data).table()["model"]["velocity_error_1_10"]
+    value = score(spelled.model(width=16, slots=1), data).table()["model"]["velocity_error_1_10"]
     assert value.mean == pytest.approx(0.05, abs=1e-3)
 
 
@@ -49,7 +49,7 @@ def test_velocity_errors_are_in_half_widths():
 def test_a_radius_is_in_half_widths(offset, found):
     """A radius of 0.2 half-widths is 0.4 half-heights."""
     data = wide(still((0.0, 0.0)), still(offset), radii=np.full((1, LENGTH, 1), 0.2))
-    assert score(spelled.model(slots=1), data).shares["found"].mean == found
+    assert score(spelled.model(width=16, slots=1), data).shares["found"].mean == found
 
 
 def test_slots_are_ordered_by_distances_on_the_picture():
@@ -68,7 +68,13 @@ def test_slots_stand_for_one_object_within_a_radius_on_the_picture():
     for positions, count in ((above + drift, 1), (beside + drift, 2)):
         moving = np.full_like(positions, 0.01)
         data = wide(positions, positions, moving, radii=np.full((1, LENGTH, 2), 0.2))
-        result = long_rollouts(spelled.model(), data, horizon=5)[5]
+        result = long_rollouts(
+            spelled.model(
+                width=16,
+            ),
+            data,
+            horizon=5,
+        )[5]
         assert result["distinct_objects"].mean == count
     assert metrics.distinct_objects(above[0], 0.2).tolist() == [2] * LENGTH  # on a square one they are apart
 
@@ -79,7 +85,7 @@ def test_energy_is_that_of_the_speed_on_the_picture():
     data = wide(
         start + steps * np.array([0.0, 0.02]), start, velocities=np.tile([0.01, 0.0], (1, LENGTH, 1, 1))
     )
-    result = long_rollouts(spelled.model(slots=1), data, horizon=5)[5]
+    result = long_rollouts(spelled.model(width=16, slots=1), data, horizon=5)[5]
     assert result["energy_over_truth"].mean == pytest.approx(1, rel=0.04)  # frames spell to 1.2e-4
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import http.client
 import io
-import shutil
 import signal
 import socket
 import subprocess
@@ -25,7 +24,6 @@ from tests.models import make
 from tests.worlds import make_data
 
 pytest.importorskip("bokeh", reason="the page needs bokeh")
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 RUN = Path(__file__).parents[2] / "pretrained/stove_billiards"
 CONTEXT, HORIZON = 8, 12
 
@@ -63,18 +61,6 @@ def served(data):
     server.io_loop.add_callback(server.io_loop.stop)
     thread.join(10)
     server.stop()
-
-
-@pytest.fixture(scope="module")
-def browser():
-    playwright = pytest.importorskip("playwright.sync_api", reason="the page is driven by playwright")
-    path = next((path for name in BROWSERS if (path := shutil.which(name))), None)
-    if path is None:
-        pytest.skip(f"no browser is installed ({', '.join(BROWSERS)})")
-    with playwright.sync_playwright() as driver:
-        opened = driver.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        yield opened
-        opened.close()
 
 
 class Visit:

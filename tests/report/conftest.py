@@ -14,7 +14,6 @@ from tests.cli.tiny import TINY
 from tests.worlds import make_data
 
 EVALUATION = ("context=4", "horizon=12", "sample=true", "samples=19", "videos=1", "iwae=0", "threads=1")
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
 @pytest.fixture(scope="session")
@@ -48,16 +47,3 @@ def change_run(source: Path, target: Path, change: dict) -> None:
 def run(folder, tmp_path) -> Path:
     """A copy of a run, to be changed."""
     return Path(shutil.copytree(folder / "runs" / "seed=0", tmp_path / "run"))
-
-
-@pytest.fixture(scope="session")
-def browser():
-    """A headless Chromium of the system."""
-    playwright = pytest.importorskip("playwright.sync_api", reason="no playwright")
-    path = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if path is None:
-        pytest.skip(f"none of {', '.join(BROWSERS)} is installed")
-    with playwright.sync_playwright() as driver:
-        chromium = driver.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        yield chromium
-        chromium.close()
