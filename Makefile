@@ -1,4 +1,5 @@
-# make demo    generate billiards, train STOVE, roll out, evaluate
+# make look    a pretrained STOVE on new videos: rollout, evaluation and a page to open, in two minutes
+# make demo    generate billiards, train STOVE, roll out, evaluate, and make the page
 # make test    every test
 # make lint    formatting and common mistakes
 # make types   what pyright says of the annotations
@@ -29,7 +30,7 @@ endif
 DATA := data/billiards
 RUN := runs/demo
 
-.PHONY: help venv test lint types docs docs-serve demo results lock clean
+.PHONY: help venv test lint types docs docs-serve look demo results lock clean
 .NOTPARALLEL:
 
 help:
@@ -66,6 +67,14 @@ demo: $(READY)
 	$(PY) -m seqvae train experiment=stove_billiards run=$(RUN) resume=auto
 	$(PY) -m seqvae rollout run=$(RUN) data=$(DATA)/test.h5 index=0
 	$(PY) -m seqvae evaluate run=$(RUN) data=$(DATA)/test.h5
+	$(PY) -m seqvae report run=$(RUN)
+
+# A look before anyone trains: the pretrained STOVE on 100 new sequences, and a page on what it did.
+look: $(READY)
+	$(PY) -m data_gen sim=billiards train=0 val=0 test=100 seed=1 out=data/look
+	$(PY) -m seqvae rollout run=stove_billiards data=data/look
+	$(PY) -m seqvae evaluate run=stove_billiards data=data/look sample=true
+	$(PY) -m seqvae report run=stove_billiards
 
 # Two trainings at a time, one thread each; goes on where it was stopped.
 results: $(READY)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +13,13 @@ import torch
 from data_gen.cli.command import ALONE, Job
 from data_gen.cli.configs import compose, flatten
 from data_gen.cli.overrides import PATHS, quote
+from data_gen.schema import dataset_file
 from seqvae.cli import evaluate
-from seqvae.cli.data import make_folder, read_config
+from seqvae.cli.data import make_folder, read_config, run_folder
 from seqvae.data.sequences import read_sequences
 from seqvae.errors import UserError, require_at_least
 from seqvae.report import require_packages
+from seqvae.shipped import pretrained_folder, suggestion
 from seqvae.streams import Stream
 from seqvae.train.runtime import pick_device, seed_everything
 
@@ -45,34 +47,35 @@ class ReportConfig:
         require_at_least(vars(self), videos=0, sequences=0, threads=1)
         if self.out and Path(self.out).suffix not in (".html", ".htm"):
             raise UserError(f"out={self.out}: expected a name ending in .html")
-        if self.data and not Path(self.data).is_file():
+        if self.data and not dataset_file(self.data).is_file():
             raise UserError(f"data={self.data}: no such file; make a dataset with python -m data_gen")
-        if not Path(self.run).exists():
-            raise UserError(f"{self.run}: no such run or checkpoint")
+        if not Path(self.run).exists() and pretrained_folder(self.run) is None:
+            raise UserError(f"{self.run}: no such run or checkpoint{suggestion(self.run)}")
 
 
 def run(config: Mapping[str, Any], job: Job) -> None:
     """Write the page of a run."""
     options = read_config(ReportConfig, config, job, out=PAGE)
+    options = replace(options, data=str(dataset_file(options.data)) if options.data else None)
     require_packages()
     from seqvae.report.data import read_data
     from seqvae.report.page import write_page
     from seqvae.report.read import EVALUATION, read_run
     from seqvae.report.report import make_report
 
-    folder = Path(options.evaluation) if options.evaluation else None
-    record = read_run(Path(options.run), options.checkpoint, folder)
+    results, named = run_folder(options.run), pretrained_folder(options.run)
+    folder = Path(options.evaluation) if options.evaluation else results / EVALUATION
+    record = read_run(named or Path(options.run), options.checkpoint, folder)
     if options.evaluation and record.evaluation is None and not options.evaluate:
         raise UserError(f"evaluation={options.evaluation}: holds no evaluation (no metrics.json)")
     if options.evaluate and record.evaluation is None:
-        evaluation = folder or record.folder / EVALUATION
-        _evaluate(record, options, evaluation)
-        record = record.with_evaluation(evaluation)
+        _evaluate(record, options, folder)
+        record = record.with_evaluation(folder)
     data = read_data(record)
     pictures, missing = _draw(record, options)
-    page = Path(options.out or record.folder / PAGE)
+    page = Path(options.out or results / PAGE)
     make_folder(page.parent)
-    text = make_report(record, data, pictures, _commands(record, data), options.videos, missing)
+    text = make_report(record, data, pictures, _commands(record, data, options), options.videos, missing)
     write_page(page, text)
     print(f"{page}: {page.stat().st_size / 1e6:.1f} MB, open it in a browser")
 
@@ -126,13 +129,13 @@ def _draw(record: Any, options: ReportConfig) -> tuple[Any, dict[str, Any]]:
 # Commands that repeat a run.
 
 
-def _commands(record: Any, data: Any) -> dict[str, list[str]]:
+def _commands(record: Any, data: Any, options: ReportConfig) -> dict[str, list[str]]:
     """Return title -> commands."""
     commands = {"Data": data.commands} if data.commands else {}
     commands["Training"] = [train_command(record.config)]
     if record.evaluation is not None:
         commands["Evaluation"] = [evaluate_command(record.evaluation.options)]
-    commands["This page"] = [shlex.join(["python", "-m", "seqvae", "report", f"run={record.folder}"])]
+    commands["This page"] = [shlex.join(["python", "-m", "seqvae", "report", f"run={options.run}"])]
     return commands
 
 
