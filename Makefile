@@ -71,9 +71,9 @@ demo: $(READY)
 
 # A look before anyone trains: the pretrained STOVE on 100 new sequences, and a page on what it did.
 look: $(READY)
-	$(PY) -m data_gen sim=billiards train=0 val=0 test=100 seed=1 out=data/look
-	$(PY) -m seqvae rollout run=stove_billiards data=data/look
-	$(PY) -m seqvae evaluate run=stove_billiards data=data/look sample=true
+	$(PY) -m data_gen sim=billiards train=0 val=0 test=100 seed=1 out=data/fresh
+	$(PY) -m seqvae rollout run=stove_billiards data=data/fresh
+	$(PY) -m seqvae evaluate run=stove_billiards data=data/fresh sample=true
 	$(PY) -m seqvae report run=stove_billiards
 
 # Two trainings at a time, one thread each; goes on where it was stopped.

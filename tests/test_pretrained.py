@@ -39,7 +39,7 @@ def test_a_path_goes_before_a_name(monkeypatch, tmp_path):
     ("name", "end"),
     [
         ("stove_biliards", "; did you mean stove_billiards or stove_billiards6?"),
-        ("demo", "; pretrained models: stove_billiards, stove_billiards6, stove_gravity"),
+        ("demo", f"; pretrained models: {', '.join(seqvae.pretrained())}"),
         ("runs/demo", ""),
         ("demo.pt", ""),
     ],

@@ -138,7 +138,7 @@ def test_the_installed_commands_work_from_another_folder(installed, tmp_path):
     ask = """
 import sys, seqvae, data_gen.cli.command
 model = seqvae.load("stove_gravity")
-assert seqvae.pretrained() == ("stove_billiards", "stove_billiards6", "stove_gravity")
+assert {"air_digits", "stove_billiards", "vrnn_billiards"} < set(seqvae.pretrained())
 ours = [m for name, m in sys.modules.items() if name.split(".")[0] in ("seqvae", "data_gen")]
 files = [m.__file__ for m in ours if m.__file__]
 print(len(files), {file.startswith(sys.prefix) for file in [*files, str(data_gen.cli.command.CONFIGS)]})

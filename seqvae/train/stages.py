@@ -17,7 +17,7 @@ PARTS = ("frame", "posterior", "dynamics")
 SPREAD = "spread"  # of posterior and dynamics: what scales their stds, trained only where it is named
 BEGINS = ("last", "best")
 CRITERIA = {  # name -> in words
-    "pixels": "the pixel error of predicted frames 1-10, without labels",
+    "pixels": "the pixel error of predicted frames 1-10, of single images the objective, without labels",
     "objective": "the objective, without labels",
     "positions": "the error of predicted positions 1-10, by the true states",
 }
