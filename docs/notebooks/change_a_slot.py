@@ -47,7 +47,7 @@ world = build_simulator(read_settings(["sim=billiards"]).sim)
 seen = simulate(world, world.reset(SEQUENCES, np.random.default_rng(0)), CONTEXT).states
 frames, _ = world.render(seen, size=32)
 
-model = seqvae.load("pretrained/stove_billiards")
+model = seqvae.load("stove_billiards")
 with torch.no_grad():
     trace = model.filter(to_video(frames))
 

@@ -53,7 +53,7 @@ video.shape, video.dtype
 
 # %%
 CONTEXT, HORIZON = 8, 92
-model = seqvae.load("pretrained/stove_billiards")
+model = seqvae.load("stove_billiards")
 
 with torch.no_grad():
     past = model.filter(video[:, :CONTEXT])

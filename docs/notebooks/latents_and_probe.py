@@ -35,7 +35,7 @@ torch.set_num_threads(1)
 sizes = ["train=0", "val=0", "test=120", "length=40", "workers=1"]
 generate(read_settings([*sizes, "seed=7", "out=data/notebook_probe"]))
 data = seqvae.read("data/notebook_probe/test.h5")
-model = seqvae.load("pretrained/stove_billiards")
+model = seqvae.load("stove_billiards")
 
 # %% [markdown]
 # ## A table of latents
