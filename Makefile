@@ -1,4 +1,4 @@
-# make look    a pretrained STOVE on new videos: rollout, evaluation and a page to open, in two minutes
+# make look    a pretrained STOVE on new videos: rollout, evaluation and a page to open, in half a minute
 # make demo    generate billiards, train STOVE, roll out, evaluate, and make the page
 # make test    every test
 # make lint    formatting and common mistakes
