@@ -38,7 +38,7 @@ def test_a_path_goes_before_a_name(monkeypatch, tmp_path):
 @pytest.mark.parametrize(
     ("name", "end"),
     [
-        ("stove_biliards", "; did you mean stove_billiards or stove_billiards6?"),
+        ("stove_biliards", "; did you mean stove_billiards or stove_billiards6 or vrnn_billiards?"),
         ("demo", f"; pretrained models: {', '.join(seqvae.pretrained())}"),
         ("runs/demo", ""),
         ("demo.pt", ""),

@@ -98,7 +98,7 @@ def test_readme_shows_what_make_demo_runs():
     dry_run = ["make", "--dry-run", "demo", "PY=python"]
     printed = subprocess.run(dry_run, cwd=ROOT, env=clean, capture_output=True, text=True, check=True)
     commands = re.findall(r"python -m (?:data_gen|seqvae) .*", printed.stdout)
-    assert len(commands) == 4
+    assert len(commands) == 5
     readme = (ROOT / "README.md").read_text()
     for command in commands:
         assert f"    {command}\n" in readme

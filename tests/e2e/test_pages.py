@@ -130,7 +130,7 @@ def test_the_commands_of_the_first_page_run(here):
     shutil.rmtree(here / "runs/look", ignore_errors=True)
     text = (DOCS / "start.md").read_text().replace("\\\n", "")
     for command, small in (("rollout", ["horizon=12"]), ("evaluate", ["iwae=0", "videos=0"])):
-        (words,) = re.findall(rf"^    python -m seqvae ({command} run=pretrained.*)$", text, re.M)
+        (words,) = re.findall(rf"^    python -m seqvae ({command} run=stove_.*)$", text, re.M)
         assert main([*words.split(), *small]) == 0
     assert (here / "runs/look/rollout.gif").is_file() and (here / "runs/scores/metrics.json").is_file()
 
