@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from data_gen.formats import ImportOptions
-from data_gen.media.reading import fit
+from data_gen.media.reading import fit, kept_part
 
 
 @dataclass(frozen=True)
@@ -31,12 +31,7 @@ class Resizing:
     @property
     def box(self) -> tuple[float, float, float, float]:
         """Left, top, width and height of the part of the old picture that is kept, in its pixels."""
-        (height, width), (new_height, new_width) = self.old, self.new
-        if not self.crop:
-            return 0.0, 0.0, float(width), float(height)
-        scale = min(height / new_height, width / new_width)
-        kept_height, kept_width = scale * new_height, scale * new_width
-        return (width - kept_width) / 2, (height - kept_height) / 2, kept_width, kept_height
+        return kept_part(self.old, self.new, self.crop)
 
     def frames(self, frames: np.ndarray) -> np.ndarray:
         """Resize frames uint8 "... h w 3"."""
