@@ -26,7 +26,7 @@ LAYERS = {
         "types",
     ],
     1: ["distributions", "matching", "nn"],
-    2: ["sequence", "elbo", "objectives", "prediction", "metrics", "data"],
+    2: ["sequence", "elbo", "objectives", "collage", "prediction", "metrics", "data"],
     3: ["frames", "posteriors", "dynamics"],
     4: ["build", "checkpoint", "inference", "interventions", "rollout", "shapes", "weights"],
     5: ["evaluate", "play", "report", "train", "video"],
