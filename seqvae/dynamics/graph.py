@@ -17,7 +17,6 @@ from torch.nn.functional import relu
 
 from seqvae.config import register
 from seqvae.dynamics.markov import MarkovDynamics, Stds
-from seqvae.errors import UserError
 from seqvae.layout import StateLayout
 from seqvae.nn.layers import mlp
 from seqvae.types import Dynamics
@@ -36,11 +35,8 @@ class GraphDynamics(MarkovDynamics):
     latent: count of numbers that no frame shows
     width: of the networks
     velocity_scale: a typical speed, half-widths per frame
-    impact: whether velocities change at a moment between two frames; needs a velocity in the state
+    impact: whether velocities change at a moment between two frames
     prior_std, proposal_std, walk, first_std: see MarkovDynamics
-
-    Raises:
-        UserError: `impact` without a velocity in the state.
     """
 
     learned: Tensor  # (m, d): 1 where number d belongs to the m-th moved field
@@ -54,15 +50,13 @@ class GraphDynamics(MarkovDynamics):
         latent: int = 12,
         width: int = 64,
         velocity_scale: float = 0.05,
-        impact: bool = False,
+        impact: bool = True,
         prior_std: Stds | None = None,
         proposal_std: Stds | None = None,
         walk: Stds | None = None,
         first_std: Stds | None = None,
     ):
         super().__init__(frame_layout, slots, latent, prior_std, proposal_std, walk, first_std)
-        if impact and "velocity" not in self.moved:
-            raise UserError("model.dynamics.impact: the state has no velocity; give false")
         self.velocity_scale, self.impact = velocity_scale, impact
         learned = torch.zeros(len(self.moved), self.layout.dim)
         for i, name in enumerate(self.moved):

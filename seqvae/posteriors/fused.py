@@ -47,11 +47,12 @@ class Fused(Posterior):
 
     match: name of the field by which slots are matched
     fuse: False leaves the dynamics out of the estimate of all fields that a frame shows
-    innovation: encode differences relative to the prediction, as a Kalman filter does
+    innovation: encode differences relative to the prediction, as a Kalman filter does, unless `fuse` leaves it
+        out
     background_slots: number of slots, the first ones, that keep their place
 
     Raises:
-        UserError: no frame shows the field to match by; or `innovation` without `fuse`.
+        UserError: no frame shows the field to match by.
     """
 
     from_prior: Tensor  # (d,): 1 for numbers that are fused with the prediction
@@ -62,13 +63,9 @@ class Fused(Posterior):
         match: str = "position",
         fuse: bool = True,
         background_slots: int = 0,
-        innovation: bool = False,
+        innovation: bool = True,
     ):
         super().__init__()
-        if innovation and not fuse:
-            raise UserError(
-                "model.posterior.innovation: starts from the prediction, which fuse=false leaves out; give false"
-            )
         shown = [f.name for f in layout.fields if f.use != "dynamics" and f.difference_of is None]
         if match not in shown:
             raise UserError(
@@ -76,7 +73,7 @@ class Fused(Posterior):
                 f"{', '.join(shown)}; name one, or use Amortised"
             )
         self.layout, self.match, self.background_slots = layout, match, background_slots
-        self.innovation = innovation
+        self.innovation = innovation and fuse
         from_prior = torch.zeros(layout.dim)
         for field in layout.fields:
             from_prior[layout[field.name]] = float(fuse and field.use != "frame")
