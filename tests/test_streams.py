@@ -32,7 +32,7 @@ TRAINING = [
     "trainer.validation_sequences=2",
     *(
         f"stages.{stage}.trainer.{key}"
-        for stage in ("objects", "motion", "spread")
+        for stage in ("objects", "places", "motion", "spread")
         for key in ("steps=2", "batch_size=2", "clip_length=9", "validate_every=2")
     ),
 ]
