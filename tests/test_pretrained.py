@@ -61,7 +61,7 @@ def test_commands_take_the_name_and_write_to_the_folder_of_runs(monkeypatch, tmp
     assert "## On unseen data\n1 sequences" in card
     capsys.readouterr()
     assert main(["inspect", "stove_billiards"]) == 0
-    assert "20900 updates" in capsys.readouterr().out
+    assert "5900 updates" in capsys.readouterr().out
     short = ["model=linear", "trainer.steps=1", "trainer.batch_size=1", "trainer.clip_length=4"]
     assert main(["train", *short, "run=x", "init=stove_billiards", "trainer.context=4"]) == 2
     assert "init=stove_billiards: its model differs" in capsys.readouterr().err
