@@ -62,11 +62,12 @@ PLACES = {
     "ale_py": ["data_gen/sims/_ale"],
     "gymnasium": ["data_gen/gym"],
     "pytest": [f"seqvae/contracts/{name}" for name in ("options", "test_plugins", "__main__")],
-    "bokeh": ["seqvae/play", "seqvae/report"],
+    "bokeh": ["seqvae/report"],
     "pandas": ["seqvae/inference"],
     "wandb": ["seqvae/train/trackers"],
     "mlflow": ["seqvae/train/trackers"],
     "jinja2": ["seqvae/report"],
+    "tornado": ["seqvae/play"],
     "zarr": ["data_gen/formats/containers"],
 }
 
