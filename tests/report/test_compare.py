@@ -16,7 +16,9 @@ from data_gen.cli.configs import compose
 from seqvae.cli.main import main
 from seqvae.errors import UserError
 from seqvae.evaluate import read_sequence_scores
+from seqvae.evaluate.palette import ROWS, row_styles
 from seqvae.metrics import estimate
+from seqvae.report import compare, curves
 from seqvae.report.groups import find_runs, group_runs
 from seqvae.report.pairs import comparable, group_differences, group_numbers
 from seqvae.report.read import read_run
@@ -169,3 +171,18 @@ def test_runs_without_anything_to_compare_are_refused(runs, capsys):
 def test_a_list_that_leads_nowhere_names_what_is_wrong():
     with pytest.raises(UserError, match="runs: a,b: no such run or folder"):
         find_runs("[a,b]")
+
+
+def test_a_row_has_the_same_colour_in_the_plot_and_on_both_pages(runs):
+    """The styles of the plot errors.png are those of `row_styles`."""
+    groups = group_runs(read(runs))
+    pages = {
+        "report": curves.error_figures(groups[0].runs[0].evaluation),
+        "compare": compare.error_figures(compare.compare(groups)),
+    }
+    for page, figures in pages.items():
+        legend = {key.name: key.colour for figure in figures for key in figure.legend}
+        rows = row_styles(row for row in legend if row in ROWS or "true states" in row)
+        assert len(rows) >= 3 and all(legend[row] == style.colour for row, style in rows.items()), page
+    labels = [legend[group.label] for group in groups]
+    assert len(set(labels)) == len(groups) and not set(labels) & {legend[row] for row in rows}
