@@ -31,6 +31,7 @@ from seqvae.report.pairs import (
 )
 from seqvae.report.pictures import Picture, Video
 from seqvae.report.tables import Cell, Table, cell, decimals, is_better, is_share, title_of
+from seqvae.shipped import pretrained_folder
 from seqvae.train.progress import clock
 
 SCORES = 6  # figures of learning curves
@@ -371,6 +372,6 @@ def make_comparison(
 
 def find_group(groups: Sequence[Group], folder: str) -> int | None:
     """Return the place of the group with the run in `folder`, None where none has it."""
-    wanted = Path(folder).resolve()
+    wanted = (pretrained_folder(folder) or Path(folder)).resolve()
     places = (i for i, group in enumerate(groups) for run in group.runs if run.folder.resolve() == wanted)
     return next(places, None)
