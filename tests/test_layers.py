@@ -62,11 +62,12 @@ PLACES = {
     "ale_py": ["data_gen/sims/_ale"],
     "gymnasium": ["data_gen/gym"],
     "pytest": [f"seqvae/contracts/{name}" for name in ("options", "test_plugins", "__main__")],
-    "bokeh": ["seqvae/play", "seqvae/report"],
+    "bokeh": ["seqvae/report"],
     "pandas": ["seqvae/inference"],
     "wandb": ["seqvae/train/trackers"],
     "mlflow": ["seqvae/train/trackers"],
     "jinja2": ["seqvae/report"],
+    "tornado": ["seqvae/play"],
     "zarr": ["data_gen/formats/containers"],
 }
 
@@ -184,7 +185,7 @@ ALLOWED = {
     "data_gen/drawing/handwriting.py": "def load():\n    from sklearn.datasets import load_digits",
     "data_gen/media/writing.py": "from moviepy import VideoClip",
     "seqvae/video/drawing.py": "from data_gen.media import writing",
-    "seqvae/play/page.py": "from bokeh.models import ColumnDataSource\nfrom data_gen.media import overlays",
+    "seqvae/play/page.py": "from tornado.web import Application\nfrom data_gen.media import overlays",
 }
 
 PLANTED = {
@@ -197,6 +198,7 @@ PLANTED = {
     "hydra in a model": ("seqvae/frames/supair.py", "from hydra.utils import instantiate"),
     "moviepy in metrics": ("seqvae/metrics.py", "import moviepy.editor"),
     "h5py in evaluate": ("seqvae/evaluate.py", "import h5py"),
+    "tornado in a command": ("seqvae/cli/play.py", "from tornado.ioloop import IOLoop"),
     "bokeh in a command": ("seqvae/cli/train.py", "from bokeh.server.server import Server"),
     "PyAV in data": ("seqvae/data/reader.py", "import av"),
     "bokeh in evaluate": ("seqvae/evaluate.py", "import bokeh.plotting"),

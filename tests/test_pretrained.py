@@ -9,7 +9,6 @@ import torch
 
 import seqvae
 from seqvae import checkpoint, shipped, weights
-from seqvae.cli.data import run_folder
 from seqvae.cli.main import main
 from tests.refusals import refusal
 from tests.worlds import make_data
@@ -29,10 +28,10 @@ def test_every_pretrained_model_is_listed_and_loaded_by_its_name(monkeypatch, tm
 def test_a_path_goes_before_a_name(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     given = checkpoint.find("stove_billiards")
-    assert run_folder("stove_billiards").as_posix() == "runs/stove_billiards"
+    assert shipped.run_folder("stove_billiards").as_posix() == "runs/stove_billiards"
     shutil.copytree(given.parent, tmp_path / "stove_billiards")
     assert checkpoint.find("stove_billiards").resolve().parent == tmp_path / "stove_billiards"
-    assert run_folder("stove_billiards").as_posix() == "stove_billiards"
+    assert shipped.run_folder("stove_billiards").as_posix() == "stove_billiards"
 
 
 @pytest.mark.parametrize(

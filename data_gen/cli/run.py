@@ -85,7 +85,7 @@ def _run_sweep(command: Command, flags: Namespace, checked: list[str], folder: P
             code = _call_hydra(command, words, Task(command, sweep))
         except KeyboardInterrupt:
             code = 130
-        except DataError:
+        except (DataError, BrokenPipeError):
             raise
         except Exception:  # of the launcher: a worker was killed, say
             traceback.print_exc()
@@ -210,6 +210,8 @@ class Task:
         except Interrupted as stop:
             command.tell("interrupted", name)
             return None, 128 + stop.number
+        except BrokenPipeError:  # the reader of the output is gone: a sweep ends too
+            raise
         except Exception:
             if self.sweep is None:
                 raise

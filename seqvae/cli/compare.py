@@ -48,8 +48,9 @@ def run(config: Mapping[str, Any], job: Job) -> None:
     from seqvae.report.page import write_page
     from seqvae.report.read import read_run
 
-    folders = find_runs(options.runs)
-    groups = group_runs([read_run(f, evaluation=f / options.evaluation, build=False) for f in folders])
+    found = find_runs(options.runs)
+    records = [read_run(f, evaluation=place / options.evaluation, build=False) for f, place in found.items()]
+    groups, folders = group_runs(records), list(found.values())
     against = find_group(groups, options.against) if options.against else 0
     if against is None:
         raise UserError(f"against={options.against}: is none of the runs: {', '.join(map(str, folders))}")

@@ -23,7 +23,7 @@ from seqvae.data.sequences import DATASETS, Sequences, read_sequences, reading
 from seqvae.data.streamed import StreamedClips, open_clips
 from seqvae.errors import UserError, checked_fields, require_at_least
 from seqvae.sequence import SequenceModel
-from seqvae.shipped import pretrained_folder
+from seqvae.shipped import run_folder
 from seqvae.streams import Stream
 from seqvae.train.config import ONLINE, TrainConfig
 from seqvae.train.origin import Origin
@@ -162,16 +162,6 @@ class SourceConfig:
 
 
 Chosen = TypeVar("Chosen", bound=SourceConfig)
-
-
-def run_folder(run: str) -> Path:
-    """Return the folder for results of a run: its own, also if a checkpoint in it is named.
-
-    That of a pretrained model, called by its name, is runs/NAME: an installation is not for results.
-    """
-    if pretrained_folder(run) is not None:
-        return Path("runs") / run
-    return Path(run) if Path(run).is_dir() else Path(run).parent
 
 
 @dataclass(frozen=True, kw_only=True)

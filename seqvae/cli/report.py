@@ -15,11 +15,11 @@ from data_gen.cli.configs import compose, flatten
 from data_gen.cli.overrides import PATHS, quote
 from data_gen.schema import dataset_file
 from seqvae.cli import evaluate
-from seqvae.cli.data import make_folder, read_config, run_folder
+from seqvae.cli.data import make_folder, read_config
 from seqvae.data.sequences import read_sequences
 from seqvae.errors import UserError, require_at_least
 from seqvae.report import require_packages
-from seqvae.shipped import pretrained_folder, suggestion
+from seqvae.shipped import pretrained_folder, run_folder, suggestion
 from seqvae.streams import Stream
 from seqvae.train.runtime import pick_device, seed_everything
 

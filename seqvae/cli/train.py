@@ -140,6 +140,8 @@ class Training:
             return trainer.fit()
         except NonFiniteLoss as error:
             raise Stop(str(error), 1) from None
+        except BrokenPipeError:  # the reader of the output is gone
+            raise
         except OSError as error:  # a full disk, most likely
             message = f"{self.run.folder}: cannot be written ({error.strerror}); go on with {command}"
             raise Stop(message, 1) from None
