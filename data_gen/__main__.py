@@ -29,12 +29,12 @@ def console() -> None:
     sys.exit(main(sys.argv[1:]))
 
 
-def _command(name: str, function: str, config: str) -> Command:
-    return Command("data_gen", name, function, config, sweeps="data", title="data_gen")
+def _command(name: str, function: str, config: str, shared: tuple[str, ...] = ()) -> Command:
+    return Command("data_gen", name, function, config, sweeps="data", shared=shared, title="data_gen")
 
 
 COMMANDS = {
-    "generate": _command("generate", "data_gen.generate:run", "generate"),
+    "generate": _command("generate", "data_gen.generate:run", "generate", shared=("shard",)),
     "import": _command("import", "data_gen.convert:run_import", "data_import"),
     "export": _command("export", "data_gen.convert:run_export", "data_export"),
     "preview": _command("preview", "data_gen.preview:run", "data_preview"),

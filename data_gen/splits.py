@@ -1,7 +1,7 @@
 """Splits of a dataset: their sequences, made in blocks, and their files, written by any number of processes.
 
 Block b of split s is seeded by SeedSequence(seed, s, b) and by nothing else. So a dataset holds the same
-arrays whatever the number of processes, and a smaller one is the beginning of a larger one.
+arrays whatever the number of processes or of shards, and a smaller one is the beginning of a larger one.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import numpy as np
 from tqdm import tqdm
 
 from data_gen.errors import DataError
-from data_gen.schema import FIELDS
+from data_gen.schema import FIELDS, SHARD
 from data_gen.simulator import (
     Emulator,
     Simulator,
@@ -50,6 +50,12 @@ class Split:
     """Everything that determines the arrays of one dataset file.
 
     A world that has objects of its own for each split is replaced by the one for this split.
+
+    sequences: of all shards together
+    shard, shards: number of the file, from 0, among those that the sequences are divided into
+
+    Raises:
+        DataError: there are more shards than blocks.
     """
 
     simulator: Simulator | Emulator
@@ -58,10 +64,27 @@ class Split:
     length: int
     image_size: int
     seed: int
+    shard: int = 0
+    shards: int = 1
 
     def __post_init__(self) -> None:
         if isinstance(self.simulator, SplitDependent):
             object.__setattr__(self, "simulator", self.simulator.for_split(self.name))
+        if self.shards > max(self._blocks, 1):
+            raise DataError(
+                f"shards={self.shards}: {self.name}={self.sequences} has {self._blocks} blocks of {BLOCK} "
+                f"sequences, which are not divided; take at most {self._blocks} shards"
+            )
+
+    @property
+    def _blocks(self) -> int:
+        return -(-self.sequences // BLOCK)
+
+    @property
+    def rows(self) -> range:
+        """Numbers of the sequences in this file: whole blocks, as many in each shard, or one more."""
+        first, end = (self._blocks * i // self.shards * BLOCK for i in (self.shard, self.shard + 1))
+        return range(first, min(end, self.sequences))
 
 
 # ---- sequences
@@ -182,7 +205,7 @@ def _arrays_by_key(trajectory: Trajectory) -> dict[str, np.ndarray]:
 def write_split(
     path: Path, split: Split, name: str, workers: int | None = None, stop: threading.Event | None = None
 ) -> None:
-    """Write one dataset file, with a progress bar; a file that is not complete is removed.
+    """Write the file of a split, or of its shard, with a progress bar; an incomplete file is removed.
 
     name: of the simulator, as recorded in the file.
     workers: number of processes, by default one per core as far as there is work for it.
@@ -201,17 +224,18 @@ def write_split(
         "num_actions": simulator.num_actions,
         "shape_names": simulator.shape_names,
     }
-    bar = tqdm(total=split.sequences, desc=str(path), unit="seq", disable=None, leave=False)
-    with bar, create_dataset(path, split.sequences, attributes) as writer:
+    rows = split.rows
+    bar = tqdm(total=len(rows), desc=str(path), unit="seq", disable=None, leave=False)
+    with bar, create_dataset(path, len(rows), attributes) as writer:
         for start, arrays in _run_tasks(split, workers):
             if stop is not None and stop.is_set():
                 raise KeyboardInterrupt
-            writer.write(start, arrays)
+            writer.write(start - rows.start, arrays)
             bar.update(arrays["imgs"].shape[0])
 
 
 def describe(split: Split) -> dict[str, Any]:
-    """Return everything that determines the arrays of a split, in the types that JSON restores."""
+    """Return everything that determines the arrays of a file, in the types that JSON restores."""
     description = {
         "simulator": simulator_config(split.simulator),
         "split": split.name,
@@ -220,13 +244,14 @@ def describe(split: Split) -> dict[str, Any]:
         "image_size": split.image_size,
         "seed": split.seed,
     }
+    description |= {SHARD: split.shard, "shards": split.shards} if split.shards > 1 else {}
     return json.loads(json.dumps(description))
 
 
 def _run_tasks(split: Split, workers: int | None) -> Iterator[tuple[int, dict[str, Packed]]]:
-    """Yield the packed arrays of a split in order, with the index of their first sequence."""
+    """Yield the packed arrays of a file in order, with the number of their first sequence in the split."""
     size = _task_size(split)
-    starts = range(0, split.sequences, size)
+    starts = range(split.rows.start, split.rows.stop, size)
     workers = min(workers or _num_cores(), len(starts))
     if workers == 1:
         for start in starts:
@@ -252,9 +277,10 @@ def _run_tasks(split: Split, workers: int | None) -> Iterator[tuple[int, dict[st
 
 def make_packed(split: Split, start: int, stop: int) -> dict[str, Packed]:
     """Return the arrays of make_sequences in compressed chunks of at most stop - start sequences."""
-    sequences = min(SEQUENCES, stop - start, split.sequences)
+    rows = split.rows
+    sequences = min(SEQUENCES, stop - start, len(rows))
     packed = {}
-    for key, array in make_sequences(split, start, stop).items():
+    for key, array in make_sequences(split, start, min(stop, rows.stop)).items():
         field = FIELDS[key]
         packed[key] = pack(array, field.dtype, chunk_shape(field.axes, array.shape, sequences))
     return packed

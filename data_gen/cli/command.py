@@ -39,7 +39,7 @@ class Job:
 
     asked: keys on the command line
     choices: option chosen for each group of configs
-    folder: own folder of a job of a sweep, or None
+    folder: folder of a job of a sweep, its own unless the jobs share one, or None
     """
 
     asked: frozenset[str] = frozenset()
@@ -61,6 +61,7 @@ class Command:
     sweeps: default folder for the folders of sweeps
     first: key of a first word that is no key=value, or None
     faults: exceptions for bad input
+    shared: keys whose values are jobs of a sweep that write into one folder
     own_keys: function of the overrides: whether the command knows keys that its yaml does not have
     title: beginning of its messages; by default program and name
     """
@@ -72,6 +73,7 @@ class Command:
     folder: str = "out"
     sweeps: str = "runs"
     first: str | None = None
+    shared: tuple[str, ...] = ()
     faults: tuple[type[Exception], ...] = (DataError,)
     own_keys: Callable[[Sequence[Any]], bool] | None = None
     title: str = ""

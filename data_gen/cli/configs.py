@@ -263,7 +263,7 @@ def sweep_folder(
     """Return the folder of a sweep of checked overrides.
 
     The command line gives it by hydra.sweep.dir or the command's own key; else it is named by experiment or
-    model.
+    model. Jobs that differ in shared keys alone have the folder of a single job.
     """
     swept = {o.key_or_group for o in overrides if o.is_sweep_override()}
     given = {o.key_or_group: literal(o) for o in overrides if o.key_or_group not in swept}
@@ -278,6 +278,8 @@ def sweep_folder(
         return str(given[command.folder])
     if not OmegaConf.is_missing(config.hydra.sweep, "dir"):
         return str(config.hydra.sweep.dir)
+    if swept and swept <= set(command.shared):
+        return str(config[command.folder])
     choices = {} if swept & {"experiment", "model"} else config.hydra.runtime.choices
     return f"{command.sweeps}/{choices.get('experiment') or choices.get('model') or command.name}"
 

@@ -128,7 +128,7 @@ def _draw(comparison: Any, options: CompareConfig) -> tuple[list[Any], tuple[Any
             models[label] = model.to(device)
     count = options.sequences if evaluation.horizon else IMAGES
     try:
-        sequences = read_sequences(found).first(count)
+        sequences = read_sequences(found, first=count)
         strips = strips_of(models, sequences, evaluation.context, evaluation.horizon)
     except UserError as error:
         return videos, (), " ".join([*notes, f"There are no frames by the models: {error}"])

@@ -101,7 +101,7 @@ BAD = {
     "frames=3": "frames: no such key; did you mean length?",
     "random_seed=3": "random_seed: no such key; did you mean seed?",
     "environment=gravity": "environment: no such key; did you mean sim?",
-    "zzz=1": "zzz: no such key; known: image_size, length, name, out, overwrite, plugins, seed, sim, test,",
+    "zzz=1": "zzz: no such key; known: image_size, length, name, out, overwrite, plugins, seed, shard,",
     "sim=biliards": "sim=biliards: no such simulator; did you mean billiards",
     "+sim.fish=1": "sim.fish",
     "sim=fish": "sim=fish: no such simulator; known: atari, avoidance, billiards",
