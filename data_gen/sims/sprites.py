@@ -9,15 +9,9 @@ from typing import Any
 import numpy as np
 
 from data_gen.drawing.colours import PALETTE, Ranges, palette_rgb, sample_combinations, sample_hsv
-from data_gen.drawing.shapes import (
-    BATCH,
-    SHAPES,
-    draw_curtain,
-    render_background,
-    render_sprites,
-    to_uint8,
-)
+from data_gen.drawing.shapes import SHAPES, draw_curtain, render_background, render_sprites, to_uint8
 from data_gen.errors import DataError, require_number, require_range
+from data_gen.sims._batches import render_batches
 from data_gen.sims._bouncing import BouncingWorld, reflect
 from data_gen.simulator import State, Step, register, uneventful_step
 
@@ -187,21 +181,17 @@ class Sprites(BouncingWorld):
 
     def render(self, states: State, size: int) -> tuple[np.ndarray, np.ndarray]:
         """Draw frames uint8 "... size size 3" and masks uint8 "... size size"."""
-        leading = states.positions.shape[:-2]
-        flat = states.map(lambda array: array.reshape(-1, *array.shape[len(leading) :]))
-        objects = {"positions": flat.positions, **flat.extra, "present": _is_present(flat.extra)}
+        return render_batches(states, size, self._draw_frames)
+
+    def _draw_frames(self, states: State, frames: np.ndarray, masks: np.ndarray) -> None:
+        """Draw states "m": write frames "m h w 3" and labels into masks "m h w"."""
+        objects = {"positions": states.positions, **states.extra, "present": _is_present(states.extra)}
         objects["colors"] = 255 * objects["colors"]
-        frames = np.empty((len(flat.positions), size, size, 3), np.uint8)
-        masks = np.zeros((len(flat.positions), size, size), np.uint8)
-        for start in range(0, len(frames), BATCH):
-            batch = slice(start, start + BATCH)
-            chosen = {name: array[batch] for name, array in objects.items()}
-            planes = render_background(255 * chosen["background"], chosen.get("waves"), size)
-            render_sprites(planes, masks[batch], chosen, self.shapes, self.radius[1])
-            if self.curtain is not None:
-                draw_curtain(planes, masks[batch], self.curtain, 255 * np.array(CURTAIN))
-            frames[batch] = to_uint8(planes)
-        return frames.reshape(*leading, *frames.shape[1:]), masks.reshape(*leading, *masks.shape[1:])
+        planes = render_background(255 * objects["background"], objects.get("waves"), masks.shape[-1])
+        render_sprites(planes, masks, objects, self.shapes, self.radius[1])
+        if self.curtain is not None:
+            draw_curtain(planes, masks, self.curtain, 255 * np.array(CURTAIN))
+        frames[:] = to_uint8(planes)
 
     def _allowed(self) -> np.ndarray:
         """Return the combinations that may occur, bool "colours shapes"."""
