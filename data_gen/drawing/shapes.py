@@ -163,6 +163,12 @@ def draw_curtain(
     masks[..., (centres > left) & (centres < right)] = 0
 
 
+def halve(planes: np.ndarray) -> np.ndarray:
+    """Average planes "... 2h 2w" two by two: "... h w"."""
+    rows = planes[..., ::2, :] + planes[..., 1::2, :]
+    return (rows[..., ::2] + rows[..., 1::2]) / 4
+
+
 def to_uint8(planes: np.ndarray) -> np.ndarray:
     """Convert planes "m 3 h w" in [0, 255] to frames, uint8 "m h w 3", rounded half up."""
     # By way of int32, as NumPy converts floats to bytes one by one.

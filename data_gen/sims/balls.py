@@ -9,7 +9,7 @@ import numpy as np
 
 from data_gen.drawing.colours import PALETTE, palette_rgb
 from data_gen.drawing.windows import blend, label, place_windows, window_offsets
-from data_gen.errors import DataError, require_choice, require_number
+from data_gen.errors import DataError, require_choice, require_names, require_number
 from data_gen.physics.layers import advance_layers, pairs_within
 from data_gen.sims._apart import MAX_TRIES, is_apart, no_room, sample_apart
 from data_gen.sims._batches import render_batches
@@ -95,8 +95,7 @@ class Balls(Simulator):
 
     def _check_colours(self) -> None:
         require_choice("sim.coloring", self.coloring, COLORING)
-        if not set(self.colors) <= set(PALETTE):
-            raise DataError(f"sim.colors={self.colors}: must be a list of names from {', '.join(PALETTE)}")
+        require_names("sim.colors", self.colors, PALETTE)
         needed = {"any": 1, "distinct": self.num_objects, "layer": len(self.layers)}[self.coloring]
         if len(self.colors) < needed:
             raise DataError(

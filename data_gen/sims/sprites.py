@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from data_gen.drawing.colours import PALETTE, Ranges, palette_rgb, sample_combinations, sample_hsv
 from data_gen.drawing.shapes import SHAPES, draw_curtain, render_background, render_sprites, to_uint8
-from data_gen.errors import DataError, require_number, require_range
+from data_gen.errors import DataError, require_names, require_number, require_range
 from data_gen.sims._batches import render_batches
 from data_gen.sims._bouncing import BouncingWorld, reflect
 from data_gen.simulator import State, Step, register, uneventful_step
@@ -83,9 +83,9 @@ class Sprites(BouncingWorld):
         self._check_combinations()
 
     def _check_values(self) -> None:
-        _require_names("shapes", self.shapes, SHAPES)
+        require_names("sim.shapes", self.shapes, SHAPES)
         if self.colors != "random":
-            _require_names("colors", self.colors, PALETTE, "random, or ")
+            require_names("sim.colors", self.colors, PALETTE, "random, or ")
         for key in ("repeat_colors", "only_held_out"):
             if not isinstance(getattr(self, key), bool):
                 raise DataError(f"sim.{key}={getattr(self, key)}: must be true or false")
@@ -236,11 +236,3 @@ class Sprites(BouncingWorld):
 
 def _is_present(extra: Mapping[str, np.ndarray]) -> np.ndarray:
     return extra["clock"] % (extra["stay"] + extra["away"]) < extra["stay"]
-
-
-def _require_names(key: str, names: Any, known: Collection[str], alternative: str = "") -> None:
-    good = isinstance(names, list | tuple) and names and all(name in list(known) for name in names)
-    if not good or len(set(names)) < len(names):
-        raise DataError(
-            f"sim.{key}={names}: must be {alternative}a list of different names from {', '.join(known)}"
-        )
