@@ -1,7 +1,9 @@
 """Splits of a dataset: their sequences, made in blocks, and their files, written by any number of processes.
 
 Block b of split s is seeded by SeedSequence(seed, s, b) and by nothing else. So a dataset holds the same
-arrays whatever the number of processes or of shards, and a smaller one is the beginning of a larger one.
+arrays whatever the number of processes or of shards, and a smaller one is the beginning of a larger one. This
+holds for the sequences of a published set too, which a world makes by their numbers
+(data_gen.world.Published).
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ from data_gen.errors import DataError
 from data_gen.schema import FIELDS, SHARD
 from data_gen.simulator import (
     Emulator,
+    Published,
     Simulator,
     SplitDependent,
     State,
@@ -106,7 +109,10 @@ def make_sequences(split: Split, start: int, stop: int) -> dict[str, np.ndarray]
     rngs = [np.random.default_rng(seed) for seed in seeds]
     if isinstance(split.simulator, Emulator):
         return _record(split.simulator, split, requested, rngs)
-    return _simulate_and_render(split.simulator, split, requested, rngs)
+    trajectory = _published(split.simulator, split, start, stop)
+    if trajectory is None:
+        trajectory = _select(_simulate_accepted(split.simulator, split.length, rngs), requested)
+    return _render(split.simulator, trajectory, split.image_size)
 
 
 def _record(
@@ -116,23 +122,44 @@ def _record(
     return emulator.record(seeds[requested], split.length, split.image_size)
 
 
-def _simulate_and_render(
-    simulator: Simulator, split: Split, requested: slice, rngs: list[np.random.Generator]
-) -> dict[str, np.ndarray]:
-    trajectory = _simulate_accepted(simulator, split.length, rngs)
-    arrays = {key: array[requested] for key, array in _arrays_by_key(trajectory).items()}
-    states = trajectory.states.map(lambda array: array[requested])
-    frames, masks = simulator.render(states, split.image_size)
-    truth = simulator.truth(states)
+def _published(simulator: Simulator, split: Split, start: int, stop: int) -> Trajectory | None:
+    """Simulate these sequences of a published set, None where the split is no such set."""
+    if split.seed != 0 or not isinstance(simulator, Published):
+        return None
+    starts = simulator.published_starts(split.name, start, stop)
+    return None if starts is None else simulate(simulator, starts, split.length)
+
+
+def _select(trajectory: Trajectory, chosen: slice) -> Trajectory:
+    """Return some sequences."""
+    return Trajectory(
+        trajectory.states.map(lambda array: array[chosen]),
+        trajectory.rewards[chosen],
+        trajectory.dones[chosen],
+        trajectory.collisions[chosen],
+        None if trajectory.actions is None else trajectory.actions[chosen],
+    )
+
+
+def _render(simulator: Simulator, trajectory: Trajectory, size: int) -> dict[str, np.ndarray]:
+    """Return the arrays of sequences, by the keys of the dataset."""
+    frames, masks = simulator.render(trajectory.states, size)
+    truth = simulator.truth(trajectory.states)
     if masks is not None:
-        truth |= {"masks": masks, **_visibility(masks, simulator.num_objects)}
-    return {"imgs": frames, **arrays, **truth}
+        numbers = np.arange(1, simulator.num_objects + 1)
+        named = truth.get("ids", numbers)  # 0 where a world takes an object for invisible that shows
+        identities = np.where(named > 0, named, numbers)
+        truth |= {"masks": masks, **_visibility(masks, identities)}
+    return {"imgs": frames, **_arrays_by_key(trajectory), **truth}
 
 
-def _visibility(masks: np.ndarray, num_objects: int) -> dict[str, np.ndarray]:
-    """Return `in_camera` and `ids` of masks "n t h w": an object is visible if it shows a pixel."""
-    visible = np.stack([(masks == k + 1).any(axis=(2, 3)) for k in range(num_objects)], axis=-1)
-    return {"in_camera": visible, "ids": np.where(visible, np.arange(1, num_objects + 1), 0)}
+def _visibility(masks: np.ndarray, identities: np.ndarray) -> dict[str, np.ndarray]:
+    """Return `in_camera` and `ids` of masks "n t h w": an object is visible if it shows a pixel.
+
+    identities: number of each object while it is visible, "k" or "n t k".
+    """
+    visible = np.stack([(masks == k + 1).any(axis=(2, 3)) for k in range(identities.shape[-1])], axis=-1)
+    return {"in_camera": visible, "ids": np.where(visible, identities, 0)}
 
 
 def _simulate_accepted(simulator: Simulator, length: int, rngs: list[np.random.Generator]) -> Trajectory:

@@ -88,16 +88,21 @@ class Simulator:
     num_actions: number of discrete actions; 0 where nobody acts
     limit: positions lie in [0, limit] in the picture, x to the right and y down
     shape_names: names of the shapes that the record `shapes` counts
+    records_start: whether the first frame of a sequence is its start, and not the state after the first step
     """
 
     num_objects: int
     num_actions: int = 0
     limit: float = 1.0
     shape_names: tuple[str, ...] = ("disc",)
+    records_start: bool = False
     __dataclass_fields__: ClassVar[dict[str, Any]]
 
     def reset(self, n: int, rng: np.random.Generator) -> State:
-        """Sample n starts. They are not frames: the first frame is the state after the first step."""
+        """Sample n starts. They are no frames: the first frame is the state after the first step.
+
+        In a world that `records_start` they are the first frames.
+        """
         raise NotImplementedError
 
     def step(self, state: State, actions: np.ndarray | None = None) -> Step:
@@ -199,17 +204,35 @@ class SplitDependent(Protocol):
         ...
 
 
+@runtime_checkable
+class Published(Protocol):
+    """World whose sequences are those of a published set where the seed of the data is 0."""
+
+    def published_starts(self, split: str, first: int, last: int) -> State | None:
+        """Return the starts of sequences first ... last - 1 of the split called train, val or test.
+
+        None where the configuration names no published set.
+        """
+        ...
+
+
 def simulate(
     simulator: Simulator, start: State, length: int, actions: np.ndarray | None = None
 ) -> Trajectory:
-    """Run `length` steps from `start` ("n k 2"), under actions "n length" in the order in which they act."""
+    """Simulate `length` frames from `start` ("n k 2"), under actions "n length" in the order of their use.
+
+    In a world that records its start, the first action acts on nothing.
+    """
     n = len(start.positions)
     states = start.map(lambda array: np.empty((n, length, *array.shape[1:]), array.dtype))
     rewards, dones = np.empty((n, length), np.float32), np.empty((n, length), bool)
     collisions = np.empty((n, length), np.int64)
     state = start
     for t in range(length):
-        step = simulator.step(state, None if actions is None else actions[:, t])
+        if t == 0 and simulator.records_start:
+            step = uneventful_step(start)
+        else:
+            step = simulator.step(state, None if actions is None else actions[:, t])
         state = step.state
         for stored, array in zip(states.arrays().values(), state.arrays().values(), strict=True):
             stored[:, t] = array
