@@ -98,12 +98,17 @@ def _simulate_and_render(
 ) -> dict[str, np.ndarray]:
     trajectory = _simulate_accepted(simulator, split.length, rngs)
     arrays = {key: array[requested] for key, array in _arrays_by_key(trajectory).items()}
-    states = trajectory.states.map(lambda array: array[requested])
-    frames, masks = simulator.render(states, split.image_size)
+    drawn = draw_states(simulator, trajectory.states.map(lambda array: array[requested]), split.image_size)
+    return {"imgs": drawn.pop("imgs"), **arrays, **drawn}
+
+
+def draw_states(simulator: Simulator, states: State, image_size: int) -> dict[str, np.ndarray]:
+    """Return the frames of states "n t k ..." and the other records of their objects, by their keys."""
+    frames, masks = simulator.render(states, image_size)
     truth = simulator.truth(states)
     if masks is not None:
         truth |= {"masks": masks, **_visibility(masks, simulator.num_objects)}
-    return {"imgs": frames, **arrays, **truth}
+    return {"imgs": frames, **truth}
 
 
 def _visibility(masks: np.ndarray, num_objects: int) -> dict[str, np.ndarray]:

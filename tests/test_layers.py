@@ -36,7 +36,7 @@ LAYER_OF = {name: layer for layer, names in LAYERS.items() for name in names}
 PARTS = {"frames", "posteriors", "dynamics"}  # interchangeable, so they never import each other
 
 # Everything in data_gen is core but these, which may use optional packages.
-EDGE = {"convert", "formats", "media", "preview", "gym"}
+EDGE = {"convert", "formats", "media", "preview", "gym", "recording"}
 CORE_PACKAGES = {"numpy", "h5py", "hydra", "omegaconf", "tqdm"}
 # which part of seqvae uses what of data_gen; media reads, writes and draws frames for both
 USES_DATA_GEN = {
