@@ -178,7 +178,9 @@ def _arrays_by_key(trajectory: Trajectory) -> dict[str, np.ndarray]:
         "dones": trajectory.dones,
         "collisions": trajectory.collisions,
     }
-    return arrays if trajectory.actions is None else {**arrays, "actions": trajectory.actions}
+    if trajectory.actions is None:
+        return arrays
+    return {**arrays, "actions" if trajectory.actions.ndim == 2 else "actions_continuous": trajectory.actions}
 
 
 # ---- files
@@ -205,6 +207,8 @@ def write_split(
         "coord_limit": simulator.limit,
         "num_actions": simulator.num_actions,
         "shape_names": simulator.shape_names,
+        "action_low": getattr(simulator, "action_low", ()),
+        "action_high": getattr(simulator, "action_high", ()),
     }
     bar = tqdm(total=split.sequences, desc=str(path), unit="seq", disable=None, leave=False)
     with bar, create_dataset(path, split.sequences, attributes) as writer:

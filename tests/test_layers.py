@@ -28,7 +28,7 @@ LAYERS = {
     1: ["distributions", "matching", "nn"],
     2: ["sequence", "elbo", "objectives", "prediction", "metrics", "data"],
     3: ["frames", "posteriors", "dynamics"],
-    4: ["build", "checkpoint", "inference", "interventions", "rollout", "shapes", "weights"],
+    4: ["build", "checkpoint", "inference", "interventions", "planning", "rollout", "shapes", "weights"],
     5: ["evaluate", "play", "report", "train", "video"],
     6: ["cli", "contracts", "__init__", "__main__"],
 }
@@ -44,6 +44,7 @@ USES_DATA_GEN = {
     "errors": "core",
     "io": "core",
     "data": "core",
+    "planning": "core",
     "play": "core",
     "report": "core",
     "video": "core",

@@ -135,7 +135,7 @@ def open_environment(
         raise DataError(
             f"env={name}: its observations are no images ({env.observation_space}); frames=render"
         )
-    if is_ours and not env.unwrapped.simulator.num_actions:
+    if is_ours and not env.unwrapped.simulator.has_actions:
         return Environment(name, env, Actions(None), renders, image_size, crop)
     return Environment(name, env, Actions.of(env.action_space, name), renders, image_size, crop)
 

@@ -275,7 +275,7 @@ BAD = {
         ["env=CartPol-v1"],
         "env=CartPol-v1: Environment `CartPol` doesn't exist; did you",
     ),
-    "not registered": (["env=No/Thing-v0"], "MODULE:ID imports the module that registers it"),
+    "not registered": (["env=Qqqqqqqq/Zzzzzzzz-v0"], "MODULE:ID imports the module that registers it"),
     "no such module": (["env=no_such_module:Thing-v0"], "env=no_such_module:Thing-v0: No module named"),
     "no images": (["env=test/Blind-v0"], "env=test/Blind-v0: shows no images, neither as observations"),
     "no pictures": (["env=CartPole-v1", "frames=observation"], "its observations are no images"),
