@@ -85,7 +85,11 @@ def _summary(info: DatasetInfo) -> list[str]:
     if info.num_actions:
         lines.append(f"{info.num_actions} actions: {ACTION_CONVENTION}.")
     if info.action_numbers:
-        lines.append(f"Continuous actions, {info.action_numbers} numbers per action: {ACTION_CONVENTION}.")
+        limits = zip(info.action_low, info.action_high, strict=True)
+        ranges = ", ".join(f"[{low:g}, {high:g}]" for low, high in limits)
+        lines.append(
+            f"Continuous actions, {info.action_numbers} numbers per action, in {ranges}: {ACTION_CONVENTION}."
+        )
     return [*lines, f"Keys: {', '.join(f'`{key}`' for key in info.keys)}."]
 
 
@@ -174,14 +178,16 @@ def find_commands(infos: list[DatasetInfo], folder: Path) -> list[str]:
         groups.setdefault(key, []).append(info)
     commands = []
     for group in groups.values():
-        words = _import_words(group[0]) if "import" in group[0].config else _generate_words(group)
+        config = group[0].config
+        foreign = next((name for name in ("import", "record") if name in config), None)
+        words = [foreign, *_option_words(config[foreign])] if foreign else _generate_words(group)
         if words:
             commands.append(shlex.join(["python", "-m", "data_gen", *words, f"out={folder}"]))
     return commands
 
 
-def _import_words(info: DatasetInfo) -> list[str]:
-    return ["import", *(f"{key}={_literal(value)}" for key, value in info.config["import"].items())]
+def _option_words(options: dict[str, Any]) -> list[str]:
+    return [f"{key}={_literal(value)}" for key, value in options.items()]
 
 
 def _generate_words(infos: list[DatasetInfo]) -> list[str]:

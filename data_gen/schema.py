@@ -75,6 +75,11 @@ _ATTRIBUTES = {
     "shape_names": lambda names: tuple(str(name) for name in names),
     "package_version": str,
 }
+# Those that only files with continuous actions have, and even these need not.
+_OPTIONAL_ATTRIBUTES = {
+    "action_low": lambda numbers: tuple(float(x) for x in numbers),
+    "action_high": lambda numbers: tuple(float(x) for x in numbers),
+}
 
 
 _OF_A_FILE = ("path", "files", "sequences", "config", "package_version")  # in which shards may differ
@@ -88,6 +93,7 @@ class DatasetInfo:
     num_objects: None without positions
     num_actions: 0 without actions
     action_numbers: numbers per continuous action; 0 without
+    action_low, action_high: limits of each number of a continuous action; infinite where the file has none
     coord_limit: positions lie in [0, coord_limit]
     dt: time between two frames, in frames
     config: everything that determines the arrays, or the options of the import
@@ -111,6 +117,8 @@ class DatasetInfo:
     package_version: str
     action_numbers: int = 0
     files: tuple[Path, ...] = ()
+    action_low: tuple[float, ...] = ()
+    action_high: tuple[float, ...] = ()
 
 
 class ArrayFile(h5py.File):
@@ -213,6 +221,8 @@ def _open_file(path: Path) -> ArrayFile:
 def _describe_file(path: Path) -> DatasetInfo:
     with _open_file(path) as file:
         n, t, h, w, _ = file["imgs"].shape
+        numbers = file["actions_continuous"].shape[2] if "actions_continuous" in file else 0
+        unlimited: dict[str, Any] = {"action_low": (-np.inf,) * numbers, "action_high": (np.inf,) * numbers}
         return DatasetInfo(
             path=path,
             sequences=n,
@@ -221,9 +231,9 @@ def _describe_file(path: Path) -> DatasetInfo:
             width=w,
             num_objects=file["positions"].shape[2] if "positions" in file else None,
             keys=tuple(file),
-            action_numbers=file["actions_continuous"].shape[2] if "actions_continuous" in file else 0,
+            action_numbers=numbers,
             files=(path,),
-            **_read_attributes(path, file),
+            **unlimited | _read_attributes(path, file),
         )
 
 
@@ -285,7 +295,7 @@ def _validate(path: Path, file: ArrayFile) -> None:
         raise DataError(
             f"{path}: has format version {found_version}, this program reads {FORMAT_VERSION}; {_REMEDY}"
         )
-    _read_attributes(path, file)
+    attributes = _read_attributes(path, file)
     sizes = {"2": 2, "3": 3, "c": 3}
     for key, field in FIELDS.items():
         if target := file.broken_link(key):
@@ -307,6 +317,12 @@ def _validate(path: Path, file: ArrayFile) -> None:
                 raise DataError(
                     f"{path}: {key} has {size} along {axis} ({field.axes}), must be {sizes[axis]}; {_REMEDY}"
                 )
+    for key in _OPTIONAL_ATTRIBUTES.keys() & attributes.keys():
+        if len(attributes[key]) != sizes.get("a", 0):
+            raise DataError(
+                f"{path}: {key} has {len(attributes[key])} numbers, must have one per number of an action, "
+                f"{sizes.get('a', 0)}; {_REMEDY}"
+            )
 
 
 def _read_attributes(path: str | Path, file: h5py.File) -> dict[str, Any]:
@@ -316,4 +332,10 @@ def _read_attributes(path: str | Path, file: h5py.File) -> dict[str, Any]:
             values[key] = convert(file.attrs[key])
         except (KeyError, TypeError, ValueError):
             raise DataError(f"{path}: lacks a sound root attribute {key}; {_REMEDY}") from None
+    for key, convert in _OPTIONAL_ATTRIBUTES.items():
+        if key in file.attrs:
+            try:
+                values[key] = convert(file.attrs[key])
+            except (TypeError, ValueError):
+                raise DataError(f"{path}: has no sound root attribute {key}; {_REMEDY}") from None
     return values

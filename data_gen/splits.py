@@ -143,14 +143,21 @@ def _select(trajectory: Trajectory, chosen: slice) -> Trajectory:
 
 def _render(simulator: Simulator, trajectory: Trajectory, size: int) -> dict[str, np.ndarray]:
     """Return the arrays of sequences, by the keys of the dataset."""
-    frames, masks = simulator.render(trajectory.states, size)
-    truth = simulator.truth(trajectory.states)
+    drawn = draw_states(simulator, trajectory.states, size)
+    return {"imgs": drawn.pop("imgs"), **_arrays_by_key(trajectory), **drawn}
+
+
+def draw_states(simulator: Simulator, states: State, image_size: int) -> dict[str, np.ndarray]:
+    """Return the frames of states "n t k ..." and the other records of their objects, by their keys."""
+    frames, masks = simulator.render(states, image_size)
+    truth = simulator.truth(states)
     if masks is not None:
         numbers = np.arange(1, simulator.num_objects + 1)
         named = truth.get("ids", numbers)  # 0 where a world takes an object for invisible that shows
         identities = np.where(named > 0, named, numbers)
         truth |= {"masks": masks, **_visibility(masks, identities)}
-    return {"imgs": frames, **_arrays_by_key(trajectory), **truth}
+    return {"imgs": frames, **truth}
+
 
 
 def _visibility(masks: np.ndarray, identities: np.ndarray) -> dict[str, np.ndarray]:
@@ -223,7 +230,9 @@ def _arrays_by_key(trajectory: Trajectory) -> dict[str, np.ndarray]:
         "dones": trajectory.dones,
         "collisions": trajectory.collisions,
     }
-    return arrays if trajectory.actions is None else {**arrays, "actions": trajectory.actions}
+    if trajectory.actions is None:
+        return arrays
+    return {**arrays, "actions" if trajectory.actions.ndim == 2 else "actions_continuous": trajectory.actions}
 
 
 # ---- files
@@ -250,6 +259,8 @@ def write_split(
         "coord_limit": simulator.limit,
         "num_actions": simulator.num_actions,
         "shape_names": simulator.shape_names,
+        "action_low": getattr(simulator, "action_low", ()),
+        "action_high": getattr(simulator, "action_high", ()),
     }
     rows = split.rows
     bar = tqdm(total=len(rows), desc=str(path), unit="seq", disable=None, leave=False)

@@ -28,7 +28,7 @@ LAYERS = {
     1: ["distributions", "matching", "nn"],
     2: ["sequence", "elbo", "objectives", "collage", "prediction", "metrics", "data"],
     3: ["frames", "posteriors", "dynamics"],
-    4: ["build", "checkpoint", "inference", "interventions", "rollout", "shapes", "weights"],
+    4: ["build", "checkpoint", "inference", "interventions", "planning", "rollout", "shapes", "weights"],
     5: ["evaluate", "play", "report", "train", "video"],
     6: ["cli", "contracts", "__init__", "__main__"],
 }
@@ -36,7 +36,7 @@ LAYER_OF = {name: layer for layer, names in LAYERS.items() for name in names}
 PARTS = {"frames", "posteriors", "dynamics"}  # interchangeable, so they never import each other
 
 # Everything in data_gen is core but these, which may use optional packages.
-EDGE = {"convert", "formats", "media", "preview", "gym"}
+EDGE = {"convert", "formats", "media", "preview", "gym", "recording"}
 CORE_PACKAGES = {"numpy", "h5py", "hydra", "omegaconf", "tqdm"}
 # which part of seqvae uses what of data_gen; media reads, writes and draws frames for both
 USES_DATA_GEN = {
@@ -44,6 +44,7 @@ USES_DATA_GEN = {
     "errors": "core",
     "io": "core",
     "data": "core",
+    "planning": "core",
     "play": "core",
     "report": "core",
     "video": "core",
