@@ -159,7 +159,6 @@ def draw_states(simulator: Simulator, states: State, image_size: int) -> dict[st
     return {"imgs": frames, **truth}
 
 
-
 def _visibility(masks: np.ndarray, identities: np.ndarray) -> dict[str, np.ndarray]:
     """Return `in_camera` and `ids` of masks "n t h w": an object is visible if it shows a pixel.
 

@@ -231,7 +231,7 @@ class Published(Protocol):
 def simulate(
     simulator: Simulator, start: State, length: int, actions: np.ndarray | None = None
 ) -> Trajectory:
-    """Simulate `length` frames from `start` ("n k 2"), under actions "n length ..." in the order of their use.
+    """Simulate `length` frames from `start` ("n k 2"), under actions "n length ..." in their order.
 
     In a world that records its start, the first action acts on nothing.
     """

@@ -1,8 +1,9 @@
-"""Collages: objects cut out where nothing is near them, and pasted close together, where their places are known.
+"""Collages: objects cut out where nothing is near them, and pasted close together, in places that are known.
 
-Where objects are close, a box that maximises the likelihood of a frame is drawn towards the neighbour's pixels.
-An object that stands alone shows its place exactly: the centre of mass of what differs from the background.
-So frames composed of such objects teach the encoder what a frame does not tell it, and how sure it can be.
+Where objects are close, a box that maximises the likelihood of a frame is drawn towards the neighbour's
+pixels. An object that stands alone shows its place exactly: the centre of mass of what differs from the
+background. So frames composed of such objects teach the encoder the places of close ones, and how sure it
+can be of them.
 """
 
 from __future__ import annotations
@@ -35,11 +36,12 @@ FAINT = 1e-6  # mass of an empty cutting; in the choice of cuttings the weight o
 class CollageLikelihood(Objective):
     """log q(position, size | collage), a regression of the encoder onto frames that are composed for it.
 
-    The frames of a batch are taken apart and put together again. An object is cut out if no other one is near;
-    its position is the centre of mass of what differs from the background, and its size is what the encoder of
-    the beginning of the stage says of it there. As many cuttings as the model has slots are pasted on the background, each near a place
-    that some frame has an object at, moved by whole pixels, so that its pixels and its position stay exact.
-    Later ones hide earlier ones. The background is the median of the batch's frames.
+    The frames of a batch are taken apart and put together again. An object is cut out if no other one is
+    near; its position is the centre of mass of what differs from the background, and its size is what the
+    encoder of the beginning of the stage says of it there. As many cuttings as the model has slots are pasted
+    on the background, near the places that the objects have in some frame. They move by whole pixels, so that
+    their pixels and positions stay exact. Later ones hide earlier ones. The background is the median of the
+    batch's frames.
 
     All objects of the model have to be present and wholly inside of the image in most frames, in front of one
     background.
@@ -106,7 +108,10 @@ class CollageLikelihood(Objective):
         return Terms({"collage": term}, {"collage": 1.0}), trace
 
     def _cut_out(
-        self, difference: Float[Tensor, "n c h w"], position: Float[Tensor, "n k 2"], size: Float[Tensor, "n k 2"]
+        self,
+        difference: Float[Tensor, "n c h w"],
+        position: Float[Tensor, "n k 2"],
+        size: Float[Tensor, "n k 2"],
     ) -> _Cuttings:
         """Return every object with a disc of the difference from the background around it.
 

@@ -26,10 +26,9 @@ from seqvae.types import Dynamics
 class GraphDynamics(MarkovDynamics):
     """v' = v + dv, x' = x + v' + dx, latent' = tanh(.), from a graph network over the slots.
 
-    A frame layout without velocity leaves motion to the latents: x' = x + dx. With `impact` the displacement is
-    tied to the change of velocity, which happens after a learned share s of the time between two frames:
-    x' = x + s v + (1 - s) v'. Free motion is then straight whatever the weights are, and the velocity is that
-    after the frame.
+    A frame layout without velocity leaves motion to the latents: x' = x + dx. With `impact` the displacement
+    is tied to the change of velocity, which happens after a learned share s of the time between two frames:
+    x' = x + s v + (1 - s) v'. So an object whose velocity stays moves straight on, whatever the weights are.
 
     actions: number of discrete actions, which all slots read; 0 without
     latent: count of numbers that no frame shows

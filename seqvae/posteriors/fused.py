@@ -38,17 +38,18 @@ class FusedCarry:
 class Fused(Posterior):
     """q(z_t | x_<=t, z_<t) proportional to N(z_t; encoding) N(z_t; proposal), field by field.
 
-    Slots of the frame are matched to the predicted slots. A field with `difference_of` (the velocity) is encoded
-    by two frames: the difference of the means, the sum of the variances. With `innovation` its mean is the
-    predicted velocity plus the observed minus the predicted position. Where objects move by inertia the two
-    agree; where one bounces between two frames the difference mixes the velocities before and after, and the
-    innovation does not. Fields of use "frame" follow the frame alone, unless nothing was observed. Stds of observed positions and velocities have a learned factor
-    (`spread`), 1 unless a training stage fits it.
+    Slots of the frame are matched to the predicted slots. A field with `difference_of` (the velocity) is
+    encoded by two frames: the difference of the means, the sum of the variances. With `innovation` its mean
+    is the predicted velocity plus the observed minus the predicted position. Where objects move by inertia
+    the two agree; where one bounces between two frames the difference mixes the velocities before and after,
+    and the innovation does not. Fields of use "frame" follow the frame alone, unless nothing was observed.
+    Stds of observed positions and velocities have a learned factor (`spread`), 1 unless a training stage
+    fits it.
 
     match: name of the field by which slots are matched
     fuse: False leaves the dynamics out of the estimate of all fields that a frame shows
-    innovation: encode differences relative to the prediction, as a Kalman filter does, unless `fuse` leaves it
-        out
+    innovation: encode differences relative to the prediction, as a Kalman filter does, unless `fuse` leaves
+        it out
     background_slots: number of slots, the first ones, that keep their place
 
     Raises:

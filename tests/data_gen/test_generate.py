@@ -104,7 +104,7 @@ BAD = {
     "zzz=1": "zzz: no such key; known: image_size, length, name, out, overwrite, plugins, seed, shard,",
     "sim=biliards": "sim=biliards: no such simulator; did you mean billiards",
     "+sim.fish=1": "sim.fish",
-    "sim=fish": "sim=fish: no such simulator; known: atari, avoidance, billiards",
+    "sim=fish": "sim=fish: no such simulator; known: atari, avoidance, avoidance_steered, b",
     "fish": "fish",
     "train=-1": "train=-1",
     "train=many": "train=many",
