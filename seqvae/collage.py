@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from copy import deepcopy
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from einops import rearrange
@@ -26,7 +26,7 @@ from seqvae.matching import assign, reorder, squared_distances
 from seqvae.nn.glimpse import pixel_centres
 from seqvae.objectives import Objective
 from seqvae.sequence import SequenceModel, blank_missing
-from seqvae.types import FrameModel, Terms, Trace
+from seqvae.types import Encoding, FrameModel, Terms, Trace
 
 ROUNDS = 2  # of centring a cutting on its own mass
 FAINT = 1e-6  # mass of an empty cutting; in the choice of cuttings the weight of those that are not alone
@@ -96,7 +96,7 @@ class CollageLikelihood(Objective):
         # 3. what the encoder says of the collages, in their order
         clips = batch.video.shape[:2]
         trace = model.filter(collage.frames.unflatten(0, clips), sample=True)
-        encoding = trace.encoding.map(lambda x: x.flatten(0, 1))
+        encoding = cast(Encoding, trace.encoding).map(lambda x: x.flatten(0, 1))
         said = encoding.mean[..., layout["position"]].detach()
         order = assign(squared_distances(collage.position, said))
         encoding = encoding.map(lambda x: reorder(x, order))

@@ -58,8 +58,8 @@ def count_tracks(
     """
     per_sequence = [_count_sequence(*arrays, least) for arrays in zip(overlaps, objects, tracks, strict=True)]
     columns = np.array(per_sequence, dtype=np.float64).reshape(-1, len(fields(TrackCounts))).T
-    *counts, overlap = columns
-    return TrackCounts(*(count.astype(np.int64) for count in counts), overlap)
+    present, matches, switches, misses, false_positives = columns[:-1].astype(np.int64)
+    return TrackCounts(present, matches, switches, misses, false_positives, overlap=columns[-1])
 
 
 def _count_sequence(
