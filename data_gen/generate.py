@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from data_gen.card import CARD, write_card
+from data_gen.card import CARD, remove_card, write_card
 from data_gen.cli.command import CONFIGS, Job
 from data_gen.cli.configs import compose, read_options, without_foreign_arguments
-from data_gen.cli.signals import files_or_nothing
 from data_gen.errors import DataError, require_number
+from data_gen.locks import output_folder
 from data_gen.schema import read_info
 from data_gen.simulator import build_simulator, world_arguments
 from data_gen.splits import SPLITS, Split, describe, write_split
@@ -73,49 +72,69 @@ def run(config: Mapping[str, Any], job: Job) -> None:
         raise DataError(f"sim._target_={target}: also give its data a name, name=NAME")
     config = without_foreign_arguments(config, job.asked, world_arguments)
     settings = read_options(Settings, config, job)
-    with files_or_nothing() as stop:
-        generate(settings, stop)
+    generate(settings)
 
 
-def generate(settings: Settings, stop: threading.Event | None = None) -> None:
+def generate(settings: Settings) -> None:
     """Write the files of the splits that have a size, and print what was written.
 
     A file that exists with the same configuration is left as it is.
-
-    stop: once it is set, KeyboardInterrupt is raised; files that are complete by then stay.
 
     Raises:
         DataError: a file exists with another configuration (unless settings.overwrite), which is checked
             before anything is made; or a file cannot be made.
     """
-    simulator = build_simulator(settings.sim)
-    folder = Path(settings.out)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DataError(f"out={folder}: cannot be made ({error.strerror}); choose another folder") from None
+    simulator, folder = build_simulator(settings.sim), Path(settings.out)
     splits = [
         Split(simulator, name, getattr(settings, name), settings.length, settings.image_size, settings.seed)
         for name in SPLITS
         if getattr(settings, name)
     ]
-    unwritten = []
+    if _unwritten(splits, settings) or not (folder / CARD).exists():
+        with output_folder(folder):
+            _write(splits, settings)
+    else:
+        for split in splits:
+            _print_kept(_path(split, settings))
+
+
+def _write(splits: list[Split], settings: Settings) -> None:
+    folder = Path(settings.out)
+    unwritten = _unwritten(splits, settings)  # looked at again, now that nobody else writes there
+    if unwritten:
+        remove_card(folder)  # that of the files that are replaced
     for split in splits:
-        path = folder / f"{split.name}.h5"
-        if path.exists() and not settings.overwrite:
-            _require_same(path, describe(split))
-            print(f"{path}: already there, made from the same configuration; left as it is")
-        else:
-            unwritten.append((path, split))
-    for path, split in unwritten:
-        began = time.perf_counter()
-        write_split(path, split, settings.name, settings.workers, stop)
+        path, began = _path(split, settings), time.perf_counter()
+        if path not in unwritten:
+            _print_kept(path)
+            continue
+        write_split(path, split, settings.name, settings.workers)
         print(
             f"{path}: {split.sequences} sequences of {split.length} frames, "
             f"{split.image_size}x{split.image_size}, in {time.perf_counter() - began:.1f} s"
         )
     if unwritten or not (folder / CARD).exists():
         write_card(folder)
+
+
+def _path(split: Split, settings: Settings) -> Path:
+    return Path(settings.out) / f"{split.name}.h5"
+
+
+def _unwritten(splits: list[Split], settings: Settings) -> list[Path]:
+    """Return the files that are to be made; raise DataError for a file of another configuration."""
+    unwritten = []
+    for split in splits:
+        path = _path(split, settings)
+        if settings.overwrite or not path.exists():
+            unwritten.append(path)
+        else:
+            _require_same(path, describe(split))
+    return unwritten
+
+
+def _print_kept(path: Path) -> None:
+    print(f"{path}: already there, made from the same configuration; left as it is")
 
 
 def _require_same(path: Path, wanted: dict[str, Any]) -> None:
