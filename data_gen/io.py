@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 
 from data_gen.ending import unfinished
 from data_gen.errors import DataError
-from data_gen.locks import TEMPORARY, remove_leftovers, take_lock
+from data_gen.locks import TEMPORARY, open_locked, remove_leftovers
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -42,8 +42,10 @@ def scratch_path(path: Path) -> Iterator[Path]:
     try:
         with report_unwritable(path):
             remove_leftovers(path.parent)
-            with temporary.open("ab") as file:
-                take_lock(file)  # shows other processes that this one lives
+            lock = open_locked(temporary)  # shows other processes that this one lives
+            if lock is None:
+                raise DataError(f"{path}: is being written in another thread; wait for it")
+            with lock:
                 yield temporary
     finally:
         with suppress(OSError):

@@ -58,7 +58,7 @@ def output_folder(folder: Path, key: str = "out", part: str = "") -> Iterator[No
     path = folder / (f"{_LOCK}-{part}" if part else _LOCK)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = _wait_for_lock(path)
+        lock = open_locked(path)
     except OSError as error:
         reason = f"cannot be written ({error.strerror}); choose another folder"
         raise DataError(f"{key}={folder}: {reason}") from None
@@ -76,8 +76,12 @@ def output_folder(folder: Path, key: str = "out", part: str = "") -> Iterator[No
             unfinished.discard(str(path))
 
 
-def _wait_for_lock(path: Path) -> IO | None:
-    """Return the open lock file; None if another holder keeps it."""
+def open_locked(path: Path) -> IO | None:
+    """Open a file, made if need be, and lock it; return None if another holder keeps the lock.
+
+    Between opening and locking another process may take the file for a leftover and remove it: then a new one
+    is made.
+    """
     end = time.monotonic() + _PATIENCE
     while time.monotonic() < end:
         file = path.open("ab")

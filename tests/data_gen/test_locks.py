@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from data_gen.__main__ import main
 from data_gen.errors import DataError
 from data_gen.io import atomic_path, atomic_write
-from data_gen.locks import TEMPORARY, output_folder, remove_leftovers
+from data_gen.locks import TEMPORARY, open_locked, output_folder, remove_leftovers
 from tests.refusals import refusal
 
 ROOT = Path(__file__).parents[2]
@@ -86,3 +87,54 @@ def test_own_unfinished_files_and_those_of_other_programs_stay(tmp_path):
     (tmp_path / f"{TEMPORARY}{os.getpid()}-b.txt").write_text("of an earlier process with this number")
     remove_leftovers(tmp_path)
     assert names(tmp_path) == sorted(["a.txt", *(path.name for path in kept)])
+
+
+def test_parts_are_written_at_the_same_time_and_each_by_one(tmp_path):
+    def write(part: str) -> None:
+        with output_folder(tmp_path, part=part):
+            pass
+
+    with output_folder(tmp_path, part="0-of-2"):
+        write("1-of-2")
+        assert "another command is writing there" in refusal(write, "0-of-2", error=DataError)
+        remove_leftovers(tmp_path)
+        assert names(tmp_path) == [f"{TEMPORARY}lock-0-of-2"]
+    assert names(tmp_path) == []
+
+
+def test_a_file_that_is_removed_before_it_is_locked_is_made_again(tmp_path, monkeypatch):
+    path, open_path = tmp_path / f"{TEMPORARY}1-a.txt", Path.open
+    opened = []
+
+    def open_and_lose(self, *arguments):
+        file = open_path(self, *arguments)
+        if not opened:
+            self.unlink()  # as remove_leftovers of another process
+        opened.append(file)
+        return file
+
+    monkeypatch.setattr(Path, "open", open_and_lose)
+    lock = open_locked(path)
+    assert lock is not None and lock is opened[1]
+    remove_leftovers(tmp_path)
+    assert path.exists()
+    lock.close()
+    opened[0].close()
+
+
+SMALL = ["sim=billiards", "train=65", "val=0", "test=0", "length=2", "image_size=8"]
+WRITERS = {
+    "generate": (SMALL, False),
+    "shard": ([*SMALL, "shards=2", "shard=1"], True),
+    "record": (["record", "env=seqvae/Avoidance-v0", "image_size=8", "episodes=3", "steps=2"], False),
+}
+
+
+@pytest.mark.parametrize(("words", "free"), WRITERS.values(), ids=WRITERS)
+def test_commands_keep_to_the_writer_of_the_folder(tmp_path, capsys, words, free):
+    busy = output_folder(tmp_path, part="0-of-2") if free else output_folder(tmp_path)
+    with busy:
+        code = main([*words, f"out={tmp_path}"])
+    err = capsys.readouterr().err
+    assert (code, "another command is writing there" in err) == ((0, False) if free else (2, True))
+    assert bool(names(tmp_path)) == free
