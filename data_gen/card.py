@@ -15,7 +15,7 @@ import numpy as np
 
 from data_gen.cli.configs import compose
 from data_gen.errors import DataError
-from data_gen.io import output_path
+from data_gen.io import output_path, report_unwritable
 from data_gen.plugins import plugin_of
 from data_gen.schema import ACTION_CONVENTION, DatasetFile, DatasetInfo, open_dataset, read_info
 from data_gen.shards import find_shards, is_dataset
@@ -37,13 +37,25 @@ def write_card(folder: Path) -> None:
         DataError: a dataset file cannot be read, or the card cannot be written.
     """
     card = folder / CARD
-    if card.exists() and not card.read_text(errors="replace").startswith(_MARK):
+    if card.exists() and not _is_card(card):
         print(f"{card}: is no card of a dataset; left as it is")
         return
     infos = [read_info(path) for path in (folder / f"{split}.h5" for split in SPLITS) if is_dataset(path)]
     with output_path(card) as temporary:
         text = _card_text(folder, infos)
         temporary.write_text(text, encoding="utf-8", errors="surrogateescape")  # names are any bytes
+
+
+def remove_card(folder: Path) -> None:
+    """Remove the card of the dataset files in a folder, before files that it describes are replaced."""
+    card = folder / CARD
+    if card.is_file() and _is_card(card):
+        with report_unwritable(card):
+            card.unlink()
+
+
+def _is_card(path: Path) -> bool:
+    return path.read_text(errors="replace").startswith(_MARK)
 
 
 def _card_text(folder: Path, infos: list[DatasetInfo]) -> str:

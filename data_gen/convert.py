@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
-from data_gen.card import write_card
+from data_gen.card import remove_card, write_card
 from data_gen.cli.command import Job
 from data_gen.cli.configs import read_options
-from data_gen.cli.signals import files_or_nothing
 from data_gen.errors import DataError, require_choice, require_flags, require_words
 from data_gen.formats import (
     AUTO,
@@ -25,6 +23,7 @@ from data_gen.formats import (
     report_damage,
 )
 from data_gen.formats.recognise import recognise
+from data_gen.locks import output_folder
 from data_gen.schema import open_dataset, read_info
 from data_gen.shards import datasets_in, is_dataset, shard_files
 from data_gen.writer import create_dataset
@@ -45,15 +44,17 @@ class ExportOptions:
         require_flags(self, "overwrite")
 
 
-def import_data(options: ImportOptions, stop: threading.Event | None = None) -> list[Path]:
+def import_data(options: ImportOptions) -> list[Path]:
     """Write foreign data as dataset files, and print what was written and what was left out.
-
-    stop: once it is set, KeyboardInterrupt is raised; files that are complete by then stay.
 
     Raises:
         DataError: the data cannot be read, or a file exists (unless options.overwrite).
     """
-    _make_folder(Path(options.out))
+    with output_folder(Path(options.out)):
+        return _import(options)
+
+
+def _import(options: ImportOptions) -> list[Path]:
     written: list[Path] = []
     if options.format == AUTO:
         options = replace(options, format=recognise(Path(options.data)))
@@ -63,7 +64,8 @@ def import_data(options: ImportOptions, stop: threading.Event | None = None) -> 
         if path in written:
             raise DataError(f"data={options.data}: has several files for {foreign.split}; import one by one")
         _require_absent(path, options.overwrite)
-        _write(path, foreign, options, stop)
+        remove_card(Path(options.out))  # that of the files that are replaced
+        _write(path, foreign, options)
         written.append(path)
         for note in foreign.notes:
             print(note)
@@ -72,7 +74,7 @@ def import_data(options: ImportOptions, stop: threading.Event | None = None) -> 
     return written
 
 
-def _write(path: Path, foreign: ForeignSplit, options: ImportOptions, stop: threading.Event | None) -> None:
+def _write(path: Path, foreign: ForeignSplit, options: ImportOptions) -> None:
     attributes = {
         "simulator": options.name or options.format,
         "config": {"import": options.changed()},
@@ -83,7 +85,7 @@ def _write(path: Path, foreign: ForeignSplit, options: ImportOptions, stop: thre
     bar = tqdm(total=foreign.sequences, desc=str(path), unit="seq", disable=None, leave=False)
     start = 0
     with bar, create_dataset(path, foreign.sequences, attributes) as writer:
-        for arrays in _until(stop, foreign.blocks):
+        for arrays in foreign.blocks:
             writer.write(start, arrays)
             start += len(arrays["imgs"])
             bar.update(len(arrays["imgs"]))
@@ -96,8 +98,12 @@ def export_data(options: ExportOptions) -> list[Path]:
         DataError: there is no dataset, or it does not fit the format, or a file exists (unless
             options.overwrite).
     """
-    module = exporter(options.format)
-    written = []
+    with output_folder(Path(options.out)):
+        return _export(options)
+
+
+def _export(options: ExportOptions) -> list[Path]:
+    module, written = exporter(options.format), []
     for dataset_path in _datasets(Path(options.data)):
         path = Path(options.out) / f"{dataset_path.stem}{module.SUFFIX}"
         _require_absent(path, options.overwrite)
@@ -119,14 +125,6 @@ def _datasets(path: Path) -> list[Path]:
     return found
 
 
-def _until(stop: threading.Event | None, blocks: Iterator) -> Iterator:
-    """Yield the blocks; raise KeyboardInterrupt once `stop` is set."""
-    for block in blocks:
-        if stop is not None and stop.is_set():
-            raise KeyboardInterrupt
-        yield block
-
-
 def _print_summary(dataset_path: Path, path: Path | None = None) -> None:
     """Print the size of a dataset, under the name of the file that it was written to."""
     info = read_info(dataset_path)
@@ -144,22 +142,13 @@ def _require_absent(path: Path, overwrite: bool) -> None:
         raise DataError(f"{path}: exists; overwrite=true replaces it, out=FOLDER leaves it")
 
 
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DataError(f"out={folder}: cannot be made ({error.strerror}); choose another folder") from None
-
-
 def run_import(config: Mapping[str, Any], job: Job) -> None:
     """Run the command import with a composed config."""
     options = read_options(ImportOptions, config, job)
-    with files_or_nothing() as stop:
-        import_data(options, stop)
+    import_data(options)
 
 
 def run_export(config: Mapping[str, Any], job: Job) -> None:
     """Run the command export with a composed config."""
     options = read_options(ExportOptions, config, job)
-    with files_or_nothing():
-        export_data(options)
+    export_data(options)

@@ -6,18 +6,17 @@ set; that of shard 0 makes val.h5 and test.h5 as well.
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from data_gen.card import CARD, write_card
+from data_gen.card import CARD, remove_card, write_card
 from data_gen.cli.command import CONFIGS, Job
 from data_gen.cli.configs import compose, read_options, without_foreign_arguments
-from data_gen.cli.signals import files_or_nothing
 from data_gen.errors import DataError, require_number
+from data_gen.locks import output_folder
 from data_gen.schema import read_info
 from data_gen.shards import MOST_SHARDS, missing_shards, shard_files, shard_path
 from data_gen.simulator import build_simulator, world_arguments
@@ -112,47 +111,82 @@ def run(config: Mapping[str, Any], job: Job) -> None:
         raise DataError(f"sim._target_={target}: also give its data a name, name=NAME")
     config = without_foreign_arguments(config, job.asked, world_arguments)
     settings = read_options(Settings, config, job)
-    with files_or_nothing() as stop:
-        generate(settings, stop)
+    generate(settings)
 
 
-def generate(settings: Settings, stop: threading.Event | None = None) -> None:
+def generate(settings: Settings) -> None:
     """Write the files of the splits that have a size, and print what was written.
 
     A file that exists with the same configuration is left as it is.
-
-    stop: once it is set, KeyboardInterrupt is raised; files that are complete by then stay.
 
     Raises:
         DataError: a file exists with another configuration (unless settings.overwrite), or a dataset of the
             same name in other shards, which is checked before anything is made; or a file cannot be made.
     """
-    splits = list(settings.splits())
+    splits, folder = list(settings.splits()), Path(settings.out)
+    if _unwritten(splits, settings) or _card_is_due(folder):
+        with output_folder(folder, part=_part(settings)):
+            _write(splits, settings)
+    else:
+        for split in splits:
+            _print_kept(_file(folder, split))
+        _print_missing(folder)
+
+
+def _write(splits: list[Split], settings: Settings) -> None:
     folder = Path(settings.out)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DataError(f"out={folder}: cannot be made ({error.strerror}); choose another folder") from None
-    unwritten = []
+    unwritten = _unwritten(splits, settings)  # looked at again, now that nobody else writes there
+    if unwritten:
+        remove_card(folder)  # that of the files that are replaced
     for split in splits:
-        path = _file(folder, split)
-        _require_alone(path, folder / f"{split.name}.h5", split.shards)
-        if path.exists() and not settings.overwrite:
-            _require_same(path, describe(split))
-            print(f"{path}: already there, made from the same configuration; left as it is")
-        else:
-            unwritten.append((path, split))
-    for path, split in unwritten:
-        began = time.perf_counter()
-        write_split(path, split, settings.name, settings.workers, stop)
+        path, began = _file(folder, split), time.perf_counter()
+        if path not in unwritten:
+            _print_kept(path)
+            continue
+        write_split(path, split, settings.name, settings.workers)
         print(
             f"{path}: {len(split.rows)} sequences of {split.length} frames, "
             f"{split.image_size}x{split.image_size}, in {time.perf_counter() - began:.1f} s"
         )
-    if missing := [file for name in SPLITS for file in missing_shards(folder / f"{name}.h5")]:
-        print(f"{folder}: shards still to be made: {len(missing)}; the last one writes the card")
-    elif unwritten or not (folder / CARD).exists():
+    if not _print_missing(folder) and (unwritten or not (folder / CARD).exists()):
         write_card(folder)
+
+
+def _part(settings: Settings) -> str:
+    """Return the part of the dataset that this job makes, if others make the rest at the same time."""
+    return "" if settings.shards is None else f"{settings.shard}-of-{settings.shards}"
+
+
+def _unwritten(splits: list[Split], settings: Settings) -> list[Path]:
+    """Return the files that are to be made; raise DataError for a file of another configuration."""
+    folder, unwritten = Path(settings.out), []
+    for split in splits:
+        path = _file(folder, split)
+        _require_alone(path, folder / f"{split.name}.h5", split.shards)
+        if settings.overwrite or not path.exists():
+            unwritten.append(path)
+        else:
+            _require_same(path, describe(split))
+    return unwritten
+
+
+def _card_is_due(folder: Path) -> bool:
+    return not (folder / CARD).exists() and not _missing(folder)
+
+
+def _missing(folder: Path) -> list[Path]:
+    return [file for name in SPLITS for file in missing_shards(folder / f"{name}.h5")]
+
+
+def _print_kept(path: Path) -> None:
+    print(f"{path}: already there, made from the same configuration; left as it is")
+
+
+def _print_missing(folder: Path) -> bool:
+    """Print how many shards other jobs still have to make; return whether there are any."""
+    if missing := _missing(folder):
+        print(f"{folder}: shards still to be made: {len(missing)}; the last one writes the card")
+    return bool(missing)
 
 
 def _file(folder: Path, split: Split) -> Path:

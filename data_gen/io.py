@@ -1,11 +1,12 @@
 """Files that appear complete or not at all.
 
 A file is written under a temporary name beside its place and renamed when it is complete, at whatever moment
-the process is killed.
+the process is killed. What a killed process leaves is removed by the next one that writes in the folder.
 """
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 from collections.abc import Callable, Iterator
@@ -13,9 +14,43 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from data_gen.ending import unfinished
 from data_gen.errors import DataError
+from data_gen.locks import TEMPORARY, open_locked, remove_leftovers
 
-TEMPORARY = ".tmp-"  # begins the name of a file that is not complete
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+class UnwritableError(DataError):
+    """A file that cannot be written. fault: its name and the reason, without a remedy"""
+
+    def __init__(self, path: Path, error: OSError):
+        self.fault = f"{path}: cannot be written ({os.strerror(error.errno or errno.EIO)})"
+        remedy = "make room, or choose another folder" if error.errno in _FULL else "choose another folder"
+        super().__init__(f"{self.fault}; {remedy}")
+
+
+@contextmanager
+def scratch_path(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`, with its suffix; the file there is empty, and removed at the end.
+
+    Raises:
+        UnwritableError: the system cannot write there.
+    """
+    temporary = path.with_name(f"{TEMPORARY}{os.getpid()}-{path.name}")
+    unfinished.add(str(temporary))
+    try:
+        with report_unwritable(path):
+            remove_leftovers(path.parent)
+            lock = open_locked(temporary)  # shows other processes that this one lives
+            if lock is None:
+                raise DataError(f"{path}: is being written in another thread; wait for it")
+            with lock:
+                yield temporary
+    finally:
+        with suppress(OSError):
+            temporary.unlink()
+        unfinished.discard(str(temporary))
 
 
 @contextmanager
@@ -26,24 +61,20 @@ def atomic_path(path: Path) -> Iterator[Path]:
     survive a power cut.
 
     Raises:
-        OSError: the system cannot write there.
+        UnwritableError: the system cannot write there.
     """
-    temporary = path.with_name(f"{TEMPORARY}{os.getpid()}-{path.name}")
-    try:
+    with scratch_path(path) as temporary:
         yield temporary
         _flush_file(temporary)
         os.replace(temporary, path)
-    finally:
-        with suppress(OSError):
-            temporary.unlink()
-    _flush_folder(path.parent)
+        _flush_folder(path.parent)
 
 
 def atomic_write(path: Path, write: Callable[[BinaryIO], Any]) -> None:
     """Call write(binary file), so that afterwards `path` holds all of it, or is as it was before.
 
     Raises:
-        OSError: the system cannot write there.
+        UnwritableError: the system cannot write there.
     """
     with atomic_path(path) as temporary, temporary.open("wb") as file:
         write(file)
@@ -51,7 +82,7 @@ def atomic_write(path: Path, write: Callable[[BinaryIO], Any]) -> None:
 
 @contextmanager
 def output_path(path: Path) -> Iterator[Path]:
-    """Yield an atomic_path in a folder that is made if needed; raise DataError if that is impossible."""
+    """Yield an atomic_path in a folder that is made if needed; raise UnwritableError if that cannot be."""
     with report_unwritable(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_path(path) as temporary:
@@ -60,17 +91,17 @@ def output_path(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def report_unwritable(path: Path) -> Iterator[None]:
-    """Turn an OSError of the system inside the block into a DataError that names the file.
+    """Turn an OSError of the system inside the block into an UnwritableError that names the file.
 
-    An OSError without a number passes through: HDF5 raises it for a damaged file that is being read.
+    An OSError without a number passes through: HDF5 raises it for a damaged file that is being read. So does
+    a broken pipe, which is none of a file: the reader of the output is gone.
     """
     try:
         yield
     except OSError as error:
-        if error.errno is None:
+        if error.errno is None or isinstance(error, BrokenPipeError):
             raise
-        reason = os.strerror(error.errno)
-        raise DataError(f"{path}: cannot be written ({reason}); choose another folder") from None
+        raise UnwritableError(path, error) from None
 
 
 @contextmanager

@@ -13,9 +13,9 @@ import numpy as np
 from data_gen.card import Statistics, compute_statistics
 from data_gen.cli.command import Job
 from data_gen.cli.configs import read_options
-from data_gen.cli.signals import files_or_nothing
 from data_gen.errors import require_number, require_words
 from data_gen.io import output_path
+from data_gen.locks import output_folder
 from data_gen.media.overlays import contact_sheet, draw_trails, paint_masks, upscale, zoom
 from data_gen.media.writing import write_png, write_video
 from data_gen.progress import show_progress
@@ -103,6 +103,11 @@ def preview(options: PreviewOptions) -> list[Path]:
     data = dataset_file(options.data)
     info = read_info(data)
     out = data.with_name(f"{data.stem}_preview") if options.out is None else Path(options.out)
+    with output_folder(out):
+        return _preview(info, options, out)
+
+
+def _preview(info: DatasetInfo, options: PreviewOptions, out: Path) -> list[Path]:
     scenes = read_scenes(info, options.sequences)
     paths = [out / "preview.mp4", out / "sheet.png"]
     write_video(paths[0], Film(scenes), options.fps)
@@ -112,7 +117,7 @@ def preview(options: PreviewOptions) -> list[Path]:
         paths.append(out / "statistics.png")
         plot(paths[-1], values, info)
     else:
-        print(f"{data}: holds frames alone, so there are no statistics to plot")
+        print(f"{info.path}: holds frames alone, so there are no statistics to plot")
     print(*paths, sep="\n")
     return paths
 
@@ -175,5 +180,5 @@ def plot(path: Path, values: Statistics, info: DatasetInfo) -> None:
 def run(config: Mapping[str, Any], job: Job) -> None:
     """Run the command with a composed config."""
     options = read_options(PreviewOptions, config, job)
-    with files_or_nothing(), show_progress():
+    with show_progress():
         preview(options)

@@ -11,8 +11,6 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
-import signal
-import threading
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -36,6 +34,7 @@ from data_gen.simulator import (
     simulate,
     simulator_config,
 )
+from data_gen.workers import begin_worker, signals_held
 from data_gen.writer import SEQUENCES, Packed, chunk_shape, create_dataset, pack
 
 BLOCK = 64  # sequences
@@ -237,14 +236,11 @@ def _arrays_by_key(trajectory: Trajectory) -> dict[str, np.ndarray]:
 # ---- files
 
 
-def write_split(
-    path: Path, split: Split, name: str, workers: int | None = None, stop: threading.Event | None = None
-) -> None:
+def write_split(path: Path, split: Split, name: str, workers: int | None = None) -> None:
     """Write the file of a split, or of its shard, with a progress bar; an incomplete file is removed.
 
     name: of the simulator, as recorded in the file.
     workers: number of processes, by default one per core as far as there is work for it.
-    stop: once it is set, KeyboardInterrupt is raised between two blocks.
 
     Raises:
         DataError: the file cannot be written, or the simulator rejects everything.
@@ -265,8 +261,6 @@ def write_split(
     bar = tqdm(total=len(rows), desc=str(path), unit="seq", disable=None, leave=False)
     with bar, create_dataset(path, len(rows), attributes) as writer:
         for start, arrays in _run_tasks(split, workers):
-            if stop is not None and stop.is_set():
-                raise KeyboardInterrupt
             writer.write(start - rows.start, arrays)
             bar.update(arrays["imgs"].shape[0])
 
@@ -294,13 +288,14 @@ def _run_tasks(split: Split, workers: int | None) -> Iterator[tuple[int, dict[st
         for start in starts:
             yield start, make_packed(split, start, start + size)
         return
-    # Spawned, which works on every platform and with threads; Ctrl-C is for the parent alone.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, context, signal.signal, (signal.SIGINT, signal.SIG_IGN)) as pool:
+    context = multiprocessing.get_context("spawn")  # works on every platform and with threads
+    with ProcessPoolExecutor(workers, context, begin_worker) as pool:
         pending: deque[tuple[int, Future[dict[str, Packed]]]] = deque()
         try:
             for start in starts:
-                pending.append((start, pool.submit(make_packed, split, start, start + size)))
+                with signals_held():
+                    future = pool.submit(make_packed, split, start, start + size)
+                pending.append((start, future))
                 if len(pending) > workers:  # no more than that wait in memory to be written
                     first, future = pending.popleft()
                     yield first, future.result()

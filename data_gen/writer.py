@@ -18,7 +18,7 @@ import numpy as np
 
 from data_gen import __version__
 from data_gen.errors import DataError
-from data_gen.io import ErrorKeepingFile, atomic_path, report_unwritable
+from data_gen.io import ErrorKeepingFile, atomic_path
 from data_gen.schema import ACTION_CONVENTION, FIELDS, FORMAT, FORMAT_VERSION, ArrayFile
 
 SEQUENCES = 64  # per chunk, of arrays without pictures
@@ -132,7 +132,7 @@ def create_dataset(
         DataError: the file cannot be written, or was not given all its sequences.
     """
     path = Path(path)
-    with report_unwritable(path), atomic_path(path) as temporary:
+    with atomic_path(path) as temporary:
         disk = ErrorKeepingFile(temporary, "w+")
         with disk, ArrayFile(disk, "w") as file:
             file.attrs.update(

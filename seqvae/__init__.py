@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
 
 from data_gen import __version__
 
-if TYPE_CHECKING:
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # typing takes longer to import than the command line takes to handle signals
+    from typing import Any
+
     from seqvae.checkpoint import load_model as load
     from seqvae.data.conversion import as_video
     from seqvae.data.sequences import read_sequences as read

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-import sys
+from data_gen.ending import run_process
 
-from seqvae.cli.main import main
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def main(words: Sequence[str]) -> int:
+    """Run a command as a part of this process; return its exit code, as seqvae.cli.main.main does."""
+    from seqvae.cli.main import main  # after `console` has begun to handle signals
+
+    return main(words)
 
 
 def console() -> None:
     """Run the console script `seqvae`."""
-    sys.exit(main(sys.argv[1:]))
+    run_process("seqvae", main)
 
 
 if __name__ == "__main__":

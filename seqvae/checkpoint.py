@@ -22,7 +22,7 @@ from seqvae.aliases import rename_targets, with_former_defaults
 from seqvae.build import DataSpec, build
 from seqvae.config import load_plugins, parts_made_with
 from seqvae.errors import UserError
-from seqvae.io import TEMPORARY, atomic_write
+from seqvae.io import atomic_write
 from seqvae.provenance import Provenance
 from seqvae.sequence import SequenceModel
 from seqvae.shipped import pretrained_folder, suggestion
@@ -194,12 +194,6 @@ def load_model(
     load_plugins(plugins)
     path = find(run_or_file, which)
     return load(path).build(path).requires_grad_(False).to(device)
-
-
-def remove_temporaries(folder: Path) -> None:
-    """Delete the unfinished files of killed processes in `folder`."""
-    for leftover in folder.glob(TEMPORARY + "*"):
-        leftover.unlink(missing_ok=True)
 
 
 def _first_problem(error: RuntimeError) -> str:

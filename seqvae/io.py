@@ -2,7 +2,23 @@
 
 from __future__ import annotations
 
-from data_gen.io import TEMPORARY, atomic_write
+from data_gen.ending import SIGNALS, last_words, leave, tell_at_signal
+from data_gen.io import TEMPORARY, UnwritableError, atomic_write, report_unwritable, scratch_path
+from data_gen.locks import output_folder, take_lock
 from data_gen.progress import show_progress, track
 
-__all__ = ["TEMPORARY", "atomic_write", "show_progress", "track"]
+__all__ = [
+    "SIGNALS",
+    "TEMPORARY",
+    "UnwritableError",
+    "atomic_write",
+    "last_words",
+    "leave",
+    "output_folder",
+    "report_unwritable",
+    "scratch_path",
+    "show_progress",
+    "take_lock",
+    "tell_at_signal",
+    "track",
+]

@@ -49,6 +49,7 @@ USES_DATA_GEN = {
     "report": "core",
     "video": "core",
     "cli": "all",
+    "__main__": "core",
     "contracts": "all",
 }
 SHARED = {"media"}

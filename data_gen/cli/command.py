@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from data_gen import __version__
+from data_gen.ending import set_title
 from data_gen.errors import DataError, did_you_mean
 from data_gen.plugins import load_plugins
 
@@ -78,6 +79,9 @@ class Command:
     own_keys: Callable[[Sequence[Any]], bool] | None = None
     title: str = ""
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "title", self.title or f"{self.program} {self.name}")
+
     def call(self, config: dict[str, Any], job: Job) -> float | None:
         """Load the plugins of the config, import the function, which may take seconds, and call it."""
         load_plugins(config.get("plugins"))
@@ -87,8 +91,7 @@ class Command:
     def tell(self, message: object, job: str = "") -> None:
         """Print a line on stderr, in the first of processes that work together."""
         if os.environ.get("RANK", "0") == "0":
-            title = self.title or f"{self.program} {self.name}"
-            print(f"{title}{f' [{job}]' if job else ''}: {message}", file=sys.stderr, flush=True)
+            print(f"{self.title}{f' [{job}]' if job else ''}: {message}", file=sys.stderr, flush=True)
 
 
 def dispatch(commands: Mapping[str, Command], words: Sequence[str], usage: str, default: str = "") -> int:
@@ -143,6 +146,7 @@ def _dispatch(commands: Mapping[str, Command], words: Sequence[str], usage: str,
         print(f"{program}: no command {words[0]}; {known}", file=sys.stderr)
         return 2
     command, words = commands[words[0]], words[1:]
+    set_title(command.title)
     if set(HELP[:2]) & set(words):
         return _print_help(command, words)
     from data_gen.cli.run import run_command  # Hydra takes a moment to import

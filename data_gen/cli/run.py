@@ -27,7 +27,7 @@ from data_gen.cli.flags import hydra_words, read_flags
 from data_gen.cli.overrides import PATHS, keys_of, one_line, parse_overrides, quote
 from data_gen.cli.plugins import use_plugins
 from data_gen.cli.signals import Interrupted, signals_raise
-from data_gen.cli.sweep import Sweep, file_name, signals_stop
+from data_gen.cli.sweep import STOPPED, Sweep, file_name, signals_stop
 from data_gen.errors import DataError
 
 OmegaConf.register_new_resolver("file_name", file_name, replace=True)
@@ -100,7 +100,7 @@ def _run_sweep(command: Command, flags: Namespace, checked: list[str], folder: P
     for report in failed:
         command.tell("failed", report.name)
     if stopped:
-        command.tell("stopped; the same command goes on")
+        command.tell(STOPPED)
         return 128 + stopped
     return max([code, *(report.code for report in failed)])
 

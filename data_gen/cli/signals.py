@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: raised, or noted in an event that is checked between blocks."""
+"""Ctrl-C and SIGTERM in a process that is not a command's own, such as a notebook or a worker of a sweep."""
 
 from __future__ import annotations
 
@@ -8,10 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from data_gen.cli.command import Stop
-
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
-INTERRUPTED = "interrupted; the unfinished file is removed, finished ones stay"
+from data_gen.ending import SIGNALS
 
 
 class Interrupted(KeyboardInterrupt):
@@ -23,36 +20,16 @@ class Interrupted(KeyboardInterrupt):
 
 @contextmanager
 def signals_raise() -> Iterator[None]:
-    """Raise Interrupted at Ctrl-C and SIGTERM inside the context."""
+    """Raise Interrupted at Ctrl-C and SIGTERM inside the context, unless the process handles them already."""
 
     def leave(number: int, frame: FrameType | None) -> None:
         raise Interrupted(number)
 
+    if signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield
+        return
     with handlers(leave):
         yield
-
-
-@contextmanager
-def files_or_nothing() -> Iterator[threading.Event]:
-    """Set an event at Ctrl-C or SIGTERM inside the context, for checks between blocks; raise at the second.
-
-    An exception from a signal handler is lost inside a destructor, and h5py has many.
-
-    Raises:
-        Stop: the block has ended with KeyboardInterrupt.
-    """
-    stop = threading.Event()
-
-    def note(number: int, frame: FrameType | None) -> None:
-        if stop.is_set():
-            raise KeyboardInterrupt
-        stop.set()
-
-    with handlers(note):
-        try:
-            yield stop
-        except KeyboardInterrupt:
-            raise Stop(INTERRUPTED, 128 + signal.SIGINT) from None
 
 
 @contextmanager

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -17,9 +16,12 @@ from pathlib import Path
 from types import FrameType
 
 from data_gen.cli.signals import handlers
+from data_gen.ending import last_words, leave, tell_at_signal
+from data_gen.io import atomic_write
 
 _LONGEST = 150  # characters of a file name, of the 255 bytes that file systems allow
 _REPORTS = ".jobs"
+STOPPED = "stopped; the same command goes on"
 
 
 def file_name(text: str) -> str:
@@ -65,11 +67,12 @@ class Sweep:
 
     def report(self, number: int, name: str, code: int) -> None:
         """Report the exit code of job `number`."""
-        (self._reports / f"{number}.json").write_text(json.dumps([name, code]))
+        content = json.dumps([name, code]).encode()
+        atomic_write(self._reports / f"{number}.json", lambda file: file.write(content))
 
     def reports(self) -> list[Report]:
         """Return the reports of all jobs that have ended, in order of their numbers."""
-        files = sorted(self._reports.glob("*.json"), key=lambda file: int(file.stem))
+        files = sorted(self._reports.glob("[0-9]*.json"), key=lambda file: int(file.stem))
         return [Report(*json.loads(file.read_text())) for file in files]
 
     def stop(self, number: int) -> None:
@@ -87,13 +90,13 @@ class Sweep:
 
 @contextmanager
 def signals_stop(sweep: Sweep) -> Iterator[None]:
-    """Stop the sweep after the running jobs at the first Ctrl-C or SIGTERM; raise at the second."""
+    """Stop the sweep after the running jobs at the first Ctrl-C or SIGTERM; end the process at the second."""
 
     def note(number: int, frame: FrameType | None) -> None:
         if sweep.stopped:
-            raise KeyboardInterrupt
+            leave(number)
         sweep.stop(number)
-        print("\nstopping after the running jobs (again: stop at once)", file=sys.stderr, flush=True)
+        tell_at_signal("stopping after the running jobs (again: stop at once)")
 
-    with handlers(note):
+    with handlers(note), last_words(lambda: STOPPED):
         yield

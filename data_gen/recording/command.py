@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -10,15 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from data_gen.card import write_card
+from data_gen.card import remove_card, write_card
 from data_gen.cli.command import Job
 from data_gen.cli.configs import read_options
-from data_gen.cli.signals import files_or_nothing
 from data_gen.errors import DataError, require_choice, require_flags, require_number, require_words
+from data_gen.locks import output_folder
 from data_gen.progress import show_progress, track
 from data_gen.recording.environment import FRAMES, Environment, open_environment
 from data_gen.recording.episodes import Episode, cut_episodes, record_episode, starts_of
-from data_gen.recording.policies import find_policy
+from data_gen.recording.policies import MakePolicy, find_policy
 from data_gen.schema import read_info
 from data_gen.simulator import simulator_config
 from data_gen.splits import SPLITS
@@ -86,27 +85,36 @@ class RecordOptions:
 def run(config: Mapping[str, Any], job: Job) -> None:
     """Run the command record with a composed config."""
     options = read_options(RecordOptions, config, job)
-    with files_or_nothing() as stop:
-        record(options, stop)
+    record(options)
 
 
-def record(options: RecordOptions, stop: threading.Event | None = None) -> list[Path]:
+def record(options: RecordOptions) -> list[Path]:
     """Record all episodes, then write the files, and print what was written and what was left out.
 
-    stop: once it is set, KeyboardInterrupt is raised, and no file is left.
-
     Raises:
-        DataError: the environment cannot be recorded, a file exists (unless options.overwrite), or no
-            episode is as long as a sequence.
+        DataError: the environment cannot be recorded, a file exists (unless options.overwrite), another
+            command is writing to the folder, or no episode is as long as a sequence.
     """
-    division, folder = options.division(), Path(options.out)
-    for split in division:
-        if (folder / f"{split}.h5").exists() and not options.overwrite:
-            raise DataError(f"{folder / split}.h5: exists; overwrite=true replaces it, out=FOLDER leaves it")
+    _require_absent(options)
     environment = open_environment(
         options.env, options.arguments, options.frames, options.image_size, options.crop
     )
-    episodes = _record_all(environment, options, stop)
+    make_policy = find_policy(options.policy)
+    with output_folder(Path(options.out)):
+        _require_absent(options)  # looked at again, now that nobody else writes there
+        return _record(environment, make_policy, options)
+
+
+def _require_absent(options: RecordOptions) -> None:
+    for split in options.division():
+        path = Path(options.out) / f"{split}.h5"
+        if path.exists() and not options.overwrite:
+            raise DataError(f"{path}: exists; overwrite=true replaces it, out=FOLDER leaves it")
+
+
+def _record(environment: Environment, make_policy: MakePolicy, options: RecordOptions) -> list[Path]:
+    division, folder = options.division(), Path(options.out)
+    episodes = _record_all(environment, make_policy, options)
     lengths = np.array([len(episode) for episode in episodes])
     length = options.length or int(lengths.min())
     for split, numbers in division.items():
@@ -116,10 +124,7 @@ def record(options: RecordOptions, stop: threading.Event | None = None) -> list[
                 "a smaller length, or more episodes"
             )
     print(_describe(lengths, length))
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DataError(f"out={folder}: cannot be made ({error.strerror}); choose another folder") from None
+    remove_card(folder)  # that of the files that are replaced
     paths = [
         _write(folder, split, [(i, episodes[i]) for i in numbers], length, environment, options)
         for split, numbers in division.items()
@@ -128,14 +133,10 @@ def record(options: RecordOptions, stop: threading.Event | None = None) -> list[
     return paths
 
 
-def _record_all(
-    environment: Environment, options: RecordOptions, stop: threading.Event | None
-) -> list[Episode]:
+def _record_all(environment: Environment, make_policy: MakePolicy, options: RecordOptions) -> list[Episode]:
     """Record every episode, each from random streams of its own."""
-    make_policy, episodes = find_policy(options.policy), []
+    episodes = []
     for number in track(range(options.episodes), "episodes"):
-        if stop is not None and stop.is_set():
-            raise KeyboardInterrupt
         of_env, of_policy = np.random.SeedSequence((options.seed, _STREAM, number)).spawn(2)
         policy = make_policy(environment.env.action_space, np.random.default_rng(of_policy))
         seed = int(of_env.generate_state(1)[0] % 2**31)

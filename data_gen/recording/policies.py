@@ -19,6 +19,7 @@ from data_gen.gym import gymnasium
 CHANGE = (0.2, 0.3)  # range of the probability with which a sticky action changes
 
 Policy = Callable[[Any, dict[str, Any]], Any]
+MakePolicy = Callable[[Any, np.random.Generator], Policy]
 
 
 class Random:
@@ -76,10 +77,10 @@ class Sticky(Random):
         return int(space.start + (self.last - space.start + self.rng.integers(1, space.n)) % space.n)
 
 
-BUILT_IN: dict[str, Callable[[Any, np.random.Generator], Policy]] = {"random": Random, "sticky": Sticky}
+BUILT_IN: dict[str, MakePolicy] = {"random": Random, "sticky": Sticky}
 
 
-def find_policy(name: str) -> Callable[[Any, np.random.Generator], Policy]:
+def find_policy(name: str) -> MakePolicy:
     """Return the class of a policy: one of BUILT_IN, or MODULE:CLASS, where a module may be a file.
 
     Raises:

@@ -12,10 +12,10 @@ from typing import Any
 import torch
 
 from data_gen.cli.command import Job
-from seqvae.cli.data import make_folder, read_config
+from seqvae.cli.data import read_config
 from seqvae.data.sequences import read_sequences
 from seqvae.errors import UserError, require_at_least
-from seqvae.io import atomic_write
+from seqvae.io import atomic_write, output_folder
 from seqvae.report import require_packages
 from seqvae.train.runtime import pick_device
 
@@ -43,9 +43,8 @@ def run(config: Mapping[str, Any], job: Job) -> None:
     """Write the page and the tables of several runs."""
     options = read_config(CompareConfig, config, job)
     require_packages()
-    from seqvae.report.compare import as_csv, as_markdown, compare, find_group, make_comparison
+    from seqvae.report.compare import compare, find_group
     from seqvae.report.groups import find_runs, group_runs
-    from seqvae.report.page import write_page
     from seqvae.report.read import read_run
 
     found = find_runs(options.runs)
@@ -59,8 +58,16 @@ def run(config: Mapping[str, Any], job: Job) -> None:
         raise UserError(
             "runs: none has an evaluation or a log, so there is nothing to compare; evaluate them first"
         )
-    out = make_folder(options.out or _common(folders) / NAME)
-    videos, strips, missing = _draw(comparison, options)
+    out = Path(options.out or _common(folders) / NAME)
+    with output_folder(out):
+        _write(comparison, folders, options, out)
+
+
+def _write(comparison: Any, folders: list[Path], options: CompareConfig, out: Path) -> None:
+    from seqvae.report.compare import as_csv, as_markdown, make_comparison
+    from seqvae.report.page import write_page
+
+    videos, strips, missing = _draw(comparison, options, out)
     command = shlex.join(["python", "-m", "seqvae", "compare", f"runs={options.runs}"])
     page = make_comparison(comparison, _title(options, folders), command, videos, strips, missing)
     markdown = as_markdown(comparison)
@@ -88,7 +95,7 @@ def _title(options: CompareConfig, folders: list[Path]) -> str:
     return path.resolve().name if path.is_dir() else f"{len(folders)} runs"
 
 
-def _draw(comparison: Any, options: CompareConfig) -> tuple[list[Any], tuple[Any, ...], str]:
+def _draw(comparison: Any, options: CompareConfig, out: Path) -> tuple[list[Any], tuple[Any, ...], str]:
     """Return videos and strips of sequences by the first run of each group, or why there are none."""
     from seqvae.report.data import find_sequences
     from seqvae.report.pictures import IMAGES
@@ -111,7 +118,7 @@ def _draw(comparison: Any, options: CompareConfig) -> tuple[list[Any], tuple[Any
         for i in range(min(options.sequences, *counts, options.sequences)):
             paths = {label: run.evaluation.videos[i] for label, run in firsts.items()}
             still = evaluation.context + min(9, evaluation.horizon - 1)
-            video = join_videos(paths, f"test sequence {i}", still)
+            video = join_videos(paths, f"test sequence {i}", still, out)
             videos += [] if video is None else [video]
     found = find_sequences(next(iter(firsts.values())))
     if found is None:

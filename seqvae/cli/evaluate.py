@@ -12,7 +12,7 @@ from data_gen.card import checksum
 from data_gen.cli.command import Job
 from data_gen.plugins import load_installed
 from seqvae import checkpoint
-from seqvae.cli.data import ModelConfig, load_data, load_model, make_folder, read_config, with_data
+from seqvae.cli.data import ModelConfig, load_data, load_model, read_config, with_data
 from seqvae.data.sequences import Sequences
 from seqvae.errors import require_at_least
 from seqvae.evaluate import (
@@ -22,13 +22,14 @@ from seqvae.evaluate import (
     describe_futures,
     long_rollouts,
     registered_metrics,
+    remove_metrics,
     reported,
     sample_futures,
     score,
     usable_lengths,
     write_report,
 )
-from seqvae.io import show_progress
+from seqvae.io import output_folder, show_progress
 from seqvae.provenance import UNKNOWN, environment
 from seqvae.rollout import roll_out
 from seqvae.sequence import SequenceModel
@@ -64,13 +65,14 @@ def run(config: Mapping[str, Any], job: Job) -> None:
     options = with_data(read_config(EvaluateConfig, config, job))
     model = load_model(options)
     sequences = load_data(options, model)
-    out = make_folder(options.out or options.run_folder / "evaluation")
-    report = evaluate(model, sequences, options)
-    print(report.markdown())
-    paths = write_report(report, out)
-    paths += _counting(model, sequences, out)
-    paths += _videos(model, sequences, options, out)
-    print("\n".join(str(path) for path in paths))
+    out = Path(options.out or options.run_folder / "evaluation")
+    with output_folder(out):
+        report = evaluate(model, sequences, options)
+        print(report.markdown())
+        remove_metrics(out)
+        pictures = [*_counting(model, sequences, out), *_videos(model, sequences, options, out)]
+        paths = write_report(report, out)
+    print("\n".join(str(path) for path in (*paths, *pictures)))
 
 
 def evaluate(model: SequenceModel, sequences: Sequences, options: EvaluateConfig) -> Report:

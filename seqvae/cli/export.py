@@ -12,8 +12,9 @@ from typing import Any
 from data_gen.cli.command import Job
 from seqvae import checkpoint
 from seqvae.checkpoint import Checkpoint
-from seqvae.cli.data import make_folder, read_config
-from seqvae.io import atomic_write
+from seqvae.cli.data import read_config
+from seqvae.evaluate.report import METRICS
+from seqvae.io import atomic_write, output_folder, report_unwritable
 from seqvae.provenance import UNKNOWN, Provenance
 from seqvae.shipped import run_folder
 from seqvae.train.origin import Origin
@@ -48,21 +49,23 @@ class Evaluation:
     def of(cls, run: Path) -> Evaluation | None:
         """Read the evaluation in the folder of a run, if there is one."""
         folder = run / "evaluation"
-        if not (folder / "table.md").is_file():
+        if not (folder / METRICS).is_file() or not (folder / "table.md").is_file():
             return None
         table = (folder / "table.md").read_text(encoding="utf-8")
-        return cls(table, json.loads((folder / "metrics.json").read_text(encoding="utf-8"))["git_commit"])
+        return cls(table, json.loads((folder / METRICS).read_text(encoding="utf-8"))["git_commit"])
 
 
 def run(config: Mapping[str, Any], job: Job) -> None:
     """Write the weights of a model and a card."""
     options = read_config(ExportConfig, config, job)
     content = checkpoint.load(checkpoint.find(options.run, options.checkpoint))
-    out = make_folder(options.out)
-    evaluation = Evaluation.of(run_folder(options.run))
-    checkpoint.save_weights(out / FILE, content)
+    out, evaluation = Path(options.out), Evaluation.of(run_folder(options.run))
     text = write_card(options.out, content, evaluation)
-    atomic_write(out / CARD, lambda file: file.write(text.encode()))
+    with output_folder(out):
+        with report_unwritable(out / CARD):
+            (out / CARD).unlink(missing_ok=True)  # that of the weights that are replaced
+        checkpoint.save_weights(out / FILE, content)
+        atomic_write(out / CARD, lambda file: file.write(text.encode()))
     for name in (FILE, CARD):
         print(out / name)
     if evaluation is None:

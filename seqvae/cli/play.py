@@ -12,6 +12,7 @@ from typing import Any
 from data_gen.cli.command import Job
 from seqvae.cli.data import SourceConfig, load_data, load_model, read_config, with_data
 from seqvae.errors import UserError, require_at_least
+from seqvae.io import last_words
 from seqvae.play.scene import Scene, require_playable
 
 
@@ -61,8 +62,7 @@ def run(config: Mapping[str, Any], job: Job) -> None:
     if options.show:
         webbrowser.open(server.address)
     try:
-        server.io_loop.start()
-    except KeyboardInterrupt:  # Ctrl-C and SIGTERM, the usual end
-        print("\nstopped")
+        with last_words(lambda: "stopped"):
+            server.io_loop.start()
     finally:
         server.stop()

@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 
 from data_gen.cli.command import Job
-from seqvae.cli.data import ModelConfig, load_data, load_model, make_folder, read_config, with_data
+from seqvae.cli.data import ModelConfig, load_data, load_model, read_config, with_data
 from seqvae.config import make
 from seqvae.data.conversion import from_coordinates, from_half_widths
 from seqvae.data.sequences import Sequences
 from seqvae.errors import UserError, require_at_least
 from seqvae.evaluate import Truth, slot_order
 from seqvae.interventions import Change
-from seqvae.io import atomic_write, show_progress, track
+from seqvae.io import atomic_write, output_folder, show_progress, track
 from seqvae.rollout import Rollout, roll_out
 from seqvae.sequence import SequenceModel
 from seqvae.video import Rows, compare, write_video
@@ -58,7 +58,15 @@ def run(config: Mapping[str, Any], job: Job) -> None:
     model = load_model(options)
     context, horizon = options.context, options.horizon
     sequences = load_data(options, model, options.sequence, frames=context + horizon)
-    out = make_folder(options.out or options.run_folder / "rollout")
+    out = Path(options.out or options.run_folder / "rollout")
+    with output_folder(out):
+        _write(model, sequences, change, options, out)
+
+
+def _write(
+    model: SequenceModel, sequences: Sequences, change: Change, options: RolloutConfig, out: Path
+) -> None:
+    context, horizon = options.context, options.horizon
 
     rollout = roll_out(
         model, sequences.frames, sequences.prev_actions, context, horizon, decode=True, change=change

@@ -58,11 +58,13 @@ class Run:
     folder: folder of its checkpoints and log
     config: config; that of the checkpoint where it continues one
     checkpoint: last checkpoint, or None
+    seen: version of the file of the checkpoint, None without
     """
 
     folder: Path
     config: TrainConfig
     checkpoint: Checkpoint | None = None
+    seen: tuple[int, ...] | None = None
 
     @property
     def state(self) -> TrainingState | None:
@@ -96,24 +98,26 @@ class Run:
             words.append(f"plugins=[{','.join(self.config.plugins)}]")
         return f"{start} train {shlex.join(words)}"
 
-    def make_folder(self, provenance: Provenance) -> None:
-        """Make the folder, remove temporary files of a killed process, and write the config for people.
+    def remedy(self, ranks: int = 1) -> str:
+        """Return how a training that has failed goes on."""
+        if (self.folder / files.LAST).is_file():
+            return f"go on with {self.resume_command(ranks)}"
+        return "start it again, nothing is saved yet"
 
-        provenance: written above the config, as comments
+    def write_config(self, provenance: Provenance) -> None:
+        """Write the config for people. provenance: written above it, as comments
 
         Raises:
-            UserError: it cannot be written.
+            UserError: another command has trained in the folder since the run was opened.
+            DataError: it cannot be written.
         """
+        if _version(self.folder / files.LAST) != self.seen:
+            raise UserError(
+                f"run={self.folder}: another command has trained there meanwhile; start this one again"
+            )
         comments = "".join(f"# {line}\n" for line in provenance.lines())
         text = comments + OmegaConf.to_yaml(_escaped(dict(self.config.plain)))
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            files.remove_temporaries(self.folder)
-            atomic_write(self.folder / CONFIG, lambda file: file.write(text.encode()))
-        except OSError as error:
-            raise UserError(
-                f"run={self.folder}: cannot be written ({error.strerror}); choose another folder"
-            ) from None
+        atomic_write(self.folder / CONFIG, lambda file: file.write(text.encode()))
 
 
 def open_run(config: Mapping[str, Any], job: Job = ALONE) -> Run:
@@ -168,6 +172,7 @@ def _require_free(place: Place) -> None:
 
 
 def _continued_run(last: Path, config: Mapping[str, Any], job: Job) -> Run:
+    seen = _version(last)
     checkpoint, folder = files.load(last), last.parent
     if checkpoint.training is None:
         raise UserError(f"{last}: holds a model but no state of its training, so it cannot be resumed")
@@ -183,7 +188,7 @@ def _continued_run(last: Path, config: Mapping[str, Any], job: Job) -> Run:
     with parts_made_with(checkpoint.plugins):
         read = TrainConfig.read(_changed(own, changes))
     _require_effect(job.asked, read)
-    return Run(folder, read, checkpoint)
+    return Run(folder, read, checkpoint, seen)
 
 
 def _require_agreement(
@@ -241,6 +246,15 @@ def _in_use(folder: Path) -> bool:
     return folder.is_dir() and any(
         entry.name not in early and not entry.name.startswith(TEMPORARY) for entry in folder.iterdir()
     )
+
+
+def _version(path: Path) -> tuple[int, ...] | None:
+    """Return numbers that change whenever the file at `path` is replaced; None if there is none."""
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return None
+    return status.st_ino, status.st_mtime_ns, status.st_size
 
 
 def _escaped(value: Any) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -17,6 +18,7 @@ from seqvae.cli.data import TrainData, notes_on_actions, open_data
 from seqvae.cli.run import Run, open_run
 from seqvae.data.streamed import is_death_of_worker
 from seqvae.errors import UserError
+from seqvae.io import UnwritableError, last_words, output_folder
 from seqvae.provenance import Provenance
 from seqvae.sequence import SequenceModel
 from seqvae.streams import Stream
@@ -44,6 +46,7 @@ def run(config: Mapping[str, Any], job: Job) -> float | None:
 
     Raises:
         UserError: the config is at fault, and nothing has been written.
+        DataError: another command writes to the folder of the run, or it cannot be written.
         Stop: the loss is not finite, the disk is full or a worker has died; or a signal stopped the training,
             and everything is saved.
     """
@@ -67,8 +70,14 @@ def _train(run: Run, ranks: Ranks) -> float | None:
     if run.config.threads is not None:
         torch.set_num_threads(run.config.threads)
     keep_freed_memory()
-    with open_data(run.config, device) as data:
-        return Training(run, data, device, ranks).fit()
+    try:
+        words = last_words(lambda: f"interrupted; {run.remedy(ranks.size)}")
+        with words, open_data(run.config, device) as data:
+            return Training(run, data, device, ranks).fit()
+    except RuntimeError as error:
+        if not is_death_of_worker(error):
+            raise
+        raise Stop(f"{DEAD_WORKER}; add workers=1, and {run.remedy(ranks.size)}", 1) from None
 
 
 class Training:
@@ -97,22 +106,23 @@ class Training:
     def fit(self) -> float | None:
         """Train the stages that are left, one after the other; return the best score of the last one."""
         complete = False
-        try:
-            if self.ranks.first:
-                self._open_folder()
-            self.ranks.wait()
-            best = self._fit_stages()
-            complete = True
-            return best
-        finally:
-            self.trackers.close(complete)
-            for failure in self.trackers.failures:
-                _tell(self.ranks, f"warning: {failure}")
+        with output_folder(self.run.folder, "run") if self.ranks.first else nullcontext():
+            try:
+                if self.ranks.first:
+                    self._open_folder()
+                self.ranks.wait()
+                best = self._fit_stages()
+                complete = True
+                return best
+            finally:
+                self.trackers.close(complete)
+                for failure in self.trackers.failures:
+                    _tell(self.ranks, f"warning: {failure}")
 
     def _open_folder(self) -> None:
-        """Make the folder of the run, with its config, and open the trackers."""
+        """Write the config into the folder of the run, and open the trackers."""
         run = self.run
-        run.make_folder(self.provenance)
+        run.write_config(self.provenance)
         step = 0 if run.checkpoint is None else run.checkpoint.step
         config = {**run.config.plain, "provenance": vars(self.provenance)}
         self.trackers = Trackers.open(self.tracker_names, run.folder, step, config)
@@ -135,20 +145,12 @@ class Training:
         return best
 
     def _fit(self, trainer: Trainer) -> TrainResult:
-        command = self.run.resume_command(self.ranks.size)
         try:
             return trainer.fit()
         except NonFiniteLoss as error:
             raise Stop(str(error), 1) from None
-        except BrokenPipeError:  # the reader of the output is gone
-            raise
-        except OSError as error:  # a full disk, most likely
-            message = f"{self.run.folder}: cannot be written ({error.strerror}); go on with {command}"
-            raise Stop(message, 1) from None
-        except RuntimeError as error:
-            if not is_death_of_worker(error):
-                raise
-            raise Stop(f"{DEAD_WORKER}; go on with {command} workers=1", 1) from None
+        except UnwritableError as error:  # a full disk, most likely
+            raise Stop(f"{error.fault}; {self.run.remedy(self.ranks.size)}", 1) from None
 
     def _make_validation(self, stage: Stage) -> Validation | None:
         sequences = self.data.validation

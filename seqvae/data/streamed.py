@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import atexit
-import multiprocessing
 import os
-import signal
-import threading
 from collections.abc import Iterator
 from multiprocessing.util import Finalize
 from pathlib import Path
@@ -18,6 +15,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from data_gen.schema import DatasetFile, open_dataset, read_info
+from data_gen.workers import begin_worker, signals_held
 from seqvae.data.clips import Batch, ClipRequest, InMemoryClips, PrevActions, Video, clip_starts
 from seqvae.data.conversion import prev_actions, to_video
 from seqvae.data.sequences import open_arrays, reading
@@ -39,7 +37,8 @@ class Prefetcher:
         loader = DataLoader(
             dataset, num_workers=workers, worker_init_fn=_begin_worker, generator=generator, **options
         )
-        self._items: Iterator[Any] = iter(loader)
+        with signals_held():
+            self._items: Iterator[Any] = iter(loader)
         atexit.register(self.close)  # else the exit would wait for workers that wait for work
 
     def __iter__(self) -> Prefetcher:
@@ -74,21 +73,10 @@ def is_death_of_worker(error: RuntimeError) -> bool:
 
 
 def _begin_worker(worker: int) -> None:
-    """Make a worker ignore what is sent to the training, and end with it."""
-    # Ctrl-C reaches every process of a terminal. The training saves first, and then ends its workers.
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
     # torch notices the death of the parent too, but then waits for ever to hand over what it holds
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    begin_worker()
     # torch still has a thread that hands over what nobody wants; the interpreter's end would abort in it
     Finalize(None, os._exit, args=(0,), exitpriority=-1000)
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-    os._exit(1)
 
 
 # Clips read from disk.

@@ -13,7 +13,7 @@ from seqvae.evaluate.futures import (
 )
 from seqvae.evaluate.metric import Metric, registered_metrics
 from seqvae.evaluate.protocol import score, usable_lengths
-from seqvae.evaluate.report import Report, write_report
+from seqvae.evaluate.report import Report, remove_metrics, write_report
 from seqvae.evaluate.scores import Curve, Scores
 from seqvae.evaluate.truth import Truth, slot_order
 
@@ -32,6 +32,7 @@ __all__ = [
     "long_rollouts",
     "read_sequence_scores",
     "registered_metrics",
+    "remove_metrics",
     "reported",
     "sample_futures",
     "score",

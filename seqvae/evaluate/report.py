@@ -16,10 +16,11 @@ from seqvae.evaluate.bounds import NO_BOUND, Bound
 from seqvae.evaluate.figures import write_errors
 from seqvae.evaluate.markdown import explain_under_encoder, render
 from seqvae.evaluate.scores import Scores
-from seqvae.io import atomic_write
+from seqvae.io import atomic_write, report_unwritable
 from seqvae.metrics import Estimate
 from seqvae.provenance import git_commit, versions
 
+METRICS = "metrics.json"
 SCHEMA = 2  # raise when a key of metrics.json changes its meaning
 
 
@@ -76,21 +77,31 @@ class Report:
 def write_report(report: Report, out: Path) -> list[Path]:
     """Write the files of an evaluation, with a bound bounds.csv, with errors over time their plot.
 
-    Returns the paths.
+    metrics.json comes last, and an older one is removed first, so that a folder with it holds all files of
+    one evaluation. Returns the paths.
     """
     out.mkdir(parents=True, exist_ok=True)
-    text = {
-        "metrics.json": json.dumps(report.as_dict(), indent=2, allow_nan=False) + "\n",
-        "curves.csv": _curves_csv(report.scores),
-        "table.md": report.markdown(),
-    }
+    remove_metrics(out)
+    text = {"curves.csv": _curves_csv(report.scores), "table.md": report.markdown()}
     if report.bound is not None:
         text["bounds.csv"] = _bounds_csv(report.bound)
     for name, content in text.items():
-        atomic_write(out / name, lambda file, content=content: file.write(content.encode()))
+        _write_text(out / name, content)
     scores = report.scores
     atomic_write(out / by_sequence.FILE, lambda file: by_sequence.write_sequence_scores(scores, file))
-    return [*(out / name for name in (*text, by_sequence.FILE)), *write_errors(scores, out / "errors")]
+    plots = write_errors(scores, out / "errors")
+    _write_text(out / METRICS, json.dumps(report.as_dict(), indent=2, allow_nan=False) + "\n")
+    return [*(out / name for name in (METRICS, *text, by_sequence.FILE)), *plots]
+
+
+def remove_metrics(out: Path) -> None:
+    """Remove the metrics.json of an older evaluation, before other files of it are replaced."""
+    with report_unwritable(out / METRICS):
+        (out / METRICS).unlink(missing_ok=True)
+
+
+def _write_text(path: Path, text: str) -> None:
+    atomic_write(path, lambda file: file.write(text.encode()))
 
 
 # Plain data for JSON.

@@ -14,10 +14,10 @@ from jaxtyping import Float, Int
 
 from seqvae.errors import UserError
 from seqvae.evaluate import by_sequence
-from seqvae.evaluate.report import SCHEMA
+from seqvae.evaluate.report import METRICS, SCHEMA
 from seqvae.metrics import Estimate
 
-METRICS, CURVES, TABLE, BOUNDS = "metrics.json", "curves.csv", "table.md", "bounds.csv"
+CURVES, TABLE, BOUNDS = "curves.csv", "table.md", "bounds.csv"
 Row = dict[str, Estimate]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from PIL import Image, ImageDraw
 from data_gen.media.overlays import INK, PAPER, font
 from data_gen.media.videos import VideoFile
 from seqvae.data.sequences import Sequences
+from seqvae.io import scratch_path
 from seqvae.metrics import drop_equal_channels
 from seqvae.report.pictures import Picture, Video, layout_columns, titled, video_file
 from seqvae.rollout import as_bytes, roll_out
@@ -43,11 +43,12 @@ def strips_of(
     )
 
 
-def join_videos(videos: Mapping[str, Path], name: str, still: int) -> Video | None:
+def join_videos(videos: Mapping[str, Path], name: str, still: int, folder: Path) -> Video | None:
     """Join comparison videos of one sequence: its true frames, and the model's panel of each.
 
     videos: name of a model -> its video, with the panels truth, model and difference
     still: index of the frame that stands for the video
+    folder: for a temporary file
 
     Raises:
         DataError: one of them is no video.
@@ -59,8 +60,7 @@ def join_videos(videos: Mapping[str, Path], name: str, still: int) -> Video | No
     panels |= {model: [_panel(frame, 1) for frame in clip] for model, clip in clips.items()}
     length = min(map(len, panels.values()))
     frames = [_sheet([clip[t] for clip in panels.values()], list(panels)) for t in range(length)]
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "joined.mp4"
+    with scratch_path(folder / "joined.mp4") as path:
         write_video(path, frames)
         return video_file(path, name, still)
 

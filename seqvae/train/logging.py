@@ -14,7 +14,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from tqdm import tqdm
 
-from seqvae.io import atomic_write
+from seqvae.io import atomic_write, report_unwritable
 from seqvae.train.trackers import Trackers
 
 # The record of a run: a JSON object per line in log.jsonl, and its trackers.
@@ -34,7 +34,8 @@ class Logbook:
         """
         self.path = run / FILE
         _keep_until(self.path, step, validated)
-        self.file = self.path.open("a", encoding="utf-8")
+        with report_unwritable(self.path):
+            self.file = self.path.open("a", encoding="utf-8")
         self.trackers = Trackers() if trackers is None else trackers
 
     def scalars(self, kind: str, step: int, values: Mapping[str, float]) -> None:
@@ -61,7 +62,8 @@ class Logbook:
         self._warn_of_trackers(step)
 
     def close(self) -> None:
-        self.file.close()
+        with report_unwritable(self.path):
+            self.file.close()
 
     def _warn_of_trackers(self, step: int) -> None:
         """Write and show which trackers have failed, once."""
@@ -71,8 +73,9 @@ class Logbook:
             tqdm.write(f"warning, step {step}: {text}", file=sys.stderr)
 
     def _line(self, content: dict[str, Any]) -> None:
-        self.file.write(json.dumps(content) + "\n")
-        self.file.flush()
+        with report_unwritable(self.path):
+            self.file.write(json.dumps(content) + "\n")
+            self.file.flush()
 
 
 def read_log(run: Path) -> list[dict[str, Any]]:

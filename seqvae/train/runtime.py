@@ -18,6 +18,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from seqvae.errors import UserError
+from seqvae.io import SIGNALS, leave, tell_at_signal
 from seqvae.sequence import SequenceModel
 from seqvae.streams import Stream, seed_sequence
 
@@ -199,8 +200,6 @@ def own_randomness(seed: int, device: torch.device) -> Iterator[None]:
 class Interrupt:
     """Notes the first SIGINT or SIGTERM inside the context in `.signal`; the second ends the process."""
 
-    SIGNALS = (signal.SIGINT, signal.SIGTERM)
-
     def __init__(self):
         self.signal: int | None = None
         self._before: dict[int, Any] = {}
@@ -208,7 +207,7 @@ class Interrupt:
     def __enter__(self) -> Interrupt:
         if threading.current_thread() is not threading.main_thread():
             return self  # only the main thread may handle signals
-        for number in self.SIGNALS:
+        for number in SIGNALS:
             self._before[number] = signal.signal(number, self._handle)
         return self
 
@@ -218,10 +217,9 @@ class Interrupt:
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if self.signal is not None:
-            # without clean-up: files are complete at any moment
-            os._exit(128 + number)
+            leave(number)
         self.signal = number
-        print("\nstopping: saving after this step (again: stop at once)", file=sys.stderr, flush=True)
+        tell_at_signal("stopping: saving after this step (again: stop at once)")
 
 
 # Memory that a training step frees is kept for the next one.

@@ -72,7 +72,7 @@ class TrainResult:
     """The end of a training.
 
     step: updates so far
-    signal: number of the signal that stopped it; None if it is complete
+    signal: number of the signal that arrived; None if none did
     """
 
     step: int
@@ -166,7 +166,8 @@ class Trainer:
                 if self.elapsed - self.saved[1] >= self.options.checkpoint_seconds:
                     self._save()
             self._save()
-        return TrainResult(self.step, None)
+            stop = self.ranks.agree(interrupt.signal or 0)[0]
+        return TrainResult(self.step, int(stop) or None)
 
     def _used(self) -> tuple[int, float]:
         """Return updates and seconds of this stage."""

@@ -9,10 +9,10 @@ import pytest
 from omegaconf import OmegaConf
 
 import seqvae
-from data_gen.__main__ import COMMANDS as OF_DATA
 from data_gen.__main__ import main as data_gen
 from data_gen.cli.command import CONFIGS
 from data_gen.cli.configs import compose
+from data_gen.cli.main import COMMANDS as OF_DATA
 from seqvae import checkpoint
 from seqvae.cli.main import COMMANDS as OF_MODELS
 from seqvae.cli.main import main

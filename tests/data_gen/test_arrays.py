@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-
 import h5py
 import numpy as np
 import pytest
@@ -313,13 +311,16 @@ def test_frames_of_other_sizes_need_image_size(tmp_path, frames):
     assert imported(tmp_path / "a.npz", tmp_path / "out", image_size=4).shape == (2, 6, 4, 4, 3)
 
 
-def test_an_interrupted_import_leaves_nothing(tmp_path, frames):
+def test_an_interrupted_import_leaves_nothing(tmp_path, frames, monkeypatch):
     np.savez_compressed(tmp_path / "a.npz", frames=frames)
-    stop = threading.Event()
-    stop.set()
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("data_gen.writer.DatasetWriter.write", interrupt)
     options = ImportOptions("auto", str(tmp_path / "a.npz"), str(tmp_path / "out"))
     with pytest.raises(KeyboardInterrupt):
-        import_data(options, stop)
+        import_data(options)
     assert list((tmp_path / "out").iterdir()) == []
 
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from data_gen.__main__ import COMMANDS as DATA_COMMANDS
 from data_gen.cli.command import CONFIGS
 from data_gen.cli.configs import check_overrides, flatten
+from data_gen.cli.main import COMMANDS as DATA_COMMANDS
 from data_gen.cli.overrides import PATHS, parse_overrides
 from seqvae.cli.main import COMMANDS, main
 from seqvae.train.diagnostics import BatchStatistics, SlotStatistics, warnings

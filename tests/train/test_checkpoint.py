@@ -180,10 +180,3 @@ def test_a_newer_format_is_refused(tmp_path, trained, monkeypatch):
         patch.setattr(checkpoint, "VERSION", checkpoint.VERSION + 1)
         checkpoint.save(tmp_path / LAST, trained)
     assert "update seqvae" in refused(tmp_path / LAST)
-
-
-def test_half_written_files_are_swept_up(tmp_path):
-    (tmp_path / f"{checkpoint.TEMPORARY}abc.pt").write_bytes(b"half")
-    (tmp_path / "kept.pt").write_bytes(b"whole")
-    checkpoint.remove_temporaries(tmp_path)
-    assert [entry.name for entry in tmp_path.iterdir()] == ["kept.pt"]

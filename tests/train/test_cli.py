@@ -17,6 +17,7 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
+from data_gen.locks import TEMPORARY
 from seqvae import checkpoint
 from seqvae.cli.main import main
 from seqvae.provenance import git_commit, versions
@@ -66,7 +67,7 @@ def told(capsys) -> str:
 def test_a_run_leaves_checkpoints_config_and_log(unbroken):
     names = {entry.name for entry in unbroken.iterdir()}
     assert {"best.pt", "last.pt", "config.yaml", "log.jsonl"} <= names
-    assert not any(name.startswith(checkpoint.TEMPORARY) for name in names)
+    assert not any(name.startswith(TEMPORARY) for name in names)
     log = read_log(unbroken)
     assert [line["step"] for line in log if line["kind"] == "validation"] == [5, 8, 13, 16, 21, 24, 29, 32]
     assert [line["step"] for line in log if line["kind"] == "train"] == [4, 8, 12, 16, 20, 24, 28, 32]
@@ -148,7 +149,7 @@ def test_killed_at_any_moment_it_goes_on_to_the_same_weights(data, unbroken, tmp
             break
         assert process.returncode == -signal.SIGKILL
         for path in run.glob("*.pt"):
-            if not path.name.startswith(checkpoint.TEMPORARY):
+            if not path.name.startswith(TEMPORARY):
                 checkpoint.load(path)  # whatever is there is whole
     assert main(["train", *command]) == 0
     assert same_models(unbroken, run)
@@ -172,15 +173,15 @@ def test_after_ctrl_c_the_printed_command_goes_on(data, unbroken, tmp_path):
 
 
 def test_a_full_disk_ends_in_one_line_and_keeps_the_last_checkpoint(data, tmp_path, capsys, monkeypatch):
-    run, save = tmp_path / "run", checkpoint.save
+    run, save = tmp_path / "run", torch.save
 
-    def fill_up(path, content):
-        if content.step >= 6:
+    def fill_up(content, file):
+        if content["step"] >= 6:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        save(path, content)
+        save(content, file)
 
     with monkeypatch.context() as patch:
-        patch.setattr(checkpoint, "save", fill_up)
+        patch.setattr(torch, "save", fill_up)
         assert main(["train", *SHORT, f"data={data}", f"run={run}"]) == 1
     line = capsys.readouterr().err.splitlines()[-1]
     assert "cannot be written (No space left on device)" in line and f"run={run} resume=true" in line

@@ -18,9 +18,9 @@ from mkdocs.structure.files import File, Files
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 
-from data_gen.__main__ import COMMANDS as DATA_COMMANDS  # noqa: E402
 from data_gen.cli.command import CONFIGS, Command  # noqa: E402
 from data_gen.cli.help import help_text  # noqa: E402
+from data_gen.cli.main import COMMANDS as DATA_COMMANDS  # noqa: E402
 from seqvae.cli.main import COMMANDS  # noqa: E402
 
 FOOTER = "\n-m  "  # help_text ends with the flags that all commands have
