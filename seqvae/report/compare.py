@@ -15,6 +15,7 @@ import numpy as np
 from seqvae.evaluate.by_sequence import MODEL
 from seqvae.evaluate.figures import AXES
 from seqvae.evaluate.markdown import table as markdown_table
+from seqvae.evaluate.quantities import QUANTITIES
 from seqvae.evaluate.scores import SHORT
 from seqvae.report.evaluation import FrameCurve
 from seqvae.report.figures import Axes, Figure, Line, Mark, is_wide, plot
@@ -34,7 +35,7 @@ from seqvae.train.progress import clock
 
 SCORES = 6  # figures of learning curves
 FUTURES = ("best_of_", "mean_of_", "coverage_")
-TABLES = ("position_error", "velocity_error", "pixel_mse")
+TABLES = tuple(QUANTITIES)
 LEARNING = (  # validation scores whose curves are shown, as far as a run has them
     "position_error_1_10",
     "pixel_mse_1_10",

@@ -8,6 +8,7 @@ import numpy as np
 
 from seqvae.evaluate.by_sequence import MODEL
 from seqvae.evaluate.figures import AXES
+from seqvae.evaluate.quantities import QUANTITIES as BY_FRAME
 from seqvae.evaluate.scores import SHORT
 from seqvae.report.evaluation import Evaluation, FrameCurve, estimates
 from seqvae.report.figures import Axes, Figure, Line, Mark, is_wide, plot
@@ -35,7 +36,8 @@ def error_figures(evaluation: Evaluation) -> list[Figure]:
     names = dict.fromkeys(row for rows in evaluation.curves.values() for row in rows)
     colours = {row: place for place, row in enumerate(sorted(names, key=lambda row: row != MODEL))}
     for quantity, rows in evaluation.curves.items():
-        lines = error_lines(rows, evaluation.context, colours)
+        higher = quantity in BY_FRAME and BY_FRAME[quantity].higher
+        lines = error_lines(rows, evaluation.context, colours, higher)
         if max(len(line.x) for line in lines) > 1:
             title, _, _ = AXES.get(quantity, quantity).partition(",")
             figures.append(
@@ -58,17 +60,21 @@ def _error_figure(quantity: str, title: str, lines: Sequence[Line], evaluation: 
     return plot(f"errors-{quantity}", title, about, lines, axes, marks, zooms)
 
 
-def error_lines(rows: Mapping[str, FrameCurve], context: int, colours: Mapping[str, int]) -> list[Line]:
+def error_lines(
+    rows: Mapping[str, FrameCurve], context: int, colours: Mapping[str, int], higher: bool = False
+) -> list[Line]:
     """Return a line per row, the model's first; of the baselines only the strongest ones are shown.
 
     colours: row -> place of its colour, the same in all figures
+    higher: whether more is better
     """
     strength = {
         row: float(np.mean(curve.mean[(curve.frame > context) & (curve.frame <= context + SHORT)]))
         for row, curve in rows.items()
         if row != MODEL and (curve.frame > context).any()
     }
-    strongest = sorted(strength, key=lambda row: (np.isnan(strength[row]), strength[row]))[:BASELINES]
+    sign = -1 if higher else 1
+    strongest = sorted(strength, key=lambda row: (np.isnan(strength[row]), sign * strength[row]))[:BASELINES]
     return [
         Line(
             row,
