@@ -56,7 +56,7 @@ class EvaluateConfig(ModelConfig):
     def __post_init__(self):
         super().__post_init__()
         require_at_least(vars(self), context=1, samples=1, iwae=0, bound_sequences=1, videos=0)
-        require_at_least(vars(self), horizon=1, long=1)
+        require_at_least(vars(self), horizon=0, long=1)
 
 
 @show_progress()

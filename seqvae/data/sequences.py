@@ -33,6 +33,7 @@ KEYS = {  # of a dataset -> field of Sequences
     "present": "present",
     "masks": "masks",
     "layers": "layers",
+    "ids": "ids",
     "rewards": "rewards",
     "sources": "sources",
 }
@@ -57,6 +58,7 @@ class Sequences:
     present: n t k, whether an object exists; the states of others mean nothing. None: all do
     masks: n t h w, 0 background, k + 1 the object seen at a pixel
     layers: n t k, drawing order, higher is nearer
+    ids: n t k, a number that stays with an object while it is visible, 0 while it is not
     prev_actions: n t, the action that led to each frame
     rewards: n t, received on arriving at a frame
     sources: n s, images or videos that a sequence is made from, -1 for none; sequences that share one are
@@ -79,6 +81,7 @@ class Sequences:
     present: Bool[np.ndarray, "n t k"] | None = None
     masks: UInt8[np.ndarray, "n t h w"] | None = None
     layers: Int[np.ndarray, "n t k"] | None = None
+    ids: Int[np.ndarray, "n t k"] | None = None
     prev_actions: Int[np.ndarray, "n t"] | None = None
     rewards: Float[np.ndarray, "n t"] | None = None
     sources: Int[np.ndarray, "n s"] | None = None

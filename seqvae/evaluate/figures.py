@@ -7,21 +7,19 @@ from pathlib import Path
 import numpy as np
 
 from seqvae.evaluate.palette import row_styles
+from seqvae.evaluate.quantities import QUANTITIES
 from seqvae.evaluate.scores import Curve, Scores
 from seqvae.io import atomic_write
 
-AXES = {
-    "position_error": "position error, half-widths",
-    "velocity_error": "velocity error, half-widths per frame",
-    "pixel_mse": "pixel MSE",
-}
+AXES = {name: quantity.axis for name, quantity in QUANTITIES.items()}
+PANELS = 3  # beside each other
 
 
 def write_errors(scores: Scores, stem: Path) -> list[Path]:
     """Draw the errors over time as STEM.png and STEM.pdf: a panel per quantity, one legend for all.
 
-    The line of a row is its mean over sequences, its band one standard error to either side. The scale is
-    logarithmic, so that a small error can be read beside a large one.
+    The line of a row is its mean over sequences, its band one standard error to either side. The scale of
+    errors is logarithmic, so that a small one can be read beside a large one.
 
     Returns the paths; nothing is written without an error at more than one frame.
     """
@@ -33,39 +31,43 @@ def write_errors(scores: Scores, stem: Path) -> list[Path]:
     panels = {quantity: rows for quantity in quantities if (rows := _rows(scores, quantity))}
     if not panels:
         return []
-    figure = Figure(figsize=(5.5 * len(panels), 4.4), layout="constrained")
+    columns = min(len(panels), PANELS)
+    height = -(-len(panels) // columns)
+    figure = Figure(figsize=(5.5 * columns, 3.9 * height + 0.5), layout="constrained")
     FigureCanvasAgg(figure)
     styles = row_styles(list(scores.curves))
     lines = {}
-    for axis, (quantity, rows) in zip(np.ravel(figure.subplots(1, len(panels))), panels.items(), strict=True):
+    axes = np.ravel(figure.subplots(height, columns))
+    for axis in axes[len(panels) :]:
+        axis.set_axis_off()
+    for axis, (quantity, rows) in zip(axes, panels.items(), strict=False):
+        is_logarithmic = quantity in QUANTITIES and QUANTITIES[quantity].logarithmic
         for row, curve in rows.items():
             by_frame = curve.by_frame()
             mean = np.array([e.mean for e in by_frame.values()])
             se = np.nan_to_num([e.se for e in by_frame.values()])
-            colour, dashed = styles[row]
+            colour, dash = styles[row]
             width = 2.2 if row == "model" else 1.2
             (lines[row],) = axis.plot(
-                list(by_frame), mean, "--" if dashed else "-", color=colour, linewidth=width, zorder=width
+                list(by_frame), mean, color=colour, linestyle=dash, linewidth=width, zorder=width
             )
-            low = (
-                np.maximum(mean - se, mean / 10) if quantity in AXES else mean - se
-            )  # a logarithm has no zero
+            # a logarithm has no zero
+            low = np.maximum(mean - se, mean / 10) if is_logarithmic else mean - se
             axis.fill_between(list(by_frame), low, mean + se, color=colour, alpha=0.2, linewidth=0)
         axis.axvline(scores.context + 0.5, color="black", linestyle=":", linewidth=1)
         axis.set(
             xlabel=f"frame (dotted: end of the context, {scores.context})",
             ylabel=AXES.get(quantity, quantity),
         )
-        if quantity in AXES:  # an error; metrics of the user may be negative
+        if is_logarithmic:
             axis.set_yscale("log")
         axis.grid(axis="y", which="major", alpha=0.3)
         axis.spines[["top", "right"]].set_visible(False)
-    columns = min(len(lines), 2 * len(panels))
     figure.legend(
         lines.values(),
         lines.keys(),
         loc="outside lower center",
-        ncols=columns,
+        ncols=min(len(lines), 2 * columns),
         fontsize="small",
         frameon=False,
     )

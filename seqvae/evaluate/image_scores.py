@@ -58,12 +58,20 @@ def _decode_at(
 class PixelErrors:
     """Pixel errors of a model's frames, from frame `first` on, and of trivial pictures where it predicts."""
 
-    def __init__(self, frames: UInt8[np.ndarray, "n t h w c"], mode: str, context: int, first: int):
+    def __init__(
+        self,
+        frames: UInt8[np.ndarray, "n t h w c"],
+        mode: str,
+        context: int,
+        first: int,
+        opaque: bool = False,
+    ):
         """Look at the true frames of all sequences.
 
         mode: "grey" compares clipped channel sums (balls on black), "rgb" channels; "auto" takes grey
-            where most of the data's pixels are exactly black.
+            where most of the data's pixels are exactly black, unless objects are opaque.
         first: number of the first frame of the model's errors, from 1.
+        opaque: whether objects hide each other: then their colours tell which is nearer.
 
         Raises:
             UserError: the mode is unknown.
@@ -71,7 +79,7 @@ class PixelErrors:
         if mode not in MODES:
             raise UserError(f"pixels={mode}: expected auto, grey or rgb")
         black = float((frames[:, 0] == 0).all(-1).mean())
-        self.mode = ("grey" if black > 0.5 else "rgb") if mode == "auto" else mode
+        self.mode = ("grey" if black > 0.5 and not opaque else "rgb") if mode == "auto" else mode
         self.context, self.first = context, first
         self.mean = self._mean_frame(frames)
 
@@ -103,6 +111,27 @@ class PixelErrors:
             rows[row] = metrics.pixel_mse(*np.broadcast_arrays(self.reduce(drawn), future))
         return rows
 
+    def likeness(
+        self,
+        predicted: Float[np.ndarray, "n t h w _"],
+        frames: UInt8[np.ndarray, "n t h w c"],
+        straight: Mapping[str, Float[np.ndarray, "n horizon h w _"]] = MappingProxyType({}),
+    ) -> dict[str, Float[np.ndarray, "n _"]]:
+        """Return row -> SSIM: the model, the last frame copied, and frames drawn along straight paths.
+
+        Empty for frames that are too small. Arguments are those of `rows`.
+        """
+        if not metrics.has_windows(*frames.shape[2:4]):
+            return {}
+        truth, model = np.broadcast_arrays(self.reduce(frames / np.float32(255)), self.reduce(predicted))
+        rows = {"model": _ssim(model[:, self.first - 1 :], truth[:, self.first - 1 :])}
+        if predicted.shape[1] == self.context:
+            return rows
+        future = truth[:, self.context :]
+        drawn = {"copy of the last frame": truth[:, self.context - 1 : self.context]}
+        drawn |= {row: self.reduce(x) for row, x in straight.items()}
+        return rows | {row: _ssim(np.broadcast_to(x, future.shape), future) for row, x in drawn.items()}
+
     def reduce(self, frames: Float[np.ndarray, "n t h w c"]) -> Float[np.ndarray, "n t h w _"]:
         """Return frames as they are compared."""
         frames = metrics.drop_equal_channels(frames)
@@ -112,6 +141,13 @@ class PixelErrors:
         """Return the mean of all frames, as they are compared."""
         means = (self.reduce(clip[None] / np.float32(255)).mean(1, keepdims=True) for clip in frames)
         return reduce(np.add, means) / np.float32(len(frames))
+
+
+def _ssim(
+    predicted: Float[np.ndarray, "n t h w _"], truth: Float[np.ndarray, "n t h w _"]
+) -> Float[np.ndarray, "n t"]:
+    """Return the SSIM of frames, a sequence at a time: what it works on then fits into a cache."""
+    return np.stack([metrics.ssim(a, b) for a, b in zip(predicted, truth, strict=True)])
 
 
 # Scores of masks: the model's, and of true shapes that stay, go straight on or bounce.

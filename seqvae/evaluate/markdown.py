@@ -6,8 +6,11 @@ import math
 from collections.abc import Mapping, Sequence
 
 from seqvae.evaluate.bounds import NO_BOUND, Bound
-from seqvae.evaluate.scores import SHORT, Scores
+from seqvae.evaluate.quantities import QUANTITIES
+from seqvae.evaluate.scores import FIRST, SHORT, Scores
+from seqvae.evaluate.tracks import LEAST_PIXELS
 from seqvae.metrics import Estimate
+from seqvae.metrics.tracking import LEAST_OVERLAP
 
 MASK_SPANS = ("reconstruction", "attention", f"at_{SHORT}", f"1_{SHORT}")
 Cells = dict[str, str]  # column -> text
@@ -22,8 +25,10 @@ def render(
     """Return the page of an evaluation: a table per quantity, of masks, shares, counts and long rollouts."""
     lines = _headline(scores)
     for quantity in dict.fromkeys(q for curves in scores.curves.values() for q in curves):
-        lines += [*table(_error_rows(scores, quantity), quantity.replace("_", " ")), ""]
+        lines += [*table(_error_rows(scores, quantity), title_of_quantity(quantity)), ""]
         lines += _strongest_line(scores, quantity) + _left_out_line(scores, quantity)
+        if quantity == "med":
+            lines += [f"{explain_med(scores.shares.get('found'))}.", ""]
     for span in dict.fromkeys(span_of(name) for row in scores.segmentation.values() for name in row):
         lines += [*table(_mask_rows(scores, span), f"masks, {column_title(span)}"), ""]
     lines += _value_lines(scores, bounds, uncertainty)
@@ -58,6 +63,26 @@ def format_estimate(value: Estimate) -> str:
 def format_all(values: Mapping[str, Estimate]) -> Cells:
     """Return `format_estimate` of every value."""
     return {name: format_estimate(value) for name, value in values.items()}
+
+
+def title_of_quantity(quantity: str) -> str:
+    """Return the words for a quantity; those of the user are called as they are."""
+    return QUANTITIES[quantity].title if quantity in QUANTITIES else quantity.replace("_", " ")
+
+
+def explain_med(found: Estimate | None) -> str:
+    """Return the sentence that says what MED passes over."""
+    without = "MED is in picture widths, and an object without a slot costs nothing"
+    return without if found is None else f"{without}: all objects are found in {found.mean:.1%} of sequences"
+
+
+def explain_tracks(scores: Scores) -> str:
+    """Return the sentence that says what the tracking scores compare."""
+    smallest = f", of more than {LEAST_PIXELS} pixels" if scores.tracked == "masks" else ""
+    return (
+        f"Tracks: slots by their {scores.tracked}{smallest}, in frames {FIRST}-{scores.context}, at an "
+        f"intersection over union of at least {LEAST_OVERLAP}; faults per true object"
+    )
 
 
 def explain_under_encoder(bound: Bound) -> str:
@@ -124,6 +149,7 @@ def _value_lines(scores: Scores, bounds: Sequence[Bound], uncertainty: Mapping[s
     for bound in bounds:
         values |= _bound_values(bound)
     lines = [*table({name: {"value": value} for name, value in values.items()}), ""] if values else []
+    lines += [f"{explain_tracks(scores)}.\n"] if scores.tracked and "mota" in shares else []
     later = (bound for bound in bounds if bound.elbo is not None and not bound.whole)
     return lines + [f"{explain_under_encoder(bound)}.\n" for bound in later]
 

@@ -12,7 +12,7 @@ COLOURS = (
     "#c94f7c", "#3f7f7f", "#8a6d5b", "#7d8a00", "#5a6fd0", "#b55a4a",
 )  # fmt: skip
 GREY = "#6c7a89"
-TRUE_STATES = ", from true states"
+DASHES = {", from true states": "dashed", ", from two true states": "dotted"}  # end of a row's name -> dash
 ROWS = {
     "model": "#d55e00",
     "linear": "#1f7fbf",
@@ -30,10 +30,10 @@ OWN = tuple(colour for colour in COLOURS if colour not in BASELINES)
 
 
 class Style(NamedTuple):
-    """Colour of a line, as #rrggbb, and whether it is dashed: a baseline that starts from true states."""
+    """Colour of a line, as #rrggbb, and its dash: "dashed" or "dotted" if it starts from true states."""
 
     colour: str
-    dashed: bool
+    dash: str
 
 
 def row_styles(rows: Iterable[str]) -> dict[str, Style]:
@@ -41,7 +41,10 @@ def row_styles(rows: Iterable[str]) -> dict[str, Style]:
 
     Rows without a colour of their own, such as those of a user's metric, have one in the order of `rows`.
     """
-    motions = {row: row.replace(TRUE_STATES, "") for row in rows}
+    motions, dashes = {}, {}
+    for row in rows:
+        end = next((end for end in DASHES if end in row), "")
+        motions[row], dashes[row] = row.replace(end, ""), DASHES.get(end, "solid")
     unknown = [motion for motion in dict.fromkeys(motions.values()) if motion not in ROWS]
     colours = ROWS | {motion: OWN[1:][i % len(OWN[1:])] for i, motion in enumerate(unknown)}
-    return {row: Style(colours[motion], motion != row) for row, motion in motions.items()}
+    return {row: Style(colours[motion], dashes[row]) for row, motion in motions.items()}

@@ -22,6 +22,7 @@ from seqvae.evaluate.image_scores import (
 from seqvae.evaluate.metric import Metric, MetricValues, measure
 from seqvae.evaluate.scores import FIRST, Curve, Scores
 from seqvae.evaluate.state_scores import Check, object_checks, object_curves, share_estimates
+from seqvae.evaluate.tracks import Tracks, track_slots
 from seqvae.evaluate.truth import Truth, require_slots, slot_order
 from seqvae.metrics import Estimate, estimate
 from seqvae.rollout import Rollout, roll_out_blocks
@@ -29,8 +30,12 @@ from seqvae.sequence import SequenceModel
 from seqvae.tree import join_records
 
 HORIZON = 92  # the paper's: 100 frames, 8 of them given
-CLAMPS = {"gravity": 0.9}  # where the linear baseline stops, in half-widths, by simulator: the paper's values
+# Where the linear baseline stops, in half-widths, by simulator: the values of STOVE's paper, for its worlds.
+# In those of G-SWM and SpMOT nothing stops a straight line.
 CLAMP = 0.8
+CLAMPS = {"gravity": 0.9} | dict.fromkeys(
+    ("balls_interaction", "balls_occlusion", "balls_two_layer", "balls_two_layer_dense", "spmot"), np.inf
+)
 
 Value = TypeVar("Value")
 
@@ -50,23 +55,25 @@ def score(
     Without decode only latents are computed: position and velocity errors, found, context_swap (100
     sequences: about a second). Of models that count, instead, the share of context frames with the right
     count: from frame to frame their slots stand for whatever comes first. With decode also pixel errors
-    (linear and bouncing: the model's own states of the last context frame, left to themselves), and for
-    models of masks the errors of their centroids and, where the data has masks, segmentation scores.
+    (linear and bouncing: the model's own states of the last context frame, left to themselves), for models of
+    masks the errors of their centroids and, where the data has masks, segmentation scores. Where model and
+    data have masks or boxes there are tracking scores of the context.
 
-    horizon: by default 92, or what the data has; single images are only reconstructed.
+    horizon: by default 92, or what the data has; 0 filters only. Single images are only reconstructed.
     pixels: auto, grey or rgb, see PixelErrors.
-    baselines: without them there is no row but the model's.
+    baselines: without them there is no row but the model's, and no MED, PSNR and SSIM.
     own: metrics of the user.
 
     Raises:
         UserError: sequences too short, actions missing, or fewer slots than objects in a model of objects.
     """
     context, horizon = usable_lengths(sequences, context, horizon)
-    truth = Truth.of(sequences, context + horizon) if horizon else None
+    truth = Truth.of(sequences, context + horizon) if context >= FIRST else None
     errors = None
     if decode:
         frames = sequences.frames[:, : context + horizon]
-        errors = PixelErrors(frames, pixels, context, first=min(FIRST, context))
+        opaque = sequences.masks is not None
+        errors = PixelErrors(frames, pixels, context, first=min(FIRST, context), opaque=opaque)
     protocol = _Protocol(model, sequences, context, horizon, truth, errors, baselines, own)
     blocks = roll_out_blocks(model, sequences.frames, sequences.prev_actions, context, horizon, decode=decode)
     measured: _Measured = join_records(
@@ -81,6 +88,7 @@ def score(
     shares = share_estimates(checks, sources)
     shares |= {name: estimate(values, sources) for name, values in accuracy.items()}
     shares |= mask_means.get("model", {})
+    shares |= {} if measured.tracks is None else measured.tracks.estimates(sources)
     return Scores(
         n=len(sequences),
         context=context,
@@ -92,6 +100,7 @@ def score(
         sources=None if sources is None else metrics.source_count(sources),
         measured=masks | {"model": masks.get("model", {}) | by_sequence},
         source_names=sources,
+        tracked=None if measured.tracks is None else measured.tracks.by,
     )
 
 
@@ -102,19 +111,21 @@ def usable_lengths(sequences: Sequences, context: int, horizon: int | None) -> t
 
     Raises:
         UserError: the sequences are too short for the context and one frame more, or for the horizon asked.
+            A horizon of 0 needs no frame more.
     """
     length = sequences.frames.shape[1]
     if length == 1:
         return 1, 0
     if context < FIRST:
         raise UserError(f"context={context}: at least {FIRST} frames, as velocities take two to see")
-    if length <= context:
+    if length <= context and not (horizon == 0 and length == context):
         raise UserError(
-            f"{sequences.name}: has {length} frames per sequence; context={context} needs at least one more"
+            f"{sequences.name}: has {length} frames per sequence; context={context} needs at least one more, "
+            "or horizon=0"
         )
     if horizon is None:
         return context, min(HORIZON, length - context)
-    if not 1 <= horizon <= length - context:
+    if not 0 <= horizon <= length - context:
         raise UserError(
             f"horizon={horizon}: {sequences.name} has {length - context} frames after context={context}"
         )
@@ -129,16 +140,20 @@ class _Measured:
     velocities: n t s 2, half-widths and half-heights per frame
     counts: n context, inferred numbers of objects
     pixels: row -> n _, errors of frames
+    ssim: row -> n _, likeness of frames
     masks: row -> score -> n
     own: metric of the user -> n or n t
+    tracks: counts of the tracks of slots
     """
 
     positions: Float[np.ndarray, "n t s 2"] | None
     velocities: Float[np.ndarray, "n t s 2"] | None
     counts: Int[np.ndarray, "n context"] | None
     pixels: dict[str, Float[np.ndarray, "n _"]] = field(default_factory=dict)
+    ssim: dict[str, Float[np.ndarray, "n _"]] = field(default_factory=dict)
     masks: dict[str, MaskScores] = field(default_factory=dict)
     own: dict[str, MetricValues] = field(default_factory=dict)
+    tracks: Tracks | None = None
 
 
 @dataclass(frozen=True)
@@ -170,16 +185,18 @@ class _Protocol:
         positions = _slot_positions(rollout, self.model.background_slots)
         if self.truth is not None and positions is not None:
             require_slots(self.model.frame.slots - self.model.background_slots, self.truth)
-        masks = {}
-        if self.sequences.masks is not None:
-            masks = segmentation(rollout, self.sequences.masks[where, : self.context + self.horizon])
+        data = self.sequences.select(where, slice(self.context + self.horizon))
+        masks = {} if data.masks is None else segmentation(rollout, data.masks)
+        pixels, ssim = self._pixel_scores(rollout, data)
         return _Measured(
             positions=_as_double(positions),
             velocities=_as_double(rollout.velocities),
             counts=None if rollout.presence is None else rollout.presence[:, : self.context].sum(2),
-            pixels=self._pixel_errors(where, rollout),
+            pixels=pixels,
+            ssim=ssim,
             masks=masks,
-            own=self._own_values(where, rollout),
+            own=measure(self.own, rollout, data) if self.own else {},
+            tracks=track_slots(rollout, data, self.model.background_slots) if self.baselines else None,
         )
 
     def curves(self, measured: _Measured) -> dict[str, dict[str, Curve]]:
@@ -190,8 +207,14 @@ class _Protocol:
             curves |= object_curves(*states, self.truth, self.context, self.clamp, self.baselines)
         for row, errors in self._wanted(measured.pixels).items():
             first = min(FIRST, self.context) if row == "model" else self.context + 1
-            curve = Curve(errors, first, self.sequences.sources)
-            curves[row] = curves.get(row, {}) | {"pixel_mse": curve}
+            quantities = {"pixel_mse": errors}
+            if self.baselines:
+                quantities |= {"psnr": metrics.psnr_of_error(errors)}
+            if row in measured.ssim:
+                quantities |= {"ssim": measured.ssim[row]}
+            sources = self.sequences.sources
+            found = {name: Curve(x, first, sources) for name, x in quantities.items()}
+            curves[row] = curves.get(row, {}) | found
         own = {name: x for name, x in measured.own.items() if x.values.ndim == 2}
         _require_new_names(own, {quantity for row in curves.values() for quantity in row})
         for name, x in own.items():
@@ -230,20 +253,21 @@ class _Protocol:
             rows |= shape_baselines(self.sequences, self.truth, self.context, self.horizon, self.clamp)
         return rows
 
-    def _own_values(self, where: slice, rollout: Rollout) -> dict[str, MetricValues]:
-        if not self.own:
-            return {}
-        return measure(self.own, rollout, self.sequences.select(where, slice(self.context + self.horizon)))
-
-    def _pixel_errors(self, where: slice, rollout: Rollout) -> dict[str, Float[np.ndarray, "n _"]]:
+    def _pixel_scores(
+        self, rollout: Rollout, data: Sequences
+    ) -> tuple[dict[str, Float[np.ndarray, "n _"]], dict[str, Float[np.ndarray, "n _"]]]:
+        """Return row -> errors of frames, and row -> their SSIM, which only a full evaluation takes."""
         if self.errors is None or rollout.frames is None:
-            return {}
+            return {}, {}
         straight = {}
         if self.baselines:
-            wall = None if self.truth is None else _slot_walls(rollout, self.truth.select(where))
+            truth = Truth.of(data, self.context + self.horizon) if self.truth is not None else None
+            wall = None if truth is None else _slot_walls(rollout, truth)
             straight = straight_frames(self.model, rollout, self.clamp, wall)
-        frames = self.sequences.frames[where, : self.context + self.horizon]
-        return self.errors.rows(rollout.frames, frames, straight)
+        errors = self.errors.rows(rollout.frames, data.frames, straight)
+        if not self.baselines:
+            return errors, {}
+        return errors, self.errors.likeness(rollout.frames, data.frames, straight)
 
     def _wanted(self, rows: dict[str, Value]) -> dict[str, Value]:
         """Return the rows, without baselines the model's alone."""

@@ -60,6 +60,7 @@ class Report:
             "table": _plain(self.scores.table()),
             "shares": _plain(self.scores.shares),
             "segmentation": _plain(self.scores.segmentation),
+            "tracked": self.scores.tracked,
             "counts": None if self.scores.counts is None else self.scores.counts.tolist(),
             "bound": _plain_bound(self.bound),
             "under_encoder": _plain_bound(self.under_encoder),

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from seqvae.evaluate.quantities import is_higher_better
 from seqvae.metrics import Estimate, estimate, frame_slice
 
 FIRST = 3  # the first frame with a full state: a velocity takes two frames to see
@@ -79,15 +80,17 @@ class Scores:
     n: number of sequences
     context: number of frames given
     horizon: number of frames predicted
-    curves: row (the model, a baseline) -> quantity (position_error, velocity_error, pixel_mse, or a metric of
-        the user) -> curve
-    shares: found, context_swap, segmentation scores where there are masks, count_accuracy of models that
-        count, and metrics of the user that have one value per sequence
+    curves: row (the model, a baseline) -> quantity (of seqvae.evaluate.quantities, or a metric of the user)
+        -> curve
+    shares: found, context_swap, segmentation scores where there are masks, tracking scores where there are
+        masks or boxes, count_accuracy of models that count, and metrics of the user that have one value per
+        sequence
     counts: of these, confusion matrix of the frames given: rows true counts, columns inferred counts
     segmentation: row (the model, true shapes left to themselves) -> scores of its masks
     measured: row -> shares and scores of masks of each sequence, NaN where they are undefined
     sources: number of images or videos the sequences were made from, None where they are independent
     source_names: n s, sources of the sequences (metrics.statistics), None where they are independent
+    tracked: what the tracking scores compare, "masks" or "boxes"; None without any
     """
 
     n: int
@@ -100,6 +103,7 @@ class Scores:
     sources: int | None = None
     measured: dict[str, dict[str, Float[np.ndarray, "n"]]] = field(default_factory=dict)
     source_names: Int[np.ndarray, "n s"] | None = None
+    tracked: str | None = None
 
     def table(self) -> dict[str, dict[str, Estimate]]:
         """Return row -> column -> value; baselines that only predict have no reconstruction."""
@@ -117,10 +121,11 @@ class Scores:
         return {name: value.mean for name, value in (self.table().get("model", {}) | self.shares).items()}
 
     def strongest(self, column: str) -> str | None:
-        """Return the baseline with the least error in a column of the table, None without a finite one."""
+        """Return the baseline that is best in a column of the table, None without a finite one."""
         errors = {row: x[column].mean for row, x in self.table().items() if row != "model" and column in x}
         finite = {row: error for row, error in errors.items() if np.isfinite(error)}
-        return min(finite, key=finite.__getitem__, default=None)
+        best = max if is_higher_better(column) else min
+        return best(finite, key=finite.__getitem__, default=None)
 
     def by_sequence(self) -> dict[str, dict[str, Float[np.ndarray, "n"]]]:
         """Return row -> column -> score of each sequence: those of the table, shares and scores of masks."""
@@ -147,6 +152,7 @@ class Scores:
         for span, frames in self._spans().items():
             if (value := curve.over(*frames)) is not None:
                 columns[f"{quantity}_{span}"] = value
-                if span == f"1_{SHORT}" and self.horizon >= SHORT:
+                is_summed = not is_higher_better(f"{quantity}_{span}")
+                if span == f"1_{SHORT}" and self.horizon >= SHORT and is_summed:
                     columns[f"{quantity}_{span}_sum"] = value * SHORT
         return columns

@@ -30,17 +30,24 @@ def object_curves(
 ) -> dict[str, dict[str, Curve]]:
     """Return row -> position and velocity errors in half-widths: the model and, if asked for, baselines.
 
+    With baselines, also MED of the predicted frames, in picture widths.
+
     positions: of slots, in the frames of the context and the predicted ones.
     clamp: coordinate where linear motion stops.
     """
-    order = slot_order(positions, truth, context)
+    slots, order = positions, slot_order(positions, truth, context)
     positions = metrics.reorder(positions, order)
     velocities = None if velocities is None else metrics.reorder(velocities, order)
     rows = {"model": _error_curves((positions, velocities), truth, FIRST)}
     if positions.shape[1] == context or not baselines:
         return rows
-    paths = _baseline_paths(positions, velocities, truth, context, clamp)
-    return rows | {name: _error_curves(path, truth, context + 1) for name, path in paths.items()}
+    rows["model"]["med"] = _med_curve(slots[:, context:], truth, context)
+    for name, path in _baseline_paths(positions, velocities, truth, context, clamp).items():
+        rows[name] = _error_curves(path, truth, context + 1)
+        rows[name]["med"] = _med_curve(path[0], truth, context)
+    for name, places in _observed_paths(truth, context, clamp).items():
+        rows[name] = {"med": _med_curve(places, truth, context)}
+    return rows
 
 
 def _baseline_paths(
@@ -72,6 +79,20 @@ def _baseline_paths(
     if len(positions) > 1:
         paths["another sequence"] = np.roll(truth.positions, 1, axis=0)[:, context:], None
     return paths
+
+
+def _observed_paths(truth: Truth, context: int, clamp: float) -> dict[str, States]:
+    """Return row -> predicted places of straight lines through the last two true ones of the context.
+
+    They stand beside MED: a velocity that is read off two frames is wrong if something happened between.
+    """
+    if context < 2:
+        return {}
+    last, horizon = context - 1, truth.positions.shape[1] - context
+    speed = truth.positions[:, last] - truth.positions[:, last - 1]
+    wall = None if truth.walls is None else truth.walls[:, last]
+    paths = straight_paths(truth.positions[:, last], speed, horizon, clamp, wall)
+    return {f"{name}, from two true states": path for name, (path, _) in paths.items() if name != "static"}
 
 
 def straight_paths(
@@ -142,6 +163,16 @@ def object_checks(positions: Float[np.ndarray, "n t s 2"], truth: Truth, context
 def share_estimates(checks: Mapping[str, Check], sources: Sources) -> dict[str, Estimate]:
     """Return the share of sequences that pass each check."""
     return {name: estimate(check.passed, sources, check.defined) for name, check in checks.items()}
+
+
+def _med_curve(slots: States, truth: Truth, context: int) -> Curve:
+    """Return MED over the predicted frames. Objects that are absent at the first of them count nowhere."""
+    present = truth.present_in(slice(context, None))
+    defined = None if present is None else np.any(present & present[:, :1], axis=-1)
+    slots, objects = truth.lengths(slots), truth.lengths(truth.positions[:, context:])
+    return Curve(
+        metrics.mean_euclidean_distance(slots, objects, present), context + 1, truth.sources, defined
+    )
 
 
 def _error_curves(path: Path, truth: Truth, first: int) -> dict[str, Curve]:

@@ -32,7 +32,7 @@ from seqvae.metrics.objects import (
     reorder,
 )
 from seqvae.metrics.paths import mean_euclidean_distance, pair_once
-from seqvae.metrics.quality import has_windows, psnr, ssim
+from seqvae.metrics.quality import has_windows, psnr, psnr_of_error, ssim
 from seqvae.metrics.statistics import (
     Estimate,
     best_of,
@@ -81,6 +81,7 @@ __all__ = [
     "pair_once",
     "pixel_mse",
     "psnr",
+    "psnr_of_error",
     "reorder",
     "source_count",
     "ssim",

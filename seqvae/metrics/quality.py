@@ -20,7 +20,11 @@ def psnr(
 
     At most 58.9, where the error is that of rounding to 255 levels: it would be infinite for equal frames.
     """
-    error = np.square(predicted - truth).mean((-3, -2, -1))
+    return psnr_of_error(np.square(predicted - truth).mean((-3, -2, -1)))
+
+
+def psnr_of_error(error: Float[np.ndarray, "*n"]) -> Float[np.ndarray, "*n"]:
+    """Return the PSNR of a mean squared error, at most 58.9; NaN for NaN."""
     return -10 * np.log10(np.maximum(error, error.dtype.type(ROUNDING)))
 
 

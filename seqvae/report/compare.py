@@ -16,6 +16,7 @@ from seqvae.evaluate.by_sequence import MODEL
 from seqvae.evaluate.figures import AXES
 from seqvae.evaluate.markdown import table as markdown_table
 from seqvae.evaluate.palette import OWN, row_styles
+from seqvae.evaluate.quantities import QUANTITIES
 from seqvae.evaluate.scores import SHORT
 from seqvae.report.evaluation import FrameCurve
 from seqvae.report.figures import Axes, Figure, Line, Mark, is_wide, plot
@@ -36,7 +37,7 @@ from seqvae.train.progress import clock
 
 SCORES = 6  # figures of learning curves
 FUTURES = ("best_of_", "mean_of_", "coverage_")
-TABLES = ("position_error", "velocity_error", "pixel_mse")
+TABLES = tuple(QUANTITIES)
 LEARNING = (  # validation scores whose curves are shown, as far as a run has them
     "position_error_1_10",
     "pixel_mse_1_10",
@@ -302,11 +303,9 @@ def error_figures(comparison: Comparison) -> list[Figure]:
             continue
         baselines = evaluations[0].curves.get(quantity, {})
         shared = [row for row in baselines if row != MODEL and ("true states" in row or row == "mean frame")]
-        for place, (row, (colour, dashed)) in enumerate(row_styles(shared).items(), len(comparison.groups)):
+        for place, (row, (colour, dash)) in enumerate(row_styles(shared).items(), len(comparison.groups)):
             x = baselines[row]
-            lines.append(
-                Line(row, x.frame, x.mean, x.se, shown=False, colour=colour, dashed=dashed, group=place)
-            )
+            lines.append(Line(row, x.frame, x.mean, x.se, shown=False, colour=colour, dash=dash, group=place))
         context, horizon = evaluations[0].context, evaluations[0].horizon
         zooms = {"all frames": (1.0, context + horizon + 0.5)}
         if horizon > SHORT:

@@ -9,6 +9,7 @@ import numpy as np
 from seqvae.evaluate.by_sequence import MODEL
 from seqvae.evaluate.figures import AXES
 from seqvae.evaluate.palette import GREY, Style, row_styles
+from seqvae.evaluate.quantities import QUANTITIES as BY_FRAME
 from seqvae.evaluate.scores import SHORT
 from seqvae.report.evaluation import Evaluation, FrameCurve, estimates
 from seqvae.report.figures import Axes, Figure, Line, Mark, is_wide, plot
@@ -36,7 +37,8 @@ def error_figures(evaluation: Evaluation) -> list[Figure]:
     names = dict.fromkeys(row for rows in evaluation.curves.values() for row in rows)
     styles = row_styles(names)
     for quantity, rows in evaluation.curves.items():
-        lines = error_lines(rows, evaluation.context, styles)
+        higher = quantity in BY_FRAME and BY_FRAME[quantity].higher
+        lines = error_lines(rows, evaluation.context, styles, higher)
         if max(len(line.x) for line in lines) > 1:
             title, _, _ = AXES.get(quantity, quantity).partition(",")
             figures.append(
@@ -59,17 +61,21 @@ def _error_figure(quantity: str, title: str, lines: Sequence[Line], evaluation: 
     return plot(f"errors-{quantity}", title, about, lines, axes, marks, zooms)
 
 
-def error_lines(rows: Mapping[str, FrameCurve], context: int, styles: Mapping[str, Style]) -> list[Line]:
+def error_lines(
+    rows: Mapping[str, FrameCurve], context: int, styles: Mapping[str, Style], higher: bool = False
+) -> list[Line]:
     """Return a line per row, the model's first; of the baselines only the strongest ones are shown.
 
     styles: row -> its style, the same in all figures
+    higher: whether more is better
     """
     strength = {
         row: float(np.mean(curve.mean[(curve.frame > context) & (curve.frame <= context + SHORT)]))
         for row, curve in rows.items()
         if row != MODEL and (curve.frame > context).any()
     }
-    strongest = sorted(strength, key=lambda row: (np.isnan(strength[row]), strength[row]))[:BASELINES]
+    sign = -1 if higher else 1
+    strongest = sorted(strength, key=lambda row: (np.isnan(strength[row]), sign * strength[row]))[:BASELINES]
     return [
         Line(
             row,
@@ -78,7 +84,7 @@ def error_lines(rows: Mapping[str, FrameCurve], context: int, styles: Mapping[st
             x.se,
             shown=row == MODEL or row in strongest,
             colour=styles[row].colour,
-            dashed=styles[row].dashed,
+            dash=styles[row].dash,
             bold=row == MODEL,
         )
         for row, x in sorted(rows.items(), key=lambda item: item[0] != MODEL)
@@ -190,7 +196,7 @@ def calibration_figure(evaluation: Evaluation) -> Figure | None:
         mean, se = (np.array([getattr(curve[level], key) for level in levels]) for key in ("mean", "se"))
         lines.append(Line(f"predicted {span.replace('_', '-')}", np.array(levels), mean, se))
     ideal = np.array([0.0, 1.0])
-    lines.append(Line("calibrated", ideal, ideal, colour=GREY, dashed=True))
+    lines.append(Line("calibrated", ideal, ideal, colour=GREY, dash="dashed"))
     about = (
         "Share of true coordinates in the central interval of sampled futures, against the nominal share. "
         "Above the dashed line the futures spread too far, below it too little."

@@ -75,6 +75,11 @@ class Evaluation:
         return self._count("horizon")
 
     @property
+    def is_of_images(self) -> bool:
+        """Whether the data are single images."""
+        return self.context == 1 and self.horizon == 0
+
+    @property
     def sequences(self) -> int:
         """Number of sequences."""
         return self._count("sequences")

@@ -41,7 +41,7 @@ class Line:
     se: Num[np.ndarray, "t"] | None = None
     shown: bool = True
     colour: str | None = None
-    dashed: bool = False
+    dash: str = "solid"
     bold: bool = False
     group: int | None = None
 
@@ -186,9 +186,8 @@ def _draw(canvas: figure, line: Line, colour: str, prefix: str) -> Any:
         canvas.scatter(
             "x", "y", source=source, color=colour, size=6, name=f"{prefix}dots", visible=line.shown
         )
-    dash = "dashed" if line.dashed else "solid"
     width = 2.6 if line.bold else 1.6
-    return canvas.line("x", "y", source=source, color=colour, line_width=width, line_dash=dash, **style)
+    return canvas.line("x", "y", source=source, color=colour, line_width=width, line_dash=line.dash, **style)
 
 
 def _add_hover(canvas: figure, lines: list[Any], axes: Axes) -> None:

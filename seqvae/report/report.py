@@ -14,6 +14,7 @@ from omegaconf import OmegaConf
 
 from data_gen.errors import DataError
 from seqvae.evaluate.by_sequence import MODEL
+from seqvae.evaluate.quantities import is_higher_better
 from seqvae.evaluate.report import SCHEMA
 from seqvae.provenance import UNKNOWN, environment, git_commit
 from seqvae.report import curves, tables
@@ -30,6 +31,7 @@ from seqvae.train.progress import clock
 HEADLINES = (  # numbers at the top of the page, as far as a model has them
     "position_error_1_10",
     "found",
+    "mota",
     "pixel_mse_1_10",
     "fg_ari_attention",
     "fg_ari_at_10",
@@ -127,7 +129,7 @@ def make_report(
         notes=(*_notes(run), *notes),
         videos=embedded,
         strips=pictures.strips,
-        images=evaluation is not None and evaluation.horizon == 0,
+        images=evaluation is not None and evaluation.is_of_images,
         errors=tuple(curves.error_figures(evaluation)) if evaluation else (),
         still_errors=picture_file(evaluation.folder / "errors.png", "Errors over time")
         if evaluation
@@ -264,7 +266,8 @@ def _strongest(evaluation: Evaluation, column: str) -> tuple[str, str] | None:
     finite = {row: value for row, value in values.items() if value.mean == value.mean}
     if not finite:
         return None
-    row = min(finite, key=lambda name: finite[name].mean)
+    best = max if is_higher_better(column) else min
+    row = best(finite, key=lambda name: finite[name].mean)
     return row, cell(finite[row]).text
 
 
@@ -294,8 +297,8 @@ def _validation(run: RunRecord) -> Table | None:
 def _videos(run: RunRecord, most: int) -> tuple[tuple[Video, ...], list[str]]:
     """Return the videos of the evaluation, else those of a rollout, and notes on those left out."""
     evaluation, found, notes = run.evaluation, [], []
-    if evaluation is not None and evaluation.horizon == 0:
-        return (), []  # single images, which the strips show
+    if evaluation is not None and evaluation.is_of_images:
+        return (), []  # which the strips show
     still = 8 if evaluation is None else evaluation.context + min(4, evaluation.horizon - 1)
     paths = [] if evaluation is None else list(evaluation.videos)
     names = [f"test sequence {i}" for i in range(len(paths))]
@@ -375,7 +378,7 @@ def _about_slots(model: SequenceModel) -> str:
 
 def _missing_in(evaluation: Evaluation, run: RunRecord, command: str) -> dict[str, Missing]:
     missing = {}
-    if evaluation.horizon == 0:
+    if evaluation.is_of_images:
         missing["videos"] = Missing("The data are single images: there is nothing to predict, and no video.")
     elif not evaluation.videos:
         missing["videos"] = Missing("The evaluation has made no videos.", command)

@@ -4,24 +4,31 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from seqvae.evaluate.by_sequence import MODEL, SequenceScores
 from seqvae.evaluate.figures import AXES
-from seqvae.evaluate.markdown import column_title, span_of
+from seqvae.evaluate.markdown import column_title, explain_med, span_of
+from seqvae.evaluate.quantities import QUANTITIES, is_higher_better
 from seqvae.metrics import Estimate, estimate
 from seqvae.report.evaluation import Evaluation, Row, estimates
 
 SUM = "_sum"  # ends the name of a column that is ten times another one
-HIGHER = ("found", "fg_ari", "ari", "mean_iou", "count_accuracy", "elbo", "iwae", "objective")
-SHARES = ("found", "context_swap", "count_accuracy")
+HIGHER = ("found", "fg_ari", "ari", "mean_iou", "count_accuracy", "mota", "motp", "elbo", "iwae", "objective")
+TRACKS = ("mota", "motp", "track_misses", "track_false_positives", "track_switches")
+SHARES = ("found", "context_swap", "count_accuracy", *TRACKS)
 WORDS = {
     "found": "all objects found",
     "context_swap": "slots swapped in the context",
     "count_accuracy": "frames counted right",
+    "mota": "MOTA",
+    "motp": "MOTP, mean IoU of matches",
+    "track_misses": "misses per object",
+    "track_false_positives": "false positives per object",
+    "track_switches": "identity switches per object",
     "elbo": "ELBO, nats per frame",
     "iwae": "IWAE, nats per frame",
     "objective": "objective, nats per frame",
@@ -107,7 +114,7 @@ def title_of(column: str) -> str:
 
 def is_better(column: str, a: float, b: float) -> bool:
     """Return whether a is better than b: higher for shares and bounds, lower for errors."""
-    return a > b if column.startswith(HIGHER) else a < b
+    return a > b if column.startswith(HIGHER) or is_higher_better(column) else a < b
 
 
 def error_tables(evaluation: Evaluation) -> list[Table]:
@@ -123,7 +130,11 @@ def error_tables(evaluation: Evaluation) -> list[Table]:
         if rows:
             name, _, unit = axis.partition(", ")
             title = f"{name[0].upper()}{name[1:]}" + (f" ({unit})" if unit else "")
-            found.append(_table(title, rows, lower=True))
+            made = _table(title, rows, lower=not QUANTITIES[quantity].higher)
+            if quantity == "med":
+                about = explain_med(evaluation.numbers().get("found"))
+                made = replace(made, caption=f"{made.caption} {about}.".strip())
+            found.append(made)
     return found
 
 

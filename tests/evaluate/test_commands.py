@@ -158,7 +158,8 @@ def test_evaluate_in_the_run_by_default_and_without_truth(folder, tmp_path, caps
     assert run("evaluate", f"run={folder / 'linear'}", f"data={tmp_path / 'clips.npz'}", *arguments) == 0
     assert "only pixels are scored" in capsys.readouterr().out
     content = json.loads((folder / "linear" / "evaluation" / "metrics.json").read_text())
-    assert set(content["table"]["model"]) == {"pixel_mse_reconstruction", "pixel_mse_1_4"}
+    names, spans = ("pixel_mse", "psnr", "ssim"), ("reconstruction", "1_4")
+    assert set(content["table"]["model"]) == {f"{name}_{span}" for name in names for span in spans}
     assert content["bound"] is None
 
 

@@ -37,7 +37,7 @@ def test_a_row_has_one_style_whatever_stands_beside_it():
     other = row_styles(["black", "linear, from true states", "static", "model"])
     assert all(one[row] == other[row] for row in ("model", "black", "linear, from true states"))
     assert one["linear"].colour == one["linear, from true states"].colour
-    assert one["linear, from true states"].dashed and not one["linear"].dashed
+    assert one["linear"].dash == "solid" and one["linear, from true states"].dash == "dashed"
     assert len({style.colour for style in one.values()}) == 4
 
 

@@ -231,7 +231,8 @@ def test_without_truth_only_pixels_are_scored(flight):
     data = spelled.sequences(*flight)
     bare = type(data)(name="bare", frames=data.frames)
     assert set(score(spelled.model(), bare, decode=True).table()["model"]) == {
-        "pixel_mse_reconstruction", "pixel_mse_1_10", "pixel_mse_1_10_sum", "pixel_mse_1_12"
+        "pixel_mse_reconstruction", "pixel_mse_1_10", "pixel_mse_1_10_sum", "pixel_mse_1_12",
+        "psnr_reconstruction", "psnr_1_10", "psnr_1_12",
     }  # fmt: skip
     assert score(spelled.model(), bare).numbers() == {}
 

@@ -68,9 +68,13 @@ def test_data_without_objects_have_no_errors(tmp_path):
     assert uncertainty(spelled.model(slots=1), data) == {}
     write_report(Report(scores, {}), tmp_path)
     table = json.loads((tmp_path / "metrics.json").read_text())["table"]["model"]
-    assert set(table) == {f"pixel_mse_{span}" for span in ("reconstruction", "1_10", "1_10_sum", "1_12")}
+    spans = ("reconstruction", "1_10", "1_12")
+    assert set(table) == {f"{name}_{span}" for name in ("pixel_mse", "psnr") for span in spans} | {
+        "pixel_mse_1_10_sum"
+    }
     rows = list(csv.DictReader(io.StringIO((tmp_path / "curves.csv").read_text())))
-    assert {row["n"] for row in rows if row["quantity"] == "position_error"} == {"0"}
+    for quantity in ("position_error", "med"):
+        assert {row["n"] for row in rows if row["quantity"] == quantity} == {"0"}
 
 
 def test_states_that_are_not_finite_are_no_missing_objects():
