@@ -14,13 +14,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Int
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from data_gen.schema import ArrayFile, open_dataset, read_info
-from seqvae.data.clips import Batch, ClipRequest, InMemoryClips, PrevActions, Video, clip_starts
-from seqvae.data.conversion import prev_actions, to_video
+from seqvae.data.clips import Batch, ClipRequest, InMemoryClips, Video, clip_starts
+from seqvae.data.conversion import to_video
+from seqvae.data.interaction import KEYS, Interaction
 from seqvae.data.sequences import open_arrays, reading
 from seqvae.errors import UserError
 
@@ -117,10 +117,8 @@ class StreamedClips:
             self.info = read_info(path)
         self.path, self.device, self.workers = Path(path), torch.device(device), workers
         self.start_method = start_method
-        self.prev_actions: Int[Tensor, "n t"] | None = None
-        if "actions" in self.info.keys:
-            with open_arrays(path) as arrays:
-                self.prev_actions = prev_actions(arrays["actions"][:]).to(self.device)
+        with open_arrays(path) as arrays:  # a few bytes per frame, which fit into memory
+            self.interaction = Interaction.of({key: arrays[key][:] for key in KEYS if key in arrays}, device)
         self._next: ClipRequest | None = None  # what the prefetcher returns next
         self._prefetcher: Prefetcher | None = None
 
@@ -128,14 +126,14 @@ class StreamedClips:
         """Raise UserError when the sequences are shorter than a clip."""
         clip_starts(str(self.path), self.info.length, clip_length)
 
-    def full_sequences(self, at_once: int) -> Iterator[tuple[Video, PrevActions | None]]:
-        """Yield all sequences in order and in full, `at_once` at a time, with what led to each frame."""
+    def full_sequences(self, at_once: int) -> Iterator[tuple[Video, Interaction]]:
+        """Yield all sequences in order and in full, `at_once` at a time."""
         self.close()
         with open_arrays(self.path) as arrays:
             for first in range(0, self.info.sequences, at_once):
                 part = slice(first, first + at_once)
                 video = to_video(torch.as_tensor(arrays["imgs"][part]).to(self.device))
-                yield video, None if self.prev_actions is None else self.prev_actions[part]
+                yield video, self.interaction.map(lambda x, part=part: x[part])
 
     def batch(self, request: ClipRequest) -> Batch:
         """Return the clips of a request.
@@ -148,14 +146,13 @@ class StreamedClips:
         if self._prefetcher is None or request != self._next:
             self.close()
             self._prefetcher = self._start(request)
-        frames, actions, sequences, starts = next(self._prefetcher)
+        frames, *places = next(self._prefetcher)
         self._next = request.following()
-        return Batch(
-            to_video(self._move(frames)),
-            None if actions is None else self._move(actions),
-            self._move(sequences),
-            self._move(starts),
-        )
+        sequences, starts = (self._move(x) for x in places)
+        time = starts[:, None] + torch.arange(request.clip_length, device=self.device)
+        given = self.interaction.map(lambda x: x[sequences[:, None], time])
+        video = to_video(self._move(frames))
+        return Batch(video, given.prev_actions, sequences, starts, given.rewards, given.ends)
 
     def close(self) -> None:
         """End the workers; the next batch starts new ones."""
@@ -193,7 +190,7 @@ class ClipDataset(Dataset):
         with reading(path):
             info = read_info(path)
         self.path, self.clip_length = Path(path), clip_length
-        self.sequences, self.has_actions = info.sequences, "actions" in info.keys
+        self.sequences = info.sequences
         self.starts = clip_starts(str(path), info.length, clip_length)
         self._file: ArrayFile | None = None
         self._process: int | None = None
@@ -201,18 +198,15 @@ class ClipDataset(Dataset):
     def __len__(self) -> int:
         return self.sequences * self.starts
 
-    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray | None, int, int]:
-        """Return frames uint8 "t h w c", previous actions "t" or None, the sequence and its first frame."""
+    def __getitem__(self, index: int) -> tuple[np.ndarray, int, int]:
+        """Return frames uint8 "t h w c", the sequence and its first frame."""
         if not 0 <= index < len(self):
             raise IndexError(index)
         sequence, start = divmod(index, self.starts)
         time = slice(start, start + self.clip_length)
         with reading(self.path):
-            file = self._open()
-            frames, actions = file["imgs"][sequence, time], None
-            if self.has_actions:
-                actions = prev_actions(file["actions"][sequence][None])[0, time].numpy()
-        return frames, actions, sequence, start
+            frames = self._open()["imgs"][sequence, time]
+        return frames, sequence, start
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_file": None, "_process": None}
@@ -231,13 +225,10 @@ class ClipDataset(Dataset):
         return self._file
 
 
-def stack_clips(
-    clips: list[tuple[np.ndarray, np.ndarray | None, int, int]],
-) -> tuple[Tensor, Tensor | None, Tensor, Tensor]:
+def stack_clips(clips: list[tuple[np.ndarray, int, int]]) -> tuple[Tensor, Tensor, Tensor]:
     """Stack items of a ClipDataset along a new first axis: its collate_fn."""
-    frames, actions, sequences, starts = zip(*clips, strict=True)
-    led_to = None if actions[0] is None else torch.as_tensor(np.stack(actions))
-    return torch.as_tensor(np.stack(frames)), led_to, torch.tensor(sequences), torch.tensor(starts)
+    frames, sequences, starts = zip(*clips, strict=True)
+    return torch.as_tensor(np.stack(frames)), torch.tensor(sequences), torch.tensor(starts)
 
 
 def open_clips(
