@@ -10,7 +10,7 @@ from seqvae.errors import UserError
 from seqvae.layout import refuse_presence
 from seqvae.sequence import SequenceModel
 from seqvae.shapes import check_shapes, has_foreign_parts
-from seqvae.types import DataSpec, Dynamics, FrameModel, Posterior
+from seqvae.types import DataSpec, Dynamics, FrameModel, Posterior, RewardModel
 
 
 def build(config: Mapping[str, Any], spec: DataSpec) -> SequenceModel:
@@ -18,14 +18,14 @@ def build(config: Mapping[str, Any], spec: DataSpec) -> SequenceModel:
 
     The dynamics appends its own fields to the frame model's layout.
 
-    config: `frame`, `posterior` and `dynamics`, each with a `_target_`, and optionally `slots` (by default
-        the data's object count)
+    config: `frame`, `posterior` and `dynamics`, each with a `_target_`, and optionally `reward`, likewise,
+        and `slots` (by default the data's object count)
 
     Raises:
         UserError: a key is unknown or missing, a target is no part of its kind, slots are not known, parts do
             not fit each other, or a part of another package does not do what its base class says.
     """
-    check_names("model", config, required=("frame", "posterior", "dynamics"), optional=("slots",))
+    check_names("model", config, required=("frame", "posterior", "dynamics"), optional=("slots", "reward"))
     slots = config.get("slots") or spec.objects
     if slots is None:
         raise UserError("model.slots: the data does not say how many objects it shows, so give a number")
@@ -47,16 +47,37 @@ def build(config: Mapping[str, Any], spec: DataSpec) -> SequenceModel:
         actions=spec.actions,
     )
     posterior = instantiate(config["posterior"], "model.posterior", Posterior, layout=dynamics.layout)
+    reward = _build_reward(config.get("reward"), dynamics, frame.slots, spec)
     for part, name in ((frame, "frame"), (posterior, "posterior")):
         _check_context(part, name, dynamics)
     _check_order(frame, posterior, dynamics)
     _check_presence(posterior, dynamics)
     _check_background(frame, posterior)
     _check_held(frame, dynamics)
-    model = SequenceModel(frame, posterior, dynamics, spec, config)
+    model = SequenceModel(frame, posterior, dynamics, spec, config, reward)
     if has_foreign_parts(model):  # the tests check ours
         check_shapes(model)
     return model
+
+
+def _build_reward(
+    config: Mapping[str, Any] | None, dynamics: Dynamics, slots: int, spec: DataSpec
+) -> RewardModel | None:
+    """Build the reward part, if the config has one.
+
+    Raises:
+        UserError: frames do not depend on each other, so that there are no steps with rewards.
+    """
+    if config is None:
+        return None
+    if dynamics.frames_independent:
+        raise UserError(
+            f"model.reward: rewards belong to steps, and {type(dynamics).__name__} takes frames for "
+            "independent; leave it out, or use dynamics such as GraphDynamics"
+        )
+    return instantiate(
+        config, "model.reward", RewardModel, layout=dynamics.layout, slots=slots, actions=spec.actions
+    )
 
 
 def _check_context(part: FrameModel | Posterior, name: str, dynamics: Dynamics) -> None:

@@ -37,11 +37,13 @@ ROOMS = (  # modules, and packages with all their modules, that register parts
     "seqvae.frames",
     "seqvae.posteriors",
     "seqvae.dynamics",
+    "seqvae.rewards",
     "seqvae.nn",
     "seqvae.objectives",
     "seqvae.collage",
     "seqvae.prediction",
     "seqvae.train.optim",
+    "seqvae.planning",
 )
 SCALARS = (bool, int, float, str)
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, cast
 
+import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
@@ -14,6 +15,7 @@ from seqvae.config import register
 from seqvae.distributions import CountedNormal
 from seqvae.elbo import elbo, encoding_log_density, mask_missing, observed_frames, temporal_elbo
 from seqvae.errors import UserError
+from seqvae.outcomes import add_outcomes
 from seqvae.prediction import (
     FramePrediction,
     PositionPrediction,
@@ -71,6 +73,8 @@ class ELBO(Objective):
     beta: weight of the KL, as in the beta-VAE (Higgins et al. 2017); with other values than 1 no bound
     rollout: prediction of the frames after a context; None for none
     factors: auxiliary term -> schedule that multiplies its weight
+    reward_weight: of the terms `reward` and `end` of a model with a reward part, which are no part of the
+        bound; with a rollout they are those of the imagined frames after the context
     """
 
     def __init__(
@@ -79,8 +83,10 @@ class ELBO(Objective):
         beta: float = 1.0,
         rollout: FramePrediction | None = None,
         factors: Mapping[str, Schedule] | None = None,
+        reward_weight: float = 1.0,
     ):
         self.start, self.beta, self.rollout, self.factors = start, beta, rollout, dict(factors or {})
+        self.reward_weight = reward_weight
         self.context = 0 if rollout is None else rollout.context
 
     def __call__(self, model: SequenceModel, batch: Any, progress: float) -> tuple[Terms, Trace]:
@@ -88,17 +94,21 @@ class ELBO(Objective):
         video, actions, observed = batch.video, batch.prev_actions, observed_frames(batch)
         if self.rollout is None:
             trace = model.filter(video, actions, observed=observed, sample=True)
-            return self._weigh(elbo(model, video, trace, self.start, observed), progress), trace
+            terms = elbo(model, video, trace, self.start, observed)
+            terms = add_outcomes(model, batch, terms, trace.z, self.start, self.reward_weight)
+            return self._weigh(terms, progress), trace
         # 1. filter the context, then the rest from its carry
         frames, later = slice(self.context), slice(self.context, None)
         led, known = slice_frames(actions, frames), slice_frames(observed, frames)
         first = model.filter(video[:, frames], led, observed=known, sample=True)
         led, known = slice_frames(actions, later), slice_frames(observed, later)
         trace = first.then(model.filter(video[:, later], led, first.carry, known, sample=True))
-        terms = self._weigh(elbo(model, video, trace, self.start, observed), progress)
+        terms = elbo(model, video, trace, self.start, observed)
         # 2. imagine the rest from the same carry, and score its frames
         target = blank_missing(video[:, later], known)
         future = model.imagine(first.carry, target.shape[1], led)
+        z = torch.cat([first.z, future.z], 1)
+        terms = self._weigh(add_outcomes(model, batch, terms, z, self.start, self.reward_weight), progress)
         predicted = sum_tensors(model.frame.terms(target, future.z, None, future.context).values())
         before = self.context - self.start + 1
         return add_prediction(terms, predicted, before, self.rollout.weight, known), trace
@@ -131,18 +141,25 @@ class LatentELBO(Objective):
     sharpen: a factor on the encoding's precision in this objective alone. If images say little of a box's
         exact place, the encoder's stds are several times its errors; with less noise in the context a rollout
         can learn finer motion
+    reward_weight: as in ELBO
 
     Raises:
         UserError: the rollout begins before the ELBO does.
     """
 
-    def __init__(self, start: int = 3, rollout: PositionPrediction | None = None, sharpen: float = 1.0):
+    def __init__(
+        self,
+        start: int = 3,
+        rollout: PositionPrediction | None = None,
+        sharpen: float = 1.0,
+        reward_weight: float = 1.0,
+    ):
         if rollout is not None and rollout.context < start:
             raise UserError(
                 f"objective.start={start}: the ELBO ends with the rollout's context, at frame "
                 f"{rollout.context}; give a start of at most that, or a longer objective.rollout.context"
             )
-        self.start, self.rollout, self.sharpen = start, rollout, sharpen
+        self.start, self.rollout, self.sharpen, self.reward_weight = start, rollout, sharpen, reward_weight
         self.context = 0 if rollout is None else rollout.context
 
     def __call__(self, model: SequenceModel, batch: Any, progress: float) -> tuple[Terms, Trace]:
@@ -161,7 +178,7 @@ class LatentELBO(Objective):
         frame_terms = {"evidence": encoding_log_density(model.layout, trace)}
         terms = temporal_elbo(trace, frame_terms, self.start, observed=known)
         if self.rollout is None:
-            return terms, trace
+            return add_outcomes(model, batch, terms, trace.z, self.start, self.reward_weight), trace
         if "position" not in model.layout:
             raise UserError("objective.rollout: compares positions, and the model has none; give null")
         # 2. imagine the rest, and score its positions
@@ -172,7 +189,10 @@ class LatentELBO(Objective):
         target = reorder_slots(target, order)[:, split:]
         log_density = self.rollout.log_density(target, future.z[..., where])
         known, before = followed(observed, split), split - self.start + 1
-        return add_prediction(terms, log_density, before, self.rollout.weight, known), trace
+        terms = add_prediction(terms, log_density, before, self.rollout.weight, known)
+        # 3. score rewards and ends, those after the context by the imagined states
+        z = torch.cat([trace.z, future.z], 1)
+        return add_outcomes(model, batch, terms, z, self.start, self.reward_weight), trace
 
 
 @register(Objective)

@@ -27,6 +27,7 @@ from seqvae.types import (
     Encoding,
     FrameModel,
     Posterior,
+    RewardModel,
     Scene,
     Trace,
 )
@@ -52,6 +53,8 @@ class SequenceModel(nn.Module):
 
     spec: the data for which the parts were made
     config: plain data from which `build` makes the parts
+    reward: p(r_t, end_t | z_t-1, a_t-1, z_t), None for a model without; it takes no part in filtering and
+        imagining
     actions: number of discrete actions that the model follows, 0 if the dynamics ignores them
     ignores_actions: whether the dynamics takes no notice of actions
     layout: fields of the d axis, those of the frame model first
@@ -65,6 +68,7 @@ class SequenceModel(nn.Module):
         dynamics: Dynamics,
         spec: DataSpec,
         config: Mapping[str, Any] | None = None,
+        reward: RewardModel | None = None,
     ):
         super().__init__()
         self.spec, self.config = spec, dict(config or {})
@@ -73,6 +77,7 @@ class SequenceModel(nn.Module):
         self.frame = frame
         self.posterior = posterior
         self.dynamics = dynamics
+        self.reward = reward
         self.layout = dynamics.layout
         self.background_slots = frame.background_slots
 

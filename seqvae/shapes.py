@@ -11,7 +11,7 @@ from torch import Tensor
 from seqvae.errors import UserError
 from seqvae.layout import StateLayout
 from seqvae.sequence import SequenceModel
-from seqvae.types import Distribution, Encoding, Scene, Transition
+from seqvae.types import Distribution, Encoding, Outcome, Scene, Transition
 
 BATCH, FRAMES = 2, 2
 OURS = ("seqvae.", "torch.")
@@ -24,7 +24,7 @@ def has_foreign_parts(model: SequenceModel) -> bool:
 
 @torch.no_grad()
 def check_shapes(model: SequenceModel) -> None:
-    """Raise UserError unless every method of the three parts returns what its base class describes.
+    """Raise UserError unless every method of the parts returns what its base class describes.
 
     The random streams and the weights stay as they are.
     """
@@ -80,6 +80,17 @@ def _pass_through(model: SequenceModel) -> None:
         method.shaped(repr(name), value, (BATCH, FRAMES))
     for name in {*frame.unnormalised, *frame.auxiliary} - {*terms}:
         method.wrong("result", f"a term {name!r}, as unnormalised or auxiliary has it", f"{', '.join(terms)}")
+
+    if model.reward is not None:
+        acting = None if action is None else torch.stack([action] * (FRAMES - 1), 1)
+        method = _Method("model.reward", model.reward, "__call__")
+        outcome = model.reward(states[:, :-1], acting, states[:, 1:])
+        method.returned(outcome, Outcome)
+        steps = torch.zeros(BATCH, FRAMES - 1, device=like.device, dtype=states.dtype)
+        for name, value in method.returned(outcome.log_prob(steps, steps), Mapping, "log_prob").items():
+            method.shaped(f"log_prob, {name!r}", value, steps.shape)
+        for name, value in zip(("reward", "end"), outcome.mean(), strict=True):
+            method.shaped(f"mean, {name}", value, steps.shape)
 
     method = _Method("model.frame", frame, "decode")
     scene = method.returned(frame.decode(states, context), Scene)

@@ -416,6 +416,40 @@ class Dynamics(nn.Module):
 
 
 @runtime_checkable
+class Outcome(Protocol):
+    """p(r_t, end_t) of a step, with any leading batch axes."""
+
+    def log_prob(self, reward: Tensor, end: Tensor) -> dict[str, Tensor]:
+        """Return log p of a reward and of whether the episode ends (0 or 1), by name, nats."""
+        ...
+
+    def mean(self) -> tuple[Tensor, Tensor]:
+        """Return the expected reward and the probability of an end."""
+        ...
+
+
+class RewardModel(nn.Module):
+    """p(r_t, end_t | z_t-1, a_t-1, z_t), alike for every order of slots. Made with layout, slots and actions.
+
+    An optional part of a model: what a step is worth, and whether the episode ends with it.
+    """
+
+    @abstractmethod
+    def __call__(
+        self, before: Float[Tensor, "*b k d"], action: Tensor | None, after: Float[Tensor, "*b k d"]
+    ) -> Outcome:
+        """Return the outcome of a step.
+
+        before, after: the states of all slots, in one order
+        action: the one that led to `after`, "*b"; None for data without actions
+        """
+        raise NotImplementedError
+
+    def require_rewards(self, rewards: Float[Tensor, "n t"]) -> None:
+        """Raise UserError if the rewards of a training are not of the kind that this part is made for."""
+
+
+@runtime_checkable
 class Schedule(Protocol):
     """A factor on the learning rate or on the weight of a term, a pure function of where a training stands.
 

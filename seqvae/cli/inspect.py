@@ -23,6 +23,7 @@ from seqvae.errors import UserError, require_at_least
 from seqvae.rollout import roll_out
 from seqvae.shipped import pretrained_folder, suggestion
 from seqvae.train.origin import Origin
+from seqvae.train.stages import PARTS
 from seqvae.video import (
     Sheet,
     as_rgb,
@@ -171,7 +172,7 @@ def _checkpoint(path: Path) -> Lines:
     spec, origin = content.spec, Origin.of(content.config)
     yield "checkpoint", path
     yield "after", f"{content.step} updates" + ("" if content.training else "; to be used, not continued")
-    yield from zip(("frame", "posterior", "dynamics"), origin.targets, strict=True)
+    yield from zip(PARTS, origin.targets, strict=False)  # the last one is optional
     if content.plugins:
         yield "plugins", ", ".join(content.plugins)
     built = content.build(path)

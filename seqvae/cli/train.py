@@ -16,6 +16,8 @@ from seqvae.build import build
 from seqvae.checkpoint import BEST, LAST, find, load
 from seqvae.cli.data import TrainData, notes_on_actions, open_data
 from seqvae.cli.run import Run, open_run
+from seqvae.data.interaction import Interaction
+from seqvae.data.online import OnlineClips
 from seqvae.data.streamed import is_death_of_worker
 from seqvae.errors import UserError
 from seqvae.io import UnwritableError, last_words, output_folder
@@ -95,6 +97,7 @@ class Training:
             stage.require_clips(data.clips)
             ranks.share(stage.trainer.batch_size)
         model = _make_model(run, data)
+        _require_rewards(model, data)
         for note in notes_on_actions(model, data.spec.actions):
             _tell(ranks, note)
         self.model = model.to(device)
@@ -196,9 +199,8 @@ class Training:
         if stage.source == "states":
             self.data.clips.close()
             sequences = self.data.sequences()
-            led = sequences.prev_actions
-            led = None if led is None else torch.as_tensor(led, device=self.device)
-            return EncodingClips(encode_true_states(self.model, sequences), led)
+            given = Interaction.of(sequences.interaction(), self.device)
+            return EncodingClips(encode_true_states(self.model, sequences), given)
         return self.data.clips
 
 
@@ -223,6 +225,18 @@ def _make_model(run: Run, data: TrainData) -> SequenceModel:
     if run.config.init is not None:
         load_init(model, run.config.init)
     return model
+
+
+def _require_rewards(model: SequenceModel, data: TrainData) -> None:
+    """Raise UserError if the model has a reward part, and the data no rewards for it."""
+    if model.reward is None or isinstance(data.clips, OnlineClips):
+        return
+    rewards = data.clips.interaction.rewards
+    if rewards is None:
+        raise UserError(
+            f"{data.name}: has no rewards, from which model.reward would learn; give model.reward=null"
+        )
+    model.reward.require_rewards(rewards)
 
 
 def load_init(model: SequenceModel, init: str) -> None:

@@ -21,7 +21,7 @@ from torch.utils._pytree import tree_leaves
 
 from seqvae import checkpoint
 from seqvae.checkpoint import Checkpoint
-from seqvae.contracts.scenes import as_batch, video
+from seqvae.contracts.scenes import as_batch, outcomes, video
 from seqvae.elbo import elbo
 from seqvae.matching import reorder
 from seqvae.objectives import ELBO, Objective
@@ -151,8 +151,9 @@ def no_tensor_is_left_behind_on_the_cpu(make: Make) -> None:
     # number that is read back from the device in the middle of a step.
     model, clip = make().to("meta"), video().to("meta")
     observed = torch.ones(2, 5, dtype=torch.bool, device="meta")
+    given = {name: x.to("meta") for name, x in outcomes().items()}
     with OneDevice("meta"):
-        terms, trace = ELBO(start=1)(model, as_batch(video=clip), 0.0)
+        terms, trace = ELBO(start=1)(model, as_batch(video=clip, **given), 0.0)
         model.filter(clip, carry=trace.carry, observed=observed, sample=True)
         model.decode(model.imagine(trace.carry, 2, sample=True))
     terms.objective().mean().backward()
@@ -172,7 +173,7 @@ def frame_terms_keep_their_precision_under_autocast(make: Make) -> None:
 def training_under_autocast(make: Make) -> None:
     model, clip = make(), video()
     with torch.autocast("cpu", torch.bfloat16):
-        terms, trace = ELBO(start=3)(model, as_batch(video=clip), 0.0)
+        terms, trace = ELBO(start=3)(model, as_batch(video=clip, **outcomes()), 0.0)
     assert trace.z.dtype == F32 and all(value.dtype == F32 for value in terms.values.values())
     terms.objective().mean().backward()
     assert all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)
@@ -284,7 +285,7 @@ def the_posterior_is_invariant_to_the_order_of_a_frame_s_objects(make: Make) -> 
 
 def a_gradient_reaches_every_weight(make: Make) -> None:
     model, clip = make(), video(frames=4)
-    terms, trace = ELBO(start=1)(model, as_batch(video=clip), 0.0)
+    terms, trace = ELBO(start=1)(model, as_batch(video=clip, **outcomes(4)), 0.0)
     total = terms.objective().mean()
     guess = None if trace.encoding is None else model.posterior.baseline(trace.encoding)
     if guess is not None:  # it has an objective of its own
@@ -294,6 +295,41 @@ def a_gradient_reaches_every_weight(make: Make) -> None:
         if p.requires_grad:
             assert p.grad is not None and p.grad.isfinite().all(), name
             assert p.grad.abs().max() > 0, name
+
+
+# Rewards and ends.
+
+
+def a_reward_part_is_alike_for_every_order_of_slots(make: Make) -> None:
+    model = make(dtype=F64)
+    if model.reward is None:
+        return
+    before, after = 0.3 * torch.randn(2, 4, model.frame.slots, model.layout.dim, dtype=F64)
+    given = outcomes(batch=1, frames=4, dtype=F64)
+    reward, end = given["rewards"][0], given["ends"][0].to(F64)
+    order = torch.randperm(model.frame.slots)
+    same = [model.reward(a, None, b) for a, b in ((before, after), (before[:, order], after[:, order]))]
+    assert_close(same[0].log_prob(reward, end), same[1].log_prob(reward, end), rtol=1e-10, atol=1e-10)
+    assert_close(same[0].mean(), same[1].mean(), rtol=1e-10, atol=1e-10)
+    probability = same[0].mean()[1]
+    assert ((probability >= 0) & (probability <= 1)).all(), "the mean of an end is its probability"
+
+
+def rewards_stand_beside_the_bound(make: Make) -> None:
+    """Their terms have a weight, are not defined at the first frame, and leave all others as they are."""
+    model, clip = make(), video()
+    found = []
+    for given in ({}, outcomes()):
+        torch.manual_seed(3)
+        found.append(ELBO(reward_weight=0.5)(model, as_batch(video=clip, **given), 0.0)[0])
+    without, with_rewards = found
+    added = with_rewards.values.keys() - without.values.keys()
+    assert bool(added) == (model.reward is not None)
+    assert_close(with_rewards.bound(), without.bound(), rtol=0, atol=0)
+    for name in added:
+        assert with_rewards.weights[name] == 0.5
+        assert with_rewards.defined[name].tolist() == [[False, *[True] * 4]] * 2
+        assert (with_rewards.values[name][:, 0] == 0).all() and with_rewards.values[name].isfinite().all()
 
 
 # Missing frames in objectives.
@@ -378,6 +414,8 @@ _PLAIN: tuple[Callable[[Make], None], ...] = (
     the_future_changes_nothing_before_it,
     the_posterior_is_invariant_to_the_order_of_a_frame_s_objects,
     a_gradient_reaches_every_weight,
+    a_reward_part_is_alike_for_every_order_of_slots,
+    rewards_stand_beside_the_bound,
     likelihoods_of_missing_frames_are_left_out_and_those_of_states_are_not,
 )
 CHECKS: dict[str, Callable[[Make], None]] = {

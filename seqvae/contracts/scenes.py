@@ -26,6 +26,12 @@ def as_batch(**tensors: Any) -> SimpleNamespace:
     return SimpleNamespace(**{"prev_actions": None} | tensors)
 
 
+def outcomes(frames: int = 5, batch: int = 2, dtype: torch.dtype = torch.float32) -> dict[str, Tensor]:
+    """Sample rewards of 0 and -1, and ends, for a batch of clips (b, t)."""
+    shape = (batch, frames)
+    return {"rewards": -torch.randint(2, shape).to(dtype), "ends": torch.rand(shape) < 0.3}
+
+
 def discs(
     position: Tensor, height: int = 32, width: int = 32, channels: int = 1, radius: float = 0.17
 ) -> Tensor:

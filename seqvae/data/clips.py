@@ -10,17 +10,17 @@ from pathlib import Path
 import numpy as np
 import torch
 from einops import rearrange
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
-from seqvae.data.conversion import prev_actions, to_video
+from seqvae.data.conversion import to_video
+from seqvae.data.interaction import KEYS, Interaction
 from seqvae.data.sequences import open_arrays
 from seqvae.errors import UserError
 from seqvae.streams import Stream, generator
 from seqvae.tree import short_repr
 
 Video = Float[Tensor, "b t c h w"]
-PrevActions = Int[Tensor, "b t"]
 Positions = tuple[Int[np.ndarray, " b"], Int[np.ndarray, " b"]]
 
 
@@ -105,6 +105,8 @@ class Batch:
     prev_actions: b t, the action that led to each frame, None without actions
     sequences: b, number of the sequence in the dataset
     starts: b, frame of the sequence at which the clip begins, from 0
+    rewards: b t, received on arriving at each frame, None without rewards
+    ends: b t, whether the episode has ended at each frame, None if that is not known
     """
 
     __repr__ = short_repr
@@ -113,6 +115,8 @@ class Batch:
     prev_actions: Int[Tensor, "b t"] | None
     sequences: Int[Tensor, " b"]
     starts: Int[Tensor, " b"]
+    rewards: Float[Tensor, "b t"] | None = None
+    ends: Bool[Tensor, "b t"] | None = None
 
 
 class InMemoryClips:
@@ -126,8 +130,8 @@ class InMemoryClips:
     ) -> None:
         """Read a dataset, or take its arrays.
 
-        source: a dataset file, or arrays by name: `imgs` "n t h w c" uint8, and optionally `actions`
-            "n t" as on disk, or `prev_actions` "n t", which led to each frame.
+        source: a dataset file, or arrays by name: `imgs` "n t h w c" uint8, and optionally those of
+            Interaction.of.
         name: name of the data in messages, by default the file.
 
         Raises:
@@ -136,20 +140,17 @@ class InMemoryClips:
         self.name = name or ("arrays" if isinstance(source, Mapping) else str(source))
         arrays = source if isinstance(source, Mapping) else _read(source)
         self.frames: UInt8[Tensor, "n t h w c"] = torch.as_tensor(arrays["imgs"]).to(device)
-        led_to = prev_actions(arrays["actions"]) if "actions" in arrays else arrays.get("prev_actions")
-        self.prev_actions: Int[Tensor, "n t"] | None = None
-        if led_to is not None:
-            self.prev_actions = torch.as_tensor(led_to).to(device)
+        self.interaction = Interaction.of(arrays, device)
 
     def require_clips(self, clip_length: int) -> None:
         """Raise UserError when the sequences are shorter than a clip."""
         clip_starts(self.name, self.frames.shape[1], clip_length)
 
-    def full_sequences(self, at_once: int) -> Iterator[tuple[Video, PrevActions | None]]:
-        """Yield all sequences in order and in full, `at_once` at a time, with what led to each frame."""
+    def full_sequences(self, at_once: int) -> Iterator[tuple[Video, Interaction]]:
+        """Yield all sequences in order and in full, `at_once` at a time."""
         for first in range(0, len(self.frames), at_once):
             part = slice(first, first + at_once)
-            yield to_video(self.frames[part]), None if self.prev_actions is None else self.prev_actions[part]
+            yield to_video(self.frames[part]), self.interaction.map(lambda x, part=part: x[part])
 
     def batch(self, request: ClipRequest) -> Batch:
         """Return the clips of a request.
@@ -170,8 +171,8 @@ class InMemoryClips:
         flat = (sequence[:, None] * length + time).flatten()
         frames = self.frames.flatten(0, 1).index_select(0, flat)
         frames = rearrange(frames, "(b t) h w c -> b t h w c", t=clip_length)
-        actions = None if self.prev_actions is None else self.prev_actions[sequence[:, None], time]
-        return Batch(to_video(frames), actions, sequence, start)
+        given = self.interaction.map(lambda x: x[sequence[:, None], time])
+        return Batch(to_video(frames), given.prev_actions, sequence, start, given.rewards, given.ends)
 
     def close(self) -> None:
         """Do nothing: unlike clips that are read or made during the training, these need no process."""
@@ -179,4 +180,4 @@ class InMemoryClips:
 
 def _read(path: str | Path) -> dict[str, np.ndarray]:
     with open_arrays(path) as arrays:
-        return {key: arrays[key][:] for key in ("imgs", "actions") if key in arrays}
+        return {key: arrays[key][:] for key in ("imgs", *KEYS) if key in arrays}

@@ -19,10 +19,10 @@ from seqvae.data.clips import (
     ClipRequest,
     InMemoryClips,
     Positions,
-    PrevActions,
     Video,
     clip_starts,
 )
+from seqvae.data.interaction import KEYS, Interaction
 from seqvae.data.sequences import Sequences, fields_of
 from seqvae.data.streamed import Prefetcher
 from seqvae.errors import UserError
@@ -62,7 +62,7 @@ class OnlineClips:
         """Raise UserError when the sequences are shorter than a clip."""
         clip_starts("online", self.split.length, clip_length)
 
-    def full_sequences(self, at_once: int) -> Iterator[tuple[Video, PrevActions | None]]:
+    def full_sequences(self, at_once: int) -> Iterator[tuple[Video, Interaction]]:
         """Yield the first `sequences` sequences in order and in full, `at_once` at a time."""
         self.close()
         rounds = range(-(-self.sequences // self.size))
@@ -143,14 +143,17 @@ def round_positions(number: int, seed: int, sequences: int, length: int, clip_le
 
 
 class _Rounds(Dataset):
-    """Item r: frames and actions of round r. As NumPy arrays, which need no shared memory to travel."""
+    """Item r: frames, actions, rewards and ends of round r.
+
+    As NumPy arrays, which need no shared memory to travel.
+    """
 
     def __init__(self, split: Split, size: int) -> None:
         self.split, self.size = split, size
 
     def __getitem__(self, number: int) -> dict[str, np.ndarray]:
         arrays = _make(self.split, number * self.size, (number + 1) * self.size)
-        return {key: arrays[key] for key in ("imgs", "actions") if key in arrays}
+        return {key: arrays[key] for key in ("imgs", *KEYS) if key in arrays}
 
 
 def _pass_on(item: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

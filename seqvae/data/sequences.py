@@ -35,6 +35,7 @@ KEYS = {  # of a dataset -> field of Sequences
     "layers": "layers",
     "ids": "ids",
     "rewards": "rewards",
+    "dones": "ends",
     "sources": "sources",
 }
 UNTIMED = ("sources",)  # fields that hold for a whole sequence
@@ -61,6 +62,7 @@ class Sequences:
     ids: n t k, a number that stays with an object while it is visible, 0 while it is not
     prev_actions: n t, the action that led to each frame
     rewards: n t, received on arriving at a frame
+    ends: n t, whether the episode has ended at a frame
     sources: n s, images or videos that a sequence is made from, -1 for none; sequences that share one are
         not independent samples
     walls: n t k, an object's centre bounces at -wall and wall in both coordinates; worlds with walls are
@@ -84,6 +86,7 @@ class Sequences:
     ids: Int[np.ndarray, "n t k"] | None = None
     prev_actions: Int[np.ndarray, "n t"] | None = None
     rewards: Float[np.ndarray, "n t"] | None = None
+    ends: Bool[np.ndarray, "n t"] | None = None
     sources: Int[np.ndarray, "n s"] | None = None
     walls: Float[np.ndarray, "n t k"] | None = None
     coord_limit: float | None = None
@@ -103,6 +106,11 @@ class Sequences:
     def video(self) -> Float[Tensor, "n t c h w"]:
         """Return the frames as a model takes them: float32 in [0, 1], of four times the memory."""
         return to_video(self.frames)
+
+    def interaction(self) -> dict[str, np.ndarray]:
+        """Return the arrays of Interaction that are known, by name."""
+        names = ("prev_actions", "rewards", "ends")
+        return {name: x for name in names if (x := getattr(self, name)) is not None}
 
     def first(self, n: int) -> Sequences:
         """Return the first n sequences with all that is known of them."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import atexit
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from multiprocessing.util import Finalize
 from pathlib import Path
 from typing import Any
@@ -16,10 +16,12 @@ from torch.utils.data import DataLoader, Dataset
 
 from data_gen.schema import DatasetFile, open_dataset, read_info
 from data_gen.workers import begin_worker, signals_held
-from seqvae.data.clips import Batch, ClipRequest, InMemoryClips, PrevActions, Video, clip_starts
-from seqvae.data.conversion import prev_actions, to_video
+from seqvae.data.clips import Batch, ClipRequest, InMemoryClips, Video, clip_starts
+from seqvae.data.conversion import to_video
+from seqvae.data.interaction import KEYS, Interaction
 from seqvae.data.sequences import open_arrays, reading
 from seqvae.errors import UserError
+from seqvae.tree import concat_batch
 
 # Processes that read or make data ahead of the training, and end with it.
 
@@ -81,6 +83,12 @@ def _begin_worker(worker: int) -> None:
 
 # Clips read from disk.
 
+HELD_FRAMES = 10**7  # of data sets whose actions, rewards and ends are held: 13 bytes a frame, 130 MB
+
+
+def _interaction(arrays: Mapping[str, Any], part: slice, device: torch.device | str) -> Interaction:
+    return Interaction.of({key: arrays[key][part] for key in KEYS if key in arrays}, device)
+
 
 class StreamedClips:
     """Clips as InMemoryClips has them, read from disk ahead of the training by worker processes."""
@@ -104,6 +112,10 @@ class StreamedClips:
             self.info = read_info(path)
         self.path, self.device, self.workers = Path(path), torch.device(device), workers
         self.start_method = start_method
+        self._held: Interaction | None = None  # of all sequences, where that takes little memory
+        if self.info.sequences * self.info.length <= HELD_FRAMES:
+            with open_arrays(path) as arrays:
+                self._held = _interaction(arrays, slice(None), device)
         self._next: ClipRequest | None = None  # what the prefetcher returns next
         self._prefetcher: Prefetcher | None = None
 
@@ -111,15 +123,14 @@ class StreamedClips:
         """Raise UserError when the sequences are shorter than a clip."""
         clip_starts(str(self.path), self.info.length, clip_length)
 
-    def full_sequences(self, at_once: int) -> Iterator[tuple[Video, PrevActions | None]]:
-        """Yield all sequences in order and in full, `at_once` at a time, with what led to each frame."""
+    def full_sequences(self, at_once: int) -> Iterator[tuple[Video, Interaction]]:
+        """Yield all sequences in order and in full, `at_once` at a time."""
         self.close()
         with open_arrays(self.path) as arrays:
             for first in range(0, self.info.sequences, at_once):
                 part = slice(first, first + at_once)
                 video = to_video(torch.as_tensor(arrays["imgs"][part]).to(self.device))
-                led = prev_actions(arrays["actions"][part]).to(self.device) if "actions" in arrays else None
-                yield video, led
+                yield video, _interaction(arrays, part, self.device)
 
     def batch(self, request: ClipRequest) -> Batch:
         """Return the clips of a request.
@@ -132,14 +143,23 @@ class StreamedClips:
         if self._prefetcher is None or request != self._next:
             self.close()
             self._prefetcher = self._start(request)
-        frames, actions, sequences, starts = next(self._prefetcher)
+        frames, *places = next(self._prefetcher)
         self._next = request.following()
-        return Batch(
-            to_video(self._move(frames)),
-            None if actions is None else self._move(actions),
-            self._move(sequences),
-            self._move(starts),
-        )
+        sequences, starts = (self._move(x) for x in places)
+        time = starts[:, None] + torch.arange(request.clip_length, device=self.device)
+        given, rows = self._interaction(sequences)
+        given = given.map(lambda x: x[rows[:, None], time])
+        video = to_video(self._move(frames))
+        return Batch(video, given.prev_actions, sequences, starts, given.rewards, given.ends)
+
+    def _interaction(self, sequences: Tensor) -> tuple[Interaction, Tensor]:
+        """Return what passes in these sequences "b", or in all of them, and the rows where they are."""
+        if self._held is not None:
+            return self._held, sequences
+        rows, inverse = np.unique(sequences.cpu().numpy(), return_inverse=True)
+        with open_arrays(self.path) as arrays:
+            parts = [_interaction(arrays, slice(row, row + 1), self.device) for row in rows.tolist()]
+        return concat_batch(parts), self._move(torch.as_tensor(inverse))
 
     def close(self) -> None:
         """End the workers; the next batch starts new ones."""
@@ -177,7 +197,7 @@ class ClipDataset(Dataset):
         with reading(path):
             info = read_info(path)
         self.path, self.clip_length = Path(path), clip_length
-        self.sequences, self.has_actions = info.sequences, "actions" in info.keys
+        self.sequences = info.sequences
         self.starts = clip_starts(str(path), info.length, clip_length)
         self._file: DatasetFile | None = None
         self._process: int | None = None
@@ -185,18 +205,15 @@ class ClipDataset(Dataset):
     def __len__(self) -> int:
         return self.sequences * self.starts
 
-    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray | None, int, int]:
-        """Return frames uint8 "t h w c", previous actions "t" or None, the sequence and its first frame."""
+    def __getitem__(self, index: int) -> tuple[np.ndarray, int, int]:
+        """Return frames uint8 "t h w c", the sequence and its first frame."""
         if not 0 <= index < len(self):
             raise IndexError(index)
         sequence, start = divmod(index, self.starts)
         time = slice(start, start + self.clip_length)
         with reading(self.path):
-            file = self._open()
-            frames, actions = file["imgs"][sequence, time], None
-            if self.has_actions:
-                actions = prev_actions(file["actions"][sequence][None])[0, time].numpy()
-        return frames, actions, sequence, start
+            frames = self._open()["imgs"][sequence, time]
+        return frames, sequence, start
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_file": None, "_process": None}
@@ -215,13 +232,10 @@ class ClipDataset(Dataset):
         return self._file
 
 
-def stack_clips(
-    clips: list[tuple[np.ndarray, np.ndarray | None, int, int]],
-) -> tuple[Tensor, Tensor | None, Tensor, Tensor]:
+def stack_clips(clips: list[tuple[np.ndarray, int, int]]) -> tuple[Tensor, Tensor, Tensor]:
     """Stack items of a ClipDataset along a new first axis: its collate_fn."""
-    frames, actions, sequences, starts = zip(*clips, strict=True)
-    led_to = None if actions[0] is None else torch.as_tensor(np.stack(actions))
-    return torch.as_tensor(np.stack(frames)), led_to, torch.tensor(sequences), torch.tensor(starts)
+    frames, sequences, starts = zip(*clips, strict=True)
+    return torch.as_tensor(np.stack(frames)), torch.tensor(sequences), torch.tensor(starts)
 
 
 def open_clips(

@@ -74,6 +74,28 @@ class Likelihood(Protocol):
 
 
 @runtime_checkable
+class RewardDensity(Protocol):
+    """p(r | raw) of a reward given a network's output. Made without arguments from other parts.
+
+    numbers: count of numbers of raw
+    """
+
+    numbers: int
+
+    def log_prob(self, reward: Float[Tensor, "*b"], raw: Float[Tensor, "*b n"]) -> Float[Tensor, "*b"]:
+        """Return log p(r | raw), nats."""
+        ...
+
+    def mean(self, raw: Float[Tensor, "*b n"]) -> Float[Tensor, "*b"]:
+        """Return the expected reward."""
+        ...
+
+    def fault(self, rewards: Float[Tensor, "n"]) -> str | None:
+        """Return why these rewards of a dataset cannot come from the density; None if they can."""
+        ...
+
+
+@runtime_checkable
 class Attention(Protocol):
     """From an image to the masks of a background and K objects. Made with channels and objects."""
 

@@ -16,7 +16,7 @@ from seqvae.tree import short_repr
 from seqvae.types import ActionSpace, Carry, Trace
 
 # Reward and probability of an end, "b" each, from the state before "b k d", the action and the state after.
-Outcome = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
+Judge = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
 @dataclass(frozen=True)
@@ -36,19 +36,24 @@ class Imagined:
 class ModelWorld(World):
     """A model that follows actions: the mean of p(z_t | z_<t, a_<t), and the outcome of each step.
 
-    outcome: reward and end of a step
+    judge: reward and end of a step; None for the means of the model's reward part
 
     Raises:
-        UserError: the model follows no actions.
+        UserError: the model follows no actions, or has no reward part.
     """
 
-    def __init__(self, model: SequenceModel, outcome: Outcome):
+    def __init__(self, model: SequenceModel, judge: Judge | None = None):
         if not model.actions:
             raise UserError(
                 "a planner needs a model that follows actions, and this one follows none; train one on data "
                 "with actions"
             )
-        self.model, self.outcome, self.actions = model, outcome, ActionSpace(model.actions)
+        if judge is None and model.reward is None:
+            raise UserError(
+                "a planner needs rewards, and this model has no reward part; train one with "
+                "model=stove_reward, or say what a step is worth (judge)"
+            )
+        self.model, self.judge, self.actions = model, judge or self._expected, ActionSpace(model.actions)
 
     def start(self, trace: Trace) -> Imagined:
         """Go on from the last frame of a filtered or imagined trace."""
@@ -71,8 +76,12 @@ class ModelWorld(World):
     def step(self, state: Imagined, action: Tensor) -> WorldStep:
         trace = self.model.imagine(state.carry, 1, action[:, None])
         z = trace.z[:, 0]
-        reward, end = self.outcome(state.z, action, z)
+        reward, end = self.judge(state.z, action, z)
         return WorldStep(Imagined(trace.carry, z), reward, end)
+
+    def _expected(self, before: Tensor, action: Tensor, after: Tensor) -> tuple[Tensor, Tensor]:
+        assert self.model.reward is not None
+        return self.model.reward(before, action, after).mean()
 
     def positions(self, state: Imagined) -> Float[np.ndarray, "b k 2"] | None:
         found = self.model.positions(state.z[:, None])

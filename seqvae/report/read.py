@@ -22,7 +22,7 @@ from seqvae.train.logging import FILE as LOG
 from seqvae.train.origin import Origin
 
 CONFIG, CARD, EVALUATION = "config.yaml", "README.md", "evaluation"
-PARTS = ("frame", "posterior", "dynamics")
+PARTS, OPTIONAL = ("frame", "posterior", "dynamics"), "reward"
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,8 @@ class RunRecord:
         """Number of parameters per part of the model."""
         if self.model is None:
             return {}
-        return {part: sum(p.numel() for p in getattr(self.model, part).parameters()) for part in PARTS}
+        modules = {part: getattr(self.model, part) for part in (*PARTS, OPTIONAL)}
+        return {p: sum(x.numel() for x in m.parameters()) for p, m in modules.items() if m is not None}
 
     def with_evaluation(self, folder: Path) -> RunRecord:
         """Return the record with the evaluation in another folder."""

@@ -23,7 +23,7 @@ from seqvae.report.evaluation import Evaluation
 from seqvae.report.figures import Figure
 from seqvae.report.page import render
 from seqvae.report.pictures import ModelPictures, Picture, Video, picture_file, video_file
-from seqvae.report.read import PARTS, RunRecord
+from seqvae.report.read import OPTIONAL, PARTS, RunRecord
 from seqvae.report.tables import Table, cell
 from seqvae.sequence import SequenceModel
 from seqvae.train.progress import clock
@@ -182,10 +182,9 @@ def _facts(run: RunRecord, data: DataRecord) -> dict[str, str]:
     choices, origin, content = run.config.get("choices") or {}, run.origin, run.checkpoint
     facts = {"experiment": str(choices.get("experiment") or ""), "model": str(choices.get("model") or "")}
     numbers = run.parameters
-    for place, part in enumerate(PARTS):
-        if origin is not None:
-            count = f", {numbers[part]:,} parameters" if part in numbers else ""
-            facts[f"{part} model" if part == "frame" else part] = f"{origin.parts[place]}{count}"
+    for part, name in zip((*PARTS, OPTIONAL), () if origin is None else origin.parts, strict=False):
+        count = f", {numbers[part]:,} parameters" if part in numbers else ""
+        facts[f"{part} model" if part == "frame" else part] = f"{name}{count}"
     if content is not None:
         spec = content.spec
         objects = f", {spec.objects} objects" if spec.objects else ""

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from seqvae.data.clips import ClipRequest, InMemoryClips, clip_starts
+from seqvae.data.interaction import Interaction
 from seqvae.data.online import OnlineClips
 from seqvae.data.sequences import Sequences
 from seqvae.data.streamed import StreamedClips
@@ -26,12 +27,14 @@ TRUE_STD = 1e-3  # half-widths, of true states
 
 @dataclass(frozen=True)
 class EncodingBatch:
-    """Clips of encodings "b t ..."; prev_actions[:, t] led to frame t, None without actions."""
+    """Clips of encodings "b t ..."; the other fields are those of Batch."""
 
     __repr__ = short_repr
 
     encoding: Encoding
     prev_actions: Int[Tensor, "b t"] | None
+    rewards: Float[Tensor, "b t"] | None = None
+    ends: Bool[Tensor, "b t"] | None = None
 
 
 def track_slots(model: SequenceModel, encoding: Encoding) -> Encoding:
@@ -54,11 +57,12 @@ def encode_sequences(
     model.eval()
     with torch.no_grad():
         parts = [
-            (track_slots(model, _gaussian(model, video)), led) for video, led in clips.full_sequences(AT_ONCE)
+            (track_slots(model, _gaussian(model, video)), given)
+            for video, given in clips.full_sequences(AT_ONCE)
         ]
     model.train(was_training)
-    encoding, actions = zip(*parts, strict=True)
-    return EncodingClips(concat_batch(list(encoding)), None if actions[0] is None else torch.cat(actions))
+    encoding, interaction = (concat_batch(list(of_all)) for of_all in zip(*parts, strict=True))
+    return EncodingClips(encoding, interaction)
 
 
 def _gaussian(model: SequenceModel, video: Float[Tensor, "b t c h w"]) -> Encoding:
@@ -96,10 +100,10 @@ def encode_true_states(model: SequenceModel, sequences: Sequences) -> Encoding:
 
 
 class EncodingClips:
-    """Random clips of encodings "n t ..."; prev_actions[:, t] led to frame t."""
+    """Random clips of encodings "n t ..."."""
 
-    def __init__(self, encoding: Encoding, prev_actions: Int[Tensor, "n t"] | None = None):
-        self.encoding, self.prev_actions = encoding, prev_actions
+    def __init__(self, encoding: Encoding, interaction: Interaction | None = None):
+        self.encoding, self.interaction = encoding, interaction or Interaction()
 
     def batch(self, request: ClipRequest) -> EncodingBatch:
         """Return the clips of a request, as InMemoryClips.batch has them of frames."""
@@ -108,5 +112,6 @@ class EncodingClips:
         device = self.encoding.mean.device
         row = torch.as_tensor(sequences).to(device)[:, None]
         time = torch.as_tensor(first).to(device)[:, None] + torch.arange(request.clip_length, device=device)
-        actions = None if self.prev_actions is None else self.prev_actions[row, time]
-        return EncodingBatch(self.encoding.map(lambda x: x[row, time]), actions)
+        given = self.interaction.map(lambda x: x[row, time])
+        encoding = self.encoding.map(lambda x: x[row, time])
+        return EncodingBatch(encoding, given.prev_actions, given.rewards, given.ends)

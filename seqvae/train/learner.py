@@ -38,7 +38,7 @@ class Learner:
     optim: options of the optimiser
     precision: "float32", or "bf16" for matrix products in bfloat16
     ranks: processes that train together
-    parts: parts of the model that are trained
+    parts: parts of the model that are trained; a reward part that the model lacks is none
     """
 
     def __init__(
@@ -122,7 +122,7 @@ def _select_parameters(model: SequenceModel, parts: tuple[str, ...]) -> list[nn.
     spreads = [module for module in model.modules() if isinstance(module, Spread)]
     for spread in spreads:
         spread.requires_grad_(SPREAD in parts)
-    modules = [getattr(model, part) for part in parts if part != SPREAD]
+    modules = [m for part in parts if part != SPREAD and (m := getattr(model, part)) is not None]
     modules += spreads if SPREAD in parts else []
     trained = list(dict.fromkeys(p for module in modules for p in module.parameters() if p.requires_grad))
     if not trained:

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from seqvae.provenance import UNKNOWN
-from seqvae.train.stages import CRITERIA, OLDER_CRITERION
+from seqvae.train.stages import CRITERIA, OLDER_CRITERION, PARTS
 
 
 @dataclass(frozen=True)
 class Origin:
     """Training of a model, as far as the config in a checkpoint records it.
 
-    targets: classes of frame model, posterior and dynamics, dotted
+    targets: classes of frame model, posterior, dynamics and, if there is one, reward part, dotted
     command: command of the training, without changes to the experiment
     chosen_by: criteria by which the stages chose their checkpoints, in words
     data, val: paths of training and validation data, or None
@@ -30,13 +30,13 @@ class Origin:
     @classmethod
     def of(cls, config: Mapping[str, Any]) -> Origin:
         """Read the config of a checkpoint."""
-        parts = [config["model"][part] for part in ("frame", "posterior", "dynamics")]
+        parts = [config["model"][part] for part in PARTS if config["model"].get(part) is not None]
         targets = tuple(part["_target_"] for part in parts)
         return cls(targets, _command(config), _chosen_by(config), config.get("data"), config.get("val"))
 
     @property
     def parts(self) -> tuple[str, ...]:
-        """Class names of frame model, posterior and dynamics."""
+        """Class names of the parts."""
         return tuple(target.rpartition(".")[2] for target in self.targets)
 
 

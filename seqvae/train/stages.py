@@ -13,7 +13,7 @@ from seqvae.train.optim import Optim
 from seqvae.train.trackers import AUTO, tracker_names
 
 SOURCES = ("frames", "evidence", "states")
-PARTS = ("frame", "posterior", "dynamics")
+PARTS = ("frame", "posterior", "dynamics", "reward")
 SPREAD = "spread"  # of posterior and dynamics: what scales their stds, trained only where it is named
 BEGINS = ("last", "best")
 CRITERIA = {  # name -> in words

@@ -32,7 +32,8 @@ QUANTITIES = {  # criterion -> quantities, of which the first one that exists co
 SEGMENTED = ("fg_ari_attention", "fg_ari_reconstruction", "fg_ari_at_10")
 RECONSTRUCTION = ("position_error_reconstruction", "pixel_mse_reconstruction")
 PREDICTION = ("position_error_1_10", "pixel_mse_1_10")
-REPORTED = ("objective", *RECONSTRUCTION, *PREDICTION, "found", *SEGMENTED, "count_accuracy")
+OUTCOMES = ("reward", "end")  # log p of rewards and ends, nats per frame, of models that know of them
+REPORTED = ("objective", *OUTCOMES, *RECONSTRUCTION, *PREDICTION, "found", *SEGMENTED, "count_accuracy")
 SHOWN = 4  # sequences in the picture
 COLUMNS = 12  # frames of each
 
@@ -79,9 +80,7 @@ class Validation:
         self.objective, self.options = objective, options
         self.sequences = sequences.first(options.validation_sequences)
         self.context, self.horizon = usable_lengths(self.sequences, options.context, options.horizon)
-        arrays = {"imgs": self.sequences.frames}
-        if self.sequences.prev_actions is not None:
-            arrays["prev_actions"] = self.sequences.prev_actions
+        arrays = {"imgs": self.sequences.frames} | self.sequences.interaction()
         request = ClipRequest(0, len(self.sequences), options.clip_length, Stream.VALIDATION_CLIPS)
         self.batch = InMemoryClips(arrays, device, sequences.name).batch(request)
 
@@ -90,7 +89,7 @@ class Validation:
             batch = self.batch
             if self.source != "frames":
                 encoding = track_slots(model, model.frame.encode(batch.video))
-                batch = EncodingBatch(encoding, batch.prev_actions)
+                batch = EncodingBatch(encoding, batch.prev_actions, batch.rewards, batch.ends)
             terms, _ = self.objective(model, batch, 1.0)
         objective = terms.objective().mean().item()
         found = score(model, self.sequences, self.context, self.horizon, decode=True, baselines=False)
@@ -100,7 +99,8 @@ class Validation:
         chosen_by = next((name for name in columns if name in scores), "objective")
         criterion = scores.get(chosen_by, -objective)
         bound = {"bound": terms.bound_per_frame().item()} if terms.bounded else {}
-        scores = {"objective": objective} | bound | scores
+        outcomes = {name: terms.per_frame(name).item() for name in OUTCOMES if name in terms.values}
+        scores = {"objective": objective} | bound | outcomes | scores
         # a model that predicts nothing finite is worse than any that does
         criterion = math.inf if math.isnan(criterion) else criterion
         return Report(scores, criterion, {"truth above model": self._picture(model)}, chosen_by)

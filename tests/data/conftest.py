@@ -26,6 +26,7 @@ def make_arrays(actions=True):
     if actions:
         arrays["actions"] = rng.integers(0, 9, (N, T))
         arrays["rewards"] = -rng.integers(0, 2, (N, T)).astype(np.float32)
+        arrays["dones"] = rng.random((N, T)) < 0.1
     return arrays
 
 
@@ -48,7 +49,9 @@ def assert_same_clips(a, b):
     """Assert that two batches are equal, to the bit."""
     assert torch.equal(a.video, b.video)
     assert torch.equal(a.sequences, b.sequences) and torch.equal(a.starts, b.starts)
-    assert (a.prev_actions is None and b.prev_actions is None) or torch.equal(a.prev_actions, b.prev_actions)
+    for name in ("prev_actions", "rewards", "ends"):
+        x, y = getattr(a, name), getattr(b, name)
+        assert x is None and y is None or torch.equal(x, y)
 
 
 @pytest.fixture(scope="session")

@@ -28,12 +28,16 @@ def test_clips_are_what_they_say(dataset, arrays):
         assert torch.equal(batch.prev_actions[i], led_to[sequence, start : start + 5])
         if start > 0:
             assert batch.prev_actions[i, 0] == arrays["actions"][sequence, start - 1]
+        for name, key in (("rewards", "rewards"), ("ends", "dones")):
+            seen = getattr(batch, name)[i].numpy()
+            np.testing.assert_array_equal(seen, arrays[key][sequence, start : start + 5])
     assert batch.starts.min() >= 0 and batch.starts.max() <= 15
 
 
 def test_clips_without_actions(without_actions):
-    assert InMemoryClips(without_actions).batch(ClipRequest(0, 4, 5, 0)).prev_actions is None
-    assert StreamedClips(without_actions, workers=0).batch(ClipRequest(0, 4, 5, 0)).prev_actions is None
+    for clips in (InMemoryClips(without_actions), StreamedClips(without_actions, workers=0)):
+        batch = clips.batch(ClipRequest(0, 4, 5, 0))
+        assert batch.prev_actions is None and batch.rewards is None and batch.ends is None
 
 
 def test_arrays_serve_as_well_as_a_file(dataset, arrays):
@@ -75,8 +79,8 @@ def test_ranks_together_see_the_batch_of_one_process(dataset):
 def test_a_dataset_counts_its_clips(dataset):
     clips = ClipDataset(dataset, 5)
     assert len(clips) == 7 * 16
-    frames, actions, sequence, start = clips[2 * 16 + 3]
-    assert (sequence, start) == (2, 3) and frames.shape == (5, 8, 8, 3) and actions.shape == (5,)
+    frames, sequence, start = clips[2 * 16 + 3]
+    assert (sequence, start) == (2, 3) and frames.shape == (5, 8, 8, 3)
     assert frames[:, 0, 0, 1].tolist() == [3, 4, 5, 6, 7]
     for outside in (-1, len(clips)):
         with pytest.raises(IndexError):

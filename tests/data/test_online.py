@@ -98,9 +98,11 @@ def test_ranks_see_disjoint_sequences():
 
 def test_the_first_sequences_in_full(finite):
     clips = OnlineClips(split(), workers=0, sequences=BLOCK + 7)
-    video, actions = zip(*clips.full_sequences(16), strict=True)
+    video, given = zip(*clips.full_sequences(16), strict=True)
     assert torch.equal(torch.cat(video), torch.cat([v for v, _ in finite.full_sequences(50)])[: BLOCK + 7])
-    assert torch.equal(torch.cat(actions), finite.prev_actions[: BLOCK + 7])
+    for name in ("prev_actions", "rewards", "ends"):
+        whole = getattr(finite.interaction, name)[: BLOCK + 7]
+        assert torch.equal(torch.cat([getattr(part, name) for part in given]), whole)
 
 
 def test_rounds_that_need_too_much_memory_are_smaller(monkeypatch):
@@ -123,7 +125,7 @@ def test_validation_sequences_are_whole_and_others_than_those_trained_on(finite)
 def test_validation_sequences_tell_what_led_to_each_frame(finite):
     made = simulate(split(sequences=5), "avoidance")
     assert torch.equal(torch.as_tensor(made.frames), finite.frames[:5])
-    assert torch.equal(torch.as_tensor(made.prev_actions), finite.prev_actions[:5])
+    assert torch.equal(torch.as_tensor(made.prev_actions), finite.interaction.prev_actions[:5])
 
 
 @pytest.mark.parametrize("workers", [0, 1])

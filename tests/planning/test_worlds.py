@@ -155,3 +155,4 @@ def test_worlds_in_which_nobody_acts_are_refused():
     assert "Pong is an emulator" in refusal(SimulatorWorld, pong)
     model = build(config("linear"), DataSpec(SIZE, SIZE, 3, ACTIONS, 3))
     assert "this one follows none" in refusal(ModelWorld, model, outcome)
+    assert "this model has no reward part" in refusal(ModelWorld, learned("stove").model)

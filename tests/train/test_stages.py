@@ -45,7 +45,10 @@ def test_a_stage_says_only_what_differs():
     [
         ({"objectve": {}}, "stages.x.objectve: no such key; did you mean objective"),
         ({"source": "pixels"}, "stages.x.source=pixels: expected frames, evidence, states"),
-        ({"parts": ["head"]}, "stages.x.parts=['head']: expected some of frame, posterior, dynamics, spread"),
+        (
+            {"parts": ["head"]},
+            "stages.x.parts=['head']: expected some of frame, posterior, dynamics, reward, spread",
+        ),
         ({"begin": "first"}, "stages.x.begin=first: expected last or best"),
         ({"parts": []}, "stages.x.parts"),
         ({"source": "evidence"}, "without frames the frame model cannot be trained"),
