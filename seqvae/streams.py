@@ -29,9 +29,7 @@ class Stream(IntEnum):
     ROUNDS = 2**31 + 6  # clips of a round of fresh sequences (round)
     VALIDATION_CLIPS = 2**31 + 7  # replaces the seed of the clips on which a validation takes the objective
     PLAY = 2**31 + 8  # sampled futures of a page (draw)
-    PLANNING = (
-        2**31 + 9
-    )  # starts of environments, and lines of planners in them (environment, which of the two)
+    PLANNING = 2**31 + 9  # starts of environments, and lines of planners in them (environment, which)
 
 
 def seed_sequence(stream: Stream, seed: int, *numbers: int) -> np.random.SeedSequence:

@@ -152,6 +152,14 @@ class StreamedClips:
         video = to_video(self._move(frames))
         return Batch(video, given.prev_actions, sequences, starts, given.rewards, given.ends)
 
+    @property
+    def interaction(self) -> Interaction:
+        """Actions, rewards and ends of all sequences; read anew where they are not held."""
+        if self._held is not None:
+            return self._held
+        with open_arrays(self.path) as arrays:
+            return _interaction(arrays, slice(None), self.device)
+
     def _interaction(self, sequences: Tensor) -> tuple[Interaction, Tensor]:
         """Return what passes in these sequences "b", or in all of them, and the rows where they are."""
         if self._held is not None:
