@@ -308,7 +308,7 @@ def test_paths_may_hold_any_character(tmp_path, rng):
 
 def test_commands_are_listed(capsys):
     assert main(["fish"]) == 2
-    assert "no command fish; known: generate, import, export, preview" in capsys.readouterr().err
-    for command in ("import", "export", "preview"):
+    assert "no command fish; known: generate, record, import, export, preview" in capsys.readouterr().err
+    for command in ("record", "import", "export", "preview"):
         assert main([command, "--help"]) == 0
         assert f"python -m data_gen {command}" in capsys.readouterr().out
