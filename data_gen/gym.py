@@ -3,22 +3,28 @@
     import gymnasium, data_gen.gym
     env = gymnasium.make("seqvae/Avoidance-v0", num_balls=5)
     envs = gymnasium.make_vec("seqvae/Avoidance-v0", num_envs=64)     # one simulation, vectorised
+    env = gymnasium.make("seqvae/Simulator-v0", sim="my_world.Carousel", plugins="./my_world.py")
 
-Each file of configs/sim has its environment, except for emulators, for which ale-py registers its own. In a
-world where nobody acts there is one action, to wait. Observations are frames uint8 "h w 3"; `info` holds the
-true positions and velocities "k 2" and the number of collisions.
+Each file of configs/sim has its environment, except for emulators, for which ale-py registers its own, and
+Simulator-v0 takes any world, also those of plugins. In a world where nobody acts there is one action, to
+wait. Observations are frames uint8 "h w 3"; `info` holds the true positions and velocities "k 2" and the
+number of collisions.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from data_gen.cli.command import CONFIGS
+from data_gen.cli.overrides import parse_overrides
+from data_gen.cli.plugins import use_plugins
 from data_gen.errors import DataError, require_number
 from data_gen.generate import read_settings
+from data_gen.plugins import load_plugins
 from data_gen.simulator import Emulator, State, Step, build_simulator
 
 try:
@@ -41,8 +47,18 @@ class _World:
 
     state: State
 
-    def _build(self, sim: str, image_size: int | None, render_mode: str | None, fields: dict) -> None:
-        settings = read_settings([f"sim={sim}"])
+    def _build(
+        self,
+        sim: str,
+        image_size: int | None,
+        render_mode: str | None,
+        plugins: str | Sequence[str],
+        fields: dict,
+    ) -> None:
+        load_plugins(plugins)
+        chosen = [f"sim={sim}"]
+        use_plugins(parse_overrides(chosen))
+        settings = read_settings(chosen)
         simulator = build_simulator({**settings.sim, **fields})
         if isinstance(simulator, Emulator):
             raise DataError(f"sim={sim}: is an emulator, with environments of its own in ale-py")
@@ -84,8 +100,9 @@ class SimulatorEnv(_World, gymnasium.Env):
 
     The observations after the steps are the frames of data_gen.simulator.simulate under the same actions.
 
-    sim: name of a file in configs/sim
-    image_size: by default the one in that file
+    sim: name of a file in configs/sim, or of a world of a plugin, MODULE.CLASS
+    image_size: by default the one in that file; 32 for a world without a file
+    plugins: modules and files that register worlds, as in data_gen
     fields: of the simulator
 
     reset(options={"state": State}) starts from a given state of one sequence, "1 k ...".
@@ -94,10 +111,15 @@ class SimulatorEnv(_World, gymnasium.Env):
     metadata = _METADATA
 
     def __init__(
-        self, sim: str, image_size: int | None = None, render_mode: str | None = None, **fields: Any
+        self,
+        sim: str,
+        image_size: int | None = None,
+        render_mode: str | None = None,
+        plugins: str | Sequence[str] = (),
+        **fields: Any,
     ) -> None:
         """Build the simulator; raise DataError where that is impossible."""
-        self._build(sim, image_size, render_mode, fields)
+        self._build(sim, image_size, render_mode, plugins, fields)
         self.observation_space, self.action_space = self._spaces()
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple:
@@ -116,8 +138,8 @@ class SimulatorEnv(_World, gymnasium.Env):
 
     def _info(self, collisions: int) -> dict[str, Any]:
         return {
-            "positions": self.state.positions[0],
-            "velocities": self.state.velocities[0],
+            "positions": self.state.positions[0].copy(),
+            "velocities": self.state.velocities[0].copy(),
             "collisions": collisions,
         }
 
@@ -138,11 +160,12 @@ class VectorSimulatorEnv(_World, gymnasium.vector.VectorEnv):
         image_size: int | None = None,
         render_mode: str | None = None,
         max_episode_steps: int | None = None,
+        plugins: str | Sequence[str] = (),
         **fields: Any,
     ) -> None:
         """Build the simulator; raise DataError where that is impossible."""
         require_number("num_envs", num_envs, minimum=1, integer=True)
-        self._build(sim, image_size, render_mode, fields)
+        self._build(sim, image_size, render_mode, plugins, fields)
         self.num_envs, self.max_episode_steps = num_envs, max_episode_steps
         self.single_observation_space, self.single_action_space = self._spaces()
         self.observation_space = batch_space(self.single_observation_space, num_envs)
@@ -183,8 +206,8 @@ class VectorSimulatorEnv(_World, gymnasium.vector.VectorEnv):
 
     def _info(self, collisions: np.ndarray) -> dict[str, np.ndarray]:
         info = {
-            "positions": self.state.positions,
-            "velocities": self.state.velocities,
+            "positions": self.state.positions.copy(),
+            "velocities": self.state.velocities.copy(),
             "collisions": collisions,
         }
         # Under its name with an underscore, Gymnasium marks the sequences that have an entry: here all.
@@ -202,17 +225,17 @@ def _text(positions: np.ndarray, limit: float) -> str:
 
 
 def register() -> None:
-    """Register seqvae/Avoidance-v0 and its siblings; done when this module is imported."""
-    for file in sorted((CONFIGS / "sim").glob("*.yaml")):
-        if file.stem not in EMULATORS:
-            name = "".join(word.capitalize() for word in file.stem.split("_"))
-            gymnasium.register(
-                f"seqvae/{name}-v0",
-                entry_point="data_gen.gym:SimulatorEnv",
-                vector_entry_point="data_gen.gym:VectorSimulatorEnv",
-                max_episode_steps=MAX_STEPS,
-                kwargs={"sim": file.stem},
-            )
+    """Register seqvae/Simulator-v0, seqvae/Avoidance-v0 and its siblings, when this module is imported."""
+    sims = sorted(file.stem for file in (CONFIGS / "sim").glob("*.yaml"))
+    names = {"".join(map(str.capitalize, sim.split("_"))): sim for sim in sims if sim not in EMULATORS}
+    for name, options in {"Simulator": {}, **{name: {"sim": sim} for name, sim in names.items()}}.items():
+        gymnasium.register(
+            f"seqvae/{name}-v0",
+            entry_point="data_gen.gym:SimulatorEnv",
+            vector_entry_point="data_gen.gym:VectorSimulatorEnv",
+            max_episode_steps=MAX_STEPS,
+            kwargs=options,
+        )
 
 
 register()

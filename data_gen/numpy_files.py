@@ -98,8 +98,8 @@ def open_numpy(path: Path, folder: Path | None = None) -> dict[str, Any]:
     return arrays
 
 
-def read_frames(path: Path) -> np.ndarray:
-    """Return the frames in a file, uint8 "n t h w 3"; a single sequence becomes n = 1.
+def open_frames(path: Path) -> LazyArray:
+    """Return the frames in a file, read as uint8 "n t h w 3"; a single sequence becomes n = 1.
 
     They are `frames`, or the only array that can be pictures, whatever its layout, type and channels, if
     these have a single meaning; t h w c without an axis of sequences is one sequence.
@@ -126,7 +126,7 @@ def read_frames(path: Path) -> np.ndarray:
         white = WHITE[kind] if kind in WHITE else find_white(name, measure(lazy.blocks(), kind))
     except DataError as error:
         raise DataError(f"{error}, in python -m data_gen import") from None
-    return np.array(to_rgb(lazy.read(slice(None), slice(None)), white))
+    return lazy.with_convert(lambda block: np.array(to_rgb(block, white)))
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from dataclasses import replace
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -17,6 +18,7 @@ import seqvae
 from data_gen import plugins
 from data_gen.__main__ import main as data_gen
 from data_gen.cli.configs import compose, without_foreign_arguments
+from data_gen.errors import DataError
 from seqvae import checkpoint
 from seqvae.build import build
 from seqvae.cli.main import main
@@ -366,6 +368,33 @@ def test_installed_packages_bring_parts_when_one_is_missing(installed, folder, d
     assert data_gen(["sim=world_lab.Stil", "out=data", *SIZES]) == 2
     said = capsys.readouterr().err
     assert "did you mean world_lab.Still?" in said and FAULT in said
+
+
+@pytest.mark.parametrize(("program", "words"), [(data_gen, []), (main, ["train"])])
+def test_help_lists_the_worlds_of_named_plugins(folder, capsys, program, words):
+    (folder / "still_help.py").write_text(WORLD)
+    assert program([*words, "plugins=[./still_help.py]", "--help"]) == 0
+    shown = capsys.readouterr().out
+    assert ", still_help.Still" in shown and "billiards," in shown
+    assert program([*words, "plugins=[./not_there.py]", "--help"]) == 2
+    assert "plugin ./not_there.py: no such file" in capsys.readouterr().err
+
+
+@pytest.mark.filterwarnings("error")  # of the checker that gymnasium.make adds
+def test_gymnasium_makes_the_worlds_of_plugins(folder):
+    gymnasium = pytest.importorskip("gymnasium")
+    import data_gen.gym  # noqa: F401  registers environments
+
+    (folder / "still_gym.py").write_text(WORLD)
+    world: dict = {"sim": "still_gym.Still", "plugins": "./still_gym.py", "num_objects": 3}
+    env = gymnasium.make("seqvae/Simulator-v0", **world)
+    frame, info = env.reset(seed=0)
+    assert frame.shape == (32, 32, 3) and info["positions"].shape == (3, 2)
+    np.testing.assert_array_equal(env.step(0)[4]["positions"], info["positions"])
+    del world["plugins"]  # once it is loaded
+    assert gymnasium.make_vec("seqvae/Simulator-v0", num_envs=2, **world).reset(seed=0)[0].shape[0] == 2
+    with pytest.raises(DataError, match="plugin ./not_there.py: no such file"):
+        gymnasium.make("seqvae/Simulator-v0", sim="not_there.World", plugins=["./not_there.py"])
 
 
 def test_nothing_is_scanned_before_it_is_needed(tmp_path):

@@ -159,7 +159,12 @@ def _print_help(command: Command, words: Sequence[str]) -> int:
     from data_gen.cli.help import help_text
 
     try:
-        print(help_text(command, read_flags(words).config_dir))
+        flags, worlds = read_flags(words), []
+        if any(word.startswith("plugins=") for word in flags.words):
+            from data_gen.cli.plugins import worlds_of_plugins
+
+            worlds = worlds_of_plugins(flags.words)
+        print(help_text(command, flags.config_dir, worlds))
     except DataError as error:
         command.tell(error)
         return 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import textwrap
+from collections.abc import Sequence
 from pathlib import Path
 
 from omegaconf import OmegaConf
@@ -19,13 +20,21 @@ FOOTER = """\
 --hydra-help      all flags, and Hydra's own groups, such as hydra/launcher"""
 
 
-def help_text(command: Command, folder: str | None = None) -> str:
-    """Return the help text. folder: folder with configs of the user, whose options are listed too."""
+def help_text(command: Command, folder: str | None = None, worlds: Sequence[str] = ()) -> str:
+    """Return the help text.
+
+    folder: folder with configs of the user, whose options are listed too.
+    worlds: of plugins, options of `sim` without a yaml.
+    """
     text = (CONFIGS / f"{command.config}.yaml").read_text()
     chosen = _defaults(text)
     parts = [_without_defaults(text).strip()]
     if chosen:
-        parts.append("\n".join(["Groups, GROUP=OPTION:", *(_list(group, folder) for group in chosen)]))
+        parts.append(
+            "\n".join(
+                ["Groups, GROUP=OPTION:", *(_list(g, folder, worlds if g == "sim" else ()) for g in chosen)]
+            )
+        )
     parts += [_contents(group, option) for group, option in chosen.items() if option is not None]
     return "\n\n".join([*parts, FOOTER.format(group=list(chosen)[-1] if chosen else "GROUP")])
 
@@ -45,10 +54,10 @@ def _without_defaults(text: str) -> str:
     return re.sub(r"^defaults:\n(?: .*\n)+\n?", "", text, flags=re.MULTILINE)
 
 
-def _list(group: str, folder: str | None) -> str:
+def _list(group: str, folder: str | None, more: Sequence[str]) -> str:
     places = [CONFIGS / group, *([Path(folder) / group] if folder else [])]
     files = [file.relative_to(place) for place in places for file in place.rglob("*.yaml")]
-    options = ", ".join(sorted(file.with_suffix("").as_posix() for file in files))
+    options = ", ".join([*sorted(file.with_suffix("").as_posix() for file in files), *more])
     return textwrap.fill(f"{group:<12}{options}", WIDTH, initial_indent="  ", subsequent_indent=14 * " ")
 
 

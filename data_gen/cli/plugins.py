@@ -12,7 +12,7 @@ from hydra.core.override_parser.types import Override
 from omegaconf import ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from data_gen.cli.overrides import literal
+from data_gen.cli.overrides import literal, parse_overrides
 from data_gen.errors import DataError
 from data_gen.plugins import OWN, PluginError, load_installed, load_plugins
 
@@ -43,13 +43,28 @@ def use_plugins(overrides: Sequence[Override]) -> tuple[str, ...]:
     return faults
 
 
+def worlds_of_plugins(words: Sequence[str]) -> list[str]:
+    """Load the plugins that words of a command line name; return the worlds of plugins, as `sim=` takes them.
+
+    Raises:
+        PluginError: a plugin cannot be loaded, or the key has several values.
+    """
+    use_plugins(parse_overrides([word for word in words if word.startswith(f"{KEY}=")]))
+    return list(_foreign_worlds())
+
+
+def _foreign_worlds() -> dict[str, type]:
+    """Return the worlds that are not of this package, by their dotted names."""
+    from data_gen.simulator import worlds  # NumPy takes a moment to import
+
+    return {target: world for target, world in worlds().items() if target.partition(".")[0] not in OWN}
+
+
 def _offer_worlds() -> None:
     """Store a config of the group `sim` for each world that is not of this package."""
-    from data_gen.simulator import world_fields, worlds  # NumPy takes a moment to import
+    from data_gen.simulator import world_fields
 
-    for target, world in worlds().items():
-        if target.partition(".")[0] in OWN:
-            continue
+    for target, world in _foreign_worlds().items():
         options = {name: "???" if value is MISSING else value for name, value in world_fields(world).items()}
         node: dict[str, Any] = {
             "name": re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", world.__name__).lower(),

@@ -11,14 +11,13 @@ import numpy as np
 
 from data_gen.cli.command import Job
 from data_gen.cli.configs import flatten
-from data_gen.media.videos import VIDEOS
-from data_gen.numpy_files import NUMPY
 from data_gen.schema import read_info
 from data_gen.shards import datasets_in, is_dataset
 from seqvae import checkpoint, weights
 from seqvae.cli.data import make_folder, read_config
 from seqvae.cli.export import defined_scores
-from seqvae.data.sequences import DATASETS, Sequences, read_sequences
+from seqvae.data.excerpts import READABLE, Excerpt, evenly, read_excerpt
+from seqvae.data.sequences import DATASETS, read_sequences
 from seqvae.errors import UserError, require_at_least
 from seqvae.rollout import roll_out
 from seqvae.shipped import pretrained_folder, suggestion
@@ -29,7 +28,6 @@ from seqvae.video import (
     as_rgb,
     frame_labels,
     latent_sheets,
-    numbered,
     paint_masks,
     write_png,
 )
@@ -108,26 +106,22 @@ def _look_at(path: Path, options: InspectConfig) -> tuple[Lines, Sheet | None]:
         files, test = list(_folder(inside)), path / "test.h5"
         found, shown = _look_at(test, options)
         return iter([*files, *found]), shown
-    if path.suffix in DATASETS:
-        return _dataset(path), _truth(path, options)
-    if path.suffix.lower() in NUMPY or path.suffix.lower() in VIDEOS:
-        sequences = read_sequences(path)
-        clips = sequences.frames[: options.sequences]
-        return _frames(path, sequences), _spread(clips, options, numbered("sequence", len(clips)))
-    return _checkpoint(path), _futures(path, options)
+    if path.suffix.lower() not in READABLE:
+        return _checkpoint(path), _futures(path, options)
+    excerpt = read_excerpt(path, options.sequences, options.frames)
+    return _dataset(path) if path.suffix in DATASETS else _frames(path, excerpt), _shown(excerpt)
 
 
-def _truth(path: Path, options: InspectConfig) -> Sheet:
-    """Return frames of a dataset's first sequences, with the masks of each below it if there are any."""
-    clips, names = [], []
-    for i in range(min(options.sequences, read_info(path).sequences)):
-        sequence = read_sequences(path, i)
-        clips.append(sequence.frames)
+def _shown(excerpt: Excerpt) -> Sheet:
+    """Return the frames of an excerpt, with the masks of each sequence below it if there are any."""
+    rows, names = [], []
+    for i, frames in enumerate(excerpt.frames):
+        rows.append(frames)
         names.append(f"sequence {i}")
-        if sequence.masks is not None:
-            clips.append(paint_masks(sequence.masks))
+        if excerpt.masks is not None:
+            rows.append(paint_masks(excerpt.masks[i]))
             names.append("masks")
-    return _spread(np.concatenate(clips), options, tuple(names))
+    return Sheet(np.stack(rows), tuple(names), frame_labels(excerpt.times))
 
 
 def _dataset(path: Path) -> Lines:
@@ -154,10 +148,11 @@ def _folder(files: list[Path]) -> Lines:
         yield file.name, size + (f", in {len(info.files)} files" if len(info.files) > 1 else "")
 
 
-def _frames(path: Path, sequences: Sequences) -> Lines:
-    n, length, height, width, _ = sequences.frames.shape
+def _frames(path: Path, excerpt: Excerpt) -> Lines:
+    height, width = excerpt.frames.shape[2:4]
     yield "frames", path
-    yield "sequences", f"{n} of {length} frames, {width}x{height}, without true states"
+    size = f"{excerpt.sequences} of {excerpt.length} frames, {width}x{height}"
+    yield "sequences", f"{size}, without true states"
 
 
 def _run(path: Path, file: Path) -> Lines:
@@ -201,7 +196,9 @@ def _futures(file: Path, options: InspectConfig) -> Sheet | None:
         rollout = roll_out(model, truth.frames, truth.prev_actions, context, length - context, decode=True)
         rows += [truth.frames, as_rgb(rollout.pictures())]
         names += [f"truth {i}", f"model {i}"]
-    return _spread(np.concatenate(rows), options, tuple(names), context)
+    clips = np.concatenate(rows)
+    times = evenly(clips.shape[1], options.frames)
+    return Sheet(clips[:, times], tuple(names), frame_labels(times, context))
 
 
 def _latents(path: Path, options: InspectConfig, folder: Path) -> Lines:
@@ -232,11 +229,3 @@ def _fitting_data(content: checkpoint.Checkpoint) -> Path | None:
         return None
     info = read_info(file)
     return file if (info.height, info.width) == (content.spec.height, content.spec.width) else None
-
-
-def _spread(
-    clips: np.ndarray, options: InspectConfig, rows: tuple[str, ...], context: int | None = None
-) -> Sheet:
-    """Return some frames of each clip "n t h w c", evenly spaced from the first to the last."""
-    times = np.unique(np.linspace(0, clips.shape[1] - 1, options.frames).round().astype(int))
-    return Sheet(clips[:, times], rows, frame_labels(times, context))

@@ -15,7 +15,7 @@ from torch import Tensor
 from data_gen.errors import DataError
 from data_gen.media.reading import fit
 from data_gen.media.videos import VIDEOS, VideoFile
-from data_gen.numpy_files import NUMPY, read_frames
+from data_gen.numpy_files import NUMPY, open_frames
 from data_gen.schema import DatasetFile, dataset_file, open_dataset, read_info
 from data_gen.shards import is_dataset
 from data_gen.simulator import wall_rule
@@ -144,7 +144,7 @@ def read_sequences(
     """Read a dataset (.h5, .hdf5), frames in an .npz or .npy, or a video file.
 
     A folder stands for the test.h5 in it. Frames of NumPy have any layout, type and channels that have a
-    single meaning (data_gen.numpy_files.read_frames).
+    single meaning (data_gen.numpy_files.open_frames).
 
     index: number of the one sequence to read; None: all.
     image_size: height and width that the frames must have. Videos are cropped to the middle and resized
@@ -255,8 +255,9 @@ def _read_dataset(path: Path, index: int | None, first: int | None, time: slice)
 
 def _read_numpy(path: Path, index: int | None, first: int | None, time: slice) -> Sequences:
     with reading(path):
-        frames = read_frames(path)
-    return Sequences(name=str(path), frames=frames[_select(path, len(frames), index, first), time])
+        frames = open_frames(path)
+        chosen = _select(path, frames.sizes["n"], index, first)
+        return Sequences(name=str(path), frames=frames.read(chosen, time))
 
 
 def _read_video(path: Path, image_size: tuple[int, int] | None, max_frames: int | None) -> Sequences:

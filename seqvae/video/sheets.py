@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -65,7 +66,7 @@ def numbered(word: str, count: int) -> tuple[str, ...]:
     return tuple(f"{word} {i + 1}" for i in range(count))
 
 
-def frame_labels(times: range | np.ndarray, context: int | None = None) -> tuple[str, ...]:
+def frame_labels(times: Iterable[int], context: int | None = None) -> tuple[str, ...]:
     """Return the labels of frames at indices; those after the context are predicted."""
     return tuple(
         f"frame {t + 1}" if context is None or t < context else f"frame {t + 1}\npredicted" for t in times
