@@ -30,7 +30,7 @@ SHORT = [
     "trainer.context=8",
     *(
         f"stages.{stage}.trainer.{key}"
-        for stage in ("objects", "motion", "spread")
+        for stage in ("objects", "places", "motion", "spread")
         for key in ("steps=40", "batch_size=8", "clip_length=12", "validate_every=15")
     ),
 ]

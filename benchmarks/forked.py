@@ -80,7 +80,7 @@ def told(log: Path) -> list[str]:
     """Return the lines on stderr that tell of an end, not of progress."""
     progress = ("training in ", "resuming ", "validation, ", "warning, ", "  ", "100%")
     lines = log.read_text(errors="replace").splitlines() if log.exists() else []
-    return [line for line in lines if line.strip() and not line.startswith(progress) and "%  step" not in line]
+    return [x for x in lines if x.strip() and not x.startswith(progress) and "%  step" not in x]
 
 
 def run(words: Sequence[object], log: Path, prepare: Callable[[], Any] = lambda: None) -> Ended:

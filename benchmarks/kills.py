@@ -25,7 +25,7 @@ from seqvae import checkpoint
 
 os.environ["SOURCE_DATE_EPOCH"] = "0"  # of plots in PDF, which hold their date
 
-STAGES = ("objects", "motion", "spread")
+STAGES = ("objects", "places", "motion", "spread")
 STEPS = 6  # per stage
 TRAIN = [
     "experiment=stove_billiards",
@@ -96,25 +96,20 @@ def subjects(data: Path, run: Path, work: Path) -> list[tuple[int, Subject]]:
     frames = np.random.default_rng(0).integers(0, 256, (60, 20, 16, 16, 3), np.uint8)
     np.savez_compressed(work / "frames.npz", frames=frames)
     train = ("seqvae", "train", *TRAIN, f"data={data}", "run={out}", "resume=auto")
-    made = ("data_gen", *WORLD, "out={out}", "val=20", "test=20", "length=40")
-    shared = ("import", f"data={work / 'frames.npz'}", "out={out}", "val=0.2")
-    found = [(15, Subject(f"train, stage {stage}", train, stage=stage)) for stage in STAGES]
+    made = ("data_gen", *WORLD, "out={out}", "train=600", "val=20", "test=20", "length=40")
+    foreign = ("data_gen", "import", f"data={work / 'frames.npz'}", "out={out}", "val=0.2")
+    exported = ("data_gen", "export", "format=gswm", f"data={data}", "out={out}")
+    model = (f"run={run}", f"data={data}", "out={out}")
+    anew = ("overwrite=true",)
     return [
-        *found,
-        (10, Subject("data_gen", (*made, "train=600", "workers=1"))),
-        (5, Subject("data_gen, two processes", (*made, "train=600", "workers=2"), real=True)),
-        (10, Subject("import", ("data_gen", *shared), again=("overwrite=true",))),
-        (10, Subject("evaluate", ("seqvae", "evaluate", f"run={run}", f"data={data}", "out={out}", "videos=1"))),
-        (10, Subject("rollout", ("seqvae", "rollout", f"run={run}", f"data={data}", "out={out}", "horizon=20"))),
-        (5, Subject("export", ("seqvae", "export", f"run={run}", "out={out}"))),
-        (
-            5,
-            Subject(
-                "export of data",
-                ("data_gen", "export", "format=gswm", f"data={data}", "out={out}"),
-                again=("overwrite=true",),
-            ),
-        ),
+        *((12, Subject(f"train, stage {stage}", train, stage=stage)) for stage in STAGES),
+        (10, Subject("data_gen", (*made, "workers=1"))),
+        (5, Subject("data_gen, two processes", (*made, "workers=2"), real=True)),
+        (10, Subject("import", foreign, again=anew)),
+        (10, Subject("evaluate", ("seqvae", "evaluate", *model, "videos=1"))),
+        (10, Subject("rollout", ("seqvae", "rollout", *model, "horizon=20"))),
+        (4, Subject("export of weights", ("seqvae", "export", f"run={run}", "out={out}"))),
+        (3, Subject("export of data", exported, again=anew)),
     ]
 
 

@@ -2,8 +2,8 @@
 
 Drag objects to random places and drop them. Print the time from the event to the new future: computed; sent
 by the server, for every event of the drags; and shown by Chromium, if one is installed, from letting go of
-the mouse to the painted frame. As a comparison, the time that `roll_out` takes, which filters anew and
-samples one future after the other.
+the mouse until the future of the last place is painted, 0 if that was before. As a comparison, the time that
+`roll_out` takes, which filters anew and samples one future after the other.
 """
 
 from __future__ import annotations
@@ -97,25 +97,20 @@ def measure(options: argparse.Namespace) -> None:
 
 def serve(options: argparse.Namespace, begin: Callable[[], Any]) -> None:
     """Serve the page to Chromium, driven by another process, and time the handling of its commands."""
-    from bokeh.server.protocol_handler import ProtocolHandler
     from tornado.ioloop import PeriodicCallback
 
+    from seqvae.play import server as served
     from seqvae.play.page import Look
-    from seqvae.play.server import address, serve
 
     handled: list[tuple[float, float]] = []
-    handle = ProtocolHandler.handle
+    answer = served.Session.on_message
 
-    async def timed(self: ProtocolHandler, message: Any, connection: Any) -> Any:
-        wall, cpu = time.perf_counter(), time.process_time()
-        reply = await handle(self, message, connection)  # returns when the new data is sent
-        if message.msgtype == "PATCH-DOC":
-            handled.append((time.perf_counter() - wall, time.process_time() - cpu))
-        return reply
+    def timed(self: served.Session, words: str | bytes) -> None:
+        handled.append(clocked(lambda: answer(self, words)))  # until the new data is with the system
 
-    ProtocolHandler.handle = timed
-    server = serve(begin, Look("benchmark"))
-    command = [sys.executable, __file__, f"--drops={options.drops}", "--drive", address(server)]
+    served.Session.on_message = timed
+    server = served.serve(begin, Look("benchmark"))
+    command = [sys.executable, __file__, f"--drops={options.drops}", "--drive", server.address]
     driver = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     ended = PeriodicCallback(lambda: server.io_loop.stop() if driver.poll() is not None else None, 100)
     ended.start()
@@ -144,7 +139,7 @@ def in_chromium(url: str, drops: int) -> tuple[list[float], float]:
         page = browser.new_page(viewport={"width": 1200, "height": 760})
         page.goto(url)
         page.wait_for_function("window.seqvaePlay?.state.settled")
-        page.evaluate("addEventListener('pointerup', () => { window.dropped = performance.now() }, true)")
+        page.evaluate("addEventListener('pointerup', (event) => { window.dropped = event.timeStamp }, true)")
         box, system = page.locator("#stage").bounding_box(), browser.new_browser_cdp_session()
         assert box is not None
 
@@ -165,7 +160,7 @@ def in_chromium(url: str, drops: int) -> tuple[list[float], float]:
             page.mouse.up()
             shown = "performance.getEntriesByName('play: shown').at(-1)"
             page.wait_for_function(f"seqvaePlay.state.settled && {shown}?.detail == seqvaePlay.state.serial")
-            times.append(page.evaluate(f"({shown}.startTime + {shown}.duration - dropped) / 1000"))
+            times.append(page.evaluate(f"Math.max({shown}.startTime + {shown}.duration - dropped, 0) / 1000"))
         cpu = (cpu_time() - before) / page.evaluate("performance.getEntriesByName('play: shown').length")
         browser.close()
     return times, cpu

@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,8 @@ from data_gen.cli.configs import compose
 from data_gen.errors import DataError
 from data_gen.io import output_path, report_unwritable
 from data_gen.plugins import plugin_of
-from data_gen.schema import ACTION_CONVENTION, ArrayFile, DatasetInfo, open_dataset, read_info
+from data_gen.schema import ACTION_CONVENTION, DatasetFile, DatasetInfo, open_dataset, read_info
+from data_gen.shards import find_shards, is_dataset
 from data_gen.simulator import build_simulator, simulator_config
 from data_gen.splits import SPLITS
 
@@ -39,7 +40,7 @@ def write_card(folder: Path) -> None:
     if card.exists() and not _is_card(card):
         print(f"{card}: is no card of a dataset; left as it is")
         return
-    infos = [read_info(path) for path in (folder / f"{split}.h5" for split in SPLITS) if path.is_file()]
+    infos = [read_info(path) for path in (folder / f"{split}.h5" for split in SPLITS) if is_dataset(path)]
     with output_path(card) as temporary:
         text = _card_text(folder, infos)
         temporary.write_text(text, encoding="utf-8", errors="surrogateescape")  # names are any bytes
@@ -73,7 +74,7 @@ def _card_text(folder: Path, infos: list[DatasetInfo]) -> str:
         *_statistics_table(infos),
         "",
         "## Checksums (SHA-256)",
-        *(f"    {_compute_checksum(info.path)}  {info.path.name}" for info in infos),
+        *(line for info in infos for line in _checksum_lines(info)),
         "",
         "## Make it again",
         *(f"    {command}" for command in commands),
@@ -96,7 +97,11 @@ def _summary(info: DatasetInfo) -> list[str]:
     if info.num_actions:
         lines.append(f"{info.num_actions} actions: {ACTION_CONVENTION}.")
     if info.action_numbers:
-        lines.append(f"Continuous actions, {info.action_numbers} numbers per action: {ACTION_CONVENTION}.")
+        limits = zip(info.action_low, info.action_high, strict=True)
+        ranges = ", ".join(f"[{low:g}, {high:g}]" for low, high in limits)
+        lines.append(
+            f"Continuous actions, {info.action_numbers} numbers per action, in {ranges}: {ACTION_CONVENTION}."
+        )
     return [*lines, f"Keys: {', '.join(f'`{key}`' for key in info.keys)}."]
 
 
@@ -116,18 +121,38 @@ def _statistics_column(info: DatasetInfo) -> dict[str, str]:
         "mean speed": _format_number(values.speed),
         "collisions per frame": _format_number(values.collisions),
         "visible share of the objects": _format_number(values.visible),
-        "size in MB": f"{info.path.stat().st_size / 1e6:.1f}",
+        "size in MB": f"{sum(file.stat().st_size for file in info.files) / 1e6:.1f}",
+        "files": f"{len(info.files)}",
     }
 
 
 def checksum(path: Path) -> str:
     """Return the SHA-256 of a file; of one above LARGE the one on its card, if the card is not older.
 
+    That of a dataset in shards is the SHA-256 of their checksums, each with a line break, in order.
+
     Raises:
-        OSError: the file cannot be read.
+        OSError: a file cannot be read.
+        DataError: shards are missing.
     """
-    recorded = _recorded_checksum(path) if path.stat().st_size > LARGE else None
-    return recorded or _compute_checksum(path)
+    files = find_shards(path) or (path,)
+    recorded = _recorded_checksum(path, files) if sum(f.stat().st_size for f in files) > LARGE else None
+    return recorded or _join_checksums(list(map(_compute_checksum, files)))
+
+
+def _checksum_lines(info: DatasetInfo) -> list[str]:
+    """Return the lines of the card: of a dataset in shards its own, and one per shard."""
+    checksums = list(map(_compute_checksum, info.files))
+    lines = [f"    {_join_checksums(checksums)}  {info.path.name}"]
+    if len(checksums) > 1:
+        lines += [f"    {x}  {file.name}" for x, file in zip(checksums, info.files, strict=True)]
+    return lines
+
+
+def _join_checksums(checksums: list[str]) -> str:
+    if len(checksums) == 1:
+        return checksums[0]
+    return hashlib.sha256("".join(f"{checksum}\n" for checksum in checksums).encode()).hexdigest()
 
 
 def _compute_checksum(path: Path) -> str:
@@ -135,10 +160,10 @@ def _compute_checksum(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _recorded_checksum(path: Path) -> str | None:
-    """Return the checksum of a dataset file on the card beside it; None if the card is older or foreign."""
+def _recorded_checksum(path: Path, files: Sequence[Path]) -> str | None:
+    """Return the checksum of a dataset on the card beside it; None if the card is older or foreign."""
     card = path.with_name(CARD)
-    if not card.is_file() or card.stat().st_mtime < path.stat().st_mtime:
+    if not card.is_file() or card.stat().st_mtime < max(file.stat().st_mtime for file in files):
         return None
     text = card.read_text(encoding="utf-8", errors="replace")
     found = re.search(rf"^    ([0-9a-f]{{64}})  {re.escape(path.name)}$", text, re.MULTILINE)
@@ -151,7 +176,7 @@ def _format_number(value: float | None) -> str:
 
 def _shared_config(info: DatasetInfo) -> dict[str, Any]:
     """Return the part of a configuration that is the same for all files made together."""
-    return {key: value for key, value in info.config.items() if key not in ("split", "sequences")}
+    return {key: value for key, value in info.config.items() if key not in ("split", "sequences", "shards")}
 
 
 # ---- commands
@@ -165,14 +190,16 @@ def find_commands(infos: list[DatasetInfo], folder: Path) -> list[str]:
         groups.setdefault(key, []).append(info)
     commands = []
     for group in groups.values():
-        words = _import_words(group[0]) if "import" in group[0].config else _generate_words(group)
+        config = group[0].config
+        foreign = next((name for name in ("import", "record") if name in config), None)
+        words = [foreign, *_option_words(config[foreign])] if foreign else _generate_words(group)
         if words:
             commands.append(shlex.join(["python", "-m", "data_gen", *words, f"out={folder}"]))
     return commands
 
 
-def _import_words(info: DatasetInfo) -> list[str]:
-    return ["import", *(f"{key}={_literal(value)}" for key, value in info.config["import"].items())]
+def _option_words(options: dict[str, Any]) -> list[str]:
+    return [f"{key}={_literal(value)}" for key, value in options.items()]
 
 
 def _generate_words(infos: list[DatasetInfo]) -> list[str]:
@@ -200,7 +227,9 @@ def _generate_words(infos: list[DatasetInfo]) -> list[str]:
     loaded = [] if plugin is None else [f"plugins=[{plugin}]"]
     named = [] if name == composed["name"] else [f"name={name}"]
     sized = [f"{key}={value}" for key, value in sizes.items()]
-    return [*loaded, f"sim={world}", *named, *sized, *changed]
+    shards = max(info.config.get("shards", 1) for info in infos)
+    divided = [] if shards == 1 else ["-m", f"shard=range({shards})", f"shards={shards}"]
+    return [*loaded, f"sim={world}", *named, *sized, *changed, *divided]
 
 
 def _literal(value: Any) -> str:
@@ -252,7 +281,7 @@ def compute_statistics(info: DatasetInfo) -> Statistics:
     return Statistics(**values)
 
 
-def _motion(file: ArrayFile, info: DatasetInfo) -> dict[str, Any]:
+def _motion(file: DatasetFile, info: DatasetInfo) -> dict[str, Any]:
     energy, total, count = np.zeros(info.length), 0.0, 0
     first_speeds = None
     for block in _blocks(info):
@@ -270,7 +299,7 @@ def _motion(file: ArrayFile, info: DatasetInfo) -> dict[str, Any]:
     }
 
 
-def _collisions(file: ArrayFile, info: DatasetInfo) -> dict[str, Any]:
+def _collisions(file: DatasetFile, info: DatasetInfo) -> dict[str, Any]:
     counts = np.sum([file["collisions"][block].sum(0) for block in _blocks(info)], axis=0)
     return {
         "collisions": float(counts.mean() / info.sequences),
@@ -278,7 +307,7 @@ def _collisions(file: ArrayFile, info: DatasetInfo) -> dict[str, Any]:
     }
 
 
-def _visibility(file: ArrayFile, info: DatasetInfo) -> dict[str, Any]:
+def _visibility(file: DatasetFile, info: DatasetInfo) -> dict[str, Any]:
     visible, existing = np.zeros(info.length, int), np.zeros(info.length, int)
     for block in _blocks(info):
         exists = _existing(file, block, "in_camera")
@@ -290,7 +319,7 @@ def _visibility(file: ArrayFile, info: DatasetInfo) -> dict[str, Any]:
     }
 
 
-def _existing(file: ArrayFile, block: slice, like: str) -> np.ndarray:
+def _existing(file: DatasetFile, block: slice, like: str) -> np.ndarray:
     """Return the objects that exist, bool "n t k": all where the file has no `present`."""
     if "present" in file:
         return file["present"][block]

@@ -38,10 +38,14 @@ def shapes_and_types(simulator: Simulator, image_size: int = IMAGE_SIZE) -> None
         ):
             assert array.shape == shape, f"{name}: expected {shape}, got {array.shape}"
             assert np.isfinite(array).all(), f"{name}: not finite"
-    assert (actions is None) == (simulator.num_actions == 0) == (trajectory.actions is None)
+    assert (actions is None) == (not simulator.has_actions) == (trajectory.actions is None)
     if actions is not None:
-        assert actions.shape == (n, LENGTH) and actions.dtype == np.int64
-        assert actions.min() >= 0 and actions.max() < simulator.num_actions
+        low, high = np.array(simulator.action_low), np.array(simulator.action_high)
+        if simulator.num_actions:
+            low, high = np.array(0), np.array(simulator.num_actions - 1)
+        dtype = np.int64 if simulator.num_actions else np.float32
+        assert actions.shape == (n, LENGTH, *low.shape) and actions.dtype == dtype
+        assert (actions >= low).all() and (actions <= high).all()
         np.testing.assert_array_equal(trajectory.actions[:, :-1], actions[:, 1:])
         np.testing.assert_array_equal(trajectory.actions[:, -1], actions[:, 0])
     assert simulator.accept(trajectory).shape == (n,), "accept returns bool n"

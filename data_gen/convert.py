@@ -19,13 +19,13 @@ from data_gen.formats import (
     ForeignSplit,
     ImportOptions,
     exporter,
-    files_in,
     reader,
     report_damage,
 )
 from data_gen.formats.recognise import recognise
 from data_gen.locks import output_folder
 from data_gen.schema import open_dataset, read_info
+from data_gen.shards import datasets_in, is_dataset, shard_files
 from data_gen.writer import create_dataset
 
 
@@ -95,7 +95,8 @@ def export_data(options: ExportOptions) -> list[Path]:
     """Write each dataset file in another format, and print what was written.
 
     Raises:
-        DataError: a file exists (unless options.overwrite), or a dataset does not fit the format.
+        DataError: there is no dataset, or it does not fit the format, or a file exists (unless
+            options.overwrite).
     """
     with output_folder(Path(options.out)):
         return _export(options)
@@ -103,7 +104,7 @@ def export_data(options: ExportOptions) -> list[Path]:
 
 def _export(options: ExportOptions) -> list[Path]:
     module, written = exporter(options.format), []
-    for dataset_path in files_in(Path(options.data), (".h5",)):
+    for dataset_path in _datasets(Path(options.data)):
         path = Path(options.out) / f"{dataset_path.stem}{module.SUFFIX}"
         _require_absent(path, options.overwrite)
         info = read_info(dataset_path)
@@ -114,6 +115,16 @@ def _export(options: ExportOptions) -> list[Path]:
     return written
 
 
+def _datasets(path: Path) -> list[Path]:
+    """Return the dataset itself, or those of a folder; in several files (data_gen.shards) each once."""
+    found = [path] if is_dataset(path) else datasets_in(path, (".h5",)) if path.is_dir() else None
+    if not found:
+        raise DataError(
+            f"data={path}: " + ("no such file or folder" if found is None else "holds no dataset, .h5")
+        )
+    return found
+
+
 def _print_summary(dataset_path: Path, path: Path | None = None) -> None:
     """Print the size of a dataset, under the name of the file that it was written to."""
     info = read_info(dataset_path)
@@ -122,6 +133,11 @@ def _print_summary(dataset_path: Path, path: Path | None = None) -> None:
 
 
 def _require_absent(path: Path, overwrite: bool) -> None:
+    if shards := shard_files(path):
+        first = next(iter(shards.values()))
+        raise DataError(
+            f"{path}: exists in {len(shards)} files ({first.name}); remove them, or choose out=FOLDER"
+        )
     if path.exists() and not overwrite:
         raise DataError(f"{path}: exists; overwrite=true replaces it, out=FOLDER leaves it")
 

@@ -50,12 +50,7 @@ def run_process(program: str, main: Callable[[Sequence[str]], int]) -> None:
         os._exit(code if _flush() else code or 1)
 
     atexit.register(end)  # the first one that is registered is called last
-    try:
-        code = main(sys.argv[1:])
-    except BrokenPipeError:
-        if not _reader_is_gone():
-            raise
-        code = 128 + signal.SIGPIPE
+    code = main(sys.argv[1:])
     sys.exit(code)
 
 
@@ -98,15 +93,6 @@ def tell_at_signal(line: str) -> None:
 
 def _leave_at_signal(number: int, frame: FrameType | None) -> None:
     leave(number)
-
-
-def _reader_is_gone() -> bool:
-    """Return whether nobody reads what is printed any more, as with `... | head`."""
-    import select  # only here, see above
-
-    poll = select.poll()
-    poll.register(1, 0)
-    return any(event & select.POLLERR for _, event in poll.poll(0))
 
 
 def _flush() -> bool:

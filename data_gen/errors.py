@@ -144,6 +144,19 @@ def require_choice(key: str, value: object, choices: Iterable[str]) -> None:
         raise DataError(f"{key}={value}: must be one of {', '.join(choices)}")
 
 
+def require_names(key: str, names: Any, known: Iterable[str], alternative: str = "") -> None:
+    """Raise DataError unless the value is a list of different names, all of them known.
+
+    alternative: what else the value may be, for the message.
+    """
+    known = tuple(known)
+    good = isinstance(names, list | tuple) and names and all(name in known for name in names)
+    if not good or len(set(names)) < len(names):
+        raise DataError(
+            f"{key}={names}: must be {alternative}a list of different names from {', '.join(known)}"
+        )
+
+
 def require_flags(options: object, *keys: str) -> None:
     """Raise DataError unless each of the attributes is true or false."""
     for key in keys:

@@ -53,16 +53,17 @@ class _World:
             raise DataError(f"render_mode={render_mode}: must be rgb_array or ansi")
         self.render_mode = render_mode
 
-    def _spaces(self) -> tuple[Box, Discrete]:
+    def _spaces(self) -> tuple[Box, Discrete | Box]:
         frame = Box(0, 255, (self.image_size, self.image_size, 3), np.uint8)
-        return frame, Discrete(max(self.simulator.num_actions, 1))
+        low, high = (np.array(x, np.float32) for x in (self.simulator.action_low, self.simulator.action_high))
+        return frame, Box(low, high) if low.size else Discrete(max(self.simulator.num_actions, 1))
 
     def _start(self, n: int, rng: np.random.Generator, options: dict[str, Any] | None) -> None:
         """Take the State in options["state"], or sample a start for each of n sequences."""
         self.state = (options or {}).get("state") or self.simulator.reset(n, rng)
 
     def _advance(self, actions: np.ndarray) -> Step:
-        step = self.simulator.step(self.state, actions if self.simulator.num_actions else None)
+        step = self.simulator.step(self.state, actions if self.simulator.has_actions else None)
         self.state = step.state
         return step
 
@@ -104,7 +105,7 @@ class SimulatorEnv(_World, gymnasium.Env):
         self._start(1, self.np_random, options)
         return self._frames(self.image_size)[0], self._info(0)
 
-    def step(self, action: int) -> tuple:
+    def step(self, action: Any) -> tuple:
         step = self._advance(np.array([action]))
         frame, info = self._frames(self.image_size)[0], self._info(int(step.collisions[0]))
         return frame, float(step.rewards[0]), bool(step.dones[0]), False, info

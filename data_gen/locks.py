@@ -20,7 +20,7 @@ from data_gen.errors import DataError
 TEMPORARY = ".tmp-"  # begins the name of a file that is not complete
 
 _LOCK = f"{TEMPORARY}lock"
-_NAMES = re.compile(rf"{re.escape(TEMPORARY)}(\d+-.*|lock)", re.DOTALL)
+_NAMES = re.compile(rf"{re.escape(TEMPORARY)}(\d+-.*|lock\w*)", re.DOTALL)
 _PATIENCE = 2.0  # seconds in which the workers of a killed process end, which hold its lock as long
 
 
@@ -45,15 +45,16 @@ def remove_leftovers(folder: Path) -> None:
 
 
 @contextmanager
-def output_folder(folder: Path, key: str = "out") -> Iterator[None]:
+def output_folder(folder: Path, key: str = "out", part: str = "") -> Iterator[None]:
     """Make a folder, if need be, and keep other commands from writing there inside the context.
 
     key: the option that names the folder, for messages
+    part: keep out only those that write the same part
 
     Raises:
         DataError: another command is writing there, or the folder cannot be written.
     """
-    path = folder / _LOCK
+    path = folder / f"{_LOCK}{part}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = _wait_for_lock(path)

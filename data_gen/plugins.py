@@ -18,7 +18,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from importlib.metadata import entry_points
 from pathlib import Path
-from types import TracebackType
+from types import ModuleType, TracebackType
 from typing import Any
 
 from data_gen.errors import DataError
@@ -118,18 +118,13 @@ def load_for(targets: Sequence[str]) -> tuple[str, ...]:
 
 
 def _load(name: str) -> None:
-    is_file = name.endswith(".py") or "/" in name or os.sep in name
-    module = _find_file(name) if is_file else _find_module(name)
+    module = _find(name)
     if module in _loaded:
         return
     _loading.append(name)
     before = list(_origins)
     try:
-        importlib.import_module(module)
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:  # SystemExit too: a script that ends itself is no plugin
-        raise _fault(name, module, error) from error
+        _import(name, module)
     finally:
         _loading.pop()
     own = from_same_package(module)
@@ -140,6 +135,30 @@ def _load(name: str) -> None:
     for part in own:  # also those of an import before this one
         _origins[part] = _origins[part] or name
     _loaded.add(module)
+
+
+def import_code(name: str) -> ModuleType:
+    """Import a module, or a file or package by path, that the user names; it need not register anything.
+
+    Raises:
+        PluginError: it is missing, or raises an exception.
+    """
+    return _import(name, _find(name))
+
+
+def _import(name: str, module: str) -> ModuleType:
+    try:
+        return importlib.import_module(module)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # SystemExit too: a script that ends itself is no plugin
+        raise _fault(name, module, error) from error
+
+
+def _find(name: str) -> str:
+    """Return the name under which Python imports a module, or a file or package by path."""
+    is_file = name.endswith(".py") or "/" in name or os.sep in name
+    return _find_file(name) if is_file else _find_module(name)
 
 
 def _find_module(name: str) -> str:

@@ -2,13 +2,15 @@
 
     n sequence, t frame, k object, h w image, c channel, a number of an action, s source
 
-data_gen.writer writes it.
+data_gen.writer writes it. `train.h5` may also name a dataset in several files (data_gen.shards), which
+open_dataset and read_info take for one.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -16,11 +18,13 @@ import h5py
 import numpy as np
 
 from data_gen.errors import DataError
+from data_gen.shards import ShardedFile, datasets_in, find_shards
 
 FORMAT, FORMAT_VERSION = "seqvae-dataset", 1
 ACTION_CONVENTION = "actions[:, t] acts between frame t and t + 1; the last entry led to frame 0"
 
 _REMEDY = "make it with python -m data_gen"
+_AGAIN = "make it again with python -m data_gen overwrite=true"
 
 
 class Field(NamedTuple):
@@ -71,18 +75,29 @@ _ATTRIBUTES = {
     "shape_names": lambda names: tuple(str(name) for name in names),
     "package_version": str,
 }
+# Those that only files with continuous actions have, and even these need not.
+_OPTIONAL_ATTRIBUTES = {
+    "action_low": lambda numbers: tuple(float(x) for x in numbers),
+    "action_high": lambda numbers: tuple(float(x) for x in numbers),
+}
+
+
+_OF_A_FILE = ("path", "files", "sequences", "config", "package_version")  # in which shards may differ
+SHARD = "shard"  # of a config: number of the shard; without it, the config of the whole dataset
 
 
 @dataclass(frozen=True)
 class DatasetInfo:
-    """Shape and root attributes of a dataset file.
+    """Shape and root attributes of a dataset.
 
     num_objects: None without positions
     num_actions: 0 without actions
     action_numbers: numbers per continuous action; 0 without
+    action_low, action_high: limits of each number of a continuous action; infinite where the file has none
     coord_limit: positions lie in [0, coord_limit]
     dt: time between two frames, in frames
     config: everything that determines the arrays, or the options of the import
+    files: files that hold it: one, or its shards in order
     """
 
     path: Path
@@ -101,6 +116,9 @@ class DatasetInfo:
     keys: tuple[str, ...]
     package_version: str
     action_numbers: int = 0
+    files: tuple[Path, ...] = ()
+    action_low: tuple[float, ...] = ()
+    action_high: tuple[float, ...] = ()
 
 
 class ArrayFile(h5py.File):
@@ -116,6 +134,9 @@ class ArrayFile(h5py.File):
     def broken_link(self, name: str) -> str | None:
         """Return where a link under this name points, if nothing is there; None for anything else."""
         return broken_link(self, name)
+
+
+DatasetFile = ArrayFile | ShardedFile  # what open_dataset returns
 
 
 def broken_link(group: h5py.Group, name: str) -> str | None:
@@ -144,33 +165,51 @@ def open_hdf5(path: Path, remedy: str) -> ArrayFile:
 
 
 def dataset_file(path: str | Path, split: str = "test") -> Path:
-    """Return the file that a path stands for: itself, or the file of a split in a folder.
+    """Return the dataset that a path stands for: itself, or that of a split in a folder.
 
-    A folder with one dataset file, of whatever name, stands for that.
+    A folder with one dataset, of whatever name, stands for that.
 
     Raises:
-        DataError: the folder holds no such file.
+        DataError: the folder holds no such dataset.
     """
     path = Path(path)
     if not path.is_dir():
         return path
-    named, files = path / f"{split}.h5", sorted(path.glob("*.h5"))
-    if named.is_file() or len(files) == 1:
-        return named if named.is_file() else files[0]
-    found = ", ".join(file.name for file in files) or "no dataset"
+    named, datasets = path / f"{split}.h5", datasets_in(path, (".h5",))
+    if named in datasets or len(datasets) == 1:
+        return named if named in datasets else datasets[0]
+    found = ", ".join(file.name for file in datasets) or "no dataset"
     raise DataError(f"{path}: a folder without {split}.h5, holds {found}; name a file")
 
 
-def open_dataset(path: str | Path) -> ArrayFile:
-    """Open a dataset file for reading.
+def open_dataset(path: str | Path) -> DatasetFile:
+    """Open a dataset for reading: a file, or all of its shards as one.
 
     Raises:
-        DataError: the file is missing, damaged or of another kind.
+        DataError: a file is missing, damaged or of another kind, or shards do not belong together.
     """
     path = Path(path)
+    if shards := find_shards(path):
+        sizes = [info.sequences for info in _describe_shards(path, shards)]
+        return ShardedFile(shards, sizes, lambda shard: open_hdf5(shard, _AGAIN))
+    return _open_file(path)
+
+
+def read_info(path: str | Path) -> DatasetInfo:
+    """Open, validate and describe a dataset; raise DataError as open_dataset does."""
+    path = Path(path)
+    shards = find_shards(path)
+    if not shards:
+        return _describe_file(path)
+    infos = _describe_shards(path, shards)
+    sequences = sum(info.sequences for info in infos)
+    return replace(infos[0], path=path, sequences=sequences, config=_whole(infos[0]), files=shards)
+
+
+def _open_file(path: Path) -> ArrayFile:
     if not path.is_file():
         raise DataError(f"{path}: no such file; make one with python -m data_gen")
-    file = open_hdf5(path, "make it again with python -m data_gen overwrite=true")
+    file = open_hdf5(path, _AGAIN)
     try:
         _validate(path, file)
     except DataError:
@@ -179,21 +218,72 @@ def open_dataset(path: str | Path) -> ArrayFile:
     return file
 
 
-def read_info(path: str | Path) -> DatasetInfo:
-    """Open, validate and describe a dataset file; raise DataError as open_dataset does."""
-    with open_dataset(path) as file:
+def _describe_file(path: Path) -> DatasetInfo:
+    with _open_file(path) as file:
         n, t, h, w, _ = file["imgs"].shape
+        numbers = file["actions_continuous"].shape[2] if "actions_continuous" in file else 0
+        unlimited: dict[str, Any] = {"action_low": (-np.inf,) * numbers, "action_high": (np.inf,) * numbers}
         return DatasetInfo(
-            path=Path(path),
+            path=path,
             sequences=n,
             length=t,
             height=h,
             width=w,
             num_objects=file["positions"].shape[2] if "positions" in file else None,
             keys=tuple(file),
-            action_numbers=file["actions_continuous"].shape[2] if "actions_continuous" in file else 0,
-            **_read_attributes(path, file),
+            action_numbers=numbers,
+            files=(path,),
+            **unlimited | _read_attributes(path, file),
         )
+
+
+# ---- shards
+
+
+def _describe_shards(path: Path, shards: tuple[Path, ...]) -> tuple[DatasetInfo, ...]:
+    """Describe all shards of a dataset, which is read once as long as their files stay as they are."""
+    return _describe_versions(path, shards, tuple(shard.stat().st_mtime_ns for shard in shards))
+
+
+@lru_cache(maxsize=4)
+def _describe_versions(
+    path: Path, shards: tuple[Path, ...], versions: tuple[int, ...]
+) -> tuple[DatasetInfo, ...]:
+    infos = tuple(map(_describe_file, shards))
+    for number, info in enumerate(infos):
+        _require_part(path, infos[0], info, number)
+    return infos
+
+
+def _require_part(path: Path, first: DatasetInfo, other: DatasetInfo, number: int) -> None:
+    """Raise DataError unless a shard belongs to the dataset of the first one, and is the one of its name."""
+    if other.config.get(SHARD, number) != number:
+        raise DataError(
+            f"{other.path}: is shard {other.config[SHARD]} of {path.name}, renamed; make it again"
+        )
+    found, expected = _comparable(other), _comparable(first)
+    for key in sorted(found.keys() | expected.keys()):
+        if found.get(key) != expected.get(key):
+            raise DataError(
+                f"{path}: {other.path.name} has {key}={_short(found.get(key))}, {first.path.name} has "
+                f"{key}={_short(expected.get(key))}; shards of one dataset differ in their sequences alone"
+            )
+
+
+def _comparable(info: DatasetInfo) -> dict[str, Any]:
+    """Return everything that shards of one dataset have in common."""
+    config = {f"config.{key}": value for key, value in _whole(info).items()}
+    return config | {key: value for key, value in vars(info).items() if key not in _OF_A_FILE}
+
+
+def _whole(info: DatasetInfo) -> dict[str, Any]:
+    """Return the config of a shard's dataset."""
+    return {key: value for key, value in info.config.items() if key != SHARD}
+
+
+def _short(value: Any) -> str:
+    text = " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 def _validate(path: Path, file: ArrayFile) -> None:
@@ -205,7 +295,7 @@ def _validate(path: Path, file: ArrayFile) -> None:
         raise DataError(
             f"{path}: has format version {found_version}, this program reads {FORMAT_VERSION}; {_REMEDY}"
         )
-    _read_attributes(path, file)
+    attributes = _read_attributes(path, file)
     sizes = {"2": 2, "3": 3, "c": 3}
     for key, field in FIELDS.items():
         if target := file.broken_link(key):
@@ -227,6 +317,12 @@ def _validate(path: Path, file: ArrayFile) -> None:
                 raise DataError(
                     f"{path}: {key} has {size} along {axis} ({field.axes}), must be {sizes[axis]}; {_REMEDY}"
                 )
+    for key in _OPTIONAL_ATTRIBUTES.keys() & attributes.keys():
+        if len(attributes[key]) != sizes.get("a", 0):
+            raise DataError(
+                f"{path}: {key} has {len(attributes[key])} numbers, must have one per number of an action, "
+                f"{sizes.get('a', 0)}; {_REMEDY}"
+            )
 
 
 def _read_attributes(path: str | Path, file: h5py.File) -> dict[str, Any]:
@@ -236,4 +332,10 @@ def _read_attributes(path: str | Path, file: h5py.File) -> dict[str, Any]:
             values[key] = convert(file.attrs[key])
         except (KeyError, TypeError, ValueError):
             raise DataError(f"{path}: lacks a sound root attribute {key}; {_REMEDY}") from None
+    for key, convert in _OPTIONAL_ATTRIBUTES.items():
+        if key in file.attrs:
+            try:
+                values[key] = convert(file.attrs[key])
+            except (TypeError, ValueError):
+                raise DataError(f"{path}: has no sound root attribute {key}; {_REMEDY}") from None
     return values

@@ -20,6 +20,7 @@ from data_gen import plugins
 from data_gen.errors import DataError, MissingWorld, did_you_mean
 from data_gen.world import (
     Emulator,
+    Published,
     Simulator,
     SplitDependent,
     State,
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Emulator",
+    "Published",
     "Simulator",
     "SplitDependent",
     "State",
@@ -55,7 +57,7 @@ Reach = Callable[..., np.ndarray]
 
 _SIMS = "data_gen.sims"  # modules of it that do not begin with an underscore register worlds
 _WORLDS: dict[str, type] = {}  # dotted name -> class
-_DISC_WORLDS = ("billiards", "avoidance", "springs", "charged")
+_DISC_WORLDS = ("billiards", "avoidance", "springs", "charged", "balls")
 
 World = TypeVar("World", bound=type)
 

@@ -1,7 +1,9 @@
 """Splits of a dataset: their sequences, made in blocks, and their files, written by any number of processes.
 
 Block b of split s is seeded by SeedSequence(seed, s, b) and by nothing else. So a dataset holds the same
-arrays whatever the number of processes, and a smaller one is the beginning of a larger one.
+arrays whatever the number of processes or of shards, and a smaller one is the beginning of a larger one. This
+holds for the sequences of a published set too, which a world makes by their numbers
+(data_gen.world.Published).
 """
 
 from __future__ import annotations
@@ -21,9 +23,10 @@ import numpy as np
 from tqdm import tqdm
 
 from data_gen.errors import DataError
-from data_gen.schema import FIELDS
+from data_gen.schema import FIELDS, SHARD
 from data_gen.simulator import (
     Emulator,
+    Published,
     Simulator,
     SplitDependent,
     State,
@@ -49,6 +52,12 @@ class Split:
     """Everything that determines the arrays of one dataset file.
 
     A world that has objects of its own for each split is replaced by the one for this split.
+
+    sequences: of all shards together
+    shard, shards: number of the file, from 0, among those that the sequences are divided into
+
+    Raises:
+        DataError: there are more shards than blocks.
     """
 
     simulator: Simulator | Emulator
@@ -57,10 +66,27 @@ class Split:
     length: int
     image_size: int
     seed: int
+    shard: int = 0
+    shards: int = 1
 
     def __post_init__(self) -> None:
         if isinstance(self.simulator, SplitDependent):
             object.__setattr__(self, "simulator", self.simulator.for_split(self.name))
+        if self.shards > max(self._blocks, 1):
+            raise DataError(
+                f"shards={self.shards}: {self.name}={self.sequences} has {self._blocks} blocks of {BLOCK} "
+                f"sequences, which are not divided; take at most {self._blocks} shards"
+            )
+
+    @property
+    def _blocks(self) -> int:
+        return -(-self.sequences // BLOCK)
+
+    @property
+    def rows(self) -> range:
+        """Numbers of the sequences in this file: whole blocks, as many in each shard, or one more."""
+        first, end = (self._blocks * i // self.shards * BLOCK for i in (self.shard, self.shard + 1))
+        return range(first, min(end, self.sequences))
 
 
 # ---- sequences
@@ -82,7 +108,10 @@ def make_sequences(split: Split, start: int, stop: int) -> dict[str, np.ndarray]
     rngs = [np.random.default_rng(seed) for seed in seeds]
     if isinstance(split.simulator, Emulator):
         return _record(split.simulator, split, requested, rngs)
-    return _simulate_and_render(split.simulator, split, requested, rngs)
+    trajectory = _published(split.simulator, split, start, stop)
+    if trajectory is None:
+        trajectory = _select(_simulate_accepted(split.simulator, split.length, rngs), requested)
+    return _render(split.simulator, trajectory, split.image_size)
 
 
 def _record(
@@ -92,23 +121,50 @@ def _record(
     return emulator.record(seeds[requested], split.length, split.image_size)
 
 
-def _simulate_and_render(
-    simulator: Simulator, split: Split, requested: slice, rngs: list[np.random.Generator]
-) -> dict[str, np.ndarray]:
-    trajectory = _simulate_accepted(simulator, split.length, rngs)
-    arrays = {key: array[requested] for key, array in _arrays_by_key(trajectory).items()}
-    states = trajectory.states.map(lambda array: array[requested])
-    frames, masks = simulator.render(states, split.image_size)
+def _published(simulator: Simulator, split: Split, start: int, stop: int) -> Trajectory | None:
+    """Simulate these sequences of a published set, None where the split is no such set."""
+    if split.seed != 0 or not isinstance(simulator, Published):
+        return None
+    starts = simulator.published_starts(split.name, start, stop)
+    return None if starts is None else simulate(simulator, starts, split.length)
+
+
+def _select(trajectory: Trajectory, chosen: slice) -> Trajectory:
+    """Return some sequences."""
+    return Trajectory(
+        trajectory.states.map(lambda array: array[chosen]),
+        trajectory.rewards[chosen],
+        trajectory.dones[chosen],
+        trajectory.collisions[chosen],
+        None if trajectory.actions is None else trajectory.actions[chosen],
+    )
+
+
+def _render(simulator: Simulator, trajectory: Trajectory, size: int) -> dict[str, np.ndarray]:
+    """Return the arrays of sequences, by the keys of the dataset."""
+    drawn = draw_states(simulator, trajectory.states, size)
+    return {"imgs": drawn.pop("imgs"), **_arrays_by_key(trajectory), **drawn}
+
+
+def draw_states(simulator: Simulator, states: State, image_size: int) -> dict[str, np.ndarray]:
+    """Return the frames of states "n t k ..." and the other records of their objects, by their keys."""
+    frames, masks = simulator.render(states, image_size)
     truth = simulator.truth(states)
     if masks is not None:
-        truth |= {"masks": masks, **_visibility(masks, simulator.num_objects)}
-    return {"imgs": frames, **arrays, **truth}
+        numbers = np.arange(1, simulator.num_objects + 1)
+        named = truth.get("ids", numbers)  # 0 where a world takes an object for invisible that shows
+        identities = np.where(named > 0, named, numbers)
+        truth |= {"masks": masks, **_visibility(masks, identities)}
+    return {"imgs": frames, **truth}
 
 
-def _visibility(masks: np.ndarray, num_objects: int) -> dict[str, np.ndarray]:
-    """Return `in_camera` and `ids` of masks "n t h w": an object is visible if it shows a pixel."""
-    visible = np.stack([(masks == k + 1).any(axis=(2, 3)) for k in range(num_objects)], axis=-1)
-    return {"in_camera": visible, "ids": np.where(visible, np.arange(1, num_objects + 1), 0)}
+def _visibility(masks: np.ndarray, identities: np.ndarray) -> dict[str, np.ndarray]:
+    """Return `in_camera` and `ids` of masks "n t h w": an object is visible if it shows a pixel.
+
+    identities: number of each object while it is visible, "k" or "n t k".
+    """
+    visible = np.stack([(masks == k + 1).any(axis=(2, 3)) for k in range(identities.shape[-1])], axis=-1)
+    return {"in_camera": visible, "ids": np.where(visible, identities, 0)}
 
 
 def _simulate_accepted(simulator: Simulator, length: int, rngs: list[np.random.Generator]) -> Trajectory:
@@ -172,14 +228,16 @@ def _arrays_by_key(trajectory: Trajectory) -> dict[str, np.ndarray]:
         "dones": trajectory.dones,
         "collisions": trajectory.collisions,
     }
-    return arrays if trajectory.actions is None else {**arrays, "actions": trajectory.actions}
+    if trajectory.actions is None:
+        return arrays
+    return {**arrays, "actions" if trajectory.actions.ndim == 2 else "actions_continuous": trajectory.actions}
 
 
 # ---- files
 
 
 def write_split(path: Path, split: Split, name: str, workers: int | None = None) -> None:
-    """Write one dataset file, with a progress bar; a file that is not complete is removed.
+    """Write the file of a split, or of its shard, with a progress bar; an incomplete file is removed.
 
     name: of the simulator, as recorded in the file.
     workers: number of processes, by default one per core as far as there is work for it.
@@ -196,16 +254,19 @@ def write_split(path: Path, split: Split, name: str, workers: int | None = None)
         "coord_limit": simulator.limit,
         "num_actions": simulator.num_actions,
         "shape_names": simulator.shape_names,
+        "action_low": getattr(simulator, "action_low", ()),
+        "action_high": getattr(simulator, "action_high", ()),
     }
-    bar = tqdm(total=split.sequences, desc=str(path), unit="seq", disable=None, leave=False)
-    with bar, create_dataset(path, split.sequences, attributes) as writer:
+    rows = split.rows
+    bar = tqdm(total=len(rows), desc=str(path), unit="seq", disable=None, leave=False)
+    with bar, create_dataset(path, len(rows), attributes) as writer:
         for start, arrays in _run_tasks(split, workers):
-            writer.write(start, arrays)
+            writer.write(start - rows.start, arrays)
             bar.update(arrays["imgs"].shape[0])
 
 
 def describe(split: Split) -> dict[str, Any]:
-    """Return everything that determines the arrays of a split, in the types that JSON restores."""
+    """Return everything that determines the arrays of a file, in the types that JSON restores."""
     description = {
         "simulator": simulator_config(split.simulator),
         "split": split.name,
@@ -214,13 +275,14 @@ def describe(split: Split) -> dict[str, Any]:
         "image_size": split.image_size,
         "seed": split.seed,
     }
+    description |= {SHARD: split.shard, "shards": split.shards} if split.shards > 1 else {}
     return json.loads(json.dumps(description))
 
 
 def _run_tasks(split: Split, workers: int | None) -> Iterator[tuple[int, dict[str, Packed]]]:
-    """Yield the packed arrays of a split in order, with the index of their first sequence."""
+    """Yield the packed arrays of a file in order, with the number of their first sequence in the split."""
     size = _task_size(split)
-    starts = range(0, split.sequences, size)
+    starts = range(split.rows.start, split.rows.stop, size)
     workers = min(workers or _num_cores(), len(starts))
     if workers == 1:
         for start in starts:
@@ -247,9 +309,10 @@ def _run_tasks(split: Split, workers: int | None) -> Iterator[tuple[int, dict[st
 
 def make_packed(split: Split, start: int, stop: int) -> dict[str, Packed]:
     """Return the arrays of make_sequences in compressed chunks of at most stop - start sequences."""
-    sequences = min(SEQUENCES, stop - start, split.sequences)
+    rows = split.rows
+    sequences = min(SEQUENCES, stop - start, len(rows))
     packed = {}
-    for key, array in make_sequences(split, start, stop).items():
+    for key, array in make_sequences(split, start, min(stop, rows.stop)).items():
         field = FIELDS[key]
         packed[key] = pack(array, field.dtype, chunk_shape(field.axes, array.shape, sequences))
     return packed

@@ -62,8 +62,8 @@ def uneventful_step(state: State) -> Step:
 class Trajectory:
     """Sequences of states, "n t ...", with the results of their steps, "n t".
 
-    actions: None where nobody acts; actions[:, t] acts between frame t and t + 1, and the last entry is the
-        action that led to frame 0
+    actions: "n t", or vectors "n t a"; None where nobody acts; actions[:, t] acts between frame t and t + 1,
+        and the last entry is the action that led to frame 0
     """
 
     states: State
@@ -85,30 +85,47 @@ class Simulator:
     `reach(sizes, shapes, shape_names)`: the distance from a wall at which the centre of each object bounces.
 
     num_objects: k
-    num_actions: number of discrete actions; 0 where nobody acts
+    num_actions: number of discrete actions; 0 where nobody acts, or acts by numbers
+    action_low, action_high: limits of each number of an action, in worlds in which actions are vectors
     limit: positions lie in [0, limit] in the picture, x to the right and y down
     shape_names: names of the shapes that the record `shapes` counts
+    records_start: whether the first frame of a sequence is its start, and not the state after the first step
     """
 
     num_objects: int
     num_actions: int = 0
+    action_low: tuple[float, ...] = ()
+    action_high: tuple[float, ...] = ()
     limit: float = 1.0
     shape_names: tuple[str, ...] = ("disc",)
+    records_start: bool = False
     __dataclass_fields__: ClassVar[dict[str, Any]]
 
+    @property
+    def has_actions(self) -> bool:
+        """Whether somebody acts in this world."""
+        return self.num_actions > 0 or len(self.action_low) > 0
+
     def reset(self, n: int, rng: np.random.Generator) -> State:
-        """Sample n starts. They are not frames: the first frame is the state after the first step."""
+        """Sample n starts. They are no frames: the first frame is the state after the first step.
+
+        In a world that `records_start` they are the first frames.
+        """
         raise NotImplementedError
 
     def step(self, state: State, actions: np.ndarray | None = None) -> Step:
-        """Advance by one frame under actions "n" (int), and leave `state` as it is."""
+        """Advance by one frame under actions "n" (int), or "n a" (float), and leave `state` as it is."""
         raise NotImplementedError
 
     def sample_actions(self, n: int, length: int, rng: np.random.Generator) -> np.ndarray | None:
-        """Sample the data policy's actions "n length" (int64), in the order in which they act.
+        """Sample the data policy's actions in the order in which they act; None where nobody acts.
 
-        By default each is drawn uniformly; None where nobody acts.
+        They are numbers "n length" (int64), or vectors "n length a" (float32). By default each is drawn
+        uniformly.
         """
+        if self.action_low:
+            size = (n, length, len(self.action_low))
+            return rng.uniform(self.action_low, self.action_high, size).astype(np.float32)
         return rng.integers(self.num_actions, size=(n, length)) if self.num_actions else None
 
     def accept(self, trajectory: Trajectory) -> np.ndarray:
@@ -199,17 +216,35 @@ class SplitDependent(Protocol):
         ...
 
 
+@runtime_checkable
+class Published(Protocol):
+    """World whose sequences are those of a published set where the seed of the data is 0."""
+
+    def published_starts(self, split: str, first: int, last: int) -> State | None:
+        """Return the starts of sequences first ... last - 1 of the split called train, val or test.
+
+        None where the configuration names no published set.
+        """
+        ...
+
+
 def simulate(
     simulator: Simulator, start: State, length: int, actions: np.ndarray | None = None
 ) -> Trajectory:
-    """Run `length` steps from `start` ("n k 2"), under actions "n length" in the order in which they act."""
+    """Simulate `length` frames from `start` ("n k 2"), under actions "n length ..." in their order.
+
+    In a world that records its start, the first action acts on nothing.
+    """
     n = len(start.positions)
     states = start.map(lambda array: np.empty((n, length, *array.shape[1:]), array.dtype))
     rewards, dones = np.empty((n, length), np.float32), np.empty((n, length), bool)
     collisions = np.empty((n, length), np.int64)
     state = start
     for t in range(length):
-        step = simulator.step(state, None if actions is None else actions[:, t])
+        if t == 0 and simulator.records_start:
+            step = uneventful_step(start)
+        else:
+            step = simulator.step(state, None if actions is None else actions[:, t])
         state = step.state
         for stored, array in zip(states.arrays().values(), state.arrays().values(), strict=True):
             stored[:, t] = array

@@ -126,7 +126,7 @@ def create_dataset(
     The file appears under `path` when the block ends without an error; otherwise nothing is left behind.
 
     attributes: simulator (a name), config (serialisable as JSON), seed, dt, coord_limit, num_actions and
-        shape_names.
+        shape_names; and, of actions of numbers, their limits action_low and action_high.
 
     Raises:
         DataError: the file cannot be written, or was not given all its sequences.
@@ -144,6 +144,8 @@ def create_dataset(
                 action_convention=ACTION_CONVENTION,
                 package_version=__version__,
             )
+            limits = {key: attributes.get(key, ()) for key in ("action_low", "action_high")}
+            file.attrs.update({key: np.array(x, np.float64) for key, x in limits.items() if len(x)})
             writer = DatasetWriter(file, disk, sequences)
             yield writer
         disk.check()

@@ -1,4 +1,4 @@
-"""Former names of parts, as configs in older checkpoints have them."""
+"""Former names and defaults of parts, which configs in older checkpoints have or rely on."""
 
 from __future__ import annotations
 
@@ -36,6 +36,21 @@ ALIASES = {  # former target -> the one of today
 ARGUMENTS: dict[str, dict[str, Any]] = {  # former target -> arguments that stand for its former defaults
     "seqvae.objectives.TemporalELBO": {"start": 3},
 }
+FORMER_DEFAULTS: dict[str, dict[str, Any]] = {  # target -> defaults that checkpoints of version 1 rely on
+    "seqvae.dynamics.graph.GraphDynamics": {"impact": False},
+    "seqvae.posteriors.fused.Fused": {"innovation": False},
+}
+
+
+def with_former_defaults(config: Any) -> Any:
+    """Return plain data with the arguments that were left out when the defaults were others."""
+    if isinstance(config, Mapping):
+        given = {name: with_former_defaults(value) for name, value in config.items()}
+        target = config.get("_target_")
+        return FORMER_DEFAULTS.get(target, {}) | given if isinstance(target, str) else given
+    if isinstance(config, (list, tuple)):
+        return type(config)(with_former_defaults(item) for item in config)
+    return config
 
 
 def rename_target(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from seqvae import weights
-from seqvae.aliases import rename_targets
+from seqvae.aliases import rename_targets, with_former_defaults
 from seqvae.build import DataSpec, build
 from seqvae.config import load_plugins, parts_made_with
 from seqvae.errors import UserError
@@ -28,7 +28,7 @@ from seqvae.sequence import SequenceModel
 from seqvae.shipped import pretrained_folder, suggestion
 
 FORMAT = "seqvae.checkpoint"
-VERSION = 1  # raise with every change of the layout, and keep reading the older ones
+VERSION = 2  # raise with every change of the layout or of a default, and keep reading the older ones
 LATER = {
     "commit": None,
     "versions": None,
@@ -129,7 +129,10 @@ def _checkpoint(path: Path, content: dict[str, Any]) -> Checkpoint:
     try:
         content = LATER | content
         known = {f.name: content[f.name] for f in fields(Checkpoint)}
-        known |= {"spec": DataSpec(**content["spec"]), "config": rename_targets(content["config"])}
+        config = rename_targets(content["config"])
+        if content["version"] < 2:
+            config = with_former_defaults(config)
+        known |= {"spec": DataSpec(**content["spec"]), "config": config}
         return Checkpoint(**known)
     except (KeyError, TypeError):
         raise UserError(f"{path}: is an incomplete seqvae checkpoint") from None

@@ -39,6 +39,7 @@ ROOMS = (  # modules, and packages with all their modules, that register parts
     "seqvae.dynamics",
     "seqvae.nn",
     "seqvae.objectives",
+    "seqvae.collage",
     "seqvae.prediction",
     "seqvae.train.optim",
 )

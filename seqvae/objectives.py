@@ -50,6 +50,16 @@ class Objective:
         """
         raise NotImplementedError
 
+    def begin(self, model: SequenceModel) -> None:  # noqa: B027  most objectives keep nothing
+        """Keep what a stage needs of the model as it is at its beginning."""
+
+    def state(self) -> dict[str, Tensor]:
+        """Return what `begin` kept, for a checkpoint."""
+        return {}
+
+    def restore(self, state: dict[str, Tensor]) -> None:  # noqa: B027
+        """Continue with what `state` returned; called after `begin`."""
+
 
 @register(Objective)
 class ELBO(Objective):

@@ -146,22 +146,26 @@ class SequenceModel(nn.Module):
         return _trace(steps, carry)
 
     def imagine(
-        self, carry: Carry, horizon: int, actions: Tensor | None = None, sample: bool = False
+        self,
+        carry: Carry,
+        horizon: int,
+        actions: Tensor | None = None,
+        sample: bool | Bool[Tensor, "b"] = False,
     ) -> Trace:
         """Roll the dynamics out for `horizon` frames.
 
         actions: "b t"; actions[:, 0] leads to the first imagined frame
-        sample: draw each state from p(z_t | z_<t) instead of taking its mean
+        sample: draw each state from p(z_t | z_<t) instead of taking its mean; a tensor says for which
+            sequences
 
         Raises:
             UserError: as in `filter`, about `actions`.
         """
         self._check_actions("actions", actions, horizon)
-        choose = draw if sample else point
         state, steps = carry.dynamics, []
         for t in range(horizon):
             transition = self.dynamics.predict(state, None if actions is None else actions[:, t])
-            z = choose(transition.prior)
+            z = _choose(transition.prior, sample)
             read = self._imagined(z, transition.context)
             state = self.dynamics.update(transition.carried(state), z, read)
             steps.append(_Step(z, transition.prior, None, None, transition.context))
@@ -224,6 +228,13 @@ def blank_missing(
     It is not enough to mask results: the gradient of a masked NaN is 0 times NaN.
     """
     return video if observed is None else video.masked_fill(~observed[..., None, None, None], 0)
+
+
+def _choose(q: Distribution, sample: bool | Bool[Tensor, "b"]) -> Float[Tensor, "b k d"]:
+    """Draw z ~ q where `sample` is true; else return its point estimate."""
+    if isinstance(sample, Tensor):
+        return torch.where(sample[:, None, None], draw(q), point(q))
+    return draw(q) if sample else point(q)
 
 
 def _trace(steps: list[_Step], carry: Carry) -> Trace:

@@ -24,6 +24,16 @@ def pretrained_folder(name: str | Path) -> Path | None:
     return next(folder / name for folder in FOLDERS if (folder / name / WEIGHTS).is_file())
 
 
+def run_folder(run: str | Path) -> Path:
+    """Return the folder for results of a run: its own, also if a checkpoint in it is named.
+
+    That of a pretrained model, called by its name, is runs/NAME: an installation is not for results.
+    """
+    if pretrained_folder(run) is not None:
+        return Path("runs") / run
+    return Path(run) if Path(run).is_dir() else Path(run).parent
+
+
 def suggestion(name: str | Path) -> str:
     """Return the end of a message about a missing run: pretrained models of a similar name, or all."""
     if len(Path(name).parts) > 1 or Path(name).suffix:  # a path, and no attempt at a name

@@ -15,8 +15,9 @@ class Stream(IntEnum):
     """Purposes of the streams; in parentheses, the numbers that tell streams of one purpose apart.
 
     The constants start at 2^31, so that no data seed can give the key of a stream. A block of data is seeded
-    by (seed, split, block), where the split is less than 3. A seed above 32 bits counts as two words, and the
-    second of them is less than 2^31. The second place of such a key never holds one of these constants.
+    by (seed, split, block), where the split is less than 3, a recorded episode by (seed, 3, episode). A seed
+    above 32 bits counts as two words, and the second of them is less than 2^31. The second place of such a
+    key never holds one of these constants.
     """
 
     WEIGHTS = 2**31  # initial weights and random structure of a model

@@ -22,6 +22,30 @@ from seqvae.tree import concat_frames, short_repr, sum_tensors
 
 
 @dataclass(frozen=True)
+class ActionSpace:
+    """The actions of a world: one of `count` numbers, a vector inside of limits, or none at all.
+
+    count: number of discrete actions, 0 without
+    low, high: limits of each number of a vector, which may be infinite
+    """
+
+    count: int = 0
+    low: tuple[float, ...] = ()
+    high: tuple[float, ...] = ()
+
+    def __bool__(self) -> bool:
+        return self.count > 0 or self.size > 0
+
+    @property
+    def size(self) -> int:
+        """Count of numbers of a vector, 0 for discrete actions."""
+        return len(self.low)
+
+    def __str__(self) -> str:
+        return f"vectors of {self.size} numbers" if self.size else f"{self.count} actions"
+
+
+@dataclass(frozen=True)
 class DataSpec:
     """Everything that a model has to know of its data.
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from seqvae.errors import UserError
 from seqvae.io import atomic_write
 
-FORMAT, VERSION = "seqvae.weights", 1
+FORMAT, VERSION = "seqvae.weights", 2
 SUFFIX = ".safetensors"
 FILE = f"model{SUFFIX}"
 KEY = "seqvae"  # of the file's metadata; its value is JSON
@@ -41,7 +41,8 @@ def read_weights(path: Path, device: str | torch.device = "cpu") -> dict[str, An
         raise UserError(f"{path}: is no safetensors file, or is damaged") from None
     if not isinstance(about, dict) or about.get("format") != FORMAT:
         raise UserError(f"{path}: is a safetensors file, but none of seqvae's")
-    if about.get("version") != VERSION:
-        newest = f"this seqvae reads {VERSION}"
-        raise UserError(f"{path}: has format version {about.get('version')}, {newest}; update seqvae")
+    version = about.get("version")
+    if not isinstance(version, int) or version > VERSION:
+        newest = f"this seqvae reads up to {VERSION}"
+        raise UserError(f"{path}: has format version {version}, {newest}; update seqvae")
     return about | {"model": model}

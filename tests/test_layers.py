@@ -26,9 +26,9 @@ LAYERS = {
         "types",
     ],
     1: ["distributions", "matching", "nn"],
-    2: ["sequence", "elbo", "objectives", "prediction", "metrics", "data"],
+    2: ["sequence", "elbo", "objectives", "collage", "prediction", "metrics", "data"],
     3: ["frames", "posteriors", "dynamics"],
-    4: ["build", "checkpoint", "inference", "interventions", "rollout", "shapes", "weights"],
+    4: ["build", "checkpoint", "inference", "interventions", "planning", "rollout", "shapes", "weights"],
     5: ["evaluate", "play", "report", "train", "video"],
     6: ["cli", "contracts", "__init__", "__main__"],
 }
@@ -36,7 +36,7 @@ LAYER_OF = {name: layer for layer, names in LAYERS.items() for name in names}
 PARTS = {"frames", "posteriors", "dynamics"}  # interchangeable, so they never import each other
 
 # Everything in data_gen is core but these, which may use optional packages.
-EDGE = {"convert", "formats", "media", "preview", "gym"}
+EDGE = {"convert", "formats", "media", "preview", "gym", "recording"}
 CORE_PACKAGES = {"numpy", "h5py", "hydra", "omegaconf", "tqdm"}
 # which part of seqvae uses what of data_gen; media reads, writes and draws frames for both
 USES_DATA_GEN = {
@@ -44,6 +44,7 @@ USES_DATA_GEN = {
     "errors": "core",
     "io": "core",
     "data": "core",
+    "planning": "core",
     "play": "core",
     "report": "core",
     "video": "core",
@@ -63,11 +64,12 @@ PLACES = {
     "ale_py": ["data_gen/sims/_ale"],
     "gymnasium": ["data_gen/gym"],
     "pytest": [f"seqvae/contracts/{name}" for name in ("options", "test_plugins", "__main__")],
-    "bokeh": ["seqvae/play", "seqvae/report"],
+    "bokeh": ["seqvae/report"],
     "pandas": ["seqvae/inference"],
     "wandb": ["seqvae/train/trackers"],
     "mlflow": ["seqvae/train/trackers"],
     "jinja2": ["seqvae/report"],
+    "tornado": ["seqvae/play"],
     "zarr": ["data_gen/formats/containers"],
 }
 
@@ -185,7 +187,7 @@ ALLOWED = {
     "data_gen/drawing/handwriting.py": "def load():\n    from sklearn.datasets import load_digits",
     "data_gen/media/writing.py": "from moviepy import VideoClip",
     "seqvae/video/drawing.py": "from data_gen.media import writing",
-    "seqvae/play/page.py": "from bokeh.models import ColumnDataSource\nfrom data_gen.media import overlays",
+    "seqvae/play/page.py": "from tornado.web import Application\nfrom data_gen.media import overlays",
 }
 
 PLANTED = {
@@ -198,6 +200,7 @@ PLANTED = {
     "hydra in a model": ("seqvae/frames/supair.py", "from hydra.utils import instantiate"),
     "moviepy in metrics": ("seqvae/metrics.py", "import moviepy.editor"),
     "h5py in evaluate": ("seqvae/evaluate.py", "import h5py"),
+    "tornado in a command": ("seqvae/cli/play.py", "from tornado.ioloop import IOLoop"),
     "bokeh in a command": ("seqvae/cli/train.py", "from bokeh.server.server import Server"),
     "PyAV in data": ("seqvae/data/reader.py", "import av"),
     "bokeh in evaluate": ("seqvae/evaluate.py", "import bokeh.plotting"),

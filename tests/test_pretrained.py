@@ -9,7 +9,6 @@ import torch
 
 import seqvae
 from seqvae import checkpoint, shipped, weights
-from seqvae.cli.data import run_folder
 from seqvae.cli.main import main
 from tests.refusals import refusal
 from tests.worlds import make_data
@@ -29,10 +28,10 @@ def test_every_pretrained_model_is_listed_and_loaded_by_its_name(monkeypatch, tm
 def test_a_path_goes_before_a_name(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     given = checkpoint.find("stove_billiards")
-    assert run_folder("stove_billiards").as_posix() == "runs/stove_billiards"
+    assert shipped.run_folder("stove_billiards").as_posix() == "runs/stove_billiards"
     shutil.copytree(given.parent, tmp_path / "stove_billiards")
     assert checkpoint.find("stove_billiards").resolve().parent == tmp_path / "stove_billiards"
-    assert run_folder("stove_billiards").as_posix() == "stove_billiards"
+    assert shipped.run_folder("stove_billiards").as_posix() == "stove_billiards"
 
 
 @pytest.mark.parametrize(
@@ -61,7 +60,7 @@ def test_commands_take_the_name_and_write_to_the_folder_of_runs(monkeypatch, tmp
     assert "## On unseen data\n1 sequences" in card
     capsys.readouterr()
     assert main(["inspect", "stove_billiards"]) == 0
-    assert "20900 updates" in capsys.readouterr().out
+    assert "5900 updates" in capsys.readouterr().out
     short = ["model=linear", "trainer.steps=1", "trainer.batch_size=1", "trainer.clip_length=4"]
     assert main(["train", *short, "run=x", "init=stove_billiards", "trainer.context=4"]) == 2
     assert "init=stove_billiards: its model differs" in capsys.readouterr().err

@@ -73,7 +73,7 @@ def test_a_config_makes_no_callable_but_the_registered_parts(monkeypatch):
 
 def test_a_config_builds_no_world_but_the_registered_ones():
     everything = names()
-    assert worlds().keys() <= everything.keys() and len(worlds()) == 9
+    assert worlds().keys() <= everything.keys() and len(worlds()) == 12
     for name, own in everything.items():
         if own and name not in worlds():
             with pytest.raises(DataError, match="sim._target_="):

@@ -32,7 +32,7 @@ TRAINING = [
     "trainer.validation_sequences=2",
     *(
         f"stages.{stage}.trainer.{key}"
-        for stage in ("objects", "motion", "spread")
+        for stage in ("objects", "places", "motion", "spread")
         for key in ("steps=2", "batch_size=2", "clip_length=9", "validate_every=2")
     ),
 ]
@@ -97,7 +97,7 @@ def test_no_data_seed_gives_the_key_of_a_stream(seed):
 
 def test_a_training_repeats_neither_its_own_numbers_nor_those_of_its_data(tmp_path, opened):
     assert main(["train", *TRAINING, f"run={tmp_path / 'run'}", "seed=0", "online.seed=0"]) == 0
-    assert len(opened["torch"]) == 5  # weights, three stages, validation
+    assert len(opened["torch"]) == 6  # weights, four stages, validation
     assert opened["data_gen"] and opened["seqvae"] and not opened["data_gen"] & opened["seqvae"]
     keys = opened["data_gen"] | opened["seqvae"]
     streams = {key: words_of_numpy(np.random.SeedSequence(key)) for key in keys}

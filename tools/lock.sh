@@ -1,7 +1,8 @@
 #!/bin/sh
 # usage: tools/lock.sh PYTHON TORCH     writes requirements.lock: pyproject.toml and its extras resolved for
 #                                       Python 3.11 to 3.13, one set of versions for the three. The extras wandb
-#                                       and mlflow are left out: they bring some 30 packages each.
+#                                       and mlflow are left out: they bring some 30 packages each. The extra
+#                                       test brings pygame-ce and minigrid, two foreign sorts of environments.
 set -eu
 
 python=$1

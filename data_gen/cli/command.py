@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import select
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from io import TextIOWrapper
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from data_gen import __version__
 from data_gen.ending import set_title
@@ -39,7 +40,7 @@ class Job:
 
     asked: keys on the command line
     choices: option chosen for each group of configs
-    folder: own folder of a job of a sweep, or None
+    folder: folder of a job of a sweep, its own unless the jobs share one, or None
     """
 
     asked: frozenset[str] = frozenset()
@@ -61,6 +62,7 @@ class Command:
     sweeps: default folder for the folders of sweeps
     first: key of a first word that is no key=value, or None
     faults: exceptions for bad input
+    shared: keys whose values are jobs of a sweep that write into one folder
     own_keys: function of the overrides: whether the command knows keys that its yaml does not have
     title: beginning of its messages; by default program and name
     """
@@ -72,6 +74,7 @@ class Command:
     folder: str = "out"
     sweeps: str = "runs"
     first: str | None = None
+    shared: tuple[str, ...] = ()
     faults: tuple[type[Exception], ...] = (DataError,)
     own_keys: Callable[[Sequence[Any]], bool] | None = None
     title: str = ""
@@ -92,7 +95,33 @@ class Command:
 
 
 def dispatch(commands: Mapping[str, Command], words: Sequence[str], usage: str, default: str = "") -> int:
-    """Run the command that the first word names, or the default one; return the exit code."""
+    """Run the command that the first word names, or the default one; return the exit code.
+
+    If the reader of the output is gone, as in `... | head`, the command ends there, without a word; code 1.
+    """
+    try:
+        code = _dispatch(commands, words, usage, default)
+        if sys.stdout is not None:
+            sys.stdout.flush()  # at the exit of Python nothing could catch the error
+        return code
+    except BrokenPipeError:
+        closed = [stream for stream in (sys.stdout, sys.stderr) if stream is not None and _is_closed(stream)]
+        if not closed:  # another pipe is broken
+            raise
+        for stream in closed:  # what is left in their buffers has a place to go
+            with open(os.devnull, "w") as nowhere:
+                os.dup2(nowhere.fileno(), stream.fileno())
+        return 1
+
+
+def _is_closed(stream: TextIO) -> bool:
+    """Return whether nobody reads the pipe that a stream writes to."""
+    poll = select.poll()
+    poll.register(stream.fileno(), 0)
+    return any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))
+
+
+def _dispatch(commands: Mapping[str, Command], words: Sequence[str], usage: str, default: str) -> int:
     program = next(iter(commands.values())).program
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # names of files may be no text

@@ -116,7 +116,7 @@ def check_overrides(
     """Check that all keys and options in overrides of `configs/NAME.yaml` exist; return them for Hydra.
 
     A key beside a `_target_`, or in such a key, is added to the config: it is an argument at its default, and
-    the part itself checks it.
+    the part itself checks it. So is every key in a mapping that the yaml leaves empty (`arguments: {}`).
 
     search: folders with configs of the user
     new_keys: whether to add every unknown key, if no option of a group is chosen
@@ -131,13 +131,14 @@ def check_overrides(
         chosen = [o for o in own if o.key_or_group in groups]
         for override in chosen:
             _require_options(override, groups)
-        keys: set[str] = set()
+        keys, empty = set[str](), set[str]()
         for choice in _choices(chosen):
             config = _compose(name, [*hydras, *choice])
             keys |= {*_keys(config), *our_choices(config.hydra.runtime.choices)}
+            empty |= {key for key in _keys(config) if OmegaConf.select(config, key) == {}}
     new_keys = new_keys and not chosen
     return [
-        text_of(o) if o.is_hydra_override() or o.key_or_group in groups else _known(o, keys, new_keys)
+        text_of(o) if o.is_hydra_override() or o.key_or_group in groups else _known(o, keys, empty, new_keys)
         for o in overrides
     ]
 
@@ -194,15 +195,19 @@ def _require_options(override: Override, groups: Mapping[str, list[str]]) -> Non
                 raise DataError(f"{group}={option}: no such {WORDS.get(group, group)}; {known}")
 
 
-def _known(override: Override, known: Collection[str], new_keys: bool) -> str:
-    """Return an override as text, with ++ if its key is, or lies in, an argument that the yaml leaves out."""
+def _known(override: Override, known: Collection[str], empty: Collection[str], new_keys: bool) -> str:
+    """Return an override as text, with ++ if its key is, or lies in, an argument that the yaml leaves out.
+
+    empty: keys of mappings without content
+    """
     key, text = override.key_or_group, text_of(override)
-    if key in known:
+    if key in known and key not in empty:
         return text
     inside = key.rpartition(".")[0]
     while inside and inside not in known:
         inside = inside.rpartition(".")[0]
-    if (new_keys or f"{inside}._target_" in known) and not override.is_delete():
+    is_free = key in empty or inside in empty or f"{inside}._target_" in known
+    if (new_keys or is_free) and not override.is_delete():
         return "++" + text.lstrip("+")
     raise DataError(no_such_key(key, known))
 
@@ -263,7 +268,7 @@ def sweep_folder(
     """Return the folder of a sweep of checked overrides.
 
     The command line gives it by hydra.sweep.dir or the command's own key; else it is named by experiment or
-    model.
+    model. Jobs that differ in shared keys alone have the folder of a single job.
     """
     swept = {o.key_or_group for o in overrides if o.is_sweep_override()}
     given = {o.key_or_group: literal(o) for o in overrides if o.key_or_group not in swept}
@@ -278,6 +283,8 @@ def sweep_folder(
         return str(given[command.folder])
     if not OmegaConf.is_missing(config.hydra.sweep, "dir"):
         return str(config.hydra.sweep.dir)
+    if swept and swept <= set(command.shared):
+        return str(config[command.folder])
     choices = {} if swept & {"experiment", "model"} else config.hydra.runtime.choices
     return f"{command.sweeps}/{choices.get('experiment') or choices.get('model') or command.name}"
 

@@ -10,6 +10,7 @@ USAGE = """\
 usage: python -m data_gen [COMMAND] key=value ...
 
   (none)     sim=billiards                         make train.h5, val.h5 and test.h5 of a simulator
+  record     env=ID out=FOLDER                     record episodes of a Gymnasium environment
   import     data=FILE out=FOLDER                  turn arrays, pictures, videos and more into dataset files
   export     format=gswm data=FILE out=FOLDER      write dataset files in another format
   preview    data=FILE                             see a dataset: video, contact sheet, statistics
@@ -23,12 +24,13 @@ def main(words: Sequence[str]) -> int:
     return dispatch(COMMANDS, words, USAGE, default="generate")
 
 
-def _command(name: str, function: str, config: str) -> Command:
-    return Command("data_gen", name, function, config, sweeps="data", title="data_gen")
+def _command(name: str, function: str, config: str, shared: tuple[str, ...] = ()) -> Command:
+    return Command("data_gen", name, function, config, sweeps="data", shared=shared, title="data_gen")
 
 
 COMMANDS = {
-    "generate": _command("generate", "data_gen.generate:run", "generate"),
+    "generate": _command("generate", "data_gen.generate:run", "generate", shared=("shard",)),
+    "record": _command("record", "data_gen.recording.command:run", "data_record"),
     "import": _command("import", "data_gen.convert:run_import", "data_import"),
     "export": _command("export", "data_gen.convert:run_export", "data_export"),
     "preview": _command("preview", "data_gen.preview:run", "data_preview"),

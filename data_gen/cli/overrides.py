@@ -27,6 +27,7 @@ PATHS = {  # config -> its keys whose values are paths, taken literally
     "compare": ("runs", "against", "out"),
     "export": ("run", "out"),
     "generate": ("out",),
+    "data_record": ("env", "out", "policy"),
     "data_import": ("data", "out", "key", "layout", "masks", "positions", "actions", "rewards"),
     "data_export": ("data", "out"),
     "data_preview": ("data", "out"),

@@ -31,6 +31,8 @@ from data_gen.cli.sweep import STOPPED, Sweep, file_name, signals_stop
 from data_gen.errors import DataError
 
 OmegaConf.register_new_resolver("file_name", file_name, replace=True)
+# of jobs that differ in shared keys: they have no folders of their own where nothing else differs
+OmegaConf.register_new_resolver("shared_folder", lambda text: file_name(text) if text else ".", replace=True)
 
 
 def run_command(command: Command, words: Sequence[str]) -> int:
@@ -64,8 +66,9 @@ def _run(command: Command, flags: Namespace, paths: Collection[str]) -> int:
     except DataError as error:
         raise DataError("; ".join([str(error), *faults])) from None
     if flags.multirun:
+        swept = {o.key_or_group for o in overrides if o.is_sweep_override()}
         fixed = [o.key_or_group for o in overrides if not o.is_sweep_override()]
-        _configure(command, fixed)
+        _configure(command, fixed, [key for key in command.shared if key in swept])
         folder = sweep_folder(command, overrides, checked, search)
         return _run_sweep(command, flags, checked, Path(folder))
     task = Task(command)
@@ -85,7 +88,7 @@ def _run_sweep(command: Command, flags: Namespace, checked: list[str], folder: P
             code = _call_hydra(command, words, Task(command, sweep))
         except KeyboardInterrupt:
             code = 130
-        except DataError:
+        except (DataError, BrokenPipeError):
             raise
         except Exception:  # of the launcher: a worker was killed, say
             traceback.print_exc()
@@ -102,16 +105,18 @@ def _run_sweep(command: Command, flags: Namespace, checked: list[str], folder: P
     return max([code, *(report.code for report in failed)])
 
 
-def _configure(command: Command, fixed: Sequence[str] = ()) -> None:
+def _configure(command: Command, fixed: Sequence[str] = (), shared: Sequence[str] = ()) -> None:
     """Set Hydra's defaults: no files and no log of its own; folders of jobs named by their differences.
 
     fixed: keys that are the same in all jobs
+    shared: keys that differ between jobs of one folder
     """
-    dirname = JobConf.JobConfig.OverrideDirname(exclude_keys=list(fixed))
+    dirname = JobConf.JobConfig.OverrideDirname(exclude_keys=[*fixed, *shared])
+    name = "shared_folder" if shared else "file_name"
     config = HydraConf(
         output_subdir=None,
         run=RunDir(dir="."),
-        sweep=SweepDir(dir=MISSING, subdir="${file_name:${hydra.job.override_dirname}}"),
+        sweep=SweepDir(dir=MISSING, subdir=f"${{{name}:${{hydra.job.override_dirname}}}}"),
         job=JobConf(name=command.name, config=JobConf.JobConfig(override_dirname=dirname)),
     )
     quiet = {"hydra_logging": "none", "job_logging": "none", "output": None}
@@ -184,8 +189,10 @@ class Task:
         """Run a job of a sweep and report its exit code there, unless the sweep was stopped."""
         if sweep.stopped is not None:
             return None, 128
-        name = str(job.folder and job.folder.name)
-        self.command.tell(f"job {number} in {job.folder}")
+        shared = [f"{key}={config[key]}" for key in self.command.shared if key in job.asked]
+        own = [str(job.folder and job.folder.name)] if job.folder != sweep.folder else []
+        name = ",".join([*own, *shared])
+        self.command.tell(f"job {number} in {job.folder}{f' ({shared[0]})' if shared else ''}")
         score, code = self._call(config, job, name)
         sweep.report(number, name, code)
         if code > 128:
@@ -210,6 +217,8 @@ class Task:
         except Interrupted as stop:
             command.tell("interrupted", name)
             return None, 128 + stop.number
+        except BrokenPipeError:  # the reader of the output is gone: a sweep ends too
+            raise
         except Exception:
             if self.sweep is None:
                 raise

@@ -17,9 +17,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 
-BATCH = 64  # frames drawn at once: their planes then fit into a core's second-level cache
+from data_gen.drawing.windows import blend, label, pixel_shares, place_windows, window_offsets
 
 
 class Shape(NamedTuple):
@@ -77,11 +76,6 @@ SHAPES = {
 }
 
 
-def pixel_shares(size: int) -> np.ndarray:
-    """Return the centres of the pixels along an edge, as shares of it."""
-    return (np.arange(size) + 0.5) / size
-
-
 def render_background(colours: np.ndarray, waves: np.ndarray | None, size: int) -> np.ndarray:
     """Draw planes "m 3 size size", float32: two colours "m 2 3", blended by a sum of waves.
 
@@ -116,30 +110,15 @@ def render_sprites(
         (in the units of the planes), layers (higher is nearer) and present.
     max_radius: at least the radius of every object.
     """
-    # 1. Place a window of w pixels around each object.
+    # 1. Place a window of w pixels around each object, and compute the distances of its pixels.
     size = planes.shape[-1]
     reach = max_radius * max(SHAPES[name].reach for name in shape_names) + 0.5 / size
-    width = min(int(2 * reach * size) + 1, size)
-    corners = np.ceil((objects["positions"] - reach) * size - 0.5)
-    corners = np.clip(corners, 0, size - width).astype(np.intp)  # m k 2
-    # 2. Compute the coverage of its pixels.
+    corners, width = place_windows(objects["positions"], reach, size)
     distance = _signed_distances(objects, corners, width, shape_names, size)  # m k w w
-    inside = distance < 0
+    # 2. Lay the objects over each other.
+    label(masks, distance < 0, corners, objects["layers"])
     coverage = np.clip(np.float32(0.5) - distance, 0, 1, out=distance)
-    # 3. Blend one object per frame at a time: the farthest of every frame, then the next.
-    windows = sliding_window_view(planes, (width, width), axis=(2, 3), writeable=True)
-    label_windows = sliding_window_view(masks, (width, width), axis=(1, 2), writeable=True)
-    colours = objects["colors"].astype(np.float32)[..., None, None]  # m k 3 1 1
-    frame = np.arange(len(planes))
-    for k in np.argsort(objects["layers"], axis=1).T:  # m: an object per frame
-        column, row = corners[frame, k].T
-        behind = windows[frame, :, row, column]  # m 3 w w
-        change = colours[frame, k] - behind
-        change *= coverage[frame, k][:, None]
-        windows[frame, :, row, column] = behind + change
-        labels = label_windows[frame, row, column]  # m w w
-        np.copyto(labels, (k + 1).astype(np.uint8)[:, None, None], where=inside[frame, k])
-        label_windows[frame, row, column] = labels
+    blend(planes, objects["colors"], coverage, corners, objects["layers"])
 
 
 def _signed_distances(
@@ -152,7 +131,7 @@ def _signed_distances(
     """Return distances in pixels at the pixels of windows, float32 "m k w w"; `size` for absent objects."""
     distance = np.full((*corners.shape[:2], width, width), size, np.float32)
     # 1. Offsets of columns and rows from the centre of the object, in radii: m k 2 w.
-    offset = pixel_shares(size)[corners[..., None] + np.arange(width)] - objects["positions"][..., None]
+    offset = window_offsets(objects["positions"], corners, width, size)
     offset /= objects["radii"][..., None, None]
     cos, sin = np.cos(objects["angles"]), np.sin(objects["angles"])  # m k
     for index, name in enumerate(shape_names):
@@ -182,6 +161,12 @@ def draw_curtain(
     planes += (colour.astype(np.float32)[:, None, None] - planes) * covered.astype(np.float32)
     centres = pixel_shares(size)
     masks[..., (centres > left) & (centres < right)] = 0
+
+
+def halve(planes: np.ndarray) -> np.ndarray:
+    """Average planes "... 2h 2w" two by two: "... h w"."""
+    rows = planes[..., ::2, :] + planes[..., 1::2, :]
+    return (rows[..., ::2] + rows[..., 1::2]) / 4
 
 
 def to_uint8(planes: np.ndarray) -> np.ndarray:

@@ -31,7 +31,7 @@ from data_gen.formats import (
     report_damage,
     slices,
 )
-from data_gen.schema import FIELDS, ArrayFile, DatasetInfo
+from data_gen.schema import FIELDS, ArrayFile, DatasetFile, DatasetInfo
 
 SUFFIX = ".hdf5"
 SHAPES = ("circle", "star", "cross", "cross_rotate", "diamond")  # in the order of G-SWM's indices
@@ -92,7 +92,7 @@ def _read_blocks(
         yield arrays
 
 
-def write(path: Path, file: ArrayFile, info: DatasetInfo) -> None:
+def write(path: Path, file: DatasetFile, info: DatasetInfo) -> None:
     """Write a dataset as a file of G-SWM.
 
     Raises:
@@ -111,7 +111,7 @@ def write(path: Path, file: ArrayFile, info: DatasetInfo) -> None:
             out.create_dataset(key, shape, dtype, chunks=chunks, compression="gzip", compression_opts=1)
         for block in slices(info.sequences, info.length * info.height * info.width * 3):
             visible = file["in_camera"][block]
-            for key in out:
+            for key in map(str, out):
                 array = file[key][block]
                 if key in _IN_PIXELS:
                     array = array * scale

@@ -13,12 +13,12 @@ import numpy as np
 
 from data_gen.errors import DataError
 from data_gen.formats import create_foreign, slices
-from data_gen.schema import ArrayFile, DatasetInfo
+from data_gen.schema import DatasetFile, DatasetInfo
 
 SUFFIX = ".hdf5"
 
 
-def write(path: Path, file: ArrayFile, info: DatasetInfo) -> None:
+def write(path: Path, file: DatasetFile, info: DatasetInfo) -> None:
     """Write every frame of a dataset, with its mask, as an image.
 
     Raises:

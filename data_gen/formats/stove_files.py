@@ -28,7 +28,7 @@ from data_gen.formats import (
 )
 from data_gen.formats.pickles import PickleWriter, read_pickle
 from data_gen.io import output_path
-from data_gen.schema import ArrayFile, DatasetInfo
+from data_gen.schema import DatasetFile, DatasetInfo
 
 SUFFIX = ".pkl"
 
@@ -120,7 +120,7 @@ def _per_object(path: Path, content: dict[str, Any], key: str, shape: tuple[int,
         raise DataError(f"{path}: {key} must be one number, or one for each of {shape[-1]} objects") from None
 
 
-def write(path: Path, file: ArrayFile, info: DatasetInfo) -> None:
+def write(path: Path, file: DatasetFile, info: DatasetInfo) -> None:
     """Write a dataset as such a pickle.
 
     Raises:

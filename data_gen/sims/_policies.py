@@ -25,3 +25,23 @@ def sticky_actions(
     increments = np.where(changes, rng.integers(1, num_actions, size=(n, length)), 0)
     increments[:, 0] = rng.integers(num_actions, size=n)
     return increments.cumsum(axis=1) % num_actions
+
+
+def sticky_vectors(
+    n: int,
+    length: int,
+    low: tuple[float, ...],
+    high: tuple[float, ...],
+    rng: np.random.Generator,
+    change: tuple[float, float] = (0.2, 0.3),
+) -> np.ndarray:
+    """Sample actions "n length a", float32, uniform in a box, that mostly repeat the one before.
+
+    Each sequence draws its probability of a change from Uniform(*change), as in `sticky_actions`.
+    """
+    probability = rng.uniform(*change, size=(n, 1))
+    changes = rng.random((n, length)) < probability
+    changes[:, 0] = True
+    drawn = rng.uniform(low, high, (n, length, len(low))).astype(np.float32)
+    last = np.maximum.accumulate(np.where(changes, np.arange(length), 0), axis=1)  # time of the last change
+    return np.take_along_axis(drawn, last[..., None], axis=1)

@@ -9,7 +9,7 @@ import numpy as np
 from data_gen.errors import require_number
 from data_gen.physics.collisions import advance_billiards
 from data_gen.sims._discs import SampledValue
-from data_gen.sims._policies import sticky_actions
+from data_gen.sims._policies import sticky_actions, sticky_vectors
 from data_gen.sims.billiards import Billiards
 from data_gen.simulator import State, Step, register
 
@@ -55,10 +55,14 @@ class Avoidance(Billiards):
         """Sample actions "n length" of the sticky random policy."""
         return sticky_actions(n, length, self.num_actions, rng)
 
+    def direction(self, actions: np.ndarray) -> np.ndarray:
+        """Return the velocity of the agent in units of its speed, "n 2"."""
+        return DIRECTIONS[actions]
+
     def step(self, state: State, actions: np.ndarray | None = None) -> Step:
-        """Advance by one frame under actions "n" in 0 ... 8; without any, the agent stays where it is."""
+        """Advance by one frame under actions "n ..."; without any, the agent stays where it is."""
         velocities = state.velocities.copy()
-        velocities[:, 0] = 0.0 if actions is None else self.agent_speed * DIRECTIONS[actions]
+        velocities[:, 0] = 0.0 if actions is None else self.agent_speed * self.direction(actions)
         positions, velocities, contacts, agent_contacts = advance_billiards(
             state.positions,
             velocities,
@@ -72,3 +76,24 @@ class Avoidance(Billiards):
         rewards = -(agent_contacts > 0).astype(np.float32)
         new_state = State(positions, velocities, state.extra)
         return Step(new_state, rewards, np.zeros(len(rewards), bool), contacts)
+
+
+@register
+@dataclass(frozen=True, kw_only=True)
+class SteeredAvoidance(Avoidance):
+    """Avoidance in which an action is a vector: the agent's velocity, in units of its speed.
+
+    A vector longer than 1 counts as its direction.
+    """
+
+    num_actions = 0
+    action_low = (-1.0, -1.0)
+    action_high = (1.0, 1.0)
+
+    def sample_actions(self, n: int, length: int, rng: np.random.Generator) -> np.ndarray:
+        """Sample actions "n length 2" that mostly repeat the one before."""
+        return sticky_vectors(n, length, self.action_low, self.action_high, rng)
+
+    def direction(self, actions: np.ndarray) -> np.ndarray:
+        actions = np.asarray(actions, np.float64)
+        return actions / np.maximum(1.0, np.linalg.norm(actions, axis=-1, keepdims=True))

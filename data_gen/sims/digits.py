@@ -9,8 +9,9 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from data_gen.drawing.handwriting import SPLIT_SHARES, enlarge, load_digit_images, split_range
-from data_gen.drawing.shapes import pixel_shares
+from data_gen.drawing.windows import pixel_shares
 from data_gen.errors import DataError, require_choice, require_range
+from data_gen.sims._batches import render_batches
 from data_gen.sims._bouncing import BouncingWorld, reflect
 from data_gen.simulator import State, Step, register, uneventful_step
 
@@ -96,16 +97,13 @@ class Digits(BouncingWorld):
 
     def render(self, states: State, size: int) -> tuple[np.ndarray, np.ndarray]:
         """Draw frames uint8 "... size size 3" and masks uint8 "... size size"."""
-        leading = states.positions.shape[:-2]
-        flat = states.map(lambda array: array.reshape(-1, *array.shape[len(leading) :]))
-        frames = np.empty((len(flat.positions), size, size, 3), np.uint8)
-        masks = np.zeros((len(flat.positions), size, size), np.uint8)
-        for start in range(0, len(frames), _BATCH):
-            batch = slice(start, start + _BATCH)
-            light = self._draw(flat.map(lambda array, batch=batch: array[batch]), masks[batch])
-            # By way of int32, as NumPy converts floats to bytes one by one.
-            frames[batch] = (255 * light + np.float32(0.5)).astype(np.int32)[..., None]
-        return frames.reshape(*leading, *frames.shape[1:]), masks.reshape(*leading, *masks.shape[1:])
+        return render_batches(states, size, self._draw_frames, _BATCH)
+
+    def _draw_frames(self, states: State, frames: np.ndarray, masks: np.ndarray) -> None:
+        """Draw states "m": write frames "m h w 3" and labels into masks "m h w"."""
+        light = self._draw(states, masks)
+        # By way of int32, as NumPy converts floats to bytes one by one.
+        frames[:] = (255 * light + np.float32(0.5)).astype(np.int32)[..., None]
 
     def _draw(self, states: State, masks: np.ndarray) -> np.ndarray:
         """Draw states "m": return the brightness "m h w", float32, and write labels into masks "m h w"."""

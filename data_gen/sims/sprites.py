@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from data_gen.drawing.colours import PALETTE, Ranges, palette_rgb, sample_combinations, sample_hsv
-from data_gen.drawing.shapes import (
-    BATCH,
-    SHAPES,
-    draw_curtain,
-    render_background,
-    render_sprites,
-    to_uint8,
-)
-from data_gen.errors import DataError, require_number, require_range
+from data_gen.drawing.shapes import SHAPES, draw_curtain, render_background, render_sprites, to_uint8
+from data_gen.errors import DataError, require_names, require_number, require_range
+from data_gen.sims._batches import render_batches
 from data_gen.sims._bouncing import BouncingWorld, reflect
 from data_gen.simulator import State, Step, register, uneventful_step
 
@@ -89,9 +83,9 @@ class Sprites(BouncingWorld):
         self._check_combinations()
 
     def _check_values(self) -> None:
-        _require_names("shapes", self.shapes, SHAPES)
+        require_names("sim.shapes", self.shapes, SHAPES)
         if self.colors != "random":
-            _require_names("colors", self.colors, PALETTE, "random, or ")
+            require_names("sim.colors", self.colors, PALETTE, "random, or ")
         for key in ("repeat_colors", "only_held_out"):
             if not isinstance(getattr(self, key), bool):
                 raise DataError(f"sim.{key}={getattr(self, key)}: must be true or false")
@@ -187,21 +181,17 @@ class Sprites(BouncingWorld):
 
     def render(self, states: State, size: int) -> tuple[np.ndarray, np.ndarray]:
         """Draw frames uint8 "... size size 3" and masks uint8 "... size size"."""
-        leading = states.positions.shape[:-2]
-        flat = states.map(lambda array: array.reshape(-1, *array.shape[len(leading) :]))
-        objects = {"positions": flat.positions, **flat.extra, "present": _is_present(flat.extra)}
+        return render_batches(states, size, self._draw_frames)
+
+    def _draw_frames(self, states: State, frames: np.ndarray, masks: np.ndarray) -> None:
+        """Draw states "m": write frames "m h w 3" and labels into masks "m h w"."""
+        objects = {"positions": states.positions, **states.extra, "present": _is_present(states.extra)}
         objects["colors"] = 255 * objects["colors"]
-        frames = np.empty((len(flat.positions), size, size, 3), np.uint8)
-        masks = np.zeros((len(flat.positions), size, size), np.uint8)
-        for start in range(0, len(frames), BATCH):
-            batch = slice(start, start + BATCH)
-            chosen = {name: array[batch] for name, array in objects.items()}
-            planes = render_background(255 * chosen["background"], chosen.get("waves"), size)
-            render_sprites(planes, masks[batch], chosen, self.shapes, self.radius[1])
-            if self.curtain is not None:
-                draw_curtain(planes, masks[batch], self.curtain, 255 * np.array(CURTAIN))
-            frames[batch] = to_uint8(planes)
-        return frames.reshape(*leading, *frames.shape[1:]), masks.reshape(*leading, *masks.shape[1:])
+        planes = render_background(255 * objects["background"], objects.get("waves"), masks.shape[-1])
+        render_sprites(planes, masks, objects, self.shapes, self.radius[1])
+        if self.curtain is not None:
+            draw_curtain(planes, masks, self.curtain, 255 * np.array(CURTAIN))
+        frames[:] = to_uint8(planes)
 
     def _allowed(self) -> np.ndarray:
         """Return the combinations that may occur, bool "colours shapes"."""
@@ -246,11 +236,3 @@ class Sprites(BouncingWorld):
 
 def _is_present(extra: Mapping[str, np.ndarray]) -> np.ndarray:
     return extra["clock"] % (extra["stay"] + extra["away"]) < extra["stay"]
-
-
-def _require_names(key: str, names: Any, known: Collection[str], alternative: str = "") -> None:
-    good = isinstance(names, list | tuple) and names and all(name in list(known) for name in names)
-    if not good or len(set(names)) < len(names):
-        raise DataError(
-            f"sim.{key}={names}: must be {alternative}a list of different names from {', '.join(known)}"
-        )

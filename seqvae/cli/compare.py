@@ -47,8 +47,9 @@ def run(config: Mapping[str, Any], job: Job) -> None:
     from seqvae.report.groups import find_runs, group_runs
     from seqvae.report.read import read_run
 
-    folders = find_runs(options.runs)
-    groups = group_runs([read_run(f, evaluation=f / options.evaluation, build=False) for f in folders])
+    found = find_runs(options.runs)
+    records = [read_run(f, evaluation=place / options.evaluation, build=False) for f, place in found.items()]
+    groups, folders = group_runs(records), list(found.values())
     against = find_group(groups, options.against) if options.against else 0
     if against is None:
         raise UserError(f"against={options.against}: is none of the runs: {', '.join(map(str, folders))}")
@@ -134,7 +135,7 @@ def _draw(comparison: Any, options: CompareConfig, out: Path) -> tuple[list[Any]
             models[label] = model.to(device)
     count = options.sequences if evaluation.horizon else IMAGES
     try:
-        sequences = read_sequences(found).first(count)
+        sequences = read_sequences(found, first=count)
         strips = strips_of(models, sequences, evaluation.context, evaluation.horizon)
     except UserError as error:
         return videos, (), " ".join([*notes, f"There are no frames by the models: {error}"])

@@ -13,6 +13,7 @@ import torch
 from data_gen.cli.command import CONFIGS, Job
 from data_gen.cli.configs import option_values
 from data_gen.schema import dataset_file, read_info
+from data_gen.shards import is_dataset
 from data_gen.simulator import build_simulator
 from data_gen.splits import Split
 from seqvae import checkpoint
@@ -23,7 +24,7 @@ from seqvae.data.sequences import DATASETS, Sequences, read_sequences, reading
 from seqvae.data.streamed import StreamedClips, open_clips
 from seqvae.errors import UserError, checked_fields, require_at_least
 from seqvae.sequence import SequenceModel
-from seqvae.shipped import pretrained_folder
+from seqvae.shipped import run_folder
 from seqvae.streams import Stream
 from seqvae.train.config import ONLINE, TrainConfig
 from seqvae.train.origin import Origin
@@ -80,7 +81,7 @@ def _open_files(config: TrainConfig, device: torch.device) -> TrainData:
         raise UserError(f"{train}: holds actions, but its attribute num_actions is 0; set it to their number")
     spec = DataSpec(info.height, info.width, 3, info.num_actions, info.num_objects, info.coord_limit)
     clips = open_clips(train, device, int(config.memory * 2**30), config.workers)
-    validation = None if val is None else _read_validation(val, spec)
+    validation = None if val is None else _read_validation(val, spec, config.validation_sequences)
     files = (train,) if val is None else (train, val)
     return TrainData(str(train), clips, spec, validation, lambda: read_sequences(train), files)
 
@@ -94,7 +95,7 @@ def _open_simulator(config: TrainConfig, device: torch.device) -> TrainData:
     spec = DataSpec(size, size, 3, world.num_actions, world.num_objects or None, world.limit)
     train = Split(world, "train", ENDLESS, online.length, size, online.seed)
     if config.val is not None:
-        validation = _read_validation(Path(config.val), spec)
+        validation = _read_validation(Path(config.val), spec, config.validation_sequences)
     else:
         val = Split(world, "val", config.validation_sequences, online.length, size, online.seed)
         validation = simulate(val, name)
@@ -110,12 +111,12 @@ def _find_files(data: str, val: str | None) -> tuple[Path, Path | None]:
     if train.is_dir():
         beside = train / "val.h5"
         train = train / "train.h5"
-        val = val or (str(beside) if beside.is_file() else None)
+        val = val or (str(beside) if is_dataset(beside) else None)
     return train, None if val is None else Path(val)
 
 
-def _read_validation(val: Path, spec: DataSpec) -> Sequences:
-    found = read_sequences(val, image_size=(spec.height, spec.width))
+def _read_validation(val: Path, spec: DataSpec, count: int) -> Sequences:
+    found = read_sequences(val, image_size=(spec.height, spec.width), first=count)
     if found.num_actions != spec.actions:
         theirs, ours = (actions or "none" for actions in (found.num_actions, spec.actions))
         raise UserError(
@@ -164,16 +165,6 @@ class SourceConfig:
 Chosen = TypeVar("Chosen", bound=SourceConfig)
 
 
-def run_folder(run: str) -> Path:
-    """Return the folder for results of a run: its own, also if a checkpoint in it is named.
-
-    That of a pretrained model, called by its name, is runs/NAME: an installation is not for results.
-    """
-    if pretrained_folder(run) is not None:
-        return Path("runs") / run
-    return Path(run) if Path(run).is_dir() else Path(run).parent
-
-
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig(SourceConfig):
     """Common keys of those that write files."""
@@ -209,7 +200,7 @@ def with_data(config: Chosen) -> Chosen:
         raise UserError(f"data: is missing, and run={config.run} was trained without a file; say data=FILE")
     place = Path(trained_on)
     file = (place.parent if place.suffix in DATASETS else place) / TEST
-    if not file.is_file():
+    if not is_dataset(file):
         raise UserError(f"data: is missing, and run={config.run} has no {file} here; say data=FILE")
     print(f"data={file}, the test set of the run's data")
     return replace(config, data=str(file))

@@ -12,10 +12,11 @@ from typing import Any
 from data_gen.cli.command import Job
 from seqvae import checkpoint
 from seqvae.checkpoint import Checkpoint
-from seqvae.cli.data import read_config, run_folder
+from seqvae.cli.data import read_config
 from seqvae.evaluate.report import METRICS
 from seqvae.io import atomic_write, output_folder, report_unwritable
 from seqvae.provenance import UNKNOWN, Provenance
+from seqvae.shipped import run_folder
 from seqvae.train.origin import Origin
 from seqvae.weights import FILE
 

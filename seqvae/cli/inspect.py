@@ -14,6 +14,7 @@ from data_gen.cli.configs import flatten
 from data_gen.media.videos import VIDEOS
 from data_gen.numpy_files import NUMPY
 from data_gen.schema import read_info
+from data_gen.shards import datasets_in, is_dataset
 from seqvae import checkpoint, weights
 from seqvae.cli.data import make_folder, read_config
 from seqvae.cli.export import defined_scores
@@ -49,7 +50,7 @@ class InspectConfig:
 
     def __post_init__(self):
         require_at_least(vars(self), sequences=1, frames=1)
-        if not self.place.exists():
+        if not (self.place.exists() or is_dataset(self.place)):
             raise UserError(f"{self.path}: no such file or folder{suggestion(self.path)}")
         if self.out and Path(self.out).suffix != ".png":
             raise UserError(f"out={self.out}: expected a name ending in .png")
@@ -98,10 +99,10 @@ def _look_at(path: Path, options: InspectConfig) -> tuple[Lines, Sheet | None]:
         if any((path / name).is_file() for name in CHECKPOINTS):
             found = checkpoint.find(path)
             return _run(path, found), _futures(found, options)
-        inside = sorted(file for file in path.iterdir() if file.suffix in DATASETS)
+        inside = datasets_in(path)
         if not inside:
             raise UserError(f"{path}: holds no checkpoint ({', '.join(CHECKPOINTS)}) and no dataset (.h5)")
-        if not (path / "test.h5").is_file():
+        if path / "test.h5" not in inside:
             return _folder(inside), None
         files, test = list(_folder(inside)), path / "test.h5"
         found, shown = _look_at(test, options)
@@ -131,6 +132,8 @@ def _truth(path: Path, options: InspectConfig) -> Sheet:
 def _dataset(path: Path) -> Lines:
     info = read_info(path)
     yield "dataset", path
+    if len(info.files) > 1:
+        yield "files", f"{info.files[0].name} to {info.files[-1].name}"
     yield "sequences", f"{info.sequences} of {info.length} frames, {info.width}x{info.height}"
     yield "simulator", f"{info.simulator}, seed {info.seed}, package version {info.package_version}"
     if info.num_objects is not None:
@@ -146,7 +149,8 @@ def _dataset(path: Path) -> Lines:
 def _folder(files: list[Path]) -> Lines:
     for file in files:
         info = read_info(file)
-        yield file.name, f"{info.sequences} sequences of {info.length} frames, {info.width}x{info.height}"
+        size = f"{info.sequences} sequences of {info.length} frames, {info.width}x{info.height}"
+        yield file.name, size + (f", in {len(info.files)} files" if len(info.files) > 1 else "")
 
 
 def _frames(path: Path, sequences: Sequences) -> Lines:
@@ -222,7 +226,7 @@ def _fitting_data(content: checkpoint.Checkpoint) -> Path | None:
     origin = Origin.of(content.config)
     data = Path(origin.data or "")
     candidates = [Path(origin.val or ""), data / "val.h5", data / "train.h5", data]
-    file = next((path for path in candidates if path.is_file() and path.suffix in DATASETS), None)
+    file = next((path for path in candidates if is_dataset(path) and path.suffix in DATASETS), None)
     if file is None:
         return None
     info = read_info(file)

@@ -38,10 +38,10 @@ class PlayConfig(SourceConfig):
 def run(config: Mapping[str, Any], job: Job) -> None:
     """Serve the page until Ctrl-C."""
     options = with_data(read_config(PlayConfig, config, job))
-    if find_spec("bokeh") is None:
-        raise UserError('play needs Bokeh: pip install "seqvae[play]"')
+    if find_spec("tornado") is None:
+        raise UserError('play needs Tornado: pip install "seqvae[play]"')
     from seqvae.play.page import Look
-    from seqvae.play.server import address, serve
+    from seqvae.play.server import serve
 
     model = load_model(options)
     require_playable(model)
@@ -58,9 +58,9 @@ def run(config: Mapping[str, Any], job: Job) -> None:
     begin().future()  # the first one takes longer
     title = f"{options.run_folder.resolve().name} on {Path(str(options.data)).name}"
     server = serve(begin, Look(title, options.fps), options.port)
-    print(f"{address(server)} shows {title}; Ctrl-C ends it", flush=True)
+    print(f"{server.address} shows {title}; Ctrl-C ends it", flush=True)
     if options.show:
-        webbrowser.open(address(server))
+        webbrowser.open(server.address)
     try:
         with last_words(lambda: "stopped"):
             server.io_loop.start()

@@ -14,12 +14,13 @@ from data_gen.cli.command import ALONE, Job
 from data_gen.cli.configs import compose, flatten
 from data_gen.cli.overrides import PATHS, quote
 from data_gen.schema import dataset_file
+from data_gen.shards import is_dataset
 from seqvae.cli import evaluate
-from seqvae.cli.data import make_folder, read_config, run_folder
+from seqvae.cli.data import make_folder, read_config
 from seqvae.data.sequences import read_sequences
 from seqvae.errors import UserError, require_at_least
 from seqvae.report import require_packages
-from seqvae.shipped import pretrained_folder, suggestion
+from seqvae.shipped import pretrained_folder, run_folder, suggestion
 from seqvae.streams import Stream
 from seqvae.train.runtime import pick_device, seed_everything
 
@@ -47,7 +48,7 @@ class ReportConfig:
         require_at_least(vars(self), videos=0, sequences=0, threads=1)
         if self.out and Path(self.out).suffix not in (".html", ".htm"):
             raise UserError(f"out={self.out}: expected a name ending in .html")
-        if self.data and not dataset_file(self.data).is_file():
+        if self.data and not is_dataset(dataset_file(self.data)):
             raise UserError(f"data={self.data}: no such file; make a dataset with python -m data_gen")
         if not Path(self.run).exists() and pretrained_folder(self.run) is None:
             raise UserError(f"{self.run}: no such run or checkpoint{suggestion(self.run)}")
@@ -111,7 +112,7 @@ def _draw(record: Any, options: ReportConfig) -> tuple[Any, dict[str, Any]]:
     if found is not None:
         try:
             size = model.spec.height, model.spec.width
-            sequences = read_sequences(found, None, size).first(max(IMAGES, options.sequences))
+            sequences = read_sequences(found, None, size, first=max(IMAGES, options.sequences))
             if model.actions and sequences.num_actions != model.actions:
                 raise UserError(f"{found}: the model follows {model.actions} actions, and it has others")
         except UserError as error:

@@ -92,7 +92,7 @@ def clip_starts(name: str, length: int, clip_length: int) -> int:
     return length - clip_length + 1
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=2)  # a batch at the end of an epoch has clips of the next one
 def _epoch_order(seed: int, epoch: int, sequences: int) -> np.ndarray:
     return generator(Stream.ORDER, seed, epoch).permutation(sequences)
 

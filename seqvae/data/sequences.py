@@ -16,7 +16,8 @@ from data_gen.errors import DataError
 from data_gen.media.reading import fit
 from data_gen.media.videos import VIDEOS, VideoFile
 from data_gen.numpy_files import NUMPY, read_frames
-from data_gen.schema import ArrayFile, dataset_file, open_dataset, read_info
+from data_gen.schema import DatasetFile, dataset_file, open_dataset, read_info
+from data_gen.shards import is_dataset
 from data_gen.simulator import wall_rule
 from seqvae.data.conversion import prev_actions, to_coordinates, to_half_widths, to_video
 from seqvae.errors import UserError
@@ -127,6 +128,7 @@ def read_sequences(
     index: int | None = None,
     image_size: tuple[int, int] | None = None,
     max_frames: int | None = None,
+    first: int | None = None,
 ) -> Sequences:
     """Read a dataset (.h5, .hdf5), frames in an .npz or .npy, or a video file.
 
@@ -137,19 +139,20 @@ def read_sequences(
     image_size: height and width that the frames must have. Videos are cropped to the middle and resized
         to it; of the others, any other size is an error.
     max_frames: number of frames after which each sequence is cut off.
+    first: number of sequences after which the data is cut off.
 
     Raises:
         UserError: the file cannot be read, holds no such sequence, or has frames of another size.
     """
     with reading(path):
         path = dataset_file(path)
-    if not path.is_file():
+    if not is_dataset(path):
         raise UserError(f"{path}: no such file; make a dataset with python -m data_gen")
     time = slice(0, max_frames)
     if path.suffix in DATASETS:
-        sequences = _read_dataset(path, index, time)
+        sequences = _read_dataset(path, index, first, time)
     elif path.suffix.lower() in NUMPY:
-        sequences = _read_numpy(path, index, time)
+        sequences = _read_numpy(path, index, first, time)
     elif path.suffix.lower() in VIDEOS:
         _select(path, 1, index)
         sequences = _read_video(path, image_size, max_frames)
@@ -215,16 +218,16 @@ def reading(path: str | Path) -> Iterator[None]:
 
 
 @contextmanager
-def open_arrays(path: str | Path) -> Iterator[ArrayFile]:
+def open_arrays(path: str | Path) -> Iterator[DatasetFile]:
     """Open a dataset for the block, in which `reading` applies."""
     with reading(path), open_dataset(path) as file:
         yield file
 
 
-def _read_dataset(path: Path, index: int | None, time: slice) -> Sequences:
+def _read_dataset(path: Path, index: int | None, first: int | None, time: slice) -> Sequences:
     with open_arrays(path) as arrays:
         info = read_info(path)
-        chosen = _select(path, info.sequences, index)
+        chosen = _select(path, info.sequences, index, first)
         fields = fields_of(arrays, info.coord_limit, wall_rule(info), info.shape_names, chosen, time)
     notes = ()
     if "sources" not in fields and info.config.get("simulator", {}).get("_target_") == DIGITS:
@@ -239,10 +242,10 @@ def _read_dataset(path: Path, index: int | None, time: slice) -> Sequences:
     )
 
 
-def _read_numpy(path: Path, index: int | None, time: slice) -> Sequences:
+def _read_numpy(path: Path, index: int | None, first: int | None, time: slice) -> Sequences:
     with reading(path):
         frames = read_frames(path)
-    return Sequences(name=str(path), frames=frames[_select(path, len(frames), index), time])
+    return Sequences(name=str(path), frames=frames[_select(path, len(frames), index, first), time])
 
 
 def _read_video(path: Path, image_size: tuple[int, int] | None, max_frames: int | None) -> Sequences:
@@ -259,9 +262,9 @@ def _read_video(path: Path, image_size: tuple[int, int] | None, max_frames: int 
     return Sequences(name=str(path), frames=np.stack(frames)[None], notes=notes)
 
 
-def _select(path: Path, sequences: int, index: int | None) -> slice:
+def _select(path: Path, sequences: int, index: int | None, first: int | None = None) -> slice:
     if index is None:
-        return slice(None)
+        return slice(first)
     if not 0 <= index < sequences:
         raise UserError(f"{path}: index={index}, but it holds sequences 0 to {sequences - 1}")
     return slice(index, index + 1)

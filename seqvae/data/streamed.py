@@ -1,4 +1,4 @@
-"""Clips of a dataset file: from memory where it fits, else read from disk ahead of the training."""
+"""Clips of a dataset: from memory where it fits, else read from disk ahead of the training."""
 
 from __future__ import annotations
 
@@ -11,11 +11,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Int
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from data_gen.schema import ArrayFile, open_dataset, read_info
+from data_gen.schema import DatasetFile, open_dataset, read_info
 from data_gen.workers import begin_worker, signals_held
 from seqvae.data.clips import Batch, ClipRequest, InMemoryClips, PrevActions, Video, clip_starts
 from seqvae.data.conversion import prev_actions, to_video
@@ -93,7 +92,7 @@ class StreamedClips:
         workers: int = 2,
         start_method: str | None = None,
     ) -> None:
-        """Open a dataset file.
+        """Open a dataset. Its frames and actions stay on disk.
 
         workers: number of processes that read; 0: this one does.
         start_method: how workers are started, fork, spawn or forkserver; by default as the platform does.
@@ -105,10 +104,6 @@ class StreamedClips:
             self.info = read_info(path)
         self.path, self.device, self.workers = Path(path), torch.device(device), workers
         self.start_method = start_method
-        self.prev_actions: Int[Tensor, "n t"] | None = None
-        if "actions" in self.info.keys:
-            with open_arrays(path) as arrays:
-                self.prev_actions = prev_actions(arrays["actions"][:]).to(self.device)
         self._next: ClipRequest | None = None  # what the prefetcher returns next
         self._prefetcher: Prefetcher | None = None
 
@@ -123,7 +118,8 @@ class StreamedClips:
             for first in range(0, self.info.sequences, at_once):
                 part = slice(first, first + at_once)
                 video = to_video(torch.as_tensor(arrays["imgs"][part]).to(self.device))
-                yield video, None if self.prev_actions is None else self.prev_actions[part]
+                led = prev_actions(arrays["actions"][part]).to(self.device) if "actions" in arrays else None
+                yield video, led
 
     def batch(self, request: ClipRequest) -> Batch:
         """Return the clips of a request.
@@ -167,13 +163,13 @@ class StreamedClips:
 
 
 class ClipDataset(Dataset):
-    """All clips of a dataset file; clip number i starts at frame i % starts of sequence i // starts.
+    """All clips of a dataset; clip number i starts at frame i % starts of sequence i // starts.
 
     The file is opened when a process first reads from it, and never travels between processes.
     """
 
     def __init__(self, path: str | Path, clip_length: int) -> None:
-        """Look at a dataset file.
+        """Look at a dataset.
 
         Raises:
             UserError: the file cannot be read, or its sequences are shorter than a clip.
@@ -183,7 +179,7 @@ class ClipDataset(Dataset):
         self.path, self.clip_length = Path(path), clip_length
         self.sequences, self.has_actions = info.sequences, "actions" in info.keys
         self.starts = clip_starts(str(path), info.length, clip_length)
-        self._file: ArrayFile | None = None
+        self._file: DatasetFile | None = None
         self._process: int | None = None
 
     def __len__(self) -> int:
@@ -212,7 +208,7 @@ class ClipDataset(Dataset):
             yield (sequences * self.starts + first).tolist()
             request = request.following()
 
-    def _open(self) -> ArrayFile:
+    def _open(self) -> DatasetFile:
         if self._file is None or self._process != os.getpid():  # a fork must not use its parent's handle
             self._file = open_dataset(self.path)
             self._process = os.getpid()
@@ -231,7 +227,7 @@ def stack_clips(
 def open_clips(
     path: str | Path, device: torch.device | str = "cpu", memory: int = 4 * 2**30, workers: int = 2
 ) -> InMemoryClips | StreamedClips:
-    """Open the clips of a dataset file, from memory where its frames fit into `memory` bytes, else streamed.
+    """Open the clips of a dataset, from memory where its frames fit into `memory` bytes, else streamed.
 
     Raises:
         UserError: the file cannot be read.

@@ -26,12 +26,15 @@ from seqvae.types import Dynamics
 class GraphDynamics(MarkovDynamics):
     """v' = v + dv, x' = x + v' + dx, latent' = tanh(.), from a graph network over the slots.
 
-    A frame layout without velocity leaves motion to the latents: x' = x + dx.
+    A frame layout without velocity leaves motion to the latents: x' = x + dx. With `impact` the displacement
+    is tied to the change of velocity, which happens after a learned share s of the time between two frames:
+    x' = x + s v + (1 - s) v'. So an object whose velocity stays moves straight on, whatever the weights are.
 
     actions: number of discrete actions, which all slots read; 0 without
     latent: count of numbers that no frame shows
     width: of the networks
     velocity_scale: a typical speed, half-widths per frame
+    impact: whether velocities change at a moment between two frames
     prior_std, proposal_std, walk, first_std: see MarkovDynamics
     """
 
@@ -46,13 +49,14 @@ class GraphDynamics(MarkovDynamics):
         latent: int = 12,
         width: int = 64,
         velocity_scale: float = 0.05,
+        impact: bool = True,
         prior_std: Stds | None = None,
         proposal_std: Stds | None = None,
         walk: Stds | None = None,
         first_std: Stds | None = None,
     ):
         super().__init__(frame_layout, slots, latent, prior_std, proposal_std, walk, first_std)
-        self.velocity_scale = velocity_scale
+        self.velocity_scale, self.impact = velocity_scale, impact
         learned = torch.zeros(len(self.moved), self.layout.dim)
         for i, name in enumerate(self.moved):
             learned[i, self.layout[name]] = 1
@@ -85,10 +89,14 @@ class GraphDynamics(MarkovDynamics):
         *changes, raw_std = out.split([*self.sizes, len(self.moved)], -1)
         change, after = dict(zip(self.moved, changes, strict=True)), dict(now)
         # 3. inertial motion
-        after["position"] = now["position"] + scale * change["position"]
+        displacement = scale * change["position"]
         if "velocity" in now:
-            after["velocity"] = now["velocity"] + scale * change["velocity"]
-            after["position"] = after["position"] + after["velocity"]
+            gain = scale * change["velocity"]
+            after["velocity"] = now["velocity"] + gain
+            if self.impact:  # a share of the time between the frames passes before the change
+                displacement = -change["position"].sigmoid() * gain
+            displacement = displacement + after["velocity"]
+        after["position"] = now["position"] + displacement
         after["latent"] = torch.tanh(change["latent"])
         return torch.cat(list(after.values()), -1), self.walks + (raw_std - 1).sigmoid() @ self.learned
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from seqvae.evaluate.palette import row_styles
 from seqvae.evaluate.scores import Curve, Scores
 from seqvae.io import atomic_write
 
@@ -14,19 +15,6 @@ AXES = {
     "velocity_error": "velocity error, half-widths per frame",
     "pixel_mse": "pixel MSE",
 }
-TRUE_STATES = ", from true states"
-COLOURS = {  # of a row in every panel and run; rows that start from true states are dashed
-    "model": "#d55e00",
-    "linear": "#0072b2",
-    "bouncing": "#009e73",
-    "static": "#888888",
-    "copy of the last frame": "#888888",
-    "linear, to the wall": "#56b4e9",
-    "another sequence": "#cc79a7",
-    "mean frame": "#b8860b",
-    "black": "#000000",
-}
-OTHERS = ("#8a6bbd", "#8c564b", "#7f7f00", "#17becf")  # of rows that have no colour of their own
 
 
 def write_errors(scores: Scores, stem: Path) -> list[Path]:
@@ -54,9 +42,11 @@ def write_errors(scores: Scores, stem: Path) -> list[Path]:
             by_frame = curve.by_frame()
             mean = np.array([e.mean for e in by_frame.values()])
             se = np.nan_to_num([e.se for e in by_frame.values()])
-            colour, dash = styles[row]
+            colour, dashed = styles[row]
             width = 2.2 if row == "model" else 1.2
-            (lines[row],) = axis.plot(list(by_frame), mean, dash, color=colour, linewidth=width, zorder=width)
+            (lines[row],) = axis.plot(
+                list(by_frame), mean, "--" if dashed else "-", color=colour, linewidth=width, zorder=width
+            )
             low = (
                 np.maximum(mean - se, mean / 10) if quantity in AXES else mean - se
             )  # a logarithm has no zero
@@ -84,16 +74,6 @@ def write_errors(scores: Scores, stem: Path) -> list[Path]:
         kind = path.suffix[1:]
         atomic_write(path, lambda file, kind=kind: figure.savefig(file, format=kind, dpi=110))
     return paths
-
-
-def row_styles(rows: list[str]) -> dict[str, tuple[str, str]]:
-    """Return row -> colour and line style: the same in every panel, figure and run."""
-    unknown = [row for row in rows if row.replace(TRUE_STATES, "") not in COLOURS]
-    colours = COLOURS | {row: OTHERS[i % len(OTHERS)] for i, row in enumerate(unknown)}
-    return {
-        row: (colours.get(row) or colours[row.replace(TRUE_STATES, "")], "--" if TRUE_STATES in row else "-")
-        for row in rows
-    }
 
 
 def _rows(scores: Scores, quantity: str) -> dict[str, Curve]:

@@ -31,6 +31,8 @@ from seqvae.metrics.objects import (
     match_slots,
     reorder,
 )
+from seqvae.metrics.paths import mean_euclidean_distance, pair_once
+from seqvae.metrics.quality import has_windows, psnr, ssim
 from seqvae.metrics.statistics import (
     Estimate,
     best_of,
@@ -40,16 +42,20 @@ from seqvae.metrics.statistics import (
     estimate_ratio,
     source_count,
 )
+from seqvae.metrics.tracking import TrackCounts, box_overlaps, count_tracks, mask_overlaps
 
 __all__ = [
     "Estimate",
+    "TrackCounts",
     "adjusted_rand_index",
     "all_detected",
     "best_of",
     "bouncing",
+    "box_overlaps",
     "complete_shapes",
     "confusion_matrix",
     "count_accuracy",
+    "count_tracks",
     "count_visible",
     "coverage",
     "distinct_objects",
@@ -60,18 +66,24 @@ __all__ = [
     "euclidean_error",
     "foreground_ari",
     "frame_slice",
+    "has_windows",
     "hold_last_position",
     "identity_switch",
     "in_box",
     "kinetic_energy",
     "linear",
     "mask_centroids",
+    "mask_overlaps",
     "match_slots",
+    "mean_euclidean_distance",
     "mean_iou",
     "move_shapes",
+    "pair_once",
     "pixel_mse",
+    "psnr",
     "reorder",
     "source_count",
+    "ssim",
     "static",
     "to_grey",
 ]

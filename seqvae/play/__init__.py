@@ -1,6 +1,6 @@
 """A local page on which one changes the objects of a scene and sees the imagined future.
 
-scene.py holds the state of a session, page.py shows it with Bokeh, server.py serves pages on this machine.
+scene.py holds the state of a session, page.py and its scripts show it, server.py serves it on this machine.
 """
 
 from __future__ import annotations

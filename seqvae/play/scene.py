@@ -187,46 +187,46 @@ class Scene:
 
     def future(self) -> Future:
         """Imagine the future of the scene: its mean path with frames, and positions in sampled futures."""
-        model, carry, length = self.model, self.trace.carry, self.length()
+        model, length = self.model, self.length()
         with torch.inference_mode():
             scene = record(model, self.trace, 1, decode=True)
-            if length == 0:
-                return self._future(scene.pictures(), _places(scene.positions), None, scene.velocities)
-            actions = self._actions(length)
-            # the mean path by itself: in one batch with the samples it would differ in its last bits
-            path = record(model, model.imagine(carry, length, actions), 0, decode=True)
-            ghosts = self._ghosts(length, actions) if self.samples else None
-        frames = np.concatenate([scene.pictures(), path.pictures()], 1)
-        positions = np.concatenate([_places(scene.positions), _places(path.positions)], 1)
+            frames, positions = scene.pictures(), _places(scene.positions)
+            ghosts = np.zeros((0, 0, *positions.shape[2:]), positions.dtype)
+            if length > 0:
+                actions = self._actions(length)
+                imagined = self._imagine(length, actions)  # 0 the mean path, then the samples
+                mean = map_record(lambda x: x[:1], imagined)
+                if not self.edited:  # alone, since in a batch it differs from a rollout in its last bits
+                    mean = model.imagine(self.trace.carry, length, actions)
+                path = record(model, mean, 0, decode=True)
+                frames = np.concatenate([frames, path.pictures()], 1)
+                positions = np.concatenate([positions, _places(path.positions)], 1)
+                ghosts = _places(record(model, imagined, 0, decode=False).positions)[1:]
         return self._future(frames, positions, ghosts, scene.velocities)
 
     def _future(
         self,
         frames: UInt8[np.ndarray, "1 t h w c"],
         positions: Float[np.ndarray, "1 t k 2"],
-        ghosts: Float[np.ndarray, "s _ k 2"] | None,
+        ghosts: Float[np.ndarray, "s _ k 2"],
         velocities: Float[np.ndarray, "1 1 k 2"] | None,
     ) -> Future:
         """Return the future of the slots that are objects; ghosts begin with the scene like the mean path."""
         objects = [at for at, slot in enumerate(self.kept) if slot >= self.model.background_slots]
         positions = positions[0][:, objects]
-        if ghosts is None:
-            cloud = np.zeros((0, *positions.shape), positions.dtype)
-        else:
-            starts = np.broadcast_to(positions[:1], (len(ghosts), 1, *positions.shape[1:]))
-            cloud = np.concatenate([starts, ghosts[:, :, objects]], 1)
+        starts = np.broadcast_to(positions[:1], (len(ghosts), 1, *positions.shape[1:]))
+        cloud = np.concatenate([starts, ghosts[:, :, objects]], 1)
         speeds = None if velocities is None else velocities[0, 0, objects]
         return Future(tuple(self.kept[at] for at in objects), frames[0], positions, cloud, speeds)
 
-    def _ghosts(self, length: int, actions: Int[Tensor, "1 t"] | None) -> Float[np.ndarray, "s t k 2"]:
-        """Sample futures from the scene, all at once, with the noise of this draw."""
-        device, count = device_of(self.model), self.samples
+    def _imagine(self, length: int, actions: Int[Tensor, "1 t"] | None) -> Trace:
+        """Imagine the mean path and the sampled futures in one batch, with the noise of this draw."""
+        device, count = device_of(self.model), 1 + self.samples
         carry = map_record(lambda x: x.repeat_interleave(count, 0), self.trace.carry)
         repeated = None if actions is None else actions.expand(count, -1)
         with torch.random.fork_rng([device] if device.type == "cuda" else []):
             seed_everything(self.seed, Stream.PLAY, self.draw)
-            imagined = self.model.imagine(carry, length, repeated, sample=True)
-        return _places(record(self.model, imagined, 0, decode=False).positions)
+            return self.model.imagine(carry, length, repeated, sample=torch.arange(count, device=device) > 0)
 
     def _actions(self, length: int) -> Int[Tensor, "1 t"] | None:
         if self.prev_actions is None:

@@ -38,13 +38,18 @@ class FusedCarry:
 class Fused(Posterior):
     """q(z_t | x_<=t, z_<t) proportional to N(z_t; encoding) N(z_t; proposal), field by field.
 
-    Slots of the frame are matched to the predicted slots. A field with `difference_of` is encoded by two
-    frames: the difference of the means, the sum of the variances. Fields of use "frame" follow the frame
-    alone, unless nothing was observed. Stds of observed positions and velocities have a learned factor
-    (`spread`), 1 unless a training stage fits it.
+    Slots of the frame are matched to the predicted slots. A field with `difference_of` (the velocity) is
+    encoded by two frames: the difference of the means, the sum of the variances. With `innovation` its mean
+    is the predicted velocity plus the observed minus the predicted position. Where objects move by inertia
+    the two agree; where one bounces between two frames the difference mixes the velocities before and after,
+    and the innovation does not. Fields of use "frame" follow the frame alone, unless nothing was observed.
+    Stds of observed positions and velocities have a learned factor (`spread`), 1 unless a training stage
+    fits it.
 
     match: name of the field by which slots are matched
     fuse: False leaves the dynamics out of the estimate of all fields that a frame shows
+    innovation: encode differences relative to the prediction, as a Kalman filter does, unless `fuse` leaves
+        it out
     background_slots: number of slots, the first ones, that keep their place
 
     Raises:
@@ -54,7 +59,12 @@ class Fused(Posterior):
     from_prior: Tensor  # (d,): 1 for numbers that are fused with the prediction
 
     def __init__(
-        self, layout: StateLayout, match: str = "position", fuse: bool = True, background_slots: int = 0
+        self,
+        layout: StateLayout,
+        match: str = "position",
+        fuse: bool = True,
+        background_slots: int = 0,
+        innovation: bool = True,
     ):
         super().__init__()
         shown = [f.name for f in layout.fields if f.use != "dynamics" and f.difference_of is None]
@@ -64,6 +74,7 @@ class Fused(Posterior):
                 f"{', '.join(shown)}; name one, or use Amortised"
             )
         self.layout, self.match, self.background_slots = layout, match, background_slots
+        self.innovation = innovation and fuse
         from_prior = torch.zeros(layout.dim)
         for field in layout.fields:
             from_prior[layout[field.name]] = float(fuse and field.use != "frame")
@@ -79,7 +90,7 @@ class Fused(Posterior):
     ) -> tuple[Normal, Encoding, FusedCarry]:
         proposal = cast(Normal, transition.proposal)
         # 1. the encoding of every field, in the order of the predicted slots
-        encoding = self._complete(self._matched(encoding, proposal), carry)
+        encoding = self._complete(self._matched(encoding, proposal), proposal.mean, carry)
         precision = encoding.precision
         # 2. fused with the prediction, or from the frame alone
         fused = product(encoding.mean, precision, proposal)
@@ -98,14 +109,19 @@ class Fused(Posterior):
             order = assign(cost, self.background_slots)
         return encoding.map(lambda x: reorder(x, order))
 
-    def _complete(self, encoding: Encoding, before: FusedCarry) -> Encoding:
-        """Encode every field: differences by the frame before, and precision 0 if no frame shows it."""
+    def _complete(
+        self, encoding: Encoding, predicted: Float[Tensor, "b k d"], before: FusedCarry
+    ) -> Encoding:
+        """Encode every field: differences by two frames, and precision 0 if no frame shows it."""
         means, precisions = [], []
         for field in self.layout.fields:
             where = self.layout[field.difference_of or field.name]
             mean, precision = encoding.mean[..., where], encoding.precision[..., where]
             if field.difference_of is not None:
-                mean = mean - before.mean[..., where]
+                if self.innovation:
+                    mean = predicted[..., self.layout[field.name]] + mean - predicted[..., where]
+                else:
+                    mean = mean - before.mean[..., where]
                 precision = _precision_of_difference(precision, before.precision[..., where])
             elif where.start >= encoding.mean.shape[-1]:
                 mean = precision = encoding.mean.new_zeros(*encoding.mean.shape[:-1], field.size)

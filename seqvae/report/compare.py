@@ -15,6 +15,7 @@ import numpy as np
 from seqvae.evaluate.by_sequence import MODEL
 from seqvae.evaluate.figures import AXES
 from seqvae.evaluate.markdown import table as markdown_table
+from seqvae.evaluate.palette import OWN, row_styles
 from seqvae.evaluate.scores import SHORT
 from seqvae.report.evaluation import FrameCurve
 from seqvae.report.figures import Axes, Figure, Line, Mark, is_wide, plot
@@ -30,6 +31,7 @@ from seqvae.report.pairs import (
 )
 from seqvae.report.pictures import Picture, Video
 from seqvae.report.tables import Cell, Table, cell, decimals, is_better, is_share, title_of
+from seqvae.shipped import pretrained_folder
 from seqvae.train.progress import clock
 
 SCORES = 6  # figures of learning curves
@@ -272,7 +274,8 @@ def learning_figures(comparison: Comparison) -> list[Figure]:
             for run in group.runs:
                 series = None if run.log is None else run.log.validation.get(name)
                 if series is not None and not np.isnan(series.value).all():
-                    lines.append(Line(group.label, series.step, series.value, group=number))
+                    colour = _colour(number)
+                    lines.append(Line(group.label, series.step, series.value, colour=colour, group=number))
         if lines and len(figures) < SCORES:
             limits = (-0.02, 1.02) if is_share(name) else (None, None)
             axes = Axes("update", _words(name), "update", name.startswith(TABLES) and is_wide(lines), limits)
@@ -292,15 +295,18 @@ def error_figures(comparison: Comparison) -> list[Figure]:
             known = [curve for curve in curves if curve is not None]
             if known and len(known) == len(curves) and len(known[0].frame) > 1:
                 mean, se = _mean_curve(known)
-                lines.append(Line(group.label, known[0].frame, mean, se, group=number))
+                lines.append(
+                    Line(group.label, known[0].frame, mean, se, colour=_colour(number), group=number)
+                )
         if not lines:
             continue
         baselines = evaluations[0].curves.get(quantity, {})
         shared = [row for row in baselines if row != MODEL and ("true states" in row or row == "mean frame")]
-        for row in shared:
-            curve = baselines[row]
-            own = len(comparison.groups) + shared.index(row)
-            lines.append(Line(row, curve.frame, curve.mean, curve.se, shown=False, dashed=True, group=own))
+        for place, (row, (colour, dashed)) in enumerate(row_styles(shared).items(), len(comparison.groups)):
+            x = baselines[row]
+            lines.append(
+                Line(row, x.frame, x.mean, x.se, shown=False, colour=colour, dashed=dashed, group=place)
+            )
         context, horizon = evaluations[0].context, evaluations[0].horizon
         zooms = {"all frames": (1.0, context + horizon + 0.5)}
         if horizon > SHORT:
@@ -315,6 +321,11 @@ def error_figures(comparison: Comparison) -> list[Figure]:
         heading = f"{title[0].upper()}{title[1:]} over time"
         figures.append(plot(f"errors-{quantity}", heading, about, lines, axes, marks, zooms))
     return figures
+
+
+def _colour(group: int) -> str:
+    """Return the colour of a group, which no baseline has."""
+    return OWN[group % len(OWN)]
 
 
 def _mean_curve(curves: Sequence[FrameCurve]) -> tuple[np.ndarray, np.ndarray]:
@@ -361,6 +372,6 @@ def make_comparison(
 
 def find_group(groups: Sequence[Group], folder: str) -> int | None:
     """Return the place of the group with the run in `folder`, None where none has it."""
-    wanted = Path(folder).resolve()
+    wanted = (pretrained_folder(folder) or Path(folder)).resolve()
     places = (i for i, group in enumerate(groups) for run in group.runs if run.folder.resolve() == wanted)
     return next(places, None)

@@ -8,6 +8,7 @@ import numpy as np
 
 from seqvae.evaluate.by_sequence import MODEL
 from seqvae.evaluate.figures import AXES
+from seqvae.evaluate.palette import GREY, Style, row_styles
 from seqvae.evaluate.scores import SHORT
 from seqvae.report.evaluation import Evaluation, FrameCurve, estimates
 from seqvae.report.figures import Axes, Figure, Line, Mark, is_wide, plot
@@ -33,9 +34,9 @@ def error_figures(evaluation: Evaluation) -> list[Figure]:
     """Return a figure per quantity, of the model and the baselines at each frame, with standard errors."""
     figures = []
     names = dict.fromkeys(row for rows in evaluation.curves.values() for row in rows)
-    colours = {row: place for place, row in enumerate(sorted(names, key=lambda row: row != MODEL))}
+    styles = row_styles(names)
     for quantity, rows in evaluation.curves.items():
-        lines = error_lines(rows, evaluation.context, colours)
+        lines = error_lines(rows, evaluation.context, styles)
         if max(len(line.x) for line in lines) > 1:
             title, _, _ = AXES.get(quantity, quantity).partition(",")
             figures.append(
@@ -58,10 +59,10 @@ def _error_figure(quantity: str, title: str, lines: Sequence[Line], evaluation: 
     return plot(f"errors-{quantity}", title, about, lines, axes, marks, zooms)
 
 
-def error_lines(rows: Mapping[str, FrameCurve], context: int, colours: Mapping[str, int]) -> list[Line]:
+def error_lines(rows: Mapping[str, FrameCurve], context: int, styles: Mapping[str, Style]) -> list[Line]:
     """Return a line per row, the model's first; of the baselines only the strongest ones are shown.
 
-    colours: row -> place of its colour, the same in all figures
+    styles: row -> its style, the same in all figures
     """
     strength = {
         row: float(np.mean(curve.mean[(curve.frame > context) & (curve.frame <= context + SHORT)]))
@@ -76,7 +77,8 @@ def error_lines(rows: Mapping[str, FrameCurve], context: int, colours: Mapping[s
             x.mean,
             x.se,
             shown=row == MODEL or row in strongest,
-            colour=colours[row],
+            colour=styles[row].colour,
+            dashed=styles[row].dashed,
             bold=row == MODEL,
         )
         for row, x in sorted(rows.items(), key=lambda item: item[0] != MODEL)
@@ -188,7 +190,7 @@ def calibration_figure(evaluation: Evaluation) -> Figure | None:
         mean, se = (np.array([getattr(curve[level], key) for level in levels]) for key in ("mean", "se"))
         lines.append(Line(f"predicted {span.replace('_', '-')}", np.array(levels), mean, se))
     ideal = np.array([0.0, 1.0])
-    lines.append(Line("calibrated", ideal, ideal, colour=5, dashed=True))
+    lines.append(Line("calibrated", ideal, ideal, colour=GREY, dashed=True))
     about = (
         "Share of true coordinates in the central interval of sampled futures, against the nominal share. "
         "Above the dashed line the futures spread too far, below it too little."

@@ -10,6 +10,7 @@ from typing import Any
 from data_gen.errors import DataError
 from data_gen.media.videos import VIDEOS
 from data_gen.schema import read_info
+from data_gen.shards import is_dataset
 from seqvae.report.read import RunRecord
 from seqvae.train.config import ONLINE
 
@@ -77,7 +78,7 @@ def find_sequences(run: RunRecord, data: str | None = None) -> Path | None:
     of_evaluation = None if run.evaluation is None else run.evaluation.data
     named = [data, of_evaluation, test_file(run.config), _validation_file(run.config)]
     paths = [Path(path) for path in (*named, _training_file(run.config)) if path is not None]
-    return next((path for path in paths if path.is_file() and path.suffix.lower() in READABLE), None)
+    return next((path for path in paths if is_dataset(path) and path.suffix.lower() in READABLE), None)
 
 
 READABLE = (*DATASETS, ".npz", *VIDEOS)
@@ -87,7 +88,7 @@ def test_file(config: Mapping[str, Any]) -> str | None:
     """Return the test file beside the training data of a config, if it is here."""
     folder = _folder(config)
     path = None if folder is None else folder / "test.h5"
-    return str(path) if path is not None and path.is_file() else None
+    return str(path) if path is not None and is_dataset(path) else None
 
 
 def _folder(config: Mapping[str, Any]) -> Path | None:
@@ -116,7 +117,7 @@ def _describe(role: str, path: str, digest: str | None, card: str | None) -> Dat
     file = Path(path)
     in_card = None if card is None or not isinstance(digest, str) else digest in card
     facts = None
-    if file.suffix in DATASETS and file.is_file():
+    if file.suffix in DATASETS and is_dataset(file):
         try:
             info = read_info(file)
             facts = f"{info.sequences:,} sequences of {info.length} frames, {info.width}x{info.height}"

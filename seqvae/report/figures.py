@@ -19,12 +19,8 @@ from bokeh.plotting import figure
 from jaxtyping import Num
 from numpy.typing import ArrayLike
 
-# Distinct to colour-blind eyes (after Okabe and Ito), with a contrast of 3:1 or more on the light and on the
-# dark page. The first one is the model's.
-COLOURS = (
-    "#d55e00", "#1f7fbf", "#00926a", "#a35fc0", "#b07a00", "#6c7a89",
-    "#c94f7c", "#3f7f7f", "#8a6d5b", "#7d8a00", "#5a6fd0", "#b55a4a",
-)  # fmt: skip
+from seqvae.evaluate.palette import COLOURS
+
 HEIGHT = 300  # pixels
 
 
@@ -35,7 +31,7 @@ class Line:
     x, y: points; NaN leaves a gap
     se: standard error of y, None without a band
     shown: whether it is drawn before the reader asks for it
-    colour: index in COLOURS, None: the place of the line
+    colour: #rrggbb; None: one of the palette, by the place of the line or its group
     group: lines of one group have one entry in the legend and one colour; None: each line has its own
     """
 
@@ -44,7 +40,7 @@ class Line:
     y: Num[np.ndarray, "t"]
     se: Num[np.ndarray, "t"] | None = None
     shown: bool = True
-    colour: int | None = None
+    colour: str | None = None
     dashed: bool = False
     bold: bool = False
     group: int | None = None
@@ -117,7 +113,7 @@ def plot(
     tools, legend = [], {}
     for place, line in reversed(list(enumerate(lines))):
         group = place if line.group is None else line.group
-        colour = COLOURS[(group if line.colour is None else line.colour) % len(COLOURS)]
+        colour = line.colour or COLOURS[group % len(COLOURS)]
         prefix = f"{name}/{group}/"
         tools.append(_draw(canvas, line, colour, prefix))
         legend[prefix] = Key(line.name, prefix, colour, line.shown)

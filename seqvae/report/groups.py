@@ -13,6 +13,7 @@ from typing import Any
 from data_gen.cli.configs import flatten
 from seqvae.errors import UserError
 from seqvae.report.read import RunRecord, is_run
+from seqvae.shipped import pretrained_folder, run_folder, suggestion
 
 SAME = (
     "choices",
@@ -47,25 +48,27 @@ class Group:
         return tuple(run.config.get("seed", "?") for run in self.runs)
 
 
-def find_runs(text: str) -> list[Path]:
-    """Return the folders of runs that a text names: "[A,B]", a folder, or a pattern; each of them once.
+def find_runs(text: str) -> dict[Path, Path]:
+    """Return the folder of each run that a text names, and the folder of its results.
 
-    Names may hold commas, as those of sweeps do: a part of the list ends where a path with this name exists.
+    The text is "[A,B]", a folder, a pattern, or the name of a pretrained model. Names may hold commas, as
+    those of sweeps do: a part of the list ends where a path with this name exists.
 
     Raises:
         UserError: a name leads nowhere, a folder holds no run, or there are fewer than two runs.
     """
     inner = text.strip()
     is_list = inner.startswith("[") and inner.endswith("]") and not _matches(inner)
-    found: dict[Path, Path] = {}
+    found: dict[Path, tuple[Path, Path]] = {}
     for name in _split(inner[1:-1] if is_list else inner):
         for path in _matches(name):
             for run in _runs_in(path):
-                found.setdefault(run.resolve(), run)
+                results = run if pretrained_folder(name) is None else run_folder(name)
+                found.setdefault(run.resolve(), (run, results))
     if len(found) < 2:
-        names = ", ".join(map(str, found.values()))
-        raise UserError(f"runs={text}: one run alone ({names}); name two or more, or use report run={names}")
-    return list(found.values())
+        names = ", ".join(str(results) for _, results in found.values())
+        raise UserError(f"runs={text}: one run alone ({names}); name two or more, or use report")
+    return dict(found.values())
 
 
 def _split(text: str) -> list[str]:
@@ -77,13 +80,16 @@ def _split(text: str) -> list[str]:
             names.append(pending)
             pending = ""
     if pending or not names:
-        raise UserError(f"runs: {pending or text}: no such run or folder")
+        first, _, _ = (pending or text).partition(",")
+        raise UserError(f"runs: {pending or text}: no such run or folder{suggestion(first)}")
     return names
 
 
 def _matches(name: str) -> list[Path]:
     if not name:
         return []
+    if (shipped := pretrained_folder(name)) is not None:
+        return [shipped]
     return [Path(name)] if Path(name).exists() else sorted(map(Path, glob(name)))
 
 

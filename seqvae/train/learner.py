@@ -51,6 +51,7 @@ class Learner:
         parts: tuple[str, ...] = PARTS,
     ):
         self.model, self.objective, self.optim, self.ranks = model, objective, optim, ranks
+        objective.begin(model)
         self.precision = precision
         self.parameters = _select_parameters(model, parts)
         self.optimiser = optim.optimiser(self.parameters)

@@ -217,7 +217,7 @@ class Interrupt:
 
     @contextmanager
     def blamed(self) -> Iterator[None]:
-        """End the process at an exception after a signal: a compiler that a step waits for dies of it, say."""
+        """End the process at an exception after a signal, of which a compiler has died that a step needs, say."""
         try:
             yield
         except Exception:

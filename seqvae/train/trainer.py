@@ -6,7 +6,7 @@ import contextlib
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -51,6 +51,7 @@ class TrainingState:
     validated: step of the last validation
     best: best validation score so far
     start: beginning of the stage, a StageStart as plain data
+    objective: what the objective keeps of the beginning of its stage
     """
 
     learner: dict[str, Any]
@@ -59,6 +60,7 @@ class TrainingState:
     validated: int
     best: float | None
     start: dict[str, Any]
+    objective: dict[str, Any] = field(default_factory=dict)
 
     @property
     def stage_start(self) -> StageStart:
@@ -122,6 +124,7 @@ class Trainer:
         """Continue from a checkpoint, with everything that later updates depend on."""
         state = TrainingState(**(checkpoint.training or {}))
         self.learner.restore(checkpoint.model, state.learner)
+        self.learner.objective.restore(state.objective)
         self.step, self.scores = checkpoint.step, checkpoint.scores
         self.validated, self.best, self.elapsed = state.validated, state.best, state.elapsed
         self.saved = (self.step, self.elapsed)
@@ -251,7 +254,13 @@ class Trainer:
         self.saved = (self.step, self.elapsed)
         if self.ranks.first:
             state = TrainingState(
-                self.learner.state(), rng, self.elapsed, self.validated, self.best, self.start.as_dict()
+                self.learner.state(),
+                rng,
+                self.elapsed,
+                self.validated,
+                self.best,
+                self.start.as_dict(),
+                self.learner.objective.state(),
             )
             self._write(files.LAST, vars(state))
 

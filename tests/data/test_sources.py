@@ -33,7 +33,8 @@ def test_a_dataset_comes_with_its_truth(dataset, arrays):
 @pytest.mark.parametrize(
     ("sim", "walls"),
     [("billiards", True), ("billiards6", True), ("avoidance", True), ("springs", True), ("charged", True),
-     ("sprites", True), ("sprites_curtain", True), ("gravity", False)],
+     ("sprites", True), ("sprites_curtain", True), ("balls_two_layer", True), ("balls_occlusion", True),
+     ("gravity", False), ("spmot", False)],
 )  # fmt: skip
 def test_objects_bounce_where_their_world_has_walls(tmp_path, sim, walls):
     """At their radius; sprites at the radius of the circle around them, which is larger."""

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from data_gen.errors import DataError
-from data_gen.sims._policies import sticky_actions
-from data_gen.sims.avoidance import DIRECTIONS, Avoidance
+from data_gen.sims._policies import sticky_actions, sticky_vectors
+from data_gen.sims.avoidance import DIRECTIONS, Avoidance, SteeredAvoidance
 from data_gen.simulator import State, simulate
 
 
@@ -88,3 +88,37 @@ def test_sticky_actions_change_as_often_as_they_should(rng):
         counts = np.array([(values == kind).sum() for kind in kinds])
         expected = len(values) / len(kinds)
         assert counts.sum() == len(values) and abs(counts - expected).max() < 5 * np.sqrt(expected)
+
+
+def test_a_steered_agent_moves_by_its_vector():
+    world = SteeredAvoidance(num_balls=1)
+    state = State(np.full((3, 1, 2), 5.0), np.full((3, 1, 2), 9.0))
+    vectors = np.array(
+        [[0.5, -0.25], [3.0, 4.0], [0.0, 0.0]], np.float32
+    )  # the second one counts as (0.6, 0.8)
+    step = world.step(state, vectors)
+    expected = 5 + 0.6 * np.array([[0.5, -0.25], [0.6, 0.8], [0.0, 0.0]])
+    np.testing.assert_allclose(step.state.positions[:, 0], expected, atol=1e-7)
+
+
+def test_both_kinds_of_steering_are_the_same_world(rng):
+    nine, free = Avoidance(substeps=10), SteeredAvoidance(substeps=10)
+    start, actions = nine.reset(20, rng), nine.sample_actions(20, 30, rng)
+    one = simulate(nine, start, 30, actions)
+    other = simulate(free, start, 30, DIRECTIONS[actions])
+    np.testing.assert_allclose(other.states.positions, one.states.positions, atol=1e-9)
+    np.testing.assert_array_equal(other.rewards, one.rewards)
+    assert (one.rewards < 0).any()
+
+
+def test_sticky_vectors_change_as_often_as_they_should(rng):
+    n, length = 2000, 100
+    drawn = sticky_vectors(n, length, (-1.0, 0.0), (1.0, 3.0), rng)
+    assert drawn.shape == (n, length, 2) and drawn.dtype == np.float32
+    changed = (drawn[:, 1:] != drawn[:, :-1]).all(-1)
+    assert (changed == (drawn[:, 1:] != drawn[:, :-1]).any(-1)).all()
+    variance = 0.1**2 / 12 + (0.25 * 0.75 - 0.1**2 / 12) / (length - 1)
+    assert abs(changed.mean() - 0.25) < 5 * np.sqrt(variance / n)
+    values = np.concatenate([drawn[:, 0], drawn[:, 1:][changed]])  # each uniform in its interval
+    error = np.array([2, 3]) / np.sqrt(12 * len(values))
+    np.testing.assert_array_less(np.abs(values.mean(0) - [0, 1.5]), 5 * error)

@@ -13,7 +13,7 @@ import pytest
 import data_gen.__main__
 import seqvae.cli.main
 from data_gen.formats import IMPORTS, ImportOptions
-from data_gen.schema import _ATTRIBUTES, FIELDS
+from data_gen.schema import _ATTRIBUTES, _OPTIONAL_ATTRIBUTES, FIELDS
 from tests.data_gen.foreign import contents
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -63,8 +63,9 @@ def test_the_page_of_the_format_names_every_key_and_attribute():
         axes, dtype = table[key][:2]
         assert axes.strip("`") == field.axes.replace("c", "3")
         assert dtype == np.dtype(field.dtype).name
-    for key in _ATTRIBUTES:
-        assert key in table
+    assert {*_ATTRIBUTES, *_OPTIONAL_ATTRIBUTES} <= {
+        name.strip(" `") for key in table for name in key.split(",")
+    }
 
 
 def test_the_page_of_the_import_names_every_format_and_option():

@@ -19,14 +19,14 @@ from data_gen.gym import SimulatorEnv, VectorSimulatorEnv  # noqa: E402
 FEW = {"image_size": 16, "substeps": 5}
 
 
-@pytest.mark.parametrize("sim", ["avoidance", "billiards", "gravity"])
+@pytest.mark.parametrize("sim", ["avoidance", "avoidance_steered", "billiards", "gravity"])
 @pytest.mark.parametrize("mode", ["rgb_array", "ansi"])
 def test_gymnasium_accepts_the_environments(sim, mode):
     from gymnasium.utils.env_checker import check_env
 
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        env = gymnasium.make(f"seqvae/{sim.capitalize()}-v0", render_mode=mode, **FEW)
+        env = gymnasium.make(f"seqvae/{sim.title().replace('_', '')}-v0", render_mode=mode, **FEW)
         check_env(env.unwrapped)
         env.close()
 

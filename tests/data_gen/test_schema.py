@@ -64,6 +64,22 @@ def test_round_trip_in_blocks(tmp_path, rng):
     assert (info.seed, info.dt, info.coord_limit, info.num_actions) == (3, 1.0, 10.0, 9)
 
 
+def test_limits_of_continuous_actions(tmp_path, rng):
+    content = arrays(rng)
+    write(tmp_path / "without.h5", content)
+    info = read_info(tmp_path / "without.h5")
+    assert info.action_low == (-np.inf, -np.inf) and info.action_high == (np.inf, np.inf)
+    limits = {"action_low": (-1.0, -np.inf), "action_high": (2.0, 0.5)}
+    with create_dataset(tmp_path / "with.h5", 5, ATTRIBUTES | limits) as writer:
+        writer.write(0, content)
+    info = read_info(tmp_path / "with.h5")
+    assert (info.action_low, info.action_high) == (limits["action_low"], limits["action_high"])
+    with h5py.File(tmp_path / "with.h5", "a") as file:
+        file.attrs["action_low"] = [0.0]
+    words = "action_low has 1 numbers, must have one per number of an action, 2"
+    assert words in refusal(read_info, tmp_path / "with.h5", error=DataError)
+
+
 def test_packed_arrays_are_read_like_plain_ones(tmp_path, rng):
     content = arrays(rng)
     write(tmp_path / "plain.h5", content)

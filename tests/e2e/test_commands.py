@@ -27,7 +27,7 @@ def test_from_nothing_to_numbers(tmp_path):
     run("data_gen", "sim=billiards", f"out={data}", "train=32", "val=4", "test=4", "length=30")
     small = [
         f"stages.{stage}.trainer.{key}"
-        for stage in ("objects", "motion", "spread")
+        for stage in ("objects", "places", "motion", "spread")
         for key in ("steps=6", "batch_size=8", "clip_length=10", "validate_every=6")
     ]
     train = ["seqvae", "train", "experiment=stove_billiards", f"data={data}", f"run={folder}", *small]

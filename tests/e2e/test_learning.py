@@ -18,6 +18,8 @@ def test_stove_finds_the_balls_and_learns_how_they_move(tmp_path):
     budget = [
         "stages.objects.trainer.steps=120",
         "stages.objects.trainer.batch_size=24",
+        "stages.places.trainer.steps=200",
+        "stages.places.trainer.batch_size=64",
         "stages.motion.trainer.steps=1000",
         "stages.motion.trainer.batch_size=24",
         "stages.spread.trainer.steps=60",

@@ -15,7 +15,7 @@ from PIL import Image
 from seqvae import __version__
 from seqvae.data.sequences import Sequences
 from seqvae.evaluate import Bound, Report, long_rollouts, score, uncertainty, write_report
-from seqvae.evaluate.figures import row_styles, write_errors
+from seqvae.evaluate.figures import write_errors
 from seqvae.metrics import Estimate
 from seqvae.provenance import git_commit
 from tests.evaluate import spelled
@@ -187,18 +187,6 @@ def test_later_frames_are_called_no_bound_of_their_density(report, tmp_path):
     assert content["under_encoder"]["iwae"]["mean"] == -2.5
     without = Report(report.scores, {}, whole)
     assert "under the encoder" not in without.markdown() and without.as_dict()["under_encoder"] is None
-
-
-def test_a_row_has_one_colour_in_every_panel_and_run():
-    """A baseline from true states has the colour of the same motion from the model's states, dashed."""
-    one = row_styles(["model", "linear", "linear, from true states", "mine", "black"])
-    other = row_styles(["black", "linear, from true states", "static", "model"])
-    assert all(one[row] == other[row] for row in ("model", "black", "linear, from true states"))
-    assert (
-        one["linear"][0] == one["linear, from true states"][0]
-        and one["linear"] != one["linear, from true states"]
-    )
-    assert len({colour for colour, _ in one.values()}) == 4
 
 
 def test_errors_of_single_images_are_not_plotted(tmp_path):

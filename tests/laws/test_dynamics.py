@@ -79,24 +79,30 @@ def by_hand(d: GraphDynamics, z: Tensor, action: int | None) -> tuple[Tensor, Te
             relation = d.relation(pair.relu()).relu()
             effect = effect + d.attention(relation).sigmoid() * relation
         out = d.out(torch.cat([h[i], effect]))
-        mean, share = z[i].clone(), torch.ones_like(z[i])
+        mean, std = z[i].clone(), torch.ones_like(z[i])
         raw = out[-len(d.moved) :]
         mean[d.layout["position"]] = x[i] + SPEED * out[:2]
         if has_velocity:
-            velocity = z[i, d.layout["velocity"]] + SPEED * out[2:4]
+            before = z[i, d.layout["velocity"]]
+            velocity = before + SPEED * out[2:4]
             mean[d.layout["velocity"]] = velocity
             mean[d.layout["position"]] += velocity
+            if d.impact:
+                share = out[:2].sigmoid()
+                mean[d.layout["position"]] = x[i] + share * before + (1 - share) * velocity
         mean[d.layout["latent"]] = out[sum(d.sizes) - latent.shape[1] : sum(d.sizes)].tanh()
         for name, raw_std in zip(d.moved, raw, strict=True):
-            share[d.layout[name]] = (raw_std - 1).sigmoid()
-        means.append(mean), shares.append(share)
+            std[d.layout[name]] = (raw_std - 1).sigmoid()
+        means.append(mean), shares.append(std)
     return torch.stack(means), torch.stack(shares)
 
 
+@pytest.mark.parametrize("impact", [True, False])
 @pytest.mark.parametrize("fields", [(SIZE, POSITION, VELOCITY), (SIZE, POSITION)])
 @pytest.mark.parametrize("slots", [1, 2, 3, 5])
-def test_the_graph_is_a_loop_over_pairs_of_different_objects(slots, fields):
-    dynamics = stirred(GraphDynamics(StateLayout(fields), slots, actions=4, latent=3, width=8))
+def test_the_graph_is_a_loop_over_pairs_of_different_objects(slots, fields, impact):
+    layout = StateLayout(fields)
+    dynamics = stirred(GraphDynamics(layout, slots, actions=4, latent=3, width=8, impact=impact))
     z, action = states(dynamics), torch.tensor([3, 1])
     mean, share = dynamics.step(z, action)
     for b in range(2):
@@ -105,6 +111,18 @@ def test_the_graph_is_a_loop_over_pairs_of_different_objects(slots, fields):
         assert_close(share[b], expected_share)
     without_action = torch.stack([by_hand(dynamics, one, None)[0] for one in z])
     assert_close(dynamics.step(z)[0], without_action)
+
+
+def test_with_impacts_an_object_whose_velocity_stays_moves_straight_on():
+    dynamics = stirred(GraphDynamics(MOVING, 3, latent=3))
+    where, (out,) = dynamics.layout["velocity"], dynamics.out[-1:]
+    velocities = slice(2, 4)  # of the numbers that the last layer returns: position, velocity, latent, stds
+    with torch.no_grad():
+        out.weight[velocities], out.bias[velocities] = 0, 0
+    z = states(dynamics)
+    mean = dynamics.layout.split(dynamics.step(z)[0])
+    assert torch.equal(mean["velocity"], z[..., where])
+    assert torch.equal(mean["position"], z[..., dynamics.layout["position"]] + z[..., where])
 
 
 def reached(dynamics: nn.Module, slots: int) -> set[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from torch import Tensor
 from torch.testing import assert_close
@@ -26,8 +27,9 @@ def expectation(position: Tensor) -> Transition:
     return Transition(prior, prior)
 
 
-def test_every_field_is_formed_from_its_sources():
-    posterior = Fused(WITH_LATENT)
+@pytest.mark.parametrize("innovation", [True, False])
+def test_every_field_is_formed_from_its_sources(innovation):
+    posterior = Fused(WITH_LATENT, innovation=innovation)
     before = torch.randn(4, 3, 2, dtype=F64)
     after = before + 0.01 * torch.randn_like(before)
     stds = [0.01 + torch.rand_like(before), 0.01 + torch.rand_like(before)]
@@ -40,7 +42,8 @@ def test_every_field_is_formed_from_its_sources():
     z, prior = WITH_LATENT.split(q.mean), WITH_LATENT.split(transition.proposal.mean)
     std, prior_std = WITH_LATENT.split(q.std), WITH_LATENT.split(transition.proposal.std)
     observed = WITH_LATENT.split(encoding.mean)
-    assert_close(observed["velocity"], after - before)
+    ahead = after - prior["position"]  # of where the dynamics expected the object
+    assert_close(observed["velocity"], prior["velocity"] + ahead if innovation else after - before)
     assert_close(z["size"], second.mean[..., :2])
     assert_close(std["size"], stds[1])
     assert_close(z["latent"], prior["latent"])
@@ -51,6 +54,22 @@ def test_every_field_is_formed_from_its_sources():
         total = weights[0] + weights[1]
         assert_close(z[name], (weights[0] * observed[name] + weights[1] * prior[name]) / total)
         assert_close(std[name], total.rsqrt())
+
+
+def test_after_a_bounce_between_two_frames_the_innovation_is_the_velocity_and_the_difference_is_not():
+    """A ball that meets a wall at 0: 0.03 before it, at 0.05 a frame, so 0.02 behind it in the next frame."""
+    at, bounced = torch.tensor([[[0.03, 0.2]]], dtype=F64), torch.tensor([[[0.02, 0.3]]], dtype=F64)
+    velocity = torch.tensor([[[0.05, 0.1]]], dtype=F64)
+    exact = torch.zeros(1, 1, WITH_LATENT.dim, dtype=F64)
+    exact[..., WITH_LATENT["position"]], exact[..., WITH_LATENT["velocity"]] = bounced, velocity
+    transition = Transition(Normal(exact, torch.ones_like(exact)), Normal(exact, torch.ones_like(exact)))
+    std = torch.full_like(at, 0.01)
+    for innovation, expected in ((True, velocity), (False, torch.tensor([[[-0.01, 0.1]]], dtype=F64))):
+        posterior = Fused(WITH_LATENT, innovation=innovation)
+        first = Transition(*[Normal(exact, torch.ones_like(exact))] * 2)
+        _, _, carry = posterior(frame(at, std), first, posterior.init(1, frame(at, std).mean))
+        _, encoding, _ = posterior(frame(bounced, std), transition, carry)
+        assert_close(encoding.mean[..., WITH_LATENT["velocity"]], expected)
 
 
 def test_a_velocity_needs_two_frames_in_a_row():

@@ -11,7 +11,7 @@ from seqvae.build import DataSpec, build
 from seqvae.distributions import CountedNormal, Normal
 from seqvae.posteriors.fused import FusedCarry
 from seqvae.sequence import SequenceModel
-from seqvae.types import Encoding, LastState, Transition
+from seqvae.types import Encoding, LastState, Posterior, Transition
 from tests.laws.common import F64, perturbed
 from tests.models import MODELS, class_of, config, every_model, make, video
 
@@ -161,7 +161,15 @@ def test_the_posterior_depends_on_mean_and_precision_of_the_encoding_and_on_the_
         assert bool((got["mean"][..., model.layout[field.name]] > 0).all()) == follows, field.name
         if field.difference_of:
             of = model.layout[field.difference_of]
-            assert (got["before"][..., of] > 0).all() and (got["before_precision"][..., of] > 0).all()
+            # an innovation starts from the predicted position, a difference from the one observed before
+            relative = "mean" if getattr(base_of(model.posterior), "innovation", False) else "before"
+            assert (got[relative][..., of] > 0).all() and (got["before_precision"][..., of] > 0).all()
+            assert relative == "before" or (got["before"][..., of] == 0).all()
+
+
+def base_of(posterior: Posterior) -> Posterior:
+    """Return the Gaussian posterior that a flow is built on, or the posterior itself."""
+    return getattr(posterior, "base", posterior)
 
 
 @every_model

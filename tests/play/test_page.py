@@ -23,7 +23,7 @@ from seqvae.play import Scene
 from tests.models import make
 from tests.worlds import make_data
 
-pytest.importorskip("bokeh", reason="the page needs bokeh")
+pytest.importorskip("tornado", reason="the page needs tornado")
 RUN = Path(__file__).parents[2] / "pretrained/stove_billiards"
 CONTEXT, HORIZON = 8, 12
 
@@ -37,7 +37,7 @@ def data(tmp_path_factory) -> Path:
 def served(data):
     """The address of a page, and its scenes; the server runs in a thread."""
     from seqvae.play.page import Look
-    from seqvae.play.server import address, serve
+    from seqvae.play.server import serve
 
     model, sequences, scenes, ready = load_model(RUN), read(data), [], threading.Event()
     found = {}
@@ -57,7 +57,7 @@ def served(data):
     thread.start()
     assert ready.wait(60)
     server = found["server"]
-    yield address(server), scenes
+    yield server.address, scenes
     server.io_loop.add_callback(server.io_loop.stop)
     thread.join(10)
     server.stop()
@@ -148,17 +148,18 @@ def test_the_page_draws_what_it_was_sent(visit):
     """The pictures, as painted, are the data's and the model's, with the first row on top."""
     page = visit(reduced_motion="reduce")
     page.page.locator("#time").fill("3")
-    for panel, frames in (("imagined", "seqvaePlay.state.frames"), ("now", "seqvaePlay.state.known")):
+    for panel, frames in (("imagined", "seqvaePlay.state.frames"), ("now", "seqvaePlay.state.truth")):
         at = 3 if panel == "imagined" else 0
+        canvas = f"document.getElementById('{panel}-pixels')"
         painted = page.page.evaluate(
-            f"Array.from(Bokeh.documents[0].get_model_by_name('{panel}_picture').data.image[0])"
+            f"Array.from({canvas}.getContext('2d').getImageData(0, 0, {canvas}.width, {canvas}.height).data)"
         )
         numbers, shape = page.page.evaluate(f"[Array.from({frames}), {frames}.shape]")
         frame = np.reshape(numbers, shape)[at]
-        painted = np.reshape(painted, frame.shape[:2])
+        painted = np.reshape(painted, (*frame.shape[:2], 4))
         for channel in range(3):
             expected = frame[..., min(channel, frame.shape[-1] - 1)]
-            np.testing.assert_array_equal(painted >> (8 * channel) & 255, expected)
+            np.testing.assert_array_equal(painted[..., channel], expected)
     # on the screen: the marked object of the scene lies on a bright spot
     shot = io.BytesIO(page.page.locator("#stage").screenshot())
     picture = np.asarray(Image.open(shot).convert("RGB")).astype(int)
@@ -240,6 +241,45 @@ def test_of_a_drag_only_the_newest_places_are_computed(visit, served):
     np.testing.assert_allclose(page.positions()[0, 0], moved[-1], atol=1e-6)
 
 
+# called with the pixels of the stage that a drag goes through: the commands that it sends before any answer
+DRAG = """(places) => {
+    const sent = [], send = WebSocket.prototype.send
+    WebSocket.prototype.send = function (words) { sent.push(JSON.parse(words)); send.call(this, words) }
+    const point = (kind, [clientX, clientY]) =>
+        document.getElementById("stage").dispatchEvent(new PointerEvent(kind, { clientX, clientY }))
+    for (const place of places) point("pointermove", place)
+    point("pointerup", places.at(-1))
+    WebSocket.prototype.send = send
+    performance.clearMeasures()
+    return sent
+}"""
+
+
+def test_a_drop_waits_for_no_answer_and_the_answer_to_its_drag_is_not_drawn(visit, served):
+    page = visit()
+    scene, places = served[1][-1], [(-0.4, 0.1), (-0.2, 0.3), (0.1, 0.4)]
+    page.page.mouse.move(*page.pixels(*page.positions()[0, 0]))
+    page.page.mouse.down()
+    first, last = page.page.evaluate(DRAG, [page.pixels(*place) for place in places])
+    np.testing.assert_allclose([last["x"], last["y"]], places[-1], atol=0.01)
+    page.settle()
+    page.page.wait_for_function("performance.getEntriesByName('play: answered').length")
+    drawn = page.page.evaluate("performance.getEntriesByName('play: answered').map((entry) => entry.detail)")
+    assert drawn == [last["serial"]] and last["serial"] == first["serial"] + 1
+    np.testing.assert_allclose(page.positions()[0, 0], places[-1], atol=0.01)
+    np.testing.assert_allclose(page.positions(), scene.future().positions, atol=1e-6)
+
+
+def test_a_drop_where_the_drag_was_asks_no_second_time(visit):
+    page = visit()
+    page.page.mouse.move(*page.pixels(*page.positions()[0, 0]))
+    page.page.mouse.down()
+    (only,) = page.page.evaluate(DRAG, [page.pixels(0.1, 0.4)])
+    page.settle()
+    assert page.state("serial") == only["serial"]
+    np.testing.assert_allclose(page.positions()[0, 0], (0.1, 0.4), atol=0.01)
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_a_phone_shows_all_without_scrolling_sideways(visit, scheme):
     phone = {"width": 390, "height": 844}
@@ -258,7 +298,7 @@ def test_pages_of_other_sites_may_send_no_commands(served):
     upgrade = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13"}
     upgrade |= {"Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==", "Origin": "http://example.org"}
     connection = http.client.HTTPConnection(host, timeout=20)
-    connection.request("GET", "/ws", headers=upgrade)
+    connection.request("GET", "/scene", headers=upgrade)
     assert connection.getresponse().status == 403
     connection.close()
 
@@ -274,7 +314,7 @@ def test_what_cannot_be_played_is_refused_in_one_line(data, tmp_path, capsys, mo
     monkeypatch.setattr("seqvae.play.server.serve", lambda *_: pytest.fail("a port was opened"))
     with monkeypatch.context() as without:
         without.setattr("seqvae.cli.play.find_spec", lambda name: None)
-        assert one_line(capsys, *given) == 'seqvae play: play needs Bokeh: pip install "seqvae[play]"'
+        assert one_line(capsys, *given) == 'seqvae play: play needs Tornado: pip install "seqvae[play]"'
     model = make("vae", channels=3)
     save(tmp_path / "best.pt", Checkpoint(1, {"model": model.config}, model.spec, model.state_dict()))
     line = one_line(capsys, f"run={tmp_path}", f"data={data}")

@@ -16,7 +16,9 @@ from data_gen.cli.configs import compose
 from seqvae.cli.main import main
 from seqvae.errors import UserError
 from seqvae.evaluate import read_sequence_scores
+from seqvae.evaluate.palette import ROWS, row_styles
 from seqvae.metrics import estimate
+from seqvae.report import compare, curves
 from seqvae.report.groups import find_runs, group_runs
 from seqvae.report.pairs import comparable, group_differences, group_numbers
 from seqvae.report.read import read_run
@@ -113,11 +115,11 @@ def test_an_evaluation_without_a_checksum_is_known_by_its_path(runs):
 def test_names_with_commas_are_found_in_a_list(runs):
     (runs / "seed=0").rename(runs / "lr=1,seed=0")
     names = [runs / "lr=1,seed=0", runs / "seed=1"]
-    assert find_runs(f"[{names[0]},{names[1]}]") == names
-    assert find_runs(f"{names[0]},{names[1]}") == names
-    assert find_runs(f"[{names[0]}, '{names[1]}']") == names
-    assert find_runs(f"{runs}/*seed=*") == names
-    assert find_runs(f"[{runs},{names[0]}]") == [*names[:1], runs / "optim.lr=0.01", names[1]]
+    assert list(find_runs(f"[{names[0]},{names[1]}]")) == names
+    assert list(find_runs(f"{names[0]},{names[1]}")) == names
+    assert list(find_runs(f"[{names[0]}, '{names[1]}']")) == names
+    assert list(find_runs(f"{runs}/*seed=*")) == names
+    assert list(find_runs(f"[{runs},{names[0]}]")) == [*names[:1], runs / "optim.lr=0.01", names[1]]
 
 
 def test_a_page_and_tables_are_written(runs, tmp_path, capsys):
@@ -169,3 +171,33 @@ def test_runs_without_anything_to_compare_are_refused(runs, capsys):
 def test_a_list_that_leads_nowhere_names_what_is_wrong():
     with pytest.raises(UserError, match="runs: a,b: no such run or folder"):
         find_runs("[a,b]")
+    with pytest.raises(UserError, match="no such run or folder; did you mean stove_billiards"):
+        find_runs("[stove_biliards,stove_gravity]")
+
+
+def test_pretrained_models_are_compared_by_name(runs, tmp_path, monkeypatch, capsys):
+    """Their evaluations are in runs/NAME, and the page is written beside, never into the installation."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("stove_billiards", "stove_gravity"):
+        shutil.copytree(runs / "seed=0" / "evaluation", tmp_path / "runs" / name / "evaluation")
+    names = "stove_billiards,stove_gravity"
+    assert list(find_runs(names).values()) == [Path("runs/stove_billiards"), Path("runs/stove_gravity")]
+    assert main(["compare", f"runs=[{names}]", "against=stove_gravity", "sequences=0"]) == 0
+    shown = capsys.readouterr().out
+    assert "stove_billiards minus stove_gravity" in shown
+    assert (tmp_path / "runs/comparison/comparison.html").is_file()
+
+
+def test_a_row_has_the_same_colour_in_the_plot_and_on_both_pages(runs):
+    """The styles of the plot errors.png are those of `row_styles`."""
+    groups = group_runs(read(runs))
+    pages = {
+        "report": curves.error_figures(groups[0].runs[0].evaluation),
+        "compare": compare.error_figures(compare.compare(groups)),
+    }
+    for page, figures in pages.items():
+        legend = {key.name: key.colour for figure in figures for key in figure.legend}
+        rows = row_styles(row for row in legend if row in ROWS or "true states" in row)
+        assert len(rows) >= 3 and all(legend[row] == style.colour for row, style in rows.items()), page
+    labels = [legend[group.label] for group in groups]
+    assert len(set(labels)) == len(groups) and not set(labels) & {legend[row] for row in rows}

@@ -10,7 +10,8 @@ import torch
 
 import seqvae
 from data_gen.cli.configs import compose
-from seqvae import checkpoint
+from seqvae import checkpoint, weights
+from seqvae.aliases import with_former_defaults
 from seqvae.build import DataSpec, build
 from seqvae.checkpoint import BEST, LAST, Checkpoint
 from seqvae.errors import UserError
@@ -47,7 +48,7 @@ def test_the_commit_of_the_training_is_kept_and_older_files_have_none(tmp_path, 
     checkpoint.save(tmp_path / LAST, replace(trained, commit="abc+changes"))
     assert checkpoint.load(tmp_path / LAST).commit == "abc+changes"
     content = torch.load(tmp_path / LAST, weights_only=True)
-    assert content["version"] == 1
+    assert content["version"] == checkpoint.VERSION
     del content["commit"]
     torch.save(content, tmp_path / LAST)
     assert checkpoint.load(tmp_path / LAST).commit is None
@@ -63,6 +64,27 @@ def test_versions_and_checksums_are_kept_and_older_files_have_none(tmp_path, tra
     assert content.pop("versions") and content.pop("data")
     torch.save(content, tmp_path / LAST)
     assert checkpoint.load(tmp_path / LAST).provenance == Provenance()
+
+
+def test_older_files_keep_the_defaults_that_they_were_trained_with(tmp_path, trained):
+    """Version 1 is from before innovations and impacts; a config says only what differs from the defaults."""
+    checkpoint.save(tmp_path / LAST, trained)
+    checkpoint.save_weights(tmp_path / weights.FILE, trained)
+    for file in (LAST, weights.FILE):
+        model = checkpoint.load(tmp_path / file).build()
+        assert model.posterior.innovation and model.dynamics.impact
+
+    content = torch.load(tmp_path / LAST, weights_only=True)
+    torch.save(content | {"version": 1}, tmp_path / LAST)
+    about = weights.read_weights(tmp_path / weights.FILE)
+    tensors = about.pop("model")
+    weights.write_weights(tmp_path / weights.FILE, tensors, about | {"version": 1})
+    for file in (LAST, weights.FILE):
+        model = checkpoint.load(tmp_path / file).build()
+        assert not model.posterior.innovation and not model.dynamics.impact
+
+    given = {"posterior": {"_target_": "seqvae.posteriors.fused.Fused", "innovation": True}}
+    assert with_former_defaults({"model": [given]}) == {"model": [given]}
 
 
 def test_a_continued_training_names_what_was_before():

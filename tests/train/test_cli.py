@@ -24,7 +24,7 @@ from seqvae.provenance import git_commit, versions
 from seqvae.train.logging import read_log
 from tests.worlds import make_data
 
-# three stages, tiny: the second and third train on encoding
+# four stages, tiny: the last two train on encodings
 SHORT = [
     "experiment=stove_billiards",
     "trainer.log_every=4",
@@ -32,7 +32,7 @@ SHORT = [
     "trainer.checkpoint_seconds=0",
     *(
         f"stages.{stage}.trainer.{key}"
-        for stage in ("objects", "motion", "spread")
+        for stage in ("objects", "places", "motion", "spread")
         for key in ("steps=8", "batch_size=4", "clip_length=9", "validate_every=5")
     ),
 ]
@@ -69,10 +69,10 @@ def test_a_run_leaves_checkpoints_config_and_log(unbroken):
     assert {"best.pt", "last.pt", "config.yaml", "log.jsonl"} <= names
     assert not any(name.startswith(TEMPORARY) for name in names)
     log = read_log(unbroken)
-    assert [line["step"] for line in log if line["kind"] == "validation"] == [5, 8, 13, 16, 21, 24]
-    assert [line["step"] for line in log if line["kind"] == "train"] == [4, 8, 12, 16, 20, 24]
+    assert [line["step"] for line in log if line["kind"] == "validation"] == [5, 8, 13, 16, 21, 24, 29, 32]
+    assert [line["step"] for line in log if line["kind"] == "train"] == [4, 8, 12, 16, 20, 24, 28, 32]
     slots = [line for line in log if line["kind"] == "slots"]
-    assert len(slots) == 6 and all("at_limit_2" in line and "spread_0" in line for line in slots)
+    assert len(slots) == 8 and all("at_limit_2" in line and "spread_0" in line for line in slots)
     *mean_path, first_spread, _ = [line for line in log if line["kind"] == "validation"]
     best = checkpoint.load(unbroken / checkpoint.BEST)
     # the stage of the spread begins with the best weights so far, and its own objective chooses among its own
@@ -111,7 +111,7 @@ def test_a_run_of_an_older_version_goes_on(data, unbroken, tmp_path):
     more = [f"run={run}", "resume=true", "stages.spread.trainer.steps=8"]
     assert main(["train", *more]) == 0
     again = checkpoint.load(run / checkpoint.LAST)
-    assert again.step == 24 and again.versions["torch"] == f"unknown, then {torch.__version__}"
+    assert again.step == 32 and again.versions["torch"] == f"unknown, then {torch.__version__}"
     assert main(["train", *SHORT, f"data={data}", f"run={run}", "resume=auto"]) == 0  # its config agrees
 
 
@@ -126,7 +126,7 @@ def test_a_complete_run_is_left_alone(unbroken, capsys):
     before = (unbroken / checkpoint.LAST).stat().st_mtime_ns
     for resume in ("true", "auto"):
         assert main(["train", f"run={unbroken}", f"resume={resume}"]) == 0
-        assert "is complete (24 steps)" in told(capsys)
+        assert "is complete (32 steps)" in told(capsys)
     assert (unbroken / checkpoint.LAST).stat().st_mtime_ns == before
 
 
@@ -161,7 +161,7 @@ def test_after_ctrl_c_the_printed_command_goes_on(data, unbroken, tmp_path):
     run = tmp_path / "run with space"
     process = start([*SHORT, f"data={data}", f"run={run}"])
     for line in process.stderr:
-        if re.search(r"step 4/24", line):
+        if re.search(r"step 4/32", line):
             process.send_signal(signal.SIGINT)
             break
     rest = process.stderr.read()
@@ -283,7 +283,7 @@ def test_more_steps_continue_a_complete_run(unbroken, tmp_path):
     run.mkdir()
     (run / checkpoint.LAST).write_bytes((unbroken / checkpoint.LAST).read_bytes())
     assert main(["train", f"run={run}", "resume=true", "stages.spread.trainer.steps=10"]) == 0
-    assert checkpoint.load(run / checkpoint.LAST).step == 26
+    assert checkpoint.load(run / checkpoint.LAST).step == 34
 
 
 def test_checkpoints_that_do_not_fit_are_refused(unbroken, tmp_path, capsys):

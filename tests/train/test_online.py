@@ -20,7 +20,7 @@ from seqvae.cli.main import main
 from seqvae.cli.run import open_run
 from seqvae.data.conversion import to_video
 
-# three stages, tiny: the second and third train on encoding
+# four stages, tiny: the last two train on encodings
 SHORT = [
     "data=online",
     "sim=billiards",
@@ -37,7 +37,7 @@ SHORT = [
     "trainer.checkpoint_seconds=0",
     *(
         f"stages.{stage}.trainer.{key}"
-        for stage in ("objects", "motion", "spread")
+        for stage in ("objects", "places", "motion", "spread")
         for key in ("steps=4", "batch_size=4", "clip_length=9", "validate_every=4")
     ),
 ]
@@ -60,7 +60,7 @@ def start(run: Path) -> subprocess.Popen:
         env=os.environ | {"OMP_NUM_THREADS": "1"},
     )
     for line in process.stderr:
-        if re.search(r"step 2/12", line):
+        if re.search(r"step 2/16", line):
             return process
     raise AssertionError("the training ended before its second step")
 
@@ -82,7 +82,7 @@ def gone(processes: list[Path], seconds: float) -> bool:
 
 def test_an_online_run_knows_its_simulator(unbroken):
     saved = checkpoint.load(unbroken / checkpoint.LAST)
-    assert saved.step == 12 and saved.spec.height == 16 and saved.spec.objects == 2
+    assert saved.step == 16 and saved.spec.height == 16 and saved.spec.objects == 2
     assert saved.config["sim"]["num_balls"] == 2
     assert "position_error_1_10" in saved.scores
 

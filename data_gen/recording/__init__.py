@@ -1,0 +1,1 @@
+"""Recording of Gymnasium environments as dataset files: environments, policies, episodes and the command."""
