@@ -1,13 +1,18 @@
 """torch.compile: the parts are traced whole, train as before and imagine the same.
 
 In a process of its own: the checks of shapes that the other tests switch on cannot be traced. Without
-generated code ("aot_eager"), which would take a minute a model and a C++ compiler.
+generated code ("aot_eager"), which would take a minute a model and a C++ compiler; that is made for a small
+function alone, to kill the compiler.
 """
 
 from __future__ import annotations
 
+import os
+import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -52,3 +57,75 @@ def test_compiled_parts_are_traced_whole_and_give_the_same_gradients(model):
     command = [sys.executable, "-c", SCRIPT, model]
     done = subprocess.run(command, cwd=Path(__file__).parents[1], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
+
+
+COMPILE = """
+import sys
+import types
+import torch
+from seqvae.errors import UserError
+from seqvae.train.runtime import compile_parts
+
+torch.set_num_threads(1)
+frame = types.SimpleNamespace(encode=lambda x: (x.sin() * 2).sum(-1))
+model = types.SimpleNamespace(frame=frame, dynamics=None)
+compile_parts(model)
+torch._inductor.config.cpp_cache_precompile_headers = False  # takes longer than this function
+try:
+    torch.testing.assert_close(model.frame.encode(torch.ones(64, 64)), torch.ones(64).sin() * 128)
+except UserError as error:
+    sys.exit(f"refused: {error}")
+"""
+
+
+def compiling(folder: Path, **environment: str) -> subprocess.Popen:
+    """A process that compiles a small function, in a group of its own."""
+    variables = os.environ | {"TORCHINDUCTOR_CACHE_DIR": str(folder)} | environment
+    return subprocess.Popen(
+        [sys.executable, "-c", COMPILE],
+        cwd=Path(__file__).parents[1],
+        env=variables,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="needs a C++ compiler")
+def test_a_compilation_killed_half_way_is_made_again(tmp_path):
+    """The library that the kill has cut off is removed, and the complete ones are kept."""
+    process = compiling(tmp_path)
+    while not list(tmp_path.rglob("*_CxxBuild")) and process.poll() is None:
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    (building,) = tmp_path.rglob("*_CxxBuild")
+    cut = building.with_name(building.name.removesuffix("_CxxBuild") + ".so")
+    cut.write_bytes(b"\x7fELF")  # whether the compiler has begun to write it is chance
+    complete = building.with_name("complete.so")
+    complete.write_bytes(b"")
+    again = compiling(tmp_path)
+    said = again.communicate()[1]
+    assert again.returncode == 0, said[-2000:]
+    assert not list(tmp_path.rglob("*_CxxBuild")) and complete.is_file()
+
+
+def test_processes_that_compile_at_a_time_have_folders_of_their_own(tmp_path, monkeypatch):
+    from seqvae.train import compiled
+
+    monkeypatch.setenv(compiled.FOLDER, str(tmp_path))
+    monkeypatch.setattr(compiled.tempfile, "tempdir", str(tmp_path))
+    first = compiled.own_folder.__wrapped__()
+    monkeypatch.setenv(compiled.FOLDER, str(tmp_path))
+    second = compiled.own_folder.__wrapped__()
+    assert (first.name, second.name) == ("seqvae-0", "seqvae-1") and first.parent == tmp_path
+    assert compiled.tempfile.tempdir == str(tmp_path)
+
+
+def test_without_a_compiler_it_is_refused_in_one_line(tmp_path):
+    process = compiling(tmp_path, PATH="/nowhere")
+    line = process.communicate()[1].strip()
+    assert process.returncode == 1 and "\n" not in line
+    assert line.startswith("refused: compile=true: torch cannot compile the model (InvalidCxxCompiler: ")
+    assert f"remove {tmp_path}/seqvae-0, or leave compile out" in line

@@ -215,6 +215,16 @@ class Interrupt:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
+    @contextmanager
+    def blamed(self) -> Iterator[None]:
+        """End the process at an exception after a signal, of which a compiler has died that a step needs, say."""
+        try:
+            yield
+        except Exception:
+            if self.signal is not None:
+                leave(self.signal)
+            raise
+
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if self.signal is not None:
             leave(number)
@@ -252,9 +262,17 @@ def compile_parts(model: SequenceModel, backend: str = "inductor") -> None:
     """Compile the model's costly methods; the first step then takes a minute or two.
 
     The loop over time stays in Python. Results equal those of the uncompiled model up to rounding.
+
+    Raises:
+        UserError: here, there is no folder for the compiled code; in the calls, torch cannot compile.
     """
+    from seqvae.train.compiled import own_folder, report_failure  # takes seconds to import
+
+    if backend == "inductor":
+        own_folder()
     for part, names in METHODS.items():
         owner = getattr(model, part)
         for name in names:
             if hasattr(owner, name):
-                setattr(owner, name, torch.compile(getattr(owner, name), dynamic=False, backend=backend))
+                compiled = torch.compile(getattr(owner, name), dynamic=False, backend=backend)
+                setattr(owner, name, report_failure(compiled))

@@ -158,7 +158,8 @@ class Trainer:
                     self._validate()
                 if spent:
                     break
-                self._update()
+                with interrupt.blamed():
+                    self._update()
                 stop, self.elapsed = self.ranks.agree(interrupt.signal or 0, time.monotonic() - begin)
                 if stop:
                     self._save()
