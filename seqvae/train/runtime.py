@@ -217,7 +217,7 @@ class Interrupt:
 
     @contextmanager
     def blamed(self) -> Iterator[None]:
-        """End the process at an exception after a signal: a compiler that a step needs may have died of it."""
+        """End the process at an exception after a signal, of which a compiler may have died."""
         try:
             yield
         except Exception:
