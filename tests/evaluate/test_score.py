@@ -105,7 +105,9 @@ def test_scores_without_baselines_are_those_of_the_model(flight):
     data = spelled.sequences(*flight, radii=np.full((3, 20, 2), 0.2), walls=np.full((3, 20, 2), 0.8))
     whole = score(spelled.model(), data, decode=True)
     bare = score(spelled.model(), data, decode=True, baselines=False)
-    assert list(bare.curves) == ["model"] and bare.numbers() == whole.numbers()
+    measured = {"med", "psnr", "ssim"}  # only where baselines are asked for: a validation does without
+    numbers = {name: x for name, x in whole.numbers().items() if name.partition("_")[0] not in measured}
+    assert list(bare.curves) == ["model"] and bare.numbers() == numbers
 
 
 def test_standard_errors_are_over_sources(flight):

@@ -35,7 +35,7 @@ def test_the_full_layout_is_the_dynamics_and_begins_with_the_frames():
 
 
 BAD = {
-    "unknown part": ({"head": {}}, "model.head: unknown; accepted: frame, posterior, dynamics, slots"),
+    "unknown part": ({"head": {}}, "accepted: frame, posterior, dynamics, slots, reward"),
     "no target": ({"frame": {"glimpse": 3}}, "model.frame: expected a mapping with a _target_"),
     "foreign": ({"frame": {"_target_": "os.system", "command": "true"}}, "there is no FrameModel os.system"),
     "no module": ({"frame": {"_target_": "seqvae.frames.nope.X"}}, "no FrameModel seqvae.frames.nope.X; did"),
