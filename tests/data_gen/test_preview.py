@@ -31,6 +31,12 @@ def test_video_sheet_and_plots_are_written(tmp_path, capsys):
     assert capsys.readouterr().out.count("\n") == 3
 
 
+def test_equal_speeds_have_a_histogram(tmp_path):
+    words = ["sim=balls_occlusion", f"out={tmp_path}", "train=0", "val=0", "test=2", "length=5"]
+    assert main(words) == 0
+    assert main(["preview", f"data={tmp_path / 'test.h5'}"]) == 0
+
+
 def test_sequences_without_truth_have_one_row_and_no_plots(tmp_path, rng, capsys):
     np.savez(tmp_path / "a.npz", frames=rng.integers(0, 256, (3, 4, 8, 8, 3), dtype=np.uint8))
     assert main(["import", "format=npz", f"data={tmp_path / 'a.npz'}", f"out={tmp_path}"]) == 0
