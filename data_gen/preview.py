@@ -166,8 +166,8 @@ def plot(path: Path, values: Statistics, info: DatasetInfo) -> None:
     axes = list(np.atleast_1d(figure.subplots(1, panels)))
     if values.speeds is not None:
         histogram = axes.pop(0)
-        slack = 0.01 * abs(values.speed) + 1e-6  # where all speeds are equal
-        limits = values.speeds.min() - slack, values.speeds.max() + slack
+        slack = 0.01 * float(np.mean(values.speeds)) + 1e-6  # where all speeds are equal
+        limits = float(values.speeds.min() - slack), float(values.speeds.max() + slack)
         histogram.hist(values.speeds, bins=50, range=limits, density=True)
         histogram.set(title=f"speed, mean {values.speed:.3g}", xlabel="units per frame", ylabel="density")
     for panel, (title, curve) in zip(axes, curves.items(), strict=True):
