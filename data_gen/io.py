@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import io
+import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -104,18 +105,45 @@ def report_unwritable(path: Path) -> Iterator[None]:
         raise UnwritableError(path, error) from None
 
 
-@contextmanager
-def report_damage(path: Path) -> Iterator[None]:
-    """Turn an error inside the block that comes from damaged data, or its compression, into a DataError."""
+def unreadable(path: Path, error: OSError) -> DataError:
+    """Return the error for a file that the system does not give: what it says, and no word of damage."""
+    reason = os.strerror(error.errno or errno.EIO)
+    denied = error.errno in (errno.EACCES, errno.EPERM)
+    remedy = "ask its owner for permission" if denied else "the file itself may be sound: try again"
+    return DataError(f"{path}: cannot be read ({reason}); {remedy}")
+
+
+_LEVELS = 100  # of dicts and lists inside each other; those of sound files have fewer than 20
+
+
+def is_nested_deeply(value: Any) -> bool:
+    """Return whether dicts and lists lie in each other deeper than a recursion can follow."""
+    level = [value]
+    for _ in range(_LEVELS):
+        level = [
+            item
+            for container in level
+            if isinstance(container, (dict, list, tuple))
+            for item in (container.values() if isinstance(container, dict) else container)
+        ]
+        if not level:
+            return False
+    return True
+
+
+def parse_json(text: str | bytes) -> Any:
+    """Return the content of JSON that may come from a stranger.
+
+    Raises:
+        ValueError: it is no JSON, or nested deeply.
+    """
     try:
-        yield
-    except OSError as error:
-        problem = str(error).splitlines()[0]
-        if "not registered" in problem or "plugin" in problem:
-            raise DataError(
-                f"{path}: is compressed by a filter that is missing ({problem}); pip install hdf5plugin"
-            ) from None
-        raise DataError(f"{path}: is damaged ({problem}); copy it again") from None
+        value = json.loads(text)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    if is_nested_deeply(value):
+        raise ValueError("nested too deeply")
+    return value
 
 
 def _flush_file(path: Path) -> None:

@@ -15,6 +15,7 @@ LAYERS = {
     0: [
         "aliases",
         "config",
+        "content",
         "errors",
         "io",
         "layout",
@@ -59,7 +60,7 @@ PLACES = {
     "hydra": ["data_gen/cli"],
     "moviepy": ["data_gen/media"],
     "av": ["data_gen/media"],
-    "h5py": ["data_gen/schema", "data_gen/formats", "seqvae/data"],
+    "h5py": ["data_gen/hdf5", "data_gen/formats", "seqvae/data"],
     "sklearn": ["data_gen/drawing/handwriting"],
     "ale_py": ["data_gen/sims/_ale"],
     "gymnasium": ["data_gen/gym"],

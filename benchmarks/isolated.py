@@ -1,0 +1,112 @@
+"""Calls in a forked process of their own: a crash, a hang or a flood of memory ends that process alone."""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import json
+import os
+import resource
+import select
+import signal
+import tempfile
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from data_gen.errors import DataError
+from seqvae.errors import UserError
+
+SECONDS = 10.0  # after which a call hangs
+ADDRESSES = 8 * 2**30  # bytes that a call may allocate, whether it uses them or not
+DONE, REFUSED, TRACEBACK, CRASH, HANG = "done", "refused", "traceback", "crash", "hang"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The end of a call.
+
+    kind: done; refused, by an error of bad input; traceback, of any other exception; crash; hang
+    text: message of the error, traceback, or signal
+    memory: bytes that the process held at most, beyond those before the call
+    seconds: wall time
+    output: what it printed on stderr
+    """
+
+    kind: str
+    text: str = ""
+    memory: int = 0
+    seconds: float = 0.0
+    output: str = ""
+
+
+def isolated(call: Callable[[], Any], seconds: float = SECONDS) -> Outcome:
+    """Call a function in a fork of this process, which has one thread."""
+    gc.collect()
+    read_end, write_end = os.pipe()
+    with tempfile.TemporaryFile() as printed:
+        begin = time.monotonic()
+        process = os.fork()
+        if process == 0:
+            os.close(read_end)
+            _child(call, write_end, printed.fileno())
+        os.close(write_end)
+        text = _read(read_end, begin + seconds)
+        os.close(read_end)
+        if text is None:
+            os.kill(process, signal.SIGKILL)
+        _, status = os.waitpid(process, 0)
+        took = time.monotonic() - begin
+        printed.seek(0)
+        output = printed.read().decode(errors="replace").strip()
+    if text is None:
+        return Outcome(HANG, f"over {seconds:g} s", seconds=took, output=output)
+    if not text:
+        number = os.waitstatus_to_exitcode(status)
+        name = signal.Signals(-number).name if number < 0 else f"exit code {number}"
+        return Outcome(CRASH, name, seconds=took, output=output)
+    return Outcome(**(json.loads(text) | {"seconds": took, "output": output}))
+
+
+def _child(call: Callable[[], Any], pipe: int, printed: int) -> None:
+    """Call, write the outcome as JSON and end the process."""
+    os.dup2(printed, 1)
+    os.dup2(printed, 2)
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # ends with its parent
+    before = _status("VmRSS")
+    limit = _status("VmSize") + ADDRESSES
+    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    try:
+        call()
+        found = Outcome(DONE)
+    except (DataError, UserError) as error:
+        found = Outcome(REFUSED, str(error))
+    except BaseException:
+        found = Outcome(TRACEBACK, traceback.format_exc())
+    memory = max(0, _status("VmHWM") - before)
+    with os.fdopen(pipe, "w") as file:
+        json.dump(asdict(found) | {"memory": memory}, file)
+    os._exit(0)
+
+
+def _status(key: str) -> int:
+    """Return a number of /proc/self/status, in bytes."""
+    with open("/proc/self/status") as file:
+        line = next(line for line in file if line.startswith(f"{key}:"))
+    return 1024 * int(line.split()[1])
+
+
+def _read(pipe: int, end: float) -> str | None:
+    """Return what comes through a pipe until it is closed; None if that lasts too long."""
+    parts = []
+    while True:
+        ready, _, _ = select.select([pipe], [], [], max(0.0, end - time.monotonic()))
+        if not ready:
+            return None
+        part = os.read(pipe, 65536)
+        if not part:
+            return b"".join(parts).decode()
+        parts.append(part)
