@@ -19,7 +19,8 @@ from typing import Any
 from data_gen.errors import DataError
 from seqvae.errors import UserError
 
-SECONDS = 10.0  # after which a call hangs
+SECONDS = 10  # of CPU time, after which a call hangs
+PATIENCE = 30  # times as long by the clock: other programs may have the cores
 ADDRESSES = 8 * 2**30  # bytes that a call may allocate, whether it uses them or not
 DONE, REFUSED, TRACEBACK, CRASH, HANG = "done", "refused", "traceback", "crash", "hang"
 
@@ -31,7 +32,7 @@ class Outcome:
     kind: done; refused, by an error of bad input; traceback, of any other exception; crash; hang
     text: message of the error, traceback, or signal
     memory: bytes that the process held at most, beyond those before the call
-    seconds: wall time
+    seconds: CPU time
     output: what it printed on stderr
     """
 
@@ -42,43 +43,44 @@ class Outcome:
     output: str = ""
 
 
-def isolated(call: Callable[[], Any], seconds: float = SECONDS) -> Outcome:
-    """Call a function in a fork of this process, which has one thread."""
+def isolated(call: Callable[[], Any], seconds: int = SECONDS) -> Outcome:
+    """Call a function in a fork of this process, for at most some seconds of CPU time."""
     gc.collect()
     read_end, write_end = os.pipe()
     with tempfile.TemporaryFile() as printed:
-        begin = time.monotonic()
+        end = time.monotonic() + PATIENCE * seconds
         process = os.fork()
         if process == 0:
             os.close(read_end)
-            _child(call, write_end, printed.fileno())
+            _child(call, write_end, printed.fileno(), seconds)
         os.close(write_end)
-        text = _read(read_end, begin + seconds)
+        text = _read(read_end, end)
         os.close(read_end)
         if text is None:
             os.kill(process, signal.SIGKILL)
         _, status = os.waitpid(process, 0)
-        took = time.monotonic() - begin
         printed.seek(0)
         output = printed.read().decode(errors="replace").strip()
-    if text is None:
-        return Outcome(HANG, f"over {seconds:g} s", seconds=took, output=output)
+    number = os.waitstatus_to_exitcode(status)
+    if text is None or number == -signal.SIGXCPU:
+        return Outcome(HANG, f"over {seconds} s", seconds=seconds, output=output)
     if not text:
-        number = os.waitstatus_to_exitcode(status)
         name = signal.Signals(-number).name if number < 0 else f"exit code {number}"
-        return Outcome(CRASH, name, seconds=took, output=output)
-    return Outcome(**(json.loads(text) | {"seconds": took, "output": output}))
+        return Outcome(CRASH, name, output=output)
+    return Outcome(**(json.loads(text) | {"output": output}))
 
 
-def _child(call: Callable[[], Any], pipe: int, printed: int) -> None:
+def _child(call: Callable[[], Any], pipe: int, printed: int, seconds: int) -> None:
     """Call, write the outcome as JSON and end the process."""
     os.dup2(printed, 1)
     os.dup2(printed, 2)
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # ends with its parent
     before = _status("VmRSS")
+    hard = resource.getrlimit(resource.RLIMIT_AS)[1]
     limit = _status("VmSize") + ADDRESSES
-    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    resource.setrlimit(resource.RLIMIT_AS, (limit if hard < 0 else min(limit, hard), hard))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))
     try:
         call()
         found = Outcome(DONE)
@@ -88,7 +90,7 @@ def _child(call: Callable[[], Any], pipe: int, printed: int) -> None:
         found = Outcome(TRACEBACK, traceback.format_exc())
     memory = max(0, _status("VmHWM") - before)
     with os.fdopen(pipe, "w") as file:
-        json.dump(asdict(found) | {"memory": memory}, file)
+        json.dump(asdict(found) | {"memory": memory, "seconds": time.process_time()}, file)
     os._exit(0)
 
 

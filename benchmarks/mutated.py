@@ -2,7 +2,7 @@
 
 Read COUNT (by default 500) mutations of the sound file of each reader (readers.py): every second one hostile
 in structure (hostile.py), as far as there are such, the others with damaged bytes (mutations.py). A file must
-be read, or refused in one line that names it, within 10 seconds, in memory below 1 GiB or twice the file.
+be read, or refused in one line that names it, within 10 s of CPU time and 1 GiB, or twice the file.
 """
 
 from __future__ import annotations
@@ -111,7 +111,8 @@ def report(count: int = COUNT, names: tuple[str, ...] = ()) -> bool:
     with tempfile.TemporaryDirectory() as work:
         outcome = isolated(partial(make_samples, Path(work) / "samples"), 300)
         assert outcome.kind == DONE, outcome.text + outcome.output
-        os.chdir(Path(work) / "samples")
+        before = Path.cwd()
+        os.chdir(Path(work) / "samples")  # where calls find the other files
         tallies = {}
         for name in names or READERS:
             tally = tallies[name] = try_reader(READERS[name], Path(work) / "samples", Path(work), count)
@@ -120,6 +121,7 @@ def report(count: int = COUNT, names: tuple[str, ...] = ()) -> bool:
             numbers = f"{tally.files} | {kinds[DONE]} | {kinds[REFUSED]} | {broken} | {kinds[HANG]}"
             line = f"| {name} | {numbers} | {memory:.0f} | {tally.seconds:.1f} | {len(tally.faults)} |"
             print(line, flush=True)
+        os.chdir(before)
     for name, tally in tallies.items():
         for what, wrong in tally.faults:
             good = False

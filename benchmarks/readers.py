@@ -121,7 +121,7 @@ def _preview(path: Path) -> None:
 
 
 def _export(path: Path) -> None:
-    for form in ("gswm", "images", "stove"):
+    for form in ("gswm", "stove"):
         out = path.parent / f"exported_{form}"
         shutil.rmtree(out, ignore_errors=True)
         export_data(ExportOptions(form, str(path), str(out)))

@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
 from data_gen.errors import DataError
+from data_gen.io import unreadable
 from data_gen.media.reading import fit
 from data_gen.media.videos import VIDEOS, VideoFile
 from data_gen.numpy_files import NUMPY, open_frames
@@ -234,8 +235,7 @@ def reading(path: str | Path) -> Iterator[None]:
     except DataError as error:
         raise UserError(str(error)) from None
     except OSError as error:
-        problem = str(error).splitlines()[0]
-        raise UserError(f"{path}: cannot be read ({problem}); copy it or make it again") from None
+        raise UserError(str(unreadable(Path(error.filename or path), error))) from None
 
 
 @contextmanager
