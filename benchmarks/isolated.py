@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import gc
 import json
 import os
 import resource
@@ -45,7 +44,6 @@ class Outcome:
 
 def isolated(call: Callable[[], Any], seconds: int = SECONDS) -> Outcome:
     """Call a function in a fork of this process, for at most some seconds of CPU time."""
-    gc.collect()
     read_end, write_end = os.pipe()
     with tempfile.TemporaryFile() as printed:
         end = time.monotonic() + PATIENCE * seconds

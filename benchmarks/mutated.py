@@ -13,7 +13,7 @@ import shutil
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -22,6 +22,9 @@ import torch
 from isolated import CRASH, DONE, HANG, REFUSED, TRACEBACK, Outcome, isolated
 from mutations import damage
 from readers import READERS, Reader, make_samples
+
+from data_gen.errors import DataError
+from seqvae.errors import UserError
 
 COUNT = 500
 MEMORY = 2**30  # bytes that any file may take
@@ -90,16 +93,26 @@ def mutate(reader: Reader, source: Path, folder: Path, count: int) -> Iterator[t
 
 
 def try_reader(reader: Reader, samples: Path, folder: Path, count: int) -> Tally:
-    """Read all mutations of one reader's file by all its calls."""
+    """Read all mutations of one reader's file by all its calls, each file in a process of its own."""
     tally = Tally()
-    for call in reader.calls:
-        sound = isolated(partial(call, samples / reader.file))
-        assert sound.kind == DONE, sound.text + sound.output
+    sound = isolated(partial(read, reader.calls, samples / reader.file))
+    assert sound.kind == DONE, sound.text + sound.output
     for what, path in mutate(reader, samples / reader.file, folder, count):
         tally.files += 1
-        for call in reader.calls:
-            tally.add(what, path, isolated(partial(call, path)))
+        tally.add(what, path, isolated(partial(read, reader.calls, path)))
     return tally
+
+
+def read(calls: Sequence[Callable[[Path], object]], path: Path) -> None:
+    """Read a file by each call in turn; raise the worst refusal, after all have had their turn."""
+    refusals: list[Exception] = []
+    for call in calls:
+        try:
+            call(path)
+        except (DataError, UserError) as error:
+            refusals.append(error)
+    if refusals:
+        raise max(refusals, key=lambda error: fault(path, Outcome(REFUSED, str(error))) is not None)
 
 
 def report(count: int = COUNT, names: tuple[str, ...] = ()) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import pickle
 import shutil
 from collections.abc import Callable, Mapping
@@ -28,6 +30,7 @@ from seqvae.data.clips import ClipRequest
 from seqvae.data.excerpts import read_excerpt
 from seqvae.data.sequences import read_sequences
 from seqvae.data.streamed import StreamedClips
+from seqvae.errors import UserError
 from seqvae.report.read import read_run
 
 TRAIN = (
@@ -97,11 +100,11 @@ def _write_zarr(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
         store.create_array(key, data=arrays[key], chunks=(1, *arrays[key].shape[1:]))
 
 
-def _imported(form: str) -> Callable[[Path], None]:
+def _imported(form: str, **options: Any) -> Callable[[Path], None]:
     def call(path: Path) -> None:
         out = path.parent / "imported"
         shutil.rmtree(out, ignore_errors=True)
-        import_data(ImportOptions(form, str(path), str(out), length=4 if form == "pictures" else None))
+        import_data(ImportOptions(form, str(path), str(out), **options))
 
     return call
 
@@ -132,13 +135,19 @@ def _video(path: Path) -> None:
     read_excerpt(path, 1, 4)
 
 
-def _resume(path: Path) -> int:
+def _resume(path: Path) -> None:
     """Continue the training of a checkpoint."""
     run = path.parent / "run"
     shutil.rmtree(run, ignore_errors=True)
     run.mkdir()
     shutil.copy(path, run / checkpoint.LAST)
-    return seqvae(["train", f"run={run}", "resume=true", "trainer.steps=4", "data=data"])
+    words = ["train", f"run={run}", "resume=true", "trainer.steps=4", "data=data"]
+    with contextlib.redirect_stderr(io.StringIO()) as printed:
+        code = seqvae(words)
+    if code == 2:
+        raise UserError(printed.getvalue().strip())
+    if code:
+        raise RuntimeError(f"exit code {code}: {printed.getvalue()}")
 
 
 def _record(name: str) -> Callable[[Path], Any]:
@@ -165,18 +174,18 @@ READERS = {
         (lambda path: read_sequences(path), lambda path: read_excerpt(path, 2, 4), _clips, _preview, _export),
         DATASETS,
     ),
-    "HDF5 of others, import": Reader("foreign.hdf5", (_imported("arrays"),)),
+    "HDF5 of others, import": Reader("foreign.hdf5", (_imported("arrays", coordinates=10.0),)),
     "G-SWM, import": Reader("data/val.h5", (_imported("gswm"),)),
     "npz": Reader("stored.npz", FRAMES, NUMPY_FILES),
-    "npz, compressed": Reader("packed.npz", FRAMES),
+    "npz, compressed": Reader("packed.npz", (*FRAMES[:2], _imported("arrays", coordinates=10.0))),
     "npy": Reader("plain.npy", FRAMES),
-    "Zarr, import": Reader("store.zarr", (_imported("arrays"),), ZARRS),
+    "Zarr, import": Reader("store.zarr", (_imported("arrays", coordinates=10.0),), ZARRS),
     "pickle, import": Reader("stove.pkl", (_imported("stove"),), PICKLES),
     "GIF": Reader("film.gif", VIDEOS, GIFS),
     "WebP": Reader("film.webp", VIDEOS),
     "APNG": Reader("film.apng", VIDEOS),
     "MP4": Reader("film.mp4", VIDEOS),
-    "pictures, import": Reader("pictures", (_imported("pictures"),)),
+    "pictures, import": Reader("pictures", (_imported("pictures", length=4),)),
     "checkpoint": Reader("run/best.pt", (lambda path: checkpoint.load_model(path), read_run), CHECKPOINTS),
     "checkpoint, resumed": Reader("run/last.pt", (_resume,), CHECKPOINTS),
     "weights": Reader("shared/model.safetensors", (lambda path: checkpoint.load_model(path),), WEIGHTS),

@@ -33,22 +33,40 @@ class Trap:
         return os.mkdir, (str(self.mark),)
 
 
+class Trespass(Exception):
+    """A program, a connection, or a file outside of the allowed folders."""
+
+
 def watched(call: Callable[[], Any], allowed: tuple[Path, ...]) -> None:
-    """Call; raise PermissionError at a program, a connection, or a file outside of the allowed folders."""
+    """Call; stop a program, a connection, and a file outside of the allowed folders, and raise Trespass."""
     places = tuple(str(path.resolve()) for path in (*allowed, *_own_places()))
+    found: list[str] = []
 
     def watch(event: str, arguments: tuple[Any, ...]) -> None:
-        if event in PROGRAMS and "git" not in str(arguments[0]):
-            raise PermissionError(f"the program {arguments[0]} is started")
-        if event in ("socket.connect", "socket.getaddrinfo", "socket.bind", "urllib.Request"):
-            raise PermissionError(f"a connection is made: {event}")
-        if event == "open" and isinstance(arguments[0], (str, bytes)):
-            path = os.path.realpath(os.fsdecode(arguments[0]))
-            if not path.startswith(places):
-                raise PermissionError(f"{path} is opened")
+        trespass = _trespass(event, arguments, places)
+        if trespass is not None:
+            found.append(trespass)
+            raise PermissionError(trespass)
 
     sys.addaudithook(watch)
-    call()
+    try:
+        call()
+    finally:
+        if found:  # whatever became of the error on its way here
+            raise Trespass("; ".join(found))
+
+
+def _trespass(event: str, arguments: tuple[Any, ...], places: tuple[str, ...]) -> str | None:
+    """Say what an event of Python's audit would do that it must not; None if nothing."""
+    if event in PROGRAMS and "git" not in str(arguments[0]):
+        return f"the program {arguments[0]} is started"
+    if event in ("socket.connect", "socket.getaddrinfo", "socket.bind", "urllib.Request"):
+        return f"a connection is made: {event}"
+    if event == "open" and isinstance(arguments[0], (str, bytes)):
+        path = os.path.realpath(os.fsdecode(arguments[0]))
+        if not path.startswith(places):
+            return f"{path} is opened"
+    return None
 
 
 def _own_places() -> tuple[Path, ...]:

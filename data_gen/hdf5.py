@@ -12,7 +12,7 @@ import h5py
 import numpy as np
 
 from data_gen.errors import DataError
-from data_gen.io import unreadable
+from data_gen.io import is_refusal, unreadable
 
 _DEFLATE = 1032  # most bytes that a byte of gzip stands for
 _OTHER_FILTERS = 2**15  # likewise of the other filters, as a bound that sound files stay below
@@ -22,8 +22,13 @@ _SMALL = 2**24  # bytes of an array that any file may hold
 class HDF5Array(h5py.Dataset):
     """An array of a file that is read: its slices raise DataError where the file is damaged."""
 
+    def __init__(self, dataset: h5py.Dataset, path: Path) -> None:
+        """Take an array of h5py. path: of the file, for messages"""
+        super().__init__(dataset.id)
+        self._path = path
+
     def __getitem__(self, index: Any, *more: Any, **options: Any) -> Any:
-        with damage_reported(Path(self.file.filename)):
+        with damage_reported(self._path):
             return super().__getitem__(index, *more, **options)
 
 
@@ -33,7 +38,10 @@ class ArrayFile(h5py.File):
     def __getitem__(self, name: Any) -> h5py.Dataset:
         if self.mode != "r" or name == "/":
             return cast(h5py.Dataset, super().__getitem__(name))
-        return open_array(self, str(name))
+        arrays = self.__dict__.setdefault("_arrays", {})  # each is checked once
+        if name not in arrays:
+            arrays[name] = open_array(self, str(name))
+        return arrays[name]
 
     def __contains__(self, name: object) -> bool:
         with damage_reported(Path(self.filename)):
@@ -70,9 +78,8 @@ def open_array(group: h5py.Group, name: str) -> HDF5Array:
         found = h5py.Group.__getitem__(group, name)
         if not isinstance(found, h5py.Dataset) or found.shape is None:
             raise DataError(f"{path}: {name} is no array; copy the file again")
-        array = HDF5Array(found.id)
-        _require_possible(path, array)
-        return array
+        _require_possible(path, found)
+        return HDF5Array(found, path)
 
 
 def _require_possible(path: Path, array: h5py.Dataset) -> None:
@@ -113,13 +120,11 @@ def open_hdf5(path: Path, remedy: str) -> ArrayFile:
     """
     try:
         return ArrayFile(path, "r")
-    except OSError as error:
-        if error.errno:
+    except Exception as error:  # of a damaged superblock h5py may say anything
+        if isinstance(error, OSError) and is_refusal(error):
             raise unreadable(path, error) from None
         problem = "is truncated" if "truncated" in str(error) else "is not a readable HDF5 file"
         raise DataError(f"{path}: {problem}; {remedy}") from None
-    except Exception:  # of a damaged superblock h5py may say anything
-        raise DataError(f"{path}: is not a readable HDF5 file; {remedy}") from None
 
 
 @contextmanager
@@ -132,7 +137,7 @@ def damage_reported(path: Path) -> Iterator[None]:
     except MemoryError:
         raise DataError(f"{path}: has an array that does not fit into memory; read a part of it") from None
     except Exception as error:
-        if isinstance(error, OSError) and error.errno:
+        if isinstance(error, OSError) and is_refusal(error):
             raise unreadable(path, error) from None
         problem = (str(error).strip().splitlines() or [type(error).__name__])[0]
         if "not registered" in problem or "plugin" in problem:

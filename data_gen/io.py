@@ -113,6 +113,14 @@ def unreadable(path: Path, error: OSError) -> DataError:
     return DataError(f"{path}: cannot be read ({reason}); {remedy}")
 
 
+def is_refusal(error: BaseException) -> bool:
+    """Return whether an error is the system's refusal of a file, and not one of its content.
+
+    Damaged offsets make programs seek where nothing is, which is an invalid argument to the system.
+    """
+    return isinstance(error, OSError) and error.errno not in (None, 0, errno.EINVAL)
+
+
 _LEVELS = 100  # of dicts and lists inside each other; those of sound files have fewer than 20
 
 

@@ -25,7 +25,7 @@ from data_gen.frames import (
     measure,
     to_rgb,
 )
-from data_gen.io import unreadable
+from data_gen.io import is_refusal, unreadable
 from data_gen.lazy import LazyArray
 
 NUMPY = (".npy", ".npz")
@@ -131,6 +131,8 @@ def open_frames(path: Path) -> LazyArray:
         which = "several arrays that can be frames" if keys else "no array that can be frames"
         raise DataError(f"{path}: holds {found}: {which}; convert it with python -m data_gen import key=")
     name, source = f"{path}: {keys[0]}", arrays[keys[0]]
+    if source.dtype.kind not in "biuf":
+        raise DataError(f"{name} has type {source.dtype}, must hold numbers; save real numbers")
     try:
         axes = find_axes(name, tuple(source.shape), first="t")
         lazy = LazyArray(path, source, axes, FRAME_AXES)
@@ -152,12 +154,13 @@ def _readable(path: Path) -> Iterator[None]:
     except MemoryError:
         raise DataError(f"{path}: does not fit into memory; import it with python -m data_gen") from None
     except Exception as error:  # of zipfile, zlib, tokenize, ast and NumPy
-        if isinstance(error, OSError) and error.errno:
+        if isinstance(error, OSError) and is_refusal(error):
             raise unreadable(path, error) from None
         if "Object arrays" in str(error) or "Array can't be memory-mapped" in str(error):
             raise DataError(f"{path}: is no plain array but one of objects; {_OBJECTS}") from None
         problem = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise DataError(f"{path}: is no whole file of NumPy ({problem:.200}); {again}") from None
+        reason = f"cannot be read ({problem:.200}), as it is no whole file of NumPy"
+        raise DataError(f"{path}: {reason}; {again}") from None
 
 
 def _read_header(file: Any) -> tuple[tuple[int, ...], bool, np.dtype]:

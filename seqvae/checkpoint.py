@@ -24,7 +24,7 @@ from seqvae.build import DataSpec, build
 from seqvae.config import load_plugins, parts_made_with
 from seqvae.content import check_content, check_model, content_checked, memory_limited, read_spec
 from seqvae.errors import UserError
-from seqvae.io import atomic_write, unreadable
+from seqvae.io import atomic_write, is_refusal, unreadable
 from seqvae.provenance import Provenance
 from seqvae.sequence import SequenceModel
 from seqvae.shipped import pretrained_folder, suggestion
@@ -82,7 +82,7 @@ class Checkpoint:
         Raises:
             UserError: the weights do not fit the model of the config, or a part of it is not registered.
         """
-        with parts_made_with(self.plugins), content_checked(name):
+        with content_checked(name), parts_made_with(self.plugins):
             check_model(self.config["model"])
             with memory_limited(sum(x.nbytes for x in self.model.values())):
                 model = build(self.config["model"], self.spec)
@@ -115,11 +115,11 @@ def load(path: Path, device: str | torch.device = "cpu") -> Checkpoint:
     try:
         _require_plain_archive(path)
         content = torch.load(path, map_location=device, weights_only=True)
-    except OSError as error:
-        raise UserError(str(unreadable(path, error))) from None
     except pickle.UnpicklingError:
         raise UserError(f"{path}: is no seqvae checkpoint, or holds objects that could run code") from None
-    except Exception:  # torch may fail in any way on bytes that it did not write
+    except Exception as error:  # torch may fail in any way on bytes that it did not write
+        if isinstance(error, OSError) and is_refusal(error):
+            raise UserError(str(unreadable(path, error))) from None
         raise UserError(f"{path}: is no seqvae checkpoint, or is damaged") from None
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise UserError(f"{path}: is no seqvae checkpoint")

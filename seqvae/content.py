@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from seqvae.errors import MissingPart, MissingWorld, UserError
+from seqvae.errors import UserError
 from seqvae.io import is_nested_deeply
 from seqvae.types import DataSpec
 
@@ -33,8 +33,6 @@ def content_checked(path: str | Path, remedy: str = "copy it again") -> Iterator
     """Turn any exception inside the block, which works on the content of one file, into a UserError."""
     try:
         yield
-    except (MissingPart, MissingWorld):
-        raise
     except UserError as error:
         named = str(error).startswith(str(path))
         raise (error if named else UserError(f"{path}: {error}")) from None
@@ -96,8 +94,8 @@ def check_config(config: Any) -> None:
     plugins = config.get("plugins") or []
     names = plugins if isinstance(plugins, (list, tuple)) else [plugins]
     _require("config.plugins", all(isinstance(name, str) for name in names))
-    model = config.get("model")
-    _require("config.model", isinstance(model, dict))
+    model = config.get("model") or {}
+    _require("config.model", "model" in config and isinstance(model, dict))
     for part in (*PARTS, "reward"):
         named = model.get(part)
         is_part = isinstance(named, dict) and isinstance(named.get("_target_"), str)

@@ -12,7 +12,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from seqvae.errors import UserError
-from seqvae.io import atomic_write, parse_json, unreadable
+from seqvae.io import atomic_write, is_refusal, parse_json, unreadable
 
 FORMAT, VERSION = "seqvae.weights", 2
 SUFFIX = ".safetensors"
@@ -37,9 +37,9 @@ def read_weights(path: Path, device: str | torch.device = "cpu") -> dict[str, An
         with safe_open(path, framework="pt", device=str(device)) as file:
             about = parse_json((file.metadata() or {}).get(KEY, "null"))
             model = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  no dict
-    except OSError as error:
-        raise UserError(str(unreadable(path, error))) from None
-    except Exception:  # of safetensors, torch or JSON
+    except Exception as error:  # of safetensors, torch or JSON
+        if isinstance(error, OSError) and is_refusal(error):
+            raise UserError(str(unreadable(path, error))) from None
         raise UserError(f"{path}: is no safetensors file, or is damaged; copy it again") from None
     if not isinstance(about, dict) or about.get("format") != FORMAT:
         raise UserError(f"{path}: is a safetensors file, but none of seqvae's")

@@ -140,7 +140,7 @@ class _Bounded:
         self.readline = file.readline
 
     def read(self, size: int) -> bytes:
-        if size > self._size - self._file.tell():
+        if not 0 <= size <= self._size - self._file.tell():
             raise EOFError("it ends too early")
         return self._file.read(size)
 

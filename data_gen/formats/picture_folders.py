@@ -14,7 +14,7 @@ from data_gen.errors import DataError
 from data_gen.formats import ImportOptions, split_named
 from data_gen.formats.containers import natural
 from data_gen.frames import parse_layout
-from data_gen.io import unreadable
+from data_gen.io import is_refusal, unreadable
 from data_gen.media.frames import require_pixels
 from data_gen.media.videos import VIDEOS
 
@@ -134,7 +134,7 @@ def open_picture(file: Path) -> Iterator[Image.Image]:
     except DataError:
         raise
     except Exception as error:  # Pillow raises almost anything for a damaged file
-        if isinstance(error, OSError) and error.errno:
+        if isinstance(error, OSError) and is_refusal(error):
             raise unreadable(file, error) from None
         problem = (str(error).splitlines() or [type(error).__name__])[0].replace(str(file), "it")
         raise DataError(f"{file}: is no whole picture ({problem}); copy it again, or remove it") from None

@@ -58,8 +58,9 @@ class Animation:
         # an APNG may begin with a picture for programs that cannot show the others
         first = int(bool(getattr(picture, "default_image", False)))
         count, time, broken = 0, 0.0, False
+        width, height = picture.size
         while promised is None or first + count < promised:
-            require_held(self.path, *picture.size, count + 1)
+            require_held(self.path, width, height, count + 1)
             try:
                 image = _quietly(_load, picture, first + count)
                 duration = float(picture.info.get("duration") or 0) / 1000

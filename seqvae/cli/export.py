@@ -12,8 +12,9 @@ from data_gen.cli.command import Job
 from seqvae import checkpoint
 from seqvae.checkpoint import Checkpoint
 from seqvae.cli.data import read_config
+from seqvae.errors import UserError
 from seqvae.evaluate.report import METRICS
-from seqvae.io import atomic_write, output_folder, report_unwritable
+from seqvae.io import atomic_write, output_folder, parse_json, report_unwritable
 from seqvae.provenance import UNKNOWN, Provenance
 from seqvae.shipped import run_folder
 from seqvae.train.origin import Origin

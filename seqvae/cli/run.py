@@ -179,7 +179,7 @@ def _continued_run(last: Path, config: Mapping[str, Any], job: Job) -> Run:
         raise UserError(f"{last}: holds a model but no state of its training, so it cannot be resumed")
     newer = config.keys() - checkpoint.config.keys()
     defaults = compose("train") if newer else {}
-    with parts_made_with(checkpoint.plugins), content_checked(last):
+    with content_checked(last), parts_made_with(checkpoint.plugins):
         own = completed(checkpoint.config, {key: defaults[key] for key in newer & defaults.keys()})
         state, stages = TrainingState.read(checkpoint.training), TrainConfig.read(own).stages
         if state.stage_start.stage >= len(stages):

@@ -76,8 +76,9 @@ def _is_rng(state: Any) -> bool:
 
 
 def _is_start(start: Any) -> bool:
-    if not isinstance(start, dict) or start.keys() != {f.name for f in fields(StageStart)}:
+    if not isinstance(start, dict) or not start.keys() <= {f.name for f in fields(StageStart)}:
         return False
-    is_time = is_real(start["elapsed"]) and 0 <= start["elapsed"] < float("inf")
-    is_place = is_whole(start["stage"], 0, _MOST_STAGES) and is_whole(start["step"], 0, _MOST_STEPS)
-    return is_time and is_place and (start["best"] is None or is_real(start["best"]))
+    begin = StageStart(**start)
+    is_time = is_real(begin.elapsed) and 0 <= begin.elapsed < float("inf")
+    is_place = is_whole(begin.stage, 0, _MOST_STAGES) and is_whole(begin.step, 0, _MOST_STEPS)
+    return is_time and is_place and (begin.best is None or is_real(begin.best))
