@@ -2,11 +2,13 @@
 
 Read COUNT (by default 500) mutations of the sound file of each reader (readers.py): every second one hostile
 in structure (hostile.py), as far as there are such, the others with damaged bytes (mutations.py). A file must
-be read, or refused in one line that names it, within 10 s of CPU time and 1 GiB, or twice the file.
+be read, or refused in one line that names it, within 10 s of CPU time per call and 1 GiB, or twice the file.
 """
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import random
 import shutil
@@ -19,7 +21,7 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from isolated import CRASH, DONE, HANG, REFUSED, TRACEBACK, Outcome, isolated
+from isolated import CRASH, DONE, HANG, REFUSED, SECONDS, TRACEBACK, Outcome, isolated
 from mutations import damage
 from readers import READERS, Reader, make_samples
 
@@ -95,11 +97,15 @@ def mutate(reader: Reader, source: Path, folder: Path, count: int) -> Iterator[t
 def try_reader(reader: Reader, samples: Path, folder: Path, count: int) -> Tally:
     """Read all mutations of one reader's file by all its calls, each file in a process of its own."""
     tally = Tally()
-    sound = isolated(partial(read, reader.calls, samples / reader.file))
-    assert sound.kind == DONE, sound.text + sound.output
+    if reader.has_threads:
+        sound = isolated(partial(read, reader.calls, samples / reader.file), 60)
+        assert sound.kind == DONE, sound.text + sound.output
+    else:
+        with contextlib.redirect_stdout(io.StringIO()):
+            read(reader.calls, samples / reader.file)  # imports what the others then need not
     for what, path in mutate(reader, samples / reader.file, folder, count):
         tally.files += 1
-        tally.add(what, path, isolated(partial(read, reader.calls, path)))
+        tally.add(what, path, isolated(partial(read, reader.calls, path), SECONDS * len(reader.calls)))
     return tally
 
 

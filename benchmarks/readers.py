@@ -13,6 +13,7 @@ from typing import Any
 
 import h5py
 import numpy as np
+import zarr
 from hostile import CHECKPOINTS, DATASETS, GIFS, NUMPY_FILES, PICKLES, RECORDS, WEIGHTS, ZARRS
 from isolated import isolated
 from PIL import Image
@@ -52,11 +53,13 @@ class Reader:
     file: sound file, in the folder of samples
     calls: functions of a path that read it
     hostile: name -> function that writes a hostile file, of the sound one and the new path
+    has_threads: whether the library below starts threads, after which a process cannot be forked
     """
 
     file: str
     calls: tuple[Callable[[Path], Any], ...]
     hostile: Mapping[str, Hostile] = field(default_factory=dict)
+    has_threads: bool = False
 
 
 def make_samples(folder: Path) -> Path:
@@ -93,8 +96,6 @@ def make_samples(folder: Path) -> Path:
 
 
 def _write_zarr(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    import zarr
-
     store = zarr.open_group(str(path), mode="w")
     for key in ("imgs", "positions"):
         store.create_array(key, data=arrays[key], chunks=(1, *arrays[key].shape[1:]))
@@ -130,11 +131,6 @@ def _export(path: Path) -> None:
         export_data(ExportOptions(form, str(path), str(out)))
 
 
-def _video(path: Path) -> None:
-    read_sequences(path, image_size=(16, 16))
-    read_excerpt(path, 1, 4)
-
-
 def _resume(path: Path) -> None:
     """Continue the training of a checkpoint."""
     run = path.parent / "run"
@@ -167,7 +163,11 @@ def _record(name: str) -> Callable[[Path], Any]:
 
 
 FRAMES = (lambda path: read_sequences(path), lambda path: read_excerpt(path, 2, 4), _imported("arrays"))
-VIDEOS = (_video, _imported("videos"))
+VIDEOS = (
+    lambda path: read_sequences(path, image_size=(16, 16)),
+    lambda path: read_excerpt(path, 1, 4),
+    _imported("videos"),
+)
 READERS = {
     "dataset, HDF5": Reader(
         "data/train.h5",
@@ -179,7 +179,7 @@ READERS = {
     "npz": Reader("stored.npz", FRAMES, NUMPY_FILES),
     "npz, compressed": Reader("packed.npz", (*FRAMES[:2], _imported("arrays", coordinates=10.0))),
     "npy": Reader("plain.npy", FRAMES),
-    "Zarr, import": Reader("store.zarr", (_imported("arrays", coordinates=10.0),), ZARRS),
+    "Zarr, import": Reader("store.zarr", (_imported("arrays", coordinates=10.0),), ZARRS, has_threads=True),
     "pickle, import": Reader("stove.pkl", (_imported("stove"),), PICKLES),
     "GIF": Reader("film.gif", VIDEOS, GIFS),
     "WebP": Reader("film.webp", VIDEOS),

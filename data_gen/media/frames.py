@@ -13,7 +13,7 @@ from data_gen.errors import DataError
 
 TRANSPARENT = "transparent parts are shown on black"
 MOST_PIXELS = 50_000_000  # of a picture; 8K has 35 million
-_PER_BYTE = 2**14  # most pixels, of all frames together, that a byte of an animation may stand for
+_PER_BYTE = 2**11  # most pixels, of all frames together, that a byte of an animation may stand for
 
 
 def require_pixels(path: Path, width: int, height: int) -> None:
@@ -28,7 +28,7 @@ def require_pixels(path: Path, width: int, height: int) -> None:
 def require_held(path: Path, width: int, height: int, frames: int) -> None:
     """Raise DataError for more pixels than an animation of its size holds, such as one that is a trap."""
     size = path.stat().st_size
-    if width * height * frames > max(_PER_BYTE * size, 2**22):
+    if width * height * frames > max(_PER_BYTE * size, 2**26):
         raise DataError(
             f"{path}: claims {frames} frames of {width}x{height}, more than a file of {size:,} bytes holds; "
             "copy it again"
