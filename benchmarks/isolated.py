@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
+import io
 import json
 import os
 import resource
@@ -66,6 +68,16 @@ def isolated(call: Callable[[], Any], seconds: int = SECONDS) -> Outcome:
         name = signal.Signals(-number).name if number < 0 else f"exit code {number}"
         return Outcome(CRASH, name, output=output)
     return Outcome(**(json.loads(text) | {"output": output}))
+
+
+def command(main: Callable[[list[str]], int], words: list[str]) -> None:
+    """Run a command in this process; raise UserError where it refuses, RuntimeError where it fails."""
+    with contextlib.redirect_stderr(io.StringIO()) as printed:
+        code = main(words)
+    if code == 2:
+        raise UserError(printed.getvalue().strip())
+    if code:
+        raise RuntimeError(f"exit code {code}: {printed.getvalue()}")
 
 
 def _child(call: Callable[[], Any], pipe: int, printed: int, seconds: int) -> None:

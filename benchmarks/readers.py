@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import pickle
 import shutil
 from collections.abc import Callable, Mapping
@@ -15,7 +13,7 @@ import h5py
 import numpy as np
 import zarr
 from hostile import CHECKPOINTS, DATASETS, GIFS, NUMPY_FILES, PICKLES, RECORDS, WEIGHTS, ZARRS
-from isolated import isolated
+from isolated import command, isolated
 from PIL import Image
 
 from data_gen.__main__ import main as data_gen
@@ -31,7 +29,6 @@ from seqvae.data.clips import ClipRequest
 from seqvae.data.excerpts import read_excerpt
 from seqvae.data.sequences import read_sequences
 from seqvae.data.streamed import StreamedClips
-from seqvae.errors import UserError
 from seqvae.report.read import read_run
 
 TRAIN = (
@@ -137,13 +134,7 @@ def _resume(path: Path) -> None:
     shutil.rmtree(run, ignore_errors=True)
     run.mkdir()
     shutil.copy(path, run / checkpoint.LAST)
-    words = ["train", f"run={run}", "resume=true", "trainer.steps=4", "data=data"]
-    with contextlib.redirect_stderr(io.StringIO()) as printed:
-        code = seqvae(words)
-    if code == 2:
-        raise UserError(printed.getvalue().strip())
-    if code:
-        raise RuntimeError(f"exit code {code}: {printed.getvalue()}")
+    command(seqvae, ["train", f"run={run}", "resume=true", "trainer.steps=4", "data=data"])
 
 
 def _record(name: str) -> Callable[[Path], Any]:
