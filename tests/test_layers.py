@@ -184,6 +184,7 @@ ALLOWED = {
     "data_gen/__init__.py": "",
     "data_gen/cli/run.py": "import hydra",
     "data_gen/hdf5.py": "import math\nimport h5py\nimport numpy as np",
+    "data_gen/schema.py": "from data_gen import hdf5",
     "data_gen/preview.py": "import matplotlib\nfrom data_gen import schema",
     "data_gen/drawing/handwriting.py": "def load():\n    from sklearn.datasets import load_digits",
     "data_gen/media/writing.py": "from moviepy import VideoClip",

@@ -65,11 +65,13 @@ class Animation:
                 image = _quietly(_load, picture, first + count)
                 duration = float(picture.info.get("duration") or 0) / 1000
                 pixels = self._on_black(image)
+                broken = pixels.shape[:2] != (height, width)  # damage can make a frame larger
             except EOFError:
                 broken = not is_gif or not _has_ended(file)
                 break
             except Exception:
                 broken = True
+            if broken:
                 break
             count += 1
             yield Frame(pixels, time, duration)

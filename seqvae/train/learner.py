@@ -134,6 +134,7 @@ def _load_optimiser(
     names = ["exp_avg", "exp_avg_sq", *(["max_exp_avg_sq"] if amsgrad else [])]
     if not isinstance(moments, dict) or not moments.keys() <= set(range(len(parameters))):
         raise UserError("training.learner.optimiser is damaged, or of another model; copy the file again")
+    copied: dict[int, dict[str, Tensor]] = {}
     for number, values in moments.items():
         if not isinstance(values, dict) or values.keys() != {"step", *names}:
             raise UserError("training.learner.optimiser is of another optimiser; copy the file again")
@@ -141,7 +142,11 @@ def _load_optimiser(
         step = values["step"]
         if not isinstance(step, Tensor) or step.shape != () or not step.is_floating_point() or not step >= 0:
             raise UserError("training.learner.optimiser has no sound number of steps; copy the file again")
-    optimiser.load_state_dict(own | {"state": moments})
+        like = parameters[number].detach()
+        # in the memory layout of the weights, which a fused step takes for granted
+        copied[number] = {name: torch.empty_like(like).copy_(values[name]) for name in names}
+        copied[number]["step"] = step.clone()
+    optimiser.load_state_dict(own | {"state": copied})
 
 
 def _require_alike(name: str, values: Any, parameters: list[nn.Parameter]) -> None:
