@@ -167,11 +167,11 @@ def two(name: str, samples: Path, work: Path) -> Result:
     second = run(job.words)
     first.kill(signal.SIGCONT)
     done = first.wait()
-    fresh = works(work, samples)[name](work / "fresh")
-    run(fresh.words)
-    equal = job.content(job.out) == fresh.content(fresh.out)
+    found = job.content(job.out)
     shutil.rmtree(job.out)
-    shutil.rmtree(fresh.out)
+    run(job.words)
+    equal = job.content(job.out) == found
+    shutil.rmtree(job.out)
     return one_line(second, 2) and done.code == 0 and equal, last(second)
 
 

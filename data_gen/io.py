@@ -77,8 +77,15 @@ def atomic_write(path: Path, write: Callable[[BinaryIO], Any]) -> None:
     Raises:
         UnwritableError: the system cannot write there.
     """
-    with atomic_path(path) as temporary, temporary.open("wb") as file:
-        write(file)
+    with atomic_path(path) as temporary, ErrorKeepingFile(temporary, "w") as disk:
+        file = io.BufferedWriter(disk)
+        try:
+            write(file)
+            file.flush()
+        except Exception:
+            disk.check()  # what a failed write leads to, such as a RuntimeError of torch, tells nothing
+            raise
+        disk.check()
 
 
 @contextmanager
@@ -172,10 +179,11 @@ def _flush_folder(folder: Path) -> None:
 
 
 class ErrorKeepingFile(io.FileIO):
-    """A file for HDF5 that keeps the first error of a write for `check`, and then accepts all writes.
+    """A file that keeps the first error of a write for `check`, and then accepts all writes.
 
-    HDF5 cannot close a file that it fails to write, and crashes the process when it tries again at exit. Here
-    it does not see the failure: the writer calls `check` and discards the file.
+    HDF5 cannot close a file that it fails to write, and crashes the process when it tries again at exit, and
+    torch raises errors of its own. Here they do not see the failure: the writer calls `check` and discards
+    the file.
     """
 
     error: OSError | None = None

@@ -25,7 +25,7 @@ from data_gen.frames import (
     measure,
     to_rgb,
 )
-from data_gen.io import is_refusal, unreadable
+from data_gen.io import is_refusal, report_unwritable, unreadable
 from data_gen.lazy import LazyArray
 
 NUMPY = (".npy", ".npz")
@@ -72,7 +72,8 @@ class _Member:
                 while member.read(2**20):
                     pass  # compares the checksum at the end
                 return self._memmap(self._path, _data_offset(self._path, start) + size)
-            with tempfile.TemporaryFile(dir=self._folder) as store:
+            folder = Path(self._folder or tempfile.gettempdir())
+            with report_unwritable(folder), tempfile.TemporaryFile(dir=folder) as store:
                 shutil.copyfileobj(member, store, 2**20)
                 store.flush()
                 return self._memmap(store, 0)
