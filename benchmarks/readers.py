@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import h5py
@@ -100,9 +101,8 @@ def _write_zarr(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
 
 def _imported(form: str, **options: Any) -> Callable[[Path], None]:
     def call(path: Path) -> None:
-        out = path.parent / "imported"
-        shutil.rmtree(out, ignore_errors=True)
-        import_data(ImportOptions(form, str(path), str(out), **options))
+        with TemporaryDirectory() as out:
+            import_data(ImportOptions(form, str(path), out, **options))
 
     return call
 
@@ -123,32 +123,29 @@ def _preview(path: Path) -> None:
 
 def _export(path: Path) -> None:
     for form in ("gswm", "stove"):
-        out = path.parent / f"exported_{form}"
-        shutil.rmtree(out, ignore_errors=True)
-        export_data(ExportOptions(form, str(path), str(out)))
+        with TemporaryDirectory() as out:
+            export_data(ExportOptions(form, str(path), out))
 
 
 def _resume(path: Path) -> None:
     """Continue the training of a checkpoint."""
-    run = path.parent / "run"
-    shutil.rmtree(run, ignore_errors=True)
-    run.mkdir()
-    shutil.copy(path, run / checkpoint.LAST)
-    command(seqvae, ["train", f"run={run}", "resume=true", "trainer.steps=4", "data=data"])
+    with TemporaryDirectory() as folder:
+        shutil.copy(path, Path(folder) / checkpoint.LAST)
+        command(seqvae, ["train", f"run={folder}", "resume=true", "trainer.steps=4", "data=data"])
 
 
-def _record(name: str) -> Callable[[Path], Any]:
+def _record(name: str) -> Callable[[Path], None]:
     """Return the call that reads a run in which one file is replaced."""
 
     def call(path: Path) -> None:
-        run = path.parent / "run"
-        shutil.rmtree(run, ignore_errors=True)
-        shutil.copytree("run", run)
-        shutil.copy(path, run / name)
-        if name == "config.yaml":
-            (run / checkpoint.BEST).unlink()
-            (run / checkpoint.LAST).unlink()
-        read_run(run)
+        with TemporaryDirectory() as folder:
+            run = Path(folder) / "run"
+            shutil.copytree("run", run)
+            shutil.copy(path, run / name)
+            if name == "config.yaml":
+                (run / checkpoint.BEST).unlink()
+                (run / checkpoint.LAST).unlink()
+            read_run(run)
 
     return call
 

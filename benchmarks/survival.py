@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
@@ -86,7 +86,7 @@ def full(name: str, samples: Path, work: Path) -> Result:
 
 def full_later(samples: Path, work: Path) -> Result:
     """Fill a small disk under a training, make room, and go on to the weights of the unbroken run."""
-    with small_disk(work / "disk", 2_000_000) as mounted:
+    with small_disk(work / "disk", 2**26) as mounted:
         if not mounted:
             return True, "not tried: no disk may be mounted here"
         out, filler = work / "disk" / "run", work / "disk" / "filler"
@@ -94,11 +94,8 @@ def full_later(samples: Path, work: Path) -> Result:
         started = Started(words)
         while not (out / checkpoint.LAST).is_file():
             time.sleep(0.01)
-        with filler.open("wb") as file:
-            try:
-                while file.write(bytes(4096)):
-                    file.flush()
-            except OSError:
+        with suppress(OSError), filler.open("wb", buffering=0) as file:
+            while file.write(bytes(4096)):
                 pass
         ended = started.wait()
         checkpoint.load(out / checkpoint.LAST)

@@ -88,8 +88,8 @@ def _require_possible(path: Path, array: h5py.Dataset) -> None:
     if array.is_virtual or array.external:
         return
     file = Path(array.file.filename)  # another one behind an external link
-    ratio = {None: 1, "gzip": _DEFLATE}.get(array.compression, _OTHER_FILTERS)
-    most = max(_SMALL, file.stat().st_size * max(ratio, _DEFLATE))
+    is_plain = array.compression == "gzip" or not array.id.get_create_plist().get_nfilters()
+    most = max(_SMALL, file.stat().st_size * (_DEFLATE if is_plain else _OTHER_FILTERS))
     for shape in (array.shape, array.chunks or ()):
         if math.prod(map(int, shape)) * itemsize > most:
             raise DataError(

@@ -169,7 +169,8 @@ def _zarr_arrays(path: Path) -> dict[str, Any]:
     try:
         store = zarr.open(str(path), mode="r")
         members = [(path.stem, store)] if isinstance(store, zarr.Array) else _zarr_members(store)
-        return {key: _ZarrArray(path, item, _stored_bytes(path)) for key, item in members}
+        stored = _stored_bytes(path)
+        return {key: _ZarrArray(path, item, stored) for key, item in members}
     except DataError:
         raise
     except Exception as error:
