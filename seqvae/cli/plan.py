@@ -11,9 +11,11 @@ from typing import Any
 import torch
 
 from data_gen.cli.command import Job
+from data_gen.cli.configs import without_foreign_arguments
 from data_gen.simulator import build_simulator
 from seqvae import checkpoint
 from seqvae.cli.data import SourceConfig, load_model, read_config
+from seqvae.cli.run import known_arguments
 from seqvae.config import instantiate
 from seqvae.errors import UserError, require_at_least
 from seqvae.evaluate.acted import METRICS, RANDOM, ActingScores, read_returns
@@ -82,6 +84,7 @@ class PlanConfig:
 @show_progress()
 def run(config: Mapping[str, Any], job: Job) -> None:
     """Let a planner act; write its returns, beside those of random actions, and a video."""
+    config = without_foreign_arguments(config, job.asked, known_arguments)
     options = read_config(PlanConfig, config, job)
     given = {key: getattr(options, key) for key in ("simulations", "depth", "discount")}
     planner = instantiate(options.planner, "planner", Planner, **given)

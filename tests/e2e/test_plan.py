@@ -67,7 +67,10 @@ def test_vectors_of_actions(runs, planner):
     words = ["world=simulator", "sim=avoidance_steered", f"planner={planner}", f"out={runs / planner}"]
     words += [] if planner == "shooting" else ["planner.iterations=2"]
     assert plan(*words, "shown=1") == 0
-    assert read(runs / planner)["row"] == {"cem": "CEM", "mppi": "MPPI"}.get(planner, "RandomShooting") + " simulator"
+    assert (
+        read(runs / planner)["row"]
+        == {"cem": "CEM", "mppi": "MPPI"}.get(planner, "RandomShooting") + " simulator"
+    )
 
 
 @pytest.mark.parametrize(
@@ -78,7 +81,8 @@ def test_vectors_of_actions(runs, planner):
         (["run={runs}/reward", "sim=avoidance_steered", "planner=shooting"],
          "sim=avoidance_steered: takes vectors of 2 numbers, and the model follows 9 actions"),
         (["run={runs}/reward", "sim=billiards"], "nobody acts in Billiards"),
-        (["run={runs}/reward", "planner=cem"], "searches vectors of numbers, and the world has 9 actions"),
+        (["run={runs}/reward", "planner=cem", "planner.iterations=2"],
+         "searches vectors of numbers, and the world has 9 actions"),
         (["run={runs}/reward", "image_size=32"], "say image_size=16"),
         (["run={runs}/nowhere"], "nowhere"),
         (["run={runs}/nowhere", "world=simulator"], "nowhere"),
