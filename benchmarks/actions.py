@@ -2,8 +2,8 @@
 
 Print the position error of predicted frames 1-10 on the sequences of a file, all objects and half-widths,
 once with their own actions and once with those of another sequence after the context; and, for a model with a
-reward part, the area under the ROC curve of the rewards that the same rollouts foretell. CHECKPOINT is best or
-last.
+reward part, the area under the ROC curve of the rewards that the same rollouts foretell. CHECKPOINT is best
+or last.
 """
 
 from __future__ import annotations
