@@ -97,7 +97,7 @@ class CollageLikelihood(Objective):
             collage = self._compose(cut, position, background)
         # 3. what the encoder says of the collages, in their order
         clips = batch.video.shape[:2]
-        trace = model.filter(collage.frames.unflatten(0, clips), sample=True)
+        trace = model.filter(collage.frames.unflatten(0, clips), batch.prev_actions, sample=True)
         encoding = cast(Encoding, trace.encoding).map(lambda x: x.flatten(0, 1))
         true = said.flatten(0, 1)[collage.cutting]
         true[..., layout["position"]] = collage.position
