@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+import tempfile
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -21,7 +22,8 @@ from seqvae.report.read import read_run
 Result = tuple[bool, str]
 MARK = "ran code"  # the name of the file that a stranger's code would make
 PROGRAMS = ("os.system", "os.exec", "os.posix_spawn", "os.spawn", "subprocess.Popen", "pty.spawn")
-TOOLS = ("git", "ffmpeg")  # programs that the library starts: for the commit, and to write a video
+# programs that the library starts: for the commit, to write a video, and to compile its own C code
+TOOLS = ("git", "ffmpeg", "cc", "gcc", "clang", "uname")
 
 
 class Trap:
@@ -74,7 +76,8 @@ def _own_places() -> tuple[Path, ...]:
     """Return the folders of the library, of Python and of the system that any program reads."""
     root = Path(seqvae.__file__).parents[1]
     system = ("/proc", "/sys", "/dev", "/usr", "/etc/fonts", "/etc/localtime", "/lib", "/etc/ld.so.cache")
-    return (root, Path(sys.prefix), Path(sys.base_prefix), *map(Path, system))
+    compiled = Path(tempfile.gettempdir()) / f"seqvae_native_{os.getuid()}"
+    return (root, compiled, Path(sys.prefix), Path(sys.base_prefix), *map(Path, system))
 
 
 # ---- the folders
