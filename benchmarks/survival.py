@@ -128,7 +128,7 @@ def unreadable(words: Sequence[str], file: Path, samples: Path, work: Path) -> R
     for place in (file, file.parent):
         mode = place.stat().st_mode
         place.chmod(0)
-        ended = run([*words, f"out={out / 'out'}"], as_anybody)
+        ended = run([*words, f"out={out / 'out.png'}"], as_anybody)  # inspect wants such a name
         place.chmod(mode)
         text = " ".join(ended.lines)
         results.append(one_line(ended, 2) and "ermission" in text and "overwrite" not in text)

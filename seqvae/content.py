@@ -36,6 +36,8 @@ def content_checked(path: str | Path, remedy: str = "copy it again") -> Iterator
     except UserError as error:
         named = str(error).startswith(str(path))
         raise (error if named else UserError(f"{path}: {error}")) from None
+    except ImportError:  # of the installation
+        raise
     except MemoryError:
         raise UserError(f"{path}: asks for more memory than there is; {remedy}") from None
     except Exception as error:  # whatever follows from values that nobody expected
