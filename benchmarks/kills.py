@@ -1,4 +1,4 @@
-"""Commands that are killed and called again: python benchmarks/kills.py [KILLS]
+"""Commands that are killed and called again: python benchmarks/kills.py [KILLS [SEED]]
 
 Kill KILLS (by default 100) commands with SIGKILL after a random share of the time that they take: trainings
 of four stages, in turn with data_gen, import, evaluate, rollout and export. Call each again with the same
@@ -144,10 +144,10 @@ def stage_of(out: Path) -> str:
     return f"train, {STAGES[training['start']['stage']]}"
 
 
-def report(kills: int = 100) -> bool:
-    """Print the table; return whether all were made again, equal."""
+def report(kills: int = 100, seed: int = 0) -> bool:
+    """Print the table; return whether all were made again, equal. seed: of the moments"""
     warm_up()
-    chance, tally = random.Random(0), {}
+    chance, tally = random.Random(seed), {}
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         made = works(work, make_samples(work / "samples"))
