@@ -167,6 +167,10 @@ class SequenceModel(nn.Module):
             UserError: as in `filter`, about `actions`.
         """
         self._check_actions("actions", actions, horizon)
+        at_once = self.dynamics.imagine(carry.dynamics, horizon, actions, sample)
+        if at_once is not None:
+            posterior = self.posterior.init(len(at_once.z), at_once.z[:, -1])
+            return Trace(at_once.z, at_once.prior, None, None, None, Carry(at_once.carry, posterior))
         state, steps = carry.dynamics, []
         for t in range(horizon):
             transition = self.dynamics.predict(state, None if actions is None else actions[:, t])
@@ -211,6 +215,15 @@ class SequenceModel(nn.Module):
     def decode(self, trace: Trace) -> Scene:
         """Decode the states of a trace."""
         return self.frame.decode(trace.z, trace.context)
+
+    def identity(self, z: Float[Tensor, "*b k d"]) -> Float[Tensor, "*b k n"]:
+        """Return the numbers by whose squared distances slots are told apart: the position, or what the
+        posterior matches by.
+
+        z: states, or what frames say of them, of a model with positions
+        """
+        numbers = self.posterior.identity(z)
+        return z[..., self.layout["position"]] if numbers is None else numbers
 
     def positions(self, z: Float[Tensor, "b t k d"]) -> Float[Tensor, "b t k 2"] | None:
         """Return slot positions (x right, y down, each in [-1, 1]), or None for models without them."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import reduce
+from pathlib import Path
 
 import torch
 from einops import rearrange
@@ -22,9 +23,11 @@ from seqvae.layout import VELOCITY, Field, StateLayout
 from seqvae.nn.glimpse import box_cover, pixel_centres, read, sample_points, uncovered_share, write
 from seqvae.nn.kinds import BoxEncoder
 from seqvae.nn.layers import full_precision, in_full_precision
+from seqvae.nn.native import call, usable
 from seqvae.nn.spn import RatSPN
 from seqvae.types import Encoding, FrameModel, Scene
 
+SOURCE = Path(__file__).with_name("supair.c")  # draws frames, on the CPU and without a gradient
 AREAS = ("pixels", "image")
 COLOUR_STD = 0.01  # of the encoded colour, far below what tells two objects apart
 
@@ -59,6 +62,7 @@ class SuPAIR(FrameModel):
     """
 
     unnormalised = frozenset({"objects", "background", "overlap"})
+    shown = 1  # channels that the likelihood sees
 
     def __init__(
         self,
@@ -92,7 +96,9 @@ class SuPAIR(FrameModel):
         self.size_limits = self.encoder.extent
         self.reach = glimpse / (glimpse - 1) if to_edge else 1.0  # of a glimpse, in half-extents of its box
         self.objects = RatSPN(glimpse**2, 6, 2, 10, 10, object_variance, mean=0.5, mean_std=0.03)
-        self.background = RatSPN(height * width, 3, 1, 6, 1, background_variance, mean=0.0, mean_std=0.05)
+        self.background = RatSPN(
+            self.shown * height * width, 3, 1, 6, 1, background_variance, mean=0.0, mean_std=0.05
+        )
         if plain_spns:
             _make_plain(self.objects)
             _make_plain(self.background)
@@ -143,26 +149,45 @@ class SuPAIR(FrameModel):
     ) -> dict[str, Float[Tensor, "b t"]]:
         """Return the three terms of the energy, nats per frame."""
         b, t = video.shape[:2]
-        image = rearrange(grey(video), "b t h w -> (b t) h w")
-        size, position = self._box(rearrange(z, "b t k d -> (b t) k d"))
+        image = self._seen(video.flatten(0, 1))  # n c h w
+        flat = rearrange(z, "b t k d -> (b t) k d")
+        size, position = self._box(flat)
         visible = self._visible(size, position)  # n k g g
-        glimpses = self._read(image[:, None], position, size)[:, :, 0]
-        log_object = self.objects(glimpses.flatten(0, 1).flatten(1), visible.flatten(0, 1).flatten(1))
         area = self.area * size[..., 0] * size[..., 1]
         hidden = 1 - visible.mean((-2, -1))
+        uncovered = self._uncovered(size, position)[:, None].expand(-1, self.shown, -1, -1)
         terms = {
-            "objects": (area * log_object.unflatten(0, area.shape)).sum(-1),
-            "background": self.background(image.flatten(1), self._uncovered(size, position).flatten(1)),
+            "objects": (area * self._log_object(image, flat, visible)).sum(-1),
+            "background": self.background(image.flatten(1), uncovered.flatten(1)),
             "overlap": (math.log(self.overlap_rate) - self.overlap_rate * hidden).sum(-1),
         }
         return {name: term.unflatten(0, (b, t)) for name, term in terms.items()}
 
+    def _seen(self, frames: Float[Tensor, "n c h w"]) -> Float[Tensor, "n shown h w"]:
+        """Return what of the frames the likelihood sees."""
+        return grey(frames[:, None])
+
+    def _log_object(
+        self,
+        image: Float[Tensor, "n shown h w"],
+        z: Float[Tensor, "n k d"],
+        visible: Float[Tensor, "n k g g"],
+    ) -> Float[Tensor, "n k"]:
+        """Return the log-density of what is visible of each glimpse, nats."""
+        size, position = self._box(z)
+        glimpses = self._read(image, position, size)[:, :, 0]
+        log_object = self.objects(glimpses.flatten(0, 1).flatten(1), visible.flatten(0, 1).flatten(1))
+        return log_object.unflatten(0, visible.shape[:2])
+
     def decode(self, z: Float[Tensor, "b t k d"], context: Tensor | None = None) -> Scene:
         """Return the expected appearance of objects and background, grey in all channels."""
-        b, t = z.shape[:2]
+        b = len(z)
         # 1. the expected glimpse, pasted at every box
         size, position = self._box(rearrange(z, "b t k d -> (b t) k d"))
-        look = self.objects.expectation().unflatten(0, (1, 1, 1, self.glimpse, self.glimpse))
+        look, backdrop = self.objects.expectation(), self.background.expectation()
+        if not torch.is_grad_enabled() and usable(SOURCE, size, look):
+            return self._scene(self._drawn(size, position, look, backdrop), b)
+        look = look.unflatten(0, (1, 1, 1, self.glimpse, self.glimpse))
         look = look.expand(*size.shape[:2], -1, -1, -1)  # n k 1 g g
         pasted = write(look, position, self._extent(size), self.height, self.width)[:, :, 0]  # n k h w
         # 2. where boxes overlap, the brightest: the corners of a box are mostly background
@@ -170,10 +195,21 @@ class SuPAIR(FrameModel):
         cover = rows[..., :, None] * columns[..., None, :]  # n k h w
         shown = (cover * pasted).amax(1)
         # 3. the background where no box covers half of a pixel
-        backdrop = self.background.expectation().unflatten(0, (self.height, self.width))
-        frames = torch.where(cover.amax(1) > 0.5, shown, backdrop).clamp(0, 1)
-        frames = frames[:, None].expand(-1, self.channels, -1, -1)
-        return Scene(frames.unflatten(0, (b, t)))
+        backdrop = backdrop.unflatten(0, (self.height, self.width))
+        return self._scene(torch.where(cover.amax(1) > 0.5, shown, backdrop).clamp(0, 1), b)
+
+    def _drawn(
+        self, size: Float[Tensor, "n k 2"], position: Float[Tensor, "n k 2"], look: Tensor, backdrop: Tensor
+    ) -> Float[Tensor, "n h w"]:
+        """Return the frames of `decode`, by supair.c."""
+        frames = size.new_empty(len(size), self.height, self.width)
+        given = (float(self.reach), look, backdrop, size.contiguous(), position.contiguous())
+        call(SOURCE, "draw", *size.shape[:2], self.height, self.width, self.glimpse, *given, frames)
+        return frames
+
+    def _scene(self, frames: Float[Tensor, "n h w"], batch: int) -> Scene:
+        """Return frames with all channels, and the axes (b t)."""
+        return Scene(frames[:, None].expand(-1, self.channels, -1, -1).unflatten(0, (batch, -1)))
 
     def _box(self, z: Float[Tensor, "n k d"]) -> tuple[Float[Tensor, "n k 2"], Float[Tensor, "n k 2"]]:
         """Return size and position."""
