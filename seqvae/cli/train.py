@@ -16,6 +16,7 @@ from seqvae.build import build
 from seqvae.checkpoint import BEST, LAST, find, load
 from seqvae.cli.data import TrainData, notes_on_actions, open_data
 from seqvae.cli.run import Run, open_run
+from seqvae.content import content_checked
 from seqvae.data.interaction import Interaction
 from seqvae.data.online import OnlineClips
 from seqvae.data.streamed import is_death_of_worker
@@ -188,7 +189,8 @@ class Training:
         )
         called = f" ({stage.name})" if stage.name else ""
         if resumed is not None:
-            trainer.restore(resumed)
+            with content_checked(run.folder / LAST):
+                trainer.restore(resumed)
             _tell(ranks, f"resuming {run.folder} at step {trainer.step}{called}")
         else:
             _tell(ranks, f"training in {run.folder} on {self.device}, {stage.trainer.budget}{called}")
