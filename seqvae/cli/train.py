@@ -25,6 +25,7 @@ from seqvae.io import UnwritableError, last_words, output_folder
 from seqvae.provenance import Provenance
 from seqvae.sequence import SequenceModel
 from seqvae.streams import Stream
+from seqvae.train.background import AT_ONCE, median_frame
 from seqvae.train.encodings import EncodingClips, encode_sequences, encode_true_states
 from seqvae.train.learner import Learner
 from seqvae.train.progress import Outlook
@@ -226,6 +227,8 @@ def _make_model(run: Run, data: TrainData) -> SequenceModel:
     model = build(run.config.model, data.spec)
     if run.config.init is not None:
         load_init(model, run.config.init)
+    else:
+        model.frame.begin_background(median_frame(data.clips.full_sequences(AT_ONCE)))
     return model
 
 
