@@ -302,6 +302,9 @@ class FrameModel(nn.Module):
     auxiliary: Mapping[str, float] = MappingProxyType({})
     size_limits: tuple[float, float] | None = None
 
+    def begin_background(self, image: Float[Tensor, "c h w"]) -> None:  # noqa: B027  most have none
+        """Begin with this image behind the objects; a new training calls it with the median of its frames."""
+
     @abstractmethod
     def encode(self, video: Float[Tensor, "b t c h w"]) -> Encoding:
         """Return a Gaussian over the fields of `layout` for each slot, from each frame alone.
@@ -376,6 +379,13 @@ class Posterior(nn.Module):
         carry: of `init` before the first frame, later the one that the last call returned
         """
         raise NotImplementedError
+
+    def identity(self, z: Float[Tensor, "*b d"]) -> Float[Tensor, "*b n"] | None:
+        """Return the numbers by whose squared distances slots are told apart; None for positions alone.
+
+        z: states, or what a frame says of them
+        """
+        return None
 
     def baseline(self, encoding: Encoding) -> Float[Tensor, "b t"] | None:
         """Return a guess of the frame's objective, nats above the mean of a batch; None without one."""
