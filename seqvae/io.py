@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from data_gen.ending import SIGNALS, last_words, leave, tell_at_signal
+from data_gen.ending import SIGNALS, last_words, leave, let_speak, speaks, tell_at_signal
 from data_gen.io import TEMPORARY, UnwritableError, atomic_write, report_unwritable, scratch_path
 from data_gen.locks import output_folder, take_lock
 from data_gen.progress import show_progress, track
@@ -14,10 +14,12 @@ __all__ = [
     "atomic_write",
     "last_words",
     "leave",
+    "let_speak",
     "output_folder",
     "report_unwritable",
     "scratch_path",
     "show_progress",
+    "speaks",
     "take_lock",
     "tell_at_signal",
     "track",

@@ -20,7 +20,7 @@ import pytest
 SCRIPT = """
 import sys
 import torch
-from seqvae.train.runtime import compile_parts
+from seqvae.train.graphs import compile_parts
 from seqvae.objectives import ELBO
 from tests.models import as_batch, make, video
 
@@ -64,7 +64,7 @@ import sys
 import types
 import torch
 from seqvae.errors import UserError
-from seqvae.train.runtime import compile_parts
+from seqvae.train.graphs import compile_parts
 
 torch.set_num_threads(1)
 frame = types.SimpleNamespace(encode=lambda x: (x.sin() * 2).sum(-1))

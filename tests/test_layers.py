@@ -20,6 +20,7 @@ LAYERS = {
         "layout",
         "protocol",
         "provenance",
+        "share",
         "shipped",
         "streams",
         "tree",

@@ -13,7 +13,7 @@ from einops import rearrange
 from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
-from seqvae.data.conversion import to_video
+from seqvae.data.conversion import to_device, to_video
 from seqvae.data.interaction import KEYS, Interaction
 from seqvae.data.sequences import open_arrays
 from seqvae.errors import UserError
@@ -146,11 +146,16 @@ class InMemoryClips:
         """Raise UserError when the sequences are shorter than a clip."""
         clip_starts(self.name, self.frames.shape[1], clip_length)
 
-    def full_sequences(self, at_once: int) -> Iterator[tuple[Video, Interaction]]:
-        """Yield all sequences in order and in full, `at_once` at a time."""
-        for first in range(0, len(self.frames), at_once):
+    def full_sequences(
+        self, at_once: int, rank: int = 0, size: int = 1
+    ) -> Iterator[tuple[int, Video, Interaction]]:
+        """Yield the sequences in order and in full, `at_once` at a time after the number of the first.
+
+        rank, size: of `size` processes, each gets every `size`-th part
+        """
+        for first in range(rank * at_once, len(self.frames), size * at_once):
             part = slice(first, first + at_once)
-            yield to_video(self.frames[part]), self.interaction.map(lambda x, part=part: x[part])
+            yield first, to_video(self.frames[part]), self.interaction.map(lambda x, part=part: x[part])
 
     def batch(self, request: ClipRequest) -> Batch:
         """Return the clips of a request.
@@ -165,7 +170,7 @@ class InMemoryClips:
     def cut(self, sequences: np.ndarray, starts: np.ndarray, clip_length: int) -> Batch:
         """Return the clips of these sequences "b" that begin at these frames "b"."""
         device, length = self.frames.device, self.frames.shape[1]
-        sequence, start = torch.as_tensor(sequences).to(device), torch.as_tensor(starts).to(device)
+        sequence, start = to_device(sequences, device), to_device(starts, device)
         time = start[:, None] + torch.arange(clip_length, device=device)
         # index_select copies whole frames, which plain indexing does byte by byte.
         flat = (sequence[:, None] * length + time).flatten()

@@ -46,7 +46,7 @@ class TrainingState:
     """Everything apart from the weights that later updates depend on; the `training` of a checkpoint.
 
     learner: state of optimiser and weight average
-    rng: states of the random generators, per rank
+    rng: state of the random generators, alike on all ranks; checkpoints from before had one per rank
     elapsed: seconds of training, over all stages and resumes
     validated: step of the last validation
     best: best validation score so far
@@ -128,9 +128,7 @@ class Trainer:
         self.step, self.scores = checkpoint.step, checkpoint.scores
         self.validated, self.best, self.elapsed = state.validated, state.best, state.elapsed
         self.saved = (self.step, self.elapsed)
-        # with more ranks than before, the new ones keep the streams that they were seeded with
-        if self.ranks.rank < len(state.rng):
-            restore_rng(state.rng[self.ranks.rank], self.device)
+        restore_rng(state.rng[0], self.device)
 
     def fit(self) -> TrainResult:
         """Train until the budget is spent, or until the first SIGINT or SIGTERM.
@@ -250,7 +248,7 @@ class Trainer:
 
     def _save(self) -> None:
         self._require_finite()
-        rng = self.ranks.gather(rng_state(self.device))
+        rng = [rng_state(self.device)]
         self.saved = (self.step, self.elapsed)
         if self.ranks.first:
             state = TrainingState(

@@ -165,7 +165,7 @@ seen = set()
 for step in (0, 1, 2, 999_999):  # the last one in another epoch
     batch = clips.batch(ClipRequest(step, 64, 8, seed=0))
     seen |= {int(n) // 15_625 for n in batch.sequences}
-video, given = next(clips.full_sequences(16))
+_, video, given = next(clips.full_sequences(16))
 assert video.shape == (16, 100, 3, 32, 32) and given.prev_actions.shape == (16, 100)
 assert len(read_sequences(path, index=999_999)) == 1
 assert len(read_sequences(path, first=100)) == 100

@@ -1,0 +1,90 @@
+"""The share of a batch that this process computes, where several train together.
+
+Row i of the share is row `rank + i size` of the batch. Noise is drawn for the whole batch in every process,
+which then keeps its own rows: so a training draws the same numbers whatever the number of its processes.
+Parts draw with `randn_like` and `rand_like` of this module.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+# Processes.
+
+
+class LostProcess(RuntimeError):
+    """Another process of the training has ended before its end."""
+
+
+@contextmanager
+def losses_noticed() -> Iterator[None]:
+    """Raise LostProcess where processes that train together cannot reach one that has ended."""
+    try:
+        yield
+    except RuntimeError as error:  # of torch.distributed, whose classes differ between its backends
+        raise LostProcess(str(error)) from error
+
+
+# Rows of a batch.
+
+
+@dataclass(frozen=True)
+class Share:
+    """Share number `rank` of `size`."""
+
+    rank: int = 0
+    size: int = 1
+
+
+_share = Share()  # the whole batch, outside of `sharing`
+
+
+@contextmanager
+def sharing(rank: int, size: int) -> Iterator[None]:
+    """Let the tensors inside the context be share number `rank` of `size` of a batch."""
+    global _share
+    before, _share = _share, Share(rank, size)
+    try:
+        yield
+    finally:
+        _share = before
+
+
+def randn_like(x: Tensor) -> Tensor:
+    """Draw from N(0, 1) in shape, dtype and device of x "b ..."."""
+    return own_rows(torch.randn(_shape_of_batch(x), dtype=x.dtype, device=x.device))
+
+
+def rand_like(x: Tensor) -> Tensor:
+    """Draw from the uniform distribution on [0, 1) in shape, dtype and device of x "b ..."."""
+    return own_rows(torch.rand(_shape_of_batch(x), dtype=x.dtype, device=x.device))
+
+
+def own_rows(x: Tensor) -> Tensor:
+    """Return the rows of this share of x, whose first axis is that of the whole batch."""
+    return x if _share.size == 1 else x[_share.rank :: _share.size]
+
+
+def rows_of_batch(share: int) -> int:
+    """Return the rows of the batch, given those of this share."""
+    return share * _share.size
+
+
+def gather_rows(x: Tensor) -> Tensor:
+    """Return x "b ..." for the whole batch, without a gradient, from all processes; each has to call it."""
+    if _share.size == 1:
+        return x
+    parts = [torch.empty_like(x, memory_format=torch.contiguous_format) for _ in range(_share.size)]
+    with losses_noticed():
+        dist.all_gather(parts, x.detach().contiguous())
+    return torch.stack(parts, 1).flatten(0, 1)
+
+
+def _shape_of_batch(x: Tensor) -> tuple[int, ...]:
+    return (rows_of_batch(x.shape[0]), *x.shape[1:])
