@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -124,14 +125,14 @@ class InMemoryClips:
 
     def __init__(
         self,
-        source: str | Path | Mapping[str, np.ndarray],
+        source: str | Path | Mapping[str, Any],
         device: torch.device | str = "cpu",
         name: str | None = None,
     ) -> None:
         """Read a dataset, or take its arrays.
 
-        source: a dataset file, or arrays by name: `imgs` "n t h w c" uint8, and optionally those of
-            Interaction.of.
+        source: a dataset file, or arrays or tensors by name: `imgs` "n t h w c" uint8, and optionally those
+            of Interaction.of.
         name: name of the data in messages, by default the file.
 
         Raises:

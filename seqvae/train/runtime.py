@@ -16,6 +16,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed.rendezvous import rendezvous
 
 from seqvae.errors import UserError
 from seqvae.io import SIGNALS, leave, speaks, tell_at_signal
@@ -113,7 +114,7 @@ class Ranks:
         if self.size == 1:
             return True
         try:
-            return self.store.add("said", 1) == 1
+            return self.store.add("seqvae_said", 1) == 1
         except RuntimeError:  # what holds the store has ended too
             return True
 
@@ -131,8 +132,7 @@ def join_ranks(device: str) -> Ranks:
     size = int(os.environ.get("WORLD_SIZE", 1))
     if size == 1:
         return ONE
-    store, rank, size = next(dist.rendezvous("env://"))
-    store = dist.PrefixStore("seqvae", store)
+    store, rank, size = next(rendezvous("env://"))
     dist.init_process_group("nccl" if device == "cuda" else "gloo", store=store, rank=rank, world_size=size)
     control = dist.new_group(backend="gloo")
     return Ranks(rank, size, int(os.environ.get("LOCAL_RANK", 0)), control, store)

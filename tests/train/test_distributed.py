@@ -58,13 +58,18 @@ def alone(run: Path, steps: int, after: checkpoint.Checkpoint | None = None) -> 
     return checkpoint.load(run / checkpoint.LAST)
 
 
+def generator_of(saved: checkpoint.Checkpoint) -> torch.Tensor:
+    assert saved.training is not None
+    return saved.training["rng"][0]["cpu"]
+
+
 def test_two_processes_take_the_updates_of_one_and_one_goes_on_with_theirs(tmp_path):
     script = tmp_path / "script.py"
     script.write_text(SCRIPT)
     subprocess.run([*TORCHRUN, script, tmp_path / "two", "10"], check=True, timeout=300, env=ENVIRONMENT)
     two, one = checkpoint.load(tmp_path / "two" / checkpoint.LAST), alone(tmp_path / "one", 10)
     same_weights(one.model, two.model)
-    assert torch.equal(one.training["rng"][0]["cpu"], two.training["rng"][0]["cpu"])
+    assert torch.equal(generator_of(one), generator_of(two))
     same_weights(alone(tmp_path / "one", 20, one).model, alone(tmp_path / "two", 20, two).model)
 
 
@@ -87,40 +92,55 @@ def data(tmp_path_factory) -> Path:
     return make_data(folder, "billiards", "train=35", "val=2", "length=20") / "train.h5"
 
 
-# a large eps makes updates proportional to gradients: of gradients near zero rounding decides the sign
 STAGES = ("objects", "places", "motion", "spread")
-WORDS = [
-    *("-m", "seqvae", "train", "experiment=stove_billiards", "trainer.log_every=1"),
-    *("optim.eps=1", "threads=1", "device=cpu"),
-    *(
-        f"stages.{stage}.{key}"
-        for stage in STAGES
-        for key in ("trainer.steps=3", "trainer.batch_size=6", "trainer.clip_length=9")
-    ),
-]
+ONLINE = ["data=online", "sim=billiards", "online.length=20", "online.sequences=300", "workers=1"]
+
+
+def words(*more: str, stages: tuple[str, ...] = STAGES) -> list[str]:
+    """The command of a tiny training in some of the recipe's stages."""
+    keys = ("trainer.steps=3", "trainer.batch_size=6", "trainer.clip_length=9")
+    return [
+        *("-m", "seqvae", "train", "experiment=stove_billiards", "trainer.log_every=1"),
+        # a large eps makes updates proportional to gradients: rounding decides the sign of those near zero
+        *("optim.eps=1", "threads=1", "device=cpu"),
+        *(f"stages.{stage}.{key}" for stage in stages for key in keys),
+        *(f"~stages.{stage}" for stage in STAGES if stage not in stages),
+        *more,
+    ]
 
 
 @pytest.mark.slow
-def test_two_processes_do_what_one_does_in_every_stage(data, tmp_path):
-    """35 sequences, of which the first process encodes 19 and the second 16."""
-    words = [*WORDS, f"data={data}"]
+@pytest.mark.parametrize(
+    ("source", "stages"),
+    [
+        ([], STAGES),  # 35 sequences, of which the first process encodes 19
+        (
+            ONLINE,
+            ("motion",),
+        ),  # 300, of which it encodes 256. With frames each process has sequences of its own
+    ],
+    ids=["file", "online"],
+)
+def test_two_processes_do_what_one_does(source, stages, data, tmp_path):
+    command = words(*(source or [f"data={data}"]), stages=stages)
     for name, start in {"one": [sys.executable], "two": TORCHRUN}.items():
-        subprocess.run([*start, *words, f"run={tmp_path / name}"], check=True, timeout=900, env=ENVIRONMENT)
+        run = f"run={tmp_path / name}"
+        subprocess.run([*start, *command, run], check=True, timeout=900, env=ENVIRONMENT)
     one, two = (checkpoint.load(tmp_path / name / checkpoint.LAST) for name in ("one", "two"))
     same_weights(one.model, two.model)
     logs = [[x for x in read_log(tmp_path / name) if x["kind"] == "train"] for name in ("one", "two")]
-    assert len(logs[0]) == len(logs[1]) == 3 * len(STAGES)
+    assert len(logs[0]) == len(logs[1]) == 3 * len(stages)
     for a, b in zip(*logs, strict=True):
         for name in a.keys() - {"elapsed", "frames_per_second"}:
             assert b[name] == pytest.approx(a[name], rel=1e-4, abs=1e-4), (a["step"], name)
 
 
-def start(words: list[str], rank: int, port: int, folder: Path) -> subprocess.Popen:
+def start_rank(command: list[str], rank: int, port: int, folder: Path) -> subprocess.Popen:
     """Process number `rank` of two that a scheduler starts without torchrun."""
     place = {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1"}
     with open(folder / f"said_{rank}", "w") as said:
         return subprocess.Popen(
-            [sys.executable, *words],
+            [sys.executable, *command],
             env=ENVIRONMENT | place | {"MASTER_PORT": str(port)},
             stderr=said,
         )
@@ -133,8 +153,8 @@ def test_the_death_of_one_process_ends_the_other_with_one_line(killed, data, tmp
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     run = tmp_path / "run"
-    words = [*WORDS, "stages.objects.trainer.steps=100000", f"data={data}", f"run={run}"]
-    processes = [start(words, rank, port, tmp_path) for rank in range(2)]
+    command = words("stages.objects.trainer.steps=100000", f"data={data}", f"run={run}")
+    processes = [start_rank(command, rank, port, tmp_path) for rank in range(2)]
     while not (run / "log.jsonl").is_file() or len(read_log(run)) < 3:
         assert all(process.poll() is None for process in processes)
         time.sleep(0.1)

@@ -100,7 +100,7 @@ def test_a_planted_wait_is_counted(planted):
 
 def test_a_copy_that_runs_beside_the_host_is_none():
     with Waits() as found:
-        to_device(np.arange(3), torch.device(DEVICE)) + 1
+        to_device(np.arange(3), torch.device(DEVICE)).add(1)
     assert not found
 
 
