@@ -42,14 +42,15 @@ class Share:
     size: int = 1
 
 
-_share = Share()  # the whole batch, outside of `sharing`
+WHOLE = Share()
+_share = WHOLE  # outside of `sharing`
 
 
 @contextmanager
 def sharing(rank: int, size: int) -> Iterator[None]:
     """Let the tensors inside the context be share number `rank` of `size` of a batch."""
     global _share
-    before, _share = _share, Share(rank, size)
+    before, _share = _share, WHOLE if size == 1 else Share(rank, size)
     try:
         yield
     finally:
