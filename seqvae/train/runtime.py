@@ -32,6 +32,20 @@ DEVICES = ("auto", "cpu", "cuda")
 # call methods other than `forward`. Weights start equal and stay equal: every rank takes the same update.
 
 
+@contextmanager
+def _silence() -> Iterator[None]:
+    """Keep anything from being printed on stderr inside the context, also from C++."""
+    sys.stderr.flush()
+    before, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(before, 2)
+        os.close(before)
+        os.close(nowhere)
+
+
 @dataclass(frozen=True)
 class Ranks:
     """This process among those that train together.
@@ -114,7 +128,8 @@ class Ranks:
         if self.size == 1:
             return True
         try:
-            return self.store.add("seqvae_said", 1) == 1
+            with _silence():  # torch prints the stack of its own code if the store is gone
+                return self.store.add("seqvae_said", 1) == 1
         except RuntimeError:  # what holds the store has ended too
             return True
 

@@ -58,8 +58,8 @@ def test_clips_of_shards_are_those_of_one_file(dataset, shards, workers):
         assert_same_clips(memory.batch(request), expected)
         assert_same_clips(disk.batch(request), expected)
     for one, other in zip(disk.full_sequences(2), InMemoryClips(dataset).full_sequences(2), strict=True):
-        assert torch.equal(one[0], other[0])
-        assert torch.equal(one[1].prev_actions, other[1].prev_actions)
+        assert one[0] == other[0] and torch.equal(one[1], other[1])
+        assert torch.equal(one[2].prev_actions, other[2].prev_actions)
     disk.close()
 
 
