@@ -10,6 +10,9 @@ FOLDERS = {"data_gen.configs": "configs", "seqvae.pretrained": "pretrained"}
 FILES = {
     "data_gen.configs": ["**/*.yaml"],
     "seqvae.pretrained": ["*/README.md", "*/model.safetensors"],  # not what rollout and evaluate put there
+    "seqvae.nn": ["*.[ch]"],  # compiled when they are first needed
+    "seqvae.dynamics": ["*.[ch]"],
+    "seqvae.frames": ["*.c"],
     "seqvae.play": ["*.js", "page.html", "page.css"],
     # py.typed says that the annotations are there for type checkers of other projects
     **dict.fromkeys(PACKAGES, ["py.typed", "**/templates/*"]),

@@ -103,7 +103,7 @@ class CollageLikelihood(Objective):
             # 2. collages of them, as many as this process has frames
             collage = self._compose(cut, of_batch(position), background, clips)
         # 3. what the encoder says of the collages, in their order
-        trace = model.filter(collage.frames.unflatten(0, clips), sample=True)
+        trace = model.filter(collage.frames.unflatten(0, clips), batch.prev_actions, sample=True)
         encoding = cast(Encoding, trace.encoding).map(lambda x: x.flatten(0, 1))
         said = encoding.mean[..., layout["position"]].detach()
         order = assign(squared_distances(collage.position, said))

@@ -167,6 +167,10 @@ class SequenceModel(nn.Module):
             UserError: as in `filter`, about `actions`.
         """
         self._check_actions("actions", actions, horizon)
+        at_once = self.dynamics.imagine(carry.dynamics, horizon, actions, sample)
+        if at_once is not None:
+            posterior = self.posterior.init(len(at_once.z), at_once.z[:, -1])
+            return Trace(at_once.z, at_once.prior, None, None, None, Carry(at_once.carry, posterior))
         state, steps = carry.dynamics, []
         for t in range(horizon):
             transition = self.dynamics.predict(state, None if actions is None else actions[:, t])

@@ -164,6 +164,22 @@ class Carry:
 
 
 @dataclass(frozen=True)
+class Imagined:
+    """States that a dynamics imagined by itself.
+
+    z: (b, t, k, d)
+    prior: p(z_t | z_<t), over "b t k d"
+    carry: of the dynamics, after the last state
+    """
+
+    __repr__ = short_repr
+
+    z: Float[Tensor, "b t k d"]
+    prior: Distribution
+    carry: Any
+
+
+@dataclass(frozen=True)
 class Scene:
     """Rendered frames.
 
@@ -413,6 +429,17 @@ class Dynamics(nn.Module):
         encoding: of the frame, in the order of z's slots; None in imagination, unless it `reads_frames`
         """
         raise NotImplementedError
+
+    def imagine(
+        self, carry: Any, horizon: int, actions: Tensor | None, sample: bool | Bool[Tensor, "b"]
+    ) -> Imagined | None:
+        """Return what `SequenceModel.imagine` finds frame by frame, at once; None, the default, if it cannot.
+
+        carry: of the last `update`
+        actions: "b t"; actions[:, 0] leads to the first imagined frame
+        sample: whether to draw each state instead of taking its mean; a tensor says so per sequence
+        """
+        return None
 
 
 @runtime_checkable

@@ -4,6 +4,8 @@ After STOVE (Kossen et al. 2020, arXiv 1910.02425), which builds on interaction 
 al. 2016, arXiv 1612.00222). Differences, each measured in docs/log.md: pairs are described by relative
 position, distance, relative velocity and approach speed; velocities enter at unit scale; the update is
 inertial and starts as the linear extrapolation; rectified units, and one product per pair.
+
+`step` and `_effects` define the dynamics. On the CPU, graph.c computes the same many times as fast.
 """
 
 from __future__ import annotations
@@ -11,15 +13,18 @@ from __future__ import annotations
 from functools import reduce
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn.functional import relu
 
 from seqvae.config import register
+from seqvae.distributions import Normal
 from seqvae.dynamics.markov import MarkovDynamics, Stds
+from seqvae.dynamics.native import SOURCE, Sizes, roll_out
 from seqvae.layout import StateLayout
 from seqvae.nn.layers import mlp
-from seqvae.types import Dynamics
+from seqvae.nn.native import usable
+from seqvae.types import Dynamics, Imagined, LastState
 
 
 @register(Dynamics)
@@ -75,6 +80,10 @@ class GraphDynamics(MarkovDynamics):
     def step(
         self, z: Float[Tensor, "b k d"], action: Int[Tensor, "b"] | None = None
     ) -> tuple[Float[Tensor, "b k d"], Float[Tensor, "b k d"]]:
+        actions = None if action is None else action[:, None]
+        if (native := self._native(z, actions)) is not None:
+            mean, _, share = roll_out(*native, z, actions, 1)
+            return mean[:, 0], share
         now, scale = self.layout.split(z), self.velocity_scale
         # 1. features of each slot by itself: b k w
         motion = now["position"]
@@ -121,6 +130,49 @@ class GraphDynamics(MarkovDynamics):
         effect = self.attention(relation).sigmoid() * relation
         # 3. summed term by term: many times as fast as a sum over a short axis
         return reduce(torch.add, effect.unbind(2))
+
+    def imagine(
+        self, carry: LastState, horizon: int, actions: Tensor | None, sample: bool | Bool[Tensor, "b"]
+    ) -> Imagined | None:
+        drawn = sample is not False
+        if carry.z is None or horizon < 1 or (drawn and torch.is_grad_enabled()):
+            return None  # what is drawn has a gradient step by step only
+        if (native := self._native(carry.z, actions)) is None:
+            return None
+        std, noise = self.spread(self.prior_std), None
+        if drawn:
+            noise = torch.stack([torch.randn_like(carry.z) for _ in range(horizon)], 1)
+            noise = noise * sample[:, None, None, None] if isinstance(sample, Tensor) else noise
+        mean, z, _ = roll_out(*native, carry.z, actions, horizon, noise, std)
+        return Imagined(z, Normal(mean, std.expand_as(mean)), LastState(z[:, -1], carry.like))
+
+    def _native(self, z: Tensor, actions: Int[Tensor, "b t"] | None) -> tuple[Sizes, list[Tensor]] | None:
+        """Return what graph.c needs to know of the networks, or None where it cannot run."""
+        defined_here = type(self).step is GraphDynamics.step and type(self)._effects is GraphDynamics._effects
+        if not defined_here or not usable(SOURCE, z, self.relation.weight):
+            return None
+        layers = [self.pair_own, self.pair_other, self.pair_geometry, self.relation, self.attention]
+        layers = [self.state[0], self.state[2], *layers, self.out[0], self.out[2], self.out[4]]
+        weights = [w for layer in layers for w in (layer.weight, layer.bias) if w is not None]
+        count = 0
+        if self.action is not None:
+            count = self.action.num_embeddings
+            weights.insert(4, self.action.weight)
+            if actions is not None and not 0 <= int(actions.min()) <= int(actions.max()) < count:
+                return None  # torch says so
+        start = {name: self.layout[name].start for name in self.moved}
+        return Sizes(
+            slots=z.shape[1],
+            dim=z.shape[2],
+            position=start["position"],
+            velocity=start.get("velocity", -1),
+            latent=start["latent"],
+            latents=self.sizes[-1],
+            width=self.relation.in_features,
+            actions=count,
+            impact=self.impact,
+            scale=self.velocity_scale,
+        ), weights
 
 
 def _others(x: Float[Tensor, "b k w"]) -> Float[Tensor, "b k j w"]:

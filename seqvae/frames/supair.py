@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import reduce
+from pathlib import Path
 
 import torch
 from einops import rearrange
@@ -22,9 +23,11 @@ from seqvae.layout import VELOCITY, Field, StateLayout
 from seqvae.nn.glimpse import box_cover, pixel_centres, read, sample_points, uncovered_share, write
 from seqvae.nn.kinds import BoxEncoder
 from seqvae.nn.layers import full_precision, in_full_precision
+from seqvae.nn.native import call, usable
 from seqvae.nn.spn import RatSPN
 from seqvae.types import Encoding, FrameModel, Scene
 
+SOURCE = Path(__file__).with_name("supair.c")  # draws frames, on the CPU and without a gradient
 AREAS = ("pixels", "image")
 COLOUR_STD = 0.01  # of the encoded colour, far below what tells two objects apart
 
@@ -154,10 +157,13 @@ class SuPAIR(FrameModel):
 
     def decode(self, z: Float[Tensor, "b t k d"], context: Tensor | None = None) -> Scene:
         """Return the expected appearance of objects and background, grey in all channels."""
-        b, t = z.shape[:2]
+        b = len(z)
         # 1. the expected glimpse, pasted at every box
         size, position = self._box(rearrange(z, "b t k d -> (b t) k d"))
-        look = self.objects.expectation().unflatten(0, (1, 1, 1, self.glimpse, self.glimpse))
+        look, backdrop = self.objects.expectation(), self.background.expectation()
+        if not torch.is_grad_enabled() and usable(SOURCE, size, look):
+            return self._scene(self._drawn(size, position, look, backdrop), b)
+        look = look.unflatten(0, (1, 1, 1, self.glimpse, self.glimpse))
         look = look.expand(*size.shape[:2], -1, -1, -1)  # n k 1 g g
         pasted = write(look, position, self._extent(size), self.height, self.width)[:, :, 0]  # n k h w
         # 2. where boxes overlap, the brightest: the corners of a box are mostly background
@@ -165,10 +171,21 @@ class SuPAIR(FrameModel):
         cover = rows[..., :, None] * columns[..., None, :]  # n k h w
         shown = (cover * pasted).amax(1)
         # 3. the background where no box covers half of a pixel
-        backdrop = self.background.expectation().unflatten(0, (self.height, self.width))
-        frames = torch.where(cover.amax(1) > 0.5, shown, backdrop).clamp(0, 1)
-        frames = frames[:, None].expand(-1, self.channels, -1, -1)
-        return Scene(frames.unflatten(0, (b, t)))
+        backdrop = backdrop.unflatten(0, (self.height, self.width))
+        return self._scene(torch.where(cover.amax(1) > 0.5, shown, backdrop).clamp(0, 1), b)
+
+    def _drawn(
+        self, size: Float[Tensor, "n k 2"], position: Float[Tensor, "n k 2"], look: Tensor, backdrop: Tensor
+    ) -> Float[Tensor, "n h w"]:
+        """Return the frames of `decode`, by supair.c."""
+        frames = size.new_empty(len(size), self.height, self.width)
+        given = (float(self.reach), look, backdrop, size.contiguous(), position.contiguous())
+        call(SOURCE, "draw", *size.shape[:2], self.height, self.width, self.glimpse, *given, frames)
+        return frames
+
+    def _scene(self, frames: Float[Tensor, "n h w"], batch: int) -> Scene:
+        """Return frames with all channels, and the axes (b t)."""
+        return Scene(frames[:, None].expand(-1, self.channels, -1, -1).unflatten(0, (batch, -1)))
 
     def _box(self, z: Float[Tensor, "n k d"]) -> tuple[Float[Tensor, "n k 2"], Float[Tensor, "n k 2"]]:
         """Return size and position."""

@@ -5,6 +5,8 @@ A box is (s_x, s_y, x, y): half-extents and centre, in half-widths and half-heig
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -13,6 +15,9 @@ from seqvae.config import register
 from seqvae.nn.glimpse import box_cover, pixel_centres, read, sample_points
 from seqvae.nn.kinds import BoxEncoder, Counter
 from seqvae.nn.layers import full_precision, mlp, output_layer, positive_std
+from seqvae.nn.native import call, usable
+
+SOURCE = Path(__file__).with_name("boxes.c")  # proposals and views of PursuitEncoder, on the CPU
 
 # Encoders from an image to K boxes, with one std per number.
 
@@ -104,7 +109,7 @@ class PursuitEncoder(nn.Module):
     ):
         super().__init__()
         self.slots, self.extent, self.rounds = slots, tuple(extent), rounds
-        self.scale = scale or (extent[0] * extent[1]) ** 0.5
+        self.scale = float(scale or (extent[0] * extent[1]) ** 0.5)
         self.view, self.glimpse, self.max_std = view, glimpse, max_std
         self.refine = mlp(2 * glimpse**2, hidden, hidden, 8, zero_last=True)
         with torch.no_grad():  # the last weights are 0: before training every box has these numbers
@@ -137,6 +142,11 @@ class PursuitEncoder(nn.Module):
 
     def propose(self, residual: Float[Tensor, "n h w"]) -> Float[Tensor, "n k 2"]:
         """Return K places of large residual by greedy pursuit."""
+        n, h, w = residual.shape
+        if usable(SOURCE, residual) and not residual.requires_grad:
+            found = residual.new_empty(n, self.slots, 2)
+            call(SOURCE, "propose_places", n, self.slots, h, w, self.scale, residual.contiguous(), found)
+            return found
         y, x = (pixel_centres(size, residual) for size in residual.shape[1:])
         blur_x, blur_y = self._window(x[:, None] - x), self._window(y[:, None] - y)  # w w, h h
         places = []
@@ -159,6 +169,12 @@ class PursuitEncoder(nn.Module):
         self, residual: Float[Tensor, "n h w"], position: Float[Tensor, "n k 2"]
     ) -> Float[Tensor, "n k f"]:
         """Return two glimpses per slot: of the residual, and of what the other slots explain of it."""
+        g = self.glimpse
+        if usable(SOURCE, residual, position) and not (residual.requires_grad or position.requires_grad):
+            seen = residual.new_empty(*position.shape[:2], 2 * g**2)
+            sizes = (*position.shape[:2], *residual.shape[1:], g, self.scale, float(self.view))
+            call(SOURCE, "look_at", *sizes, residual.contiguous(), position.contiguous(), seen)
+            return seen
         # 1. the residual
         extent = torch.full_like(position, self.view * self.scale)
         glimpse = read(residual[:, None], position, extent, self.glimpse)[:, :, 0]  # n k g g

@@ -10,12 +10,14 @@ import torch
 from torch import Tensor
 from torch.testing import assert_close
 
+from seqvae.build import build
 from seqvae.collage import CollageLikelihood
 from seqvae.errors import UserError
 from seqvae.matching import assign, reorder, squared_distances
 from seqvae.train.learner import Learner
 from seqvae.train.optim import Cosine, Optim
-from tests.models import as_batch, discs, make, video
+from seqvae.types import DataSpec
+from tests.models import as_batch, config, discs, make, video
 
 PIXEL = 2 / 32
 RADIUS = 0.17
@@ -175,6 +177,19 @@ def test_an_encoder_learns_where_touching_objects_are():
     error, std = errors()
     assert error.square().mean().sqrt() < start / 3
     assert 0.3 < (error / std).square().mean().sqrt() < 3
+
+
+def test_a_model_that_follows_actions_learns_the_same_places():
+    """A collage is of no time: the actions of its batch change nothing in its term."""
+    torch.manual_seed(0)
+    frames = discs(scattered(8, least=0.5))[:, None]
+    model = build(config("stove"), DataSpec(32, 32, 1, actions=9, objects=3))
+    values = []
+    for actions in (torch.zeros(8, 1, dtype=torch.int64), torch.arange(8)[:, None]):
+        torch.manual_seed(1)
+        batch = SimpleNamespace(video=frames, prev_actions=actions)
+        values.append(CollageLikelihood()(model, batch, 0.0)[0].values["collage"])
+    assert torch.equal(*values) and values[0].shape == (8, 1) and values[0].abs().sum() > 0
 
 
 @pytest.mark.parametrize(
