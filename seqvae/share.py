@@ -59,12 +59,12 @@ def sharing(rank: int, size: int) -> Iterator[None]:
 
 def randn_like(x: Tensor) -> Tensor:
     """Draw from N(0, 1) in shape, dtype and device of x "b ..."."""
-    return own_rows(torch.randn(_shape_of_batch(x), dtype=x.dtype, device=x.device))
+    return torch.randn_like(x) if _share.size == 1 else own_rows(torch.randn_like(_like_batch(x)))
 
 
 def rand_like(x: Tensor) -> Tensor:
     """Draw from the uniform distribution on [0, 1) in shape, dtype and device of x "b ..."."""
-    return own_rows(torch.rand(_shape_of_batch(x), dtype=x.dtype, device=x.device))
+    return torch.rand_like(x) if _share.size == 1 else own_rows(torch.rand_like(_like_batch(x)))
 
 
 def own_rows(x: Tensor) -> Tensor:
@@ -87,5 +87,10 @@ def gather_rows(x: Tensor) -> Tensor:
     return torch.stack(parts, 1).flatten(0, 1)
 
 
-def _shape_of_batch(x: Tensor) -> tuple[int, ...]:
-    return (rows_of_batch(x.shape[0]), *x.shape[1:])
+def _like_batch(x: Tensor) -> Tensor:
+    """Return an empty tensor of the whole batch, with the order of axes in memory that x has."""
+    # numbers are drawn in that order
+    strides = torch.empty_like(x).stride()
+    order = sorted(range(x.dim()), key=lambda axis: -strides[axis])
+    shape = (rows_of_batch(x.shape[0]), *x.shape[1:])
+    return torch.empty_permuted(shape, order, dtype=x.dtype, device=x.device)
