@@ -107,7 +107,7 @@ def test_goals(runs):
         (["run={runs}/reward", "planner=fish"], "fish"),
         (["run={runs}/reward", "discount=2"], "discount=2"),
         (["run={runs}/reward", "goal=0"], "goal=0: expected at least 1"),
-        (["run={runs}/reward", "near=0"], "near=0: expected a distance above 0"),
+        (["run={runs}/reward", "near=0"], "near=0.0: expected a distance above 0"),
         (["run={runs}/reward", "steps=0"], "steps=0: expected at least 1"),
     ],
 )  # fmt: skip
