@@ -28,7 +28,7 @@ class Sizes(ctypes.Structure):
 
 def roll_out(
     sizes: Sizes,
-    weights: list[Tensor],
+    weights: Float[Tensor, "weight"],
     z: Float[Tensor, "b k d"],
     actions: Int[Tensor, "b t"] | None,
     frames: int,
@@ -39,16 +39,15 @@ def roll_out(
 
     Without noise the states are the means, and have a gradient.
 
-    weights: all weights of the networks, in the order of `set_up` in graph.c
+    weights: all weights of the networks, in the order of `set_up` in graph_net.h
     noise: standard normal numbers, by which states are drawn around their means
     std: of these draws
     """
-    flat = torch.cat([weight.reshape(-1) for weight in weights])
     actions = None if actions is None or not sizes.actions else actions.long().contiguous()
     if noise is None:
-        mean, share = _Rollout.apply(z, flat, actions, frames, sizes)
+        mean, share = _Rollout.apply(z, weights, actions, frames, sizes)
         return mean, mean, share
-    return _forward(z, flat, actions, frames, sizes, noise, std)
+    return _forward(z, weights, actions, frames, sizes, noise, std)
 
 
 def _forward(

@@ -13,6 +13,7 @@ import hashlib
 import logging
 import os
 import platform
+import shlex
 import shutil
 import subprocess
 import tempfile
@@ -32,6 +33,7 @@ FLAGS = (
     "-shared",
 )
 HEADERS = Path(__file__).parent
+COMPILERS = ("cc", "gcc", "clang")
 SECONDS = 120  # after which a compiler has failed
 LOG = logging.getLogger(__name__)
 
@@ -75,13 +77,13 @@ def library(source: Path) -> ctypes.CDLL | None:
     """
     if os.environ.get("SEQVAE_NATIVE") == "0":
         return None
-    compiler = os.environ.get("CC") or shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
-    if compiler is None:
+    compiler = shlex.split(os.environ.get("CC", "")) or [c for c in COMPILERS if shutil.which(c)][:1]
+    if not compiler:
         LOG.info("no C compiler: %s is computed by torch", source.stem)
         return None
     sources = sorted({*source.parent.glob("*.[ch]"), *HEADERS.glob("*.h")})
     made_from = [*(file.read_bytes() for file in sources), " ".join(FLAGS).encode(), _processor().encode()]
-    key = hashlib.sha256(b"\0".join([*made_from, compiler.encode()])).hexdigest()
+    key = hashlib.sha256(b"\0".join([*made_from, " ".join(compiler).encode()])).hexdigest()
     try:
         folder = _own_folder()
         path = folder / f"{source.stem}-{key[:16]}.so"
@@ -103,18 +105,18 @@ def _own_folder() -> Path:
     return folder
 
 
-def _compile(compiler: str, source: Path, path: Path) -> None:
+def _compile(compiler: list[str], source: Path, path: Path) -> None:
     """Compile to `path`, which appears when it is complete; wait for a process that compiles already."""
     unfinished = path.with_suffix(".unfinished")
     with unfinished.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if path.exists():
             return
-        command = [compiler, *FLAGS, f"-I{HEADERS}", str(source), "-o", str(unfinished), "-lm"]
+        command = [*compiler, *FLAGS, f"-I{HEADERS}", str(source), "-o", str(unfinished), "-lm"]
         done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS)
         if done.returncode:
             lines = [line for line in done.stderr.splitlines() if "error" in line] or ["no reason given"]
-            raise OSError(f"{compiler}: {lines[0]}")
+            raise OSError(f"{compiler[0]}: {lines[0]}")
         unfinished.replace(path)
 
 
