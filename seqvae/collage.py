@@ -49,16 +49,18 @@ class CollageLikelihood(Objective):
     reach: radius of a cutting in half-extents of its box, 1 for a disc that fills its box
     margin: as far, in their own half-extents, others have to keep from the cutting
     jitter: std of the displacement from the places in the frames, half-widths
+    together: whether all objects of a collage come from one frame in which each is alone, so that no two look
+        alike which never do in the data; which hides which is random
 
     Raises:
         UserError: `reach` or `margin` is below 1, or `jitter` below 0.
     """
 
-    def __init__(self, reach: float = 1.6, margin: float = 1.2, jitter: float = 0.03):
+    def __init__(self, reach: float = 1.6, margin: float = 1.2, jitter: float = 0.03, together: bool = False):
         for name, value, least in (("reach", reach, 1), ("margin", margin, 1), ("jitter", jitter, 0)):
             if not value >= least:
                 raise UserError(f"objective.{name}={value}: expected a number from {least}")
-        self.reach, self.margin, self.jitter = reach, margin, jitter
+        self.reach, self.margin, self.jitter, self.together = reach, margin, jitter, together
         self.teacher: FrameModel | None = None
 
     def begin(self, model: SequenceModel) -> None:
@@ -87,18 +89,20 @@ class CollageLikelihood(Objective):
         # 1. the objects of the batch that are alone
         frames = rearrange(blank_missing(batch.video, observed_frames(batch)), "b t c h w -> (b t) c h w")
         with torch.no_grad():
-            encoding = (self.teacher or model.frame).encode(frames[:, None]).mean[:, 0]
-            position, size = encoding[..., layout["position"]], encoding[..., layout["size"]]
+            said = (self.teacher or model.frame).encode(frames[:, None]).mean[:, 0]  # n k e
+            position, size = said[..., layout["position"]], said[..., layout["size"]]
             background = frames.median(0).values
             cut = self._cut_out(frames - background, position, size)
             # 2. collages of them
             collage = self._compose(cut, position, background)
         # 3. what the encoder says of the collages, in their order
         clips = batch.video.shape[:2]
-        trace = model.filter(collage.frames.unflatten(0, clips), sample=True)
+        trace = model.filter(collage.frames.unflatten(0, clips), batch.prev_actions, sample=True)
         encoding = cast(Encoding, trace.encoding).map(lambda x: x.flatten(0, 1))
-        said = encoding.mean[..., layout["position"]].detach()
-        order = assign(squared_distances(collage.position, said))
+        true = said.flatten(0, 1)[collage.cutting]
+        true[..., layout["position"]] = collage.position
+        seen, known = model.identity(encoding.mean.detach()), model.identity(encoding.precision) > 0
+        order = assign(squared_distances(model.identity(true), seen, known))
         encoding = encoding.map(lambda x: reorder(x, order))
         log_density = torch.zeros_like(collage.weight)
         for field, true in (("position", collage.position), ("size", collage.size)):
@@ -142,7 +146,12 @@ class CollageLikelihood(Objective):
         """Paste cuttings near the places of the objects of other frames."""
         (n, k), (height, width) = cut.weight.shape, background.shape[-2:]
         # 1. cuttings that are alone, and the places of some frame for each collage: n k, as numbers in n * k
-        chosen = torch.multinomial(cut.weight.flatten() + FAINT, n * k, replacement=True)
+        if self.together:
+            frame = torch.multinomial(cut.weight.prod(1) + FAINT, n, replacement=True)
+            order = torch.rand_like(cut.weight).argsort(1)
+            chosen = (k * frame[:, None] + order).flatten()
+        else:
+            chosen = torch.multinomial(cut.weight.flatten() + FAINT, n * k, replacement=True)
         frame, slot = chosen // k, chosen % k
         at = places[torch.randint(n, (n,), device=places.device)].flatten(0, 1)
         at = at + self.jitter * torch.randn_like(at)
@@ -162,7 +171,7 @@ class CollageLikelihood(Objective):
             canvas = torch.lerp(canvas, background, alpha) + piece
         size, weight = cut.size[frame, slot], cut.weight[frame, slot]
         position, size, weight = (x.unflatten(0, (n, k)) for x in (position + steps * pixel, size, weight))
-        return _Collage(canvas.clamp(0, 1), position, size, weight)
+        return _Collage(canvas.clamp(0, 1), position, size, weight, chosen.unflatten(0, (n, k)))
 
 
 @dataclass(frozen=True)
@@ -178,12 +187,17 @@ class _Cuttings:
 
 @dataclass(frozen=True)
 class _Collage:
-    """Composed frames, with the true position and size of each object. weight: 0 if it was not alone."""
+    """Composed frames, with the true position and size of each object.
+
+    weight: 0 if it was not alone
+    cutting: of which cutting each one is, as a number in n * k
+    """
 
     frames: Float[Tensor, "n c h w"]
     position: Float[Tensor, "n k 2"]
     size: Float[Tensor, "n k 2"]
     weight: Float[Tensor, "n k"]
+    cutting: Int[Tensor, "n k"]
 
 
 def _inside(

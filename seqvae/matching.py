@@ -6,7 +6,7 @@ from functools import lru_cache
 from itertools import permutations
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 EXACT_UP_TO = 6  # slots: 720 permutations; greedy above
@@ -40,15 +40,22 @@ def assign(cost: Float[Tensor, "b i j"], kept: int = 0) -> Int[Tensor, "b i"]:
     return candidates[totals.argmin(-1)]
 
 
-def track(position: Float[Tensor, "b t k 2"], kept: int = 0) -> Int[Tensor, "b t k"]:
+def track(
+    place: Float[Tensor, "b t k d"], kept: int = 0, known: Bool[Tensor, "b t k d"] | None = None
+) -> Int[Tensor, "b t k"]:
     """Return, per frame, the order of slots that follows those of the first frame, nearest to nearest.
 
+    place: positions, or any numbers whose distances tell slots apart
     kept: number of slots, the first ones, that keep their place
+    known: False marks numbers that a frame does not show; those of an earlier frame stand for them
     """
-    order = torch.arange(position.shape[2], device=position.device).expand(position.shape[0], -1)
-    orders = [order]
-    for before, now in zip(position.unbind(1)[:-1], position.unbind(1)[1:], strict=True):
-        order = assign(squared_distances(reorder(before, order), now), kept)
+    order = torch.arange(place.shape[2], device=place.device).expand(place.shape[0], -1)
+    orders, before = [order], place[:, 0]
+    for t in range(1, place.shape[1]):
+        shown = None if known is None else known[:, t]
+        order = assign(squared_distances(before, place[:, t], shown), kept)
+        now = reorder(place[:, t], order)
+        before = now if shown is None else torch.where(reorder(shown, order), now, before)
         orders.append(order)
     return torch.stack(orders, 1)
 
@@ -73,6 +80,9 @@ def reorder(x: Tensor, order: Int[Tensor, "b k"]) -> Tensor:
     return x.gather(1, index)
 
 
-def squared_distances(a: Float[Tensor, "b i d"], b: Float[Tensor, "b j d"]) -> Float[Tensor, "b i j"]:
-    """Return |a_i - b_j|^2."""
-    return (a[:, :, None] - b[:, None]).square().sum(-1)
+def squared_distances(
+    a: Float[Tensor, "b i d"], b: Float[Tensor, "b j d"], known: Bool[Tensor, "b j d"] | None = None
+) -> Float[Tensor, "b i j"]:
+    """Return |a_i - b_j|^2, over the numbers of b that are known."""
+    square = (a[:, :, None] - b[:, None]).square()
+    return (square if known is None else square * known[:, None]).sum(-1)

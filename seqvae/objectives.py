@@ -29,6 +29,7 @@ from seqvae.sequence import SequenceModel, blank_missing
 from seqvae.tree import slice_frames, sum_tensors
 from seqvae.types import Encoding, Schedule, Terms, Trace
 
+LEAST_PRECISION = 1e-6  # of a position that counts, so that its std is finite
 BASELINE_WEIGHT = 1e-2  # of squares of hundreds of nats, which else use up the clipped gradient
 
 
@@ -187,7 +188,11 @@ class LatentELBO(Objective):
         target = encoding.mean[..., where]
         order = match_slots(_encoded(trace)[..., where], target[:, :split], known, model.background_slots)
         target = reorder_slots(target, order)[:, split:]
-        log_density = self.rollout.log_density(target, future.z[..., where])
+        said = (target, future.z[..., where])
+        if self.rollout.uncertain:
+            precision = reorder_slots(encoding.precision[..., where], order)[:, split:]
+            said = (*said, precision.clamp_min(LEAST_PRECISION).reciprocal().mean(-1).sqrt())
+        log_density = self.rollout.log_density(*said)
         known, before = followed(observed, split), split - self.start + 1
         terms = add_prediction(terms, log_density, before, self.rollout.weight, known)
         # 3. score rewards and ends, those after the context by the imagined states

@@ -44,18 +44,31 @@ class PositionPrediction:
     context: frames that are given
     weight: of the term
     scale: of the Laplace density, half-widths
+    uncertain: whether the std of an observed position is added to its scale, so that places of objects that a
+        frame hides count for little
     """
 
     context: int = 8
     weight: float = 1.0
     scale: float = 0.02
+    uncertain: bool = False
 
     def log_density(
-        self, observed: Float[Tensor, "b h k 2"], predicted: Float[Tensor, "b h k 2"]
+        self,
+        observed: Float[Tensor, "b h k 2"],
+        predicted: Float[Tensor, "b h k 2"],
+        std: Float[Tensor, "b h k"] | None = None,
     ) -> Float[Tensor, "b h"]:
-        """Return the log-density of observed positions, summed over slots, nats."""
+        """Return the log-density of observed positions, summed over slots, nats.
+
+        std: of the observed positions, half-widths; given if `uncertain`
+        """
         distance = ((observed - predicted).square().sum(-1) + 1e-6).sqrt()
-        log_density = -distance / self.scale - math.log(2 * math.pi * self.scale**2)
+        if std is None:
+            log_density = -distance / self.scale - math.log(2 * math.pi * self.scale**2)
+        else:
+            scale = self.scale + std
+            log_density = -distance / scale - (2 * math.pi * scale.square()).log()
         return log_density.sum(-1)
 
 

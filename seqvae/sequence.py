@@ -217,6 +217,15 @@ class SequenceModel(nn.Module):
         """Decode the states of a trace."""
         return self.frame.decode(trace.z, trace.context)
 
+    def identity(self, z: Float[Tensor, "*b k d"]) -> Float[Tensor, "*b k n"]:
+        """Return the numbers by whose squared distances slots are told apart: the position, or what the
+        posterior matches by.
+
+        z: states, or what frames say of them, of a model with positions
+        """
+        numbers = self.posterior.identity(z)
+        return z[..., self.layout["position"]] if numbers is None else numbers
+
     def positions(self, z: Float[Tensor, "b t k d"]) -> Float[Tensor, "b t k 2"] | None:
         """Return slot positions (x right, y down, each in [-1, 1]), or None for models without them."""
         return z[..., self.layout["position"]] if "position" in self.layout else None

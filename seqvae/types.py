@@ -378,6 +378,13 @@ class Posterior(nn.Module):
         """
         raise NotImplementedError
 
+    def identity(self, z: Float[Tensor, "*b d"]) -> Float[Tensor, "*b n"] | None:
+        """Return the numbers by whose squared distances slots are told apart; None for positions alone.
+
+        z: states, or what a frame says of them
+        """
+        return None
+
     def baseline(self, encoding: Encoding) -> Float[Tensor, "b t"] | None:
         """Return a guess of the frame's objective, nats above the mean of a batch; None without one."""
         return None

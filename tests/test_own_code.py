@@ -114,7 +114,7 @@ def templates(tmp_path_factory):
 
 def test_there_is_a_template_for_every_kind(templates):
     kinds = {kind for kind in parts() if len(parts()[kind]) > 1 or kind in (Metric, PositionPrediction)}
-    assert kinds == set(templates.values()) and len(kinds) == 16
+    assert kinds == set(templates.values()) and len(kinds) == 17
 
 
 QUICK = (

@@ -21,6 +21,7 @@ PATHS = {  # config -> its keys whose values are paths, taken literally
     "train": ("run", "data", "val", "init"),
     "rollout": ("run", "data", "out"),
     "evaluate": ("run", "data", "out"),
+    "plan": ("run", "against", "out"),
     "play": ("run", "data"),
     "inspect": ("path", "out"),
     "report": ("run", "data", "evaluation", "out"),

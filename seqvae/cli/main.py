@@ -17,6 +17,7 @@ usage: python -m seqvae COMMAND [key=value ...]
   train      experiment=stove_billiards data=data/billiards   train a model; run=DIR resume=true goes on
   rollout    run=DIR data=FILE index=0                        imagine the future of a sequence
   evaluate   run=DIR data=FILE                                score a model by the evaluation protocol
+  plan       run=DIR sim=avoidance                            act in a simulator by planning, from frames
   play       run=DIR data=FILE                                change objects on a page, and see the future
   inspect    PATH                                             describe a data set, checkpoint or run
   report     run=DIR                                          one page on a run, to look at in a browser
@@ -52,6 +53,7 @@ COMMANDS = {
     "train": _command("train", folder="run", own_keys=continues_run),
     "rollout": _command("rollout"),
     "evaluate": _command("evaluate"),
+    "plan": _command("plan"),
     "play": _command("play"),
     "inspect": _command("inspect", first="path"),
     "report": _command("report"),

@@ -131,7 +131,7 @@ def open_run(config: Mapping[str, Any], job: Job = ALONE) -> Run:
     place = Place(**{key: value for key, value in config.items() if key in keys}).of(job)
     config = {key: value for key, value in config.items() if key not in keys}
     job = replace(job, asked=job.asked - keys)
-    config = without_foreign_arguments(config, job.asked, _arguments_of)
+    config = without_foreign_arguments(config, job.asked, known_arguments)
     _require_free(place)
     if place.checkpoint is not None:
         return _continued_run(place.checkpoint, config, job)
@@ -140,7 +140,7 @@ def open_run(config: Mapping[str, Any], job: Job = ALONE) -> Run:
     return Run(Path(place.run) if place.run else Path("runs") / _default_name(read), read)
 
 
-def _arguments_of(target: str) -> Collection[str] | None:
+def known_arguments(target: str) -> Collection[str] | None:
     """Return the names of the arguments of a part or a world, None where they are not known."""
     found = arguments_of(target)
     return world_arguments(target) if found is None else found

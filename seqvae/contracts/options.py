@@ -14,9 +14,10 @@ from seqvae.contracts.subjects import foreign_parts, model_of, subjects_of
 from seqvae.errors import UserError
 from seqvae.evaluate.metric import Metric
 from seqvae.objectives import Objective
+from seqvae.planning.planner import Planner
 from seqvae.types import Schedule
 
-APART = (Objective, Schedule, Metric)  # kinds that are no part of a model
+APART = (Objective, Schedule, Metric, Planner)  # kinds that are no part of a model
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

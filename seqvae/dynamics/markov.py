@@ -20,7 +20,7 @@ Stds = dict[str, float]
 PRIOR_STD = {"position": 0.01, "velocity": 0.01, "latent": 0.01}
 PROPOSAL_STD = {"position": 0.3, "velocity": 0.04, "latent": 0.04}
 FIRST_STD = {"size": 0.3, "position": 0.6, "velocity": 0.1, "latent": 0.1}
-RANDOM_WALK_STD = {"size": 0.02, "appearance": 0.1}
+RANDOM_WALK_STD = {"size": 0.02, "appearance": 0.1, "colour": 0.02}
 FIRST_SIZE = 0.3
 PROPOSAL_STD_FLOOR = 1e-3
 
@@ -29,7 +29,7 @@ class MarkovDynamics(Dynamics):
     """p(z_t | z_t-1, a_t-1) = N(mean of `step`, prior_std^2). A subclass implements `step`.
 
     `step` moves position, velocity (if the frame layout has one) and `latent` further numbers. All other
-    fields (size, appearance) keep their value up to a random walk.
+    fields (size, appearance, colour) keep their value up to a random walk.
 
     latent: count of numbers that no frame shows; their proposal is their posterior, so the std of it has a
         learned factor (`latent_spread`)

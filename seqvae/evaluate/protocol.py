@@ -12,6 +12,7 @@ from jaxtyping import Float, Int
 from seqvae import metrics
 from seqvae.data.sequences import Sequences
 from seqvae.errors import UserError
+from seqvae.evaluate.foretold import expected_rewards, foretold
 from seqvae.evaluate.image_scores import (
     MaskScores,
     PixelErrors,
@@ -89,6 +90,7 @@ def score(
     shares |= {name: estimate(values, sources) for name, values in accuracy.items()}
     shares |= mask_means.get("model", {})
     shares |= {} if measured.tracks is None else measured.tracks.estimates(sources)
+    shares |= foretold(measured.rewards, sequences, context)
     return Scores(
         n=len(sequences),
         context=context,
@@ -144,6 +146,7 @@ class _Measured:
     masks: row -> score -> n
     own: metric of the user -> n or n t
     tracks: counts of the tracks of slots
+    rewards: n _, expected rewards of predicted frames
     """
 
     positions: Float[np.ndarray, "n t s 2"] | None
@@ -154,6 +157,7 @@ class _Measured:
     masks: dict[str, MaskScores] = field(default_factory=dict)
     own: dict[str, MetricValues] = field(default_factory=dict)
     tracks: Tracks | None = None
+    rewards: Float[np.ndarray, "n _"] | None = None
 
 
 @dataclass(frozen=True)
@@ -197,6 +201,7 @@ class _Protocol:
             masks=masks,
             own=measure(self.own, rollout, data) if self.own else {},
             tracks=track_slots(rollout, data, self.model.background_slots) if self.baselines else None,
+            rewards=expected_rewards(self.model, rollout, data),
         )
 
     def curves(self, measured: _Measured) -> dict[str, dict[str, Curve]]:

@@ -62,6 +62,7 @@ class SuPAIR(FrameModel):
     """
 
     unnormalised = frozenset({"objects", "background", "overlap"})
+    shown = 1  # channels that the likelihood sees
 
     def __init__(
         self,
@@ -95,7 +96,9 @@ class SuPAIR(FrameModel):
         self.size_limits = self.encoder.extent
         self.reach = glimpse / (glimpse - 1) if to_edge else 1.0  # of a glimpse, in half-extents of its box
         self.objects = RatSPN(glimpse**2, 6, 2, 10, 10, object_variance, mean=0.5, mean_std=0.03)
-        self.background = RatSPN(height * width, 3, 1, 6, 1, background_variance, mean=0.0, mean_std=0.05)
+        self.background = RatSPN(
+            self.shown * height * width, 3, 1, 6, 1, background_variance, mean=0.0, mean_std=0.05
+        )
         if plain_spns:
             _make_plain(self.objects)
             _make_plain(self.background)
@@ -141,19 +144,35 @@ class SuPAIR(FrameModel):
     ) -> dict[str, Float[Tensor, "b t"]]:
         """Return the three terms of the energy, nats per frame."""
         b, t = video.shape[:2]
-        image = rearrange(grey(video), "b t h w -> (b t) h w")
-        size, position = self._box(rearrange(z, "b t k d -> (b t) k d"))
+        image = self._seen(video.flatten(0, 1))  # n c h w
+        flat = rearrange(z, "b t k d -> (b t) k d")
+        size, position = self._box(flat)
         visible = self._visible(size, position)  # n k g g
-        glimpses = self._read(image[:, None], position, size)[:, :, 0]
-        log_object = self.objects(glimpses.flatten(0, 1).flatten(1), visible.flatten(0, 1).flatten(1))
         area = self.area * size[..., 0] * size[..., 1]
         hidden = 1 - visible.mean((-2, -1))
+        uncovered = self._uncovered(size, position)[:, None].expand(-1, self.shown, -1, -1)
         terms = {
-            "objects": (area * log_object.unflatten(0, area.shape)).sum(-1),
-            "background": self.background(image.flatten(1), self._uncovered(size, position).flatten(1)),
+            "objects": (area * self._log_object(image, flat, visible)).sum(-1),
+            "background": self.background(image.flatten(1), uncovered.flatten(1)),
             "overlap": (math.log(self.overlap_rate) - self.overlap_rate * hidden).sum(-1),
         }
         return {name: term.unflatten(0, (b, t)) for name, term in terms.items()}
+
+    def _seen(self, frames: Float[Tensor, "n c h w"]) -> Float[Tensor, "n shown h w"]:
+        """Return what of the frames the likelihood sees."""
+        return grey(frames[:, None])
+
+    def _log_object(
+        self,
+        image: Float[Tensor, "n shown h w"],
+        z: Float[Tensor, "n k d"],
+        visible: Float[Tensor, "n k g g"],
+    ) -> Float[Tensor, "n k"]:
+        """Return the log-density of what is visible of each glimpse, nats."""
+        size, position = self._box(z)
+        glimpses = self._read(image, position, size)[:, :, 0]
+        log_object = self.objects(glimpses.flatten(0, 1).flatten(1), visible.flatten(0, 1).flatten(1))
+        return log_object.unflatten(0, visible.shape[:2])
 
     def decode(self, z: Float[Tensor, "b t k d"], context: Tensor | None = None) -> Scene:
         """Return the expected appearance of objects and background, grey in all channels."""

@@ -7,6 +7,7 @@ return one number per sequence (and frame); `estimate` turns those into a mean w
 from __future__ import annotations
 
 from seqvae.metrics.baselines import bouncing, complete_shapes, linear, move_shapes, static
+from seqvae.metrics.events import auc
 from seqvae.metrics.images import (
     adjusted_rand_index,
     drop_equal_channels,
@@ -49,6 +50,7 @@ __all__ = [
     "TrackCounts",
     "adjusted_rand_index",
     "all_detected",
+    "auc",
     "best_of",
     "bouncing",
     "box_overlaps",

@@ -5,6 +5,8 @@ A box is (s_x, s_y, x, y): half-extents and centre, in half-widths and half-heig
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -93,6 +95,8 @@ class PursuitEncoder(nn.Module):
     initial_std: std before training
     """
 
+    views = 2  # images in a glimpse: the residual, and what the other slots explain of it
+
     def __init__(
         self,
         height: int,
@@ -111,7 +115,7 @@ class PursuitEncoder(nn.Module):
         self.slots, self.extent, self.rounds = slots, tuple(extent), rounds
         self.scale = float(scale or (extent[0] * extent[1]) ** 0.5)
         self.view, self.glimpse, self.max_std = view, glimpse, max_std
-        self.refine = mlp(2 * glimpse**2, hidden, hidden, 8, zero_last=True)
+        self.refine = mlp(self.views * glimpse**2, hidden, hidden, 8, zero_last=True)
         with torch.no_grad():  # the last weights are 0: before training every box has these numbers
             bias = output_layer(self.refine).bias
             bias[0:2] = _logit((self.scale - extent[0]) / (extent[1] - extent[0]))
@@ -124,19 +128,28 @@ class PursuitEncoder(nn.Module):
         with torch.no_grad(), full_precision(image.device):
             residual = (image - background).abs()
             position = self.propose(residual)
-        position, out = self._refined(residual, position)
+        return self._boxes(position, partial(self.look, residual))
+
+    def _boxes(
+        self, position: Float[Tensor, "n k 2"], look: Callable[[Tensor], Float[Tensor, "n k f"]]
+    ) -> tuple[Float[Tensor, "n k 4"], Float[Tensor, "n k 4"]]:
+        """Return mean and std of the boxes, refined from places.
+
+        look: from places to the glimpses around them
+        """
+        position, out = self._refined(position, look)
         for _ in range(self.rounds - 1):
-            position, out = self._refined(residual, position)
+            position, out = self._refined(position, look)
         size = self.extent[0] + (self.extent[1] - self.extent[0]) * out[..., 0:2].sigmoid()
         return torch.cat([size, position], -1), STD_FLOOR + self.max_std * out[..., 4:8].sigmoid()
 
     def _refined(
-        self, residual: Float[Tensor, "n h w"], position: Float[Tensor, "n k 2"]
+        self, position: Float[Tensor, "n k 2"], look: Callable[[Tensor], Float[Tensor, "n k f"]]
     ) -> tuple[Float[Tensor, "n k 2"], Float[Tensor, "n k 8"]]:
         """Return the places after one round, and the network's output."""
         position = position.detach()  # each round learns its own step alone
-        with torch.no_grad(), full_precision(residual.device):
-            glimpses = self.look(residual, position)
+        with torch.no_grad(), full_precision(position.device):
+            glimpses = look(position)
         out = self.refine(glimpses).to(position.dtype)
         return position + self.scale * torch.tanh(out[..., 2:4]), out
 
@@ -147,23 +160,43 @@ class PursuitEncoder(nn.Module):
             found = residual.new_empty(n, self.slots, 2)
             call(SOURCE, "propose_places", n, self.slots, h, w, self.scale, residual.contiguous(), found)
             return found
-        y, x = (pixel_centres(size, residual) for size in residual.shape[1:])
-        blur_x, blur_y = self._window(x[:, None] - x), self._window(y[:, None] - y)  # w w, h h
+        x, y = self._axes(residual)
+        blur = self._blur(x, y)
         places = []
         for _ in range(self.slots):
-            # 1. the peak of the smoothed residual: its row first, which is quicker than argmax over all
-            smooth = blur_y @ (residual @ blur_x)  # n h w
-            row = smooth.amax(-1).argmax(-1, keepdim=True)
-            column = smooth.take_along_dim(row[..., None], 1)[:, 0].argmax(-1, keepdim=True)
-            place = torch.cat([x[column], y[row]], -1)  # n 2
-            # 2. mean shift, for accuracy below a pixel
+            place = self._peak(residual, x, y, blur)
+            # mean shift, for accuracy below a pixel
             for _ in range(3):
                 place = self._centre(residual, place, x, y)
             places.append(place)
-            # 3. blank the object out
+            # blank the object out
             disc = self._disc(x - place[:, 0:1], y - place[:, 1:2])  # n h w
             residual = residual.addcmul(residual, disc, value=-1)
         return torch.stack(places, 1)
+
+    def _axes(self, residual: Float[Tensor, "n h w"]) -> tuple[Float[Tensor, "w"], Float[Tensor, "h"]]:
+        """Return the coordinates of the columns and of the rows."""
+        return pixel_centres(residual.shape[2], residual), pixel_centres(residual.shape[1], residual)
+
+    def _blur(
+        self, x: Float[Tensor, "w"], y: Float[Tensor, "h"]
+    ) -> tuple[Float[Tensor, "w w"], Float[Tensor, "h h"]]:
+        """Return the matrices that smooth an image to the size of an object, across and down."""
+        return self._window(x[:, None] - x), self._window(y[:, None] - y)
+
+    def _peak(
+        self,
+        residual: Float[Tensor, "n h w"],
+        x: Float[Tensor, "w"],
+        y: Float[Tensor, "h"],
+        blur: tuple[Float[Tensor, "w w"], Float[Tensor, "h h"]],
+    ) -> Float[Tensor, "n 2"]:
+        """Return the pixel where the smoothed residual is largest."""
+        smooth = blur[1] @ (residual @ blur[0])  # n h w
+        # its row first, which is quicker than argmax over all
+        row = smooth.amax(-1).argmax(-1, keepdim=True)
+        column = smooth.take_along_dim(row[..., None], 1)[:, 0].argmax(-1, keepdim=True)
+        return torch.cat([x[column], y[row]], -1)
 
     def look(
         self, residual: Float[Tensor, "n h w"], position: Float[Tensor, "n k 2"]
@@ -175,16 +208,19 @@ class PursuitEncoder(nn.Module):
             sizes = (*position.shape[:2], *residual.shape[1:], g, self.scale, float(self.view))
             call(SOURCE, "look_at", *sizes, residual.contiguous(), position.contiguous(), seen)
             return seen
-        # 1. the residual
         extent = torch.full_like(position, self.view * self.scale)
         glimpse = read(residual[:, None], position, extent, self.glimpse)[:, :, 0]  # n k g g
-        # 2. the discs of the others, at the samples of slot k's glimpse; its own is infinitely far away
+        return torch.stack([glimpse, self._others(position, extent)], 2).flatten(2)
+
+    def _others(
+        self, position: Float[Tensor, "n k 2"], extent: Float[Tensor, "n k 2"]
+    ) -> Float[Tensor, "n k g g"]:
+        """Return the discs of the others at the samples of a slot's glimpse; its own is infinitely far."""
         at = sample_points(position, extent, self.glimpse)  # n k 2 g
         dx = at[:, :, None, 0] - position[:, None, :, 0, None]  # n k j g: from slot j
         dy = at[:, :, None, 1] - position[:, None, :, 1, None]
-        same = torch.eye(self.slots, device=glimpse.device, dtype=torch.bool)[:, :, None]
-        others = self._disc(dx.masked_fill(same, torch.inf), dy).sum(2)  # n k g g
-        return torch.stack([glimpse, others], 2).flatten(2)
+        same = torch.eye(self.slots, device=position.device, dtype=torch.bool)[:, :, None]
+        return self._disc(dx.masked_fill(same, torch.inf), dy).sum(2)
 
     def _window(self, distance: Tensor) -> Tensor:
         """Return the weight of the residual at a distance from an object's centre, along one axis."""

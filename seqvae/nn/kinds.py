@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Protocol, runtime_checkable
 
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from seqvae.layout import StateLayout
@@ -27,6 +27,22 @@ class BoxEncoder(Protocol):
         self, image: Float[Tensor, "n h w"], background: Float[Tensor, "h w"]
     ) -> tuple[Float[Tensor, "n k 4"], Float[Tensor, "n k 4"]]:
         """Return mean and std of (s_x, s_y, x, y) of each box."""
+        ...
+
+
+@runtime_checkable
+class ColourEncoder(Protocol):
+    """From an image to K boxes and the colours that they show. Made with height, width and slots.
+
+    extent: smallest and largest half-extent of a box, half-widths
+    """
+
+    extent: tuple[float, float]
+
+    def __call__(
+        self, image: Float[Tensor, "n c h w"], background: Float[Tensor, "c h w"]
+    ) -> tuple[Float[Tensor, "n k 4"], Float[Tensor, "n k 4"], Float[Tensor, "n k c"], Bool[Tensor, "n k"]]:
+        """Return mean and std of (s_x, s_y, x, y) of each box, its colour, and whether it shows that."""
         ...
 
 

@@ -5,6 +5,7 @@ Kossen et al. 2020, arXiv 1910.02425, section 2.3.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import cast
 
@@ -46,14 +47,14 @@ class Fused(Posterior):
     Stds of observed positions and velocities have a learned factor (`spread`), 1 unless a training stage
     fits it.
 
-    match: name of the field by which slots are matched
+    match: name of the field by which slots are matched, or field -> weight of its squared distances
     fuse: False leaves the dynamics out of the estimate of all fields that a frame shows
     innovation: encode differences relative to the prediction, as a Kalman filter does, unless `fuse` leaves
         it out
     background_slots: number of slots, the first ones, that keep their place
 
     Raises:
-        UserError: no frame shows the field to match by.
+        UserError: no frame shows a field to match by, or a weight is not above 0.
     """
 
     from_prior: Tensor  # (d,): 1 for numbers that are fused with the prediction
@@ -61,19 +62,23 @@ class Fused(Posterior):
     def __init__(
         self,
         layout: StateLayout,
-        match: str = "position",
+        match: str | Mapping[str, float] = "position",
         fuse: bool = True,
         background_slots: int = 0,
         innovation: bool = True,
     ):
         super().__init__()
+        weights = {match: 1.0} if isinstance(match, str) else dict(match)
         shown = [f.name for f in layout.fields if f.use != "dynamics" and f.difference_of is None]
-        if match not in shown:
-            raise UserError(
-                f"model.posterior.match={match}: Fused matches slots by a field that each frame shows, here "
-                f"{', '.join(shown)}; name one, or use Amortised"
-            )
-        self.layout, self.match, self.background_slots = layout, match, background_slots
+        for name, weight in weights.items():
+            if name not in shown:
+                raise UserError(
+                    f"model.posterior.match={name}: Fused matches slots by a field that each frame shows, "
+                    f"here {', '.join(shown)}; name one, or use Amortised"
+                )
+            if not weight > 0:
+                raise UserError(f"model.posterior.match.{name}={weight}: expected a weight above 0")
+        self.layout, self.match, self.background_slots = layout, weights, background_slots
         self.innovation = innovation and fuse
         from_prior = torch.zeros(layout.dim)
         for field in layout.fields:
@@ -101,11 +106,14 @@ class Fused(Posterior):
         std = torch.where(precision > 0, self.spread(std), std)
         return Normal(mean, std), encoding, FusedCarry(encoding.mean, encoding.precision)
 
+    def identity(self, z: Float[Tensor, "*b d"]) -> Float[Tensor, "*b n"]:
+        return torch.cat([weight**0.5 * z[..., self.layout[name]] for name, weight in self.match.items()], -1)
+
     def _matched(self, encoding: Encoding, predicted: Normal) -> Encoding:
         """Return the encoding in the order of the predicted slots."""
-        where = self.layout[self.match]
         with torch.no_grad():
-            cost = squared_distances(predicted.mean[..., where], encoding.mean[..., where])
+            seen, known = self.identity(encoding.mean), self.identity(encoding.precision) > 0
+            cost = squared_distances(self.identity(predicted.mean), seen, known)
             order = assign(cost, self.background_slots)
         return encoding.map(lambda x: reorder(x, order))
 

@@ -159,6 +159,9 @@ class IAF(Posterior):
     def init(self, batch: int, like: Tensor) -> Any:
         return self.base.init(batch, like)
 
+    def identity(self, z: Float[Tensor, "*b d"]) -> Float[Tensor, "*b n"] | None:
+        return self.base.identity(z)
+
     def __call__(
         self, encoding: Encoding, transition: Transition, carry: Any
     ) -> tuple[Transformed, Encoding, Any]:

@@ -23,6 +23,7 @@ SHARES = ("found", "context_swap", "count_accuracy", *TRACKS)
 WORDS = {
     "found": "all objects found",
     "context_swap": "slots swapped in the context",
+    "reward_auc_1_10": "rewards foretold, area under the ROC curve",
     "count_accuracy": "frames counted right",
     "mota": "MOTA",
     "motp": "MOTP, mean IoU of matches",

@@ -39,10 +39,10 @@ class EncodingBatch:
 
 def track_slots(model: SequenceModel, encoding: Encoding) -> Encoding:
     """Bring the slots of every sequence "b t ..." into one order, where the model has positions."""
-    positions = model.positions(encoding.mean)
-    if positions is None:
+    if "position" not in model.layout:
         return encoding
-    order = track(positions, model.background_slots).flatten(0, 1)
+    place, precision = model.identity(encoding.mean), model.identity(encoding.precision)
+    order = track(place, model.background_slots, precision > 0).flatten(0, 1)
     return encoding.map(lambda x: reorder(x.flatten(0, 1), order).unflatten(0, x.shape[:2]))
 
 

@@ -162,7 +162,7 @@ COMPLETIONS = {
     "seqvae ": "train rollout evaluate play inspect report compare export",
     "seqvae ev": "evaluate",
     "seqvae train mod": "model. model=",
-    "seqvae train model=st": "model=stove model=stove_double model=stove_paper model=stove_reward",
+    "seqvae train model=stove_": "model=stove_colour model=stove_double model=stove_paper model=stove_reward",
     "seqvae train -m trainer.cl": "trainer.clip_length=",
     "python -m seqvae train optim=": "optim=adam optim=stove",
     "seqvae evaluate ho": "horizon=",

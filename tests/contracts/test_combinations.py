@@ -38,6 +38,7 @@ SUPAIR, SPATIAL, VAE = config("stove")["frame"], config("spatial_vae")["frame"],
 FRAMES = {
     "supair": SUPAIR,
     "supair, still": SUPAIR | {"velocity": False},
+    "supair, coloured": config("stove_colour")["frame"],
     "spatial_vae": SPATIAL,
     "spatial_vae, still": SPATIAL | {"velocity": False},
     "monet": config("monet")["frame"],
@@ -77,7 +78,7 @@ DYNAMICS = {
 
 # Frame models, posteriors, dynamics: each of the first fits each of the second and each of the third.
 FITTING = [
-    (["supair", "spatial_vae"], ["fused", "iaf, fused"],
+    (["supair", "supair, coloured", "spatial_vae"], ["fused", "iaf, fused"],
      ["static", "linear", "graph", "stove", "double linear", "double graph", "gru"]),
     (["monet, moving"], ["fused, background"],
      ["static", "linear", "graph", "stove", "double linear", "double graph", "gru"]),
@@ -270,6 +271,12 @@ RULES = {
         "model.posterior.match=velocity: Fused matches slots by a field that each frame shows, here size, "
         "position; name one",
         ("supair", FUSED | {"match": "size"}, "graph"),
+    ),
+    "matched with a weight of 0": Rule(
+        "A field to match by counts.",
+        ("supair, coloured", FUSED | {"match": {"position": 1, "colour": 0}}, "graph"),
+        "model.posterior.match.colour=0: expected a weight above 0",
+        ("supair, coloured", FUSED | {"match": {"position": 1, "colour": 0.5}}, "graph"),
     ),
     "matched by latents": Rule(
         "Nor the latents of the dynamics.",

@@ -66,7 +66,7 @@ def place(tmp_path_factory) -> Path:
     (folder / "data/look").symlink_to(folder / "data/billiards")
     data = make_data(folder / "data/avoidance", "avoidance", "train=2", "test=8", f"length={LENGTH}")
     run = folder / "runs/avoidance"
-    assert main(["train", "model=stove", f"data={data / 'train.h5'}", f"run={run}", *TINY]) == 0
+    assert main(["train", "model=stove_reward", f"data={data / 'train.h5'}", f"run={run}", *TINY]) == 0
     return folder
 
 

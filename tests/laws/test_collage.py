@@ -10,12 +10,14 @@ import torch
 from torch import Tensor
 from torch.testing import assert_close
 
+from seqvae.build import build
 from seqvae.collage import CollageLikelihood
 from seqvae.errors import UserError
 from seqvae.matching import assign, reorder, squared_distances
 from seqvae.train.learner import Learner
 from seqvae.train.optim import Cosine, Optim
-from tests.models import as_batch, discs, make, video
+from seqvae.types import DataSpec
+from tests.models import as_batch, config, discs, make, video
 
 PIXEL = 2 / 32
 RADIUS = 0.17
@@ -177,6 +179,19 @@ def test_an_encoder_learns_where_touching_objects_are():
     assert 0.3 < (error / std).square().mean().sqrt() < 3
 
 
+def test_a_model_that_follows_actions_learns_the_same_places():
+    """A collage is of no time: the actions of its batch change nothing in its term."""
+    torch.manual_seed(0)
+    frames = discs(scattered(8, least=0.5))[:, None]
+    model = build(config("stove"), DataSpec(32, 32, 1, actions=9, objects=3))
+    values = []
+    for actions in (torch.zeros(8, 1, dtype=torch.int64), torch.arange(8)[:, None]):
+        torch.manual_seed(1)
+        batch = SimpleNamespace(video=frames, prev_actions=actions)
+        values.append(CollageLikelihood()(model, batch, 0.0)[0].values["collage"])
+    assert torch.equal(*values) and values[0].shape == (8, 1) and values[0].abs().sum() > 0
+
+
 @pytest.mark.parametrize(
     ("name", "words"),
     [
@@ -195,3 +210,60 @@ def test_options_that_cannot_be_are_refused(option):
     (name,) = option
     with pytest.raises(UserError, match=f"objective.{name}="):
         CollageLikelihood(**option)
+
+
+def test_objects_of_a_collage_are_those_of_one_frame_on_request():
+    """Each frame has its own brightness, and a collage then has one, wherever all of a frame are alone."""
+    torch.manual_seed(0)
+    position = scattered(16, least=0.7)
+    light = torch.linspace(0.2, 0.9, 16)[:, None, None, None]
+    for together in (True, False):
+        objective = CollageLikelihood(together=together)
+        found = objective._cut_out(light * discs(position), position, HALF.expand_as(position))
+        collage = objective._compose(found, position, torch.zeros(1, 32, 32))
+        frame, slot = collage.cutting // 3, collage.cutting % 3
+        one = (frame == frame[:, :1]).all(1)
+        assert one.all() if together else not one.any()
+        if together:
+            assert torch.equal(slot.sort(-1).values, torch.arange(3).expand(16, 3))  # each object once
+            assert len({tuple(row) for row in slot.tolist()}) > 1  # in any order
+            assert_close(collage.frames.amax((1, 2, 3)), light.flatten()[frame[:, 0]], atol=1e-5, rtol=0)
+
+
+def test_objects_of_two_colours_that_hide_each_other_are_learned_whole():
+    """The encoder says where the centre of the object behind is, although half of it is hidden."""
+    torch.manual_seed(0)
+    model = make("stove_colour", slots=2, channels=3, seed=3)
+    colour = torch.tensor([[1.0, 0, 0], [0, 0, 1.0]])
+
+    def drawn(position: Tensor) -> Tensor:
+        frames = torch.zeros(len(position), 3, 32, 32)
+        for place, own in zip(position.unbind(1), colour, strict=True):
+            frames = torch.lerp(frames, own[:, None, None], discs(place[:, None], radius=RADIUS))
+        return frames
+
+    shown = drawn(scattered(400, least=0.7, slots=2))
+    objective = CollageLikelihood(jitter=0.25, together=True)
+    learner = Learner(model, objective, Optim(lr=2e-3, schedule=Cosine(0.0, 20)), parts=("frame",))
+    behind = 1.2 * torch.rand(200, 2) - 0.6
+    angle = 2 * torch.pi * torch.rand(200)
+    position = torch.stack([behind, behind + RADIUS * torch.stack([angle.cos(), angle.sin()], -1)], 1)
+
+    def said() -> tuple[Tensor, Tensor]:
+        """Return errors and stds of the places, in the order of the objects."""
+        with torch.no_grad():
+            encoding = model.frame.encode(drawn(position)[:, None]).at(0)
+        shown = encoding.mean[..., model.layout["colour"]]
+        order = assign(squared_distances(colour.expand(200, 2, 3), shown))
+        encoding = encoding.map(lambda x: reorder(x, order))
+        where = model.layout["position"]
+        return encoding.mean[..., where] - position, encoding.precision[..., where].rsqrt()
+
+    start = said()[0][:, 0].square().mean().sqrt()
+    for step in range(200):
+        batch = SimpleNamespace(video=shown[torch.randint(len(shown), (48,)), None], prev_actions=None)
+        learner.gradient(batch, step / 200)
+        learner.apply(step, step / 200)
+    error, std = said()
+    assert error[:, 0].square().mean().sqrt() < start / 2
+    assert (error / std).square().mean().sqrt() < 2  # not too sure of either

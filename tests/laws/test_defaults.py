@@ -23,6 +23,14 @@ DEFAULTS = {
         "background_variance": (0.002, 0.16),
         "velocity": True,
     },
+    "frames.supair_colour.ColourSuPAIR": {
+        "glimpse": 10,
+        "overlap_rate": 10.0,
+        "object_variance": (0.12, 0.35),
+        "background_variance": (0.002, 0.16),
+        "deviation": 0.35,
+        "velocity": True,
+    },
     "frames.spatial_vae.SpatialVAE": {
         "appearance": 8,
         "glimpse": 12,
@@ -65,7 +73,8 @@ DEFAULTS = {
     "dynamics.independent.StandardNormal": {"actions": 0},
     "dynamics.linear.LinearDynamics": {"actions": 0, "std": None, "first_std": 1.0},
     "dynamics.air_prior.AIRPrior": {"actions": 0, "ratio": 0.5, "mean": None, "std": None},
-    "prediction.PositionPrediction": {"context": 8, "weight": 1.0, "scale": 0.02},
+    "prediction.PositionPrediction": {"context": 8, "weight": 1.0, "scale": 0.02, "uncertain": False},
+    "collage.CollageLikelihood": {"reach": 1.6, "margin": 1.2, "jitter": 0.03, "together": False},
     "objectives.LatentELBO": {"start": 3, "rollout": None, "sharpen": 1.0},
     "objectives.ELBO": {"start": 1, "beta": 1.0, "rollout": None, "factors": None},
     "prediction.FramePrediction": {"context": 8, "weight": 1.0},
@@ -88,7 +97,7 @@ def test_stds_of_markov_dynamics():
     assert markov.PROPOSAL_STD == {"position": 0.3, "velocity": 0.04, "latent": 0.04}
     assert markov.FIRST_STD == {"size": 0.3, "position": 0.6, "velocity": 0.1, "latent": 0.1}
     assert markov.FIRST_SIZE == 0.3 and gru.STD_FLOOR == 1e-2
-    assert {"size": 0.02, "appearance": 0.1}.items() <= markov.RANDOM_WALK_STD.items()
+    assert {"size": 0.02, "appearance": 0.1, "colour": 0.02}.items() <= markov.RANDOM_WALK_STD.items()
 
 
 def shipped(name: str):

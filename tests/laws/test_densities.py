@@ -106,6 +106,17 @@ def test_the_rollout_sums_over_slots_and_falls_by_a_nat_per_scale():
     assert rollout.log_density(observed, predicted).item() == pytest.approx(expected, abs=1e-4)
 
 
+def test_the_rollout_is_wider_where_what_was_observed_is_less_certain():
+    """The density of an observation with a std is that of a rollout with the sum as its scale."""
+    observed, predicted = torch.zeros(1, 1, 2, 2, dtype=F64), torch.rand(1, 1, 2, 2, dtype=F64)
+    std = torch.tensor([[[0.05, 0.3]]], dtype=F64)
+    alone = [
+        PositionPrediction(scale=scale).log_density(observed[:, :, k : k + 1], predicted[:, :, k : k + 1])
+        for k, scale in enumerate((0.15, 0.4))
+    ]
+    assert_close(PositionPrediction(scale=0.1).log_density(observed, predicted, std), alone[0] + alone[1])
+
+
 def test_the_density_of_encoding_is_that_of_the_fields_that_a_frame_shows():
     z = torch.randn(2, 4, 3, WITH_LATENT.dim, dtype=F64)
     mean, precision = torch.randn_like(z), 0.1 + 20 * torch.rand_like(z)

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 from scipy.optimize import linear_sum_assignment
+from torch.testing import assert_close
 
-from seqvae.matching import EXACT_UP_TO, _permutations, assign, reorder, squared_distances
+from seqvae.matching import EXACT_UP_TO, _permutations, assign, reorder, squared_distances, track
 
 EXACT, GREEDY = range(1, EXACT_UP_TO + 1), [EXACT_UP_TO + 1, 12]
 
@@ -72,3 +73,18 @@ def test_equal_slots_take_the_objects_of_a_frame_in_their_order(k):
     expected = torch.zeros(200, k, 2)  # before the first frame, the same place for all slots
     order = assign(squared_distances(expected, torch.randn(200, k, 2)))
     assert torch.equal(order, torch.arange(k).expand(200, k))
+
+
+def test_slots_are_tracked_by_what_frames_show_and_remembered_where_they_show_nothing():
+    """Numbers (x, colour): the colour of the second object is unknown in the middle frame, and wrong."""
+    place = torch.tensor([[[0.0, 0.0], [1.0, 1.0]], [[0.5, 0.0], [0.4, 0.0]], [[0.6, 1.0], [0.5, 0.0]]])
+    known = torch.ones_like(place, dtype=torch.bool)
+    known[1, 1, 1] = False
+    assert track(place[None], known=known[None]).tolist() == [[[0, 1], [0, 1], [1, 0]]]
+
+
+def test_distances_leave_out_unknown_numbers():
+    a, b = torch.randn(2, 3, 4), torch.randn(2, 5, 4)
+    known = torch.rand(2, 5, 4) < 0.5
+    expected = sum((a[..., i, None] - b[:, None, :, i]).square() * known[:, None, :, i] for i in range(4))
+    assert_close(squared_distances(a, b, known), expected)

@@ -125,6 +125,17 @@ def test_the_latent_elbo_is_its_sum_spelled_out(start):
     assert not terms.weights and LatentELBO().start == 3 and LatentELBO().sharpen == 1.0
 
 
+def test_a_rollout_takes_the_stds_of_what_was_observed_on_request():
+    model, (encoding, position) = make("stove", dtype=F64), track_slots([0, 1, 2])
+    rollout = PositionPrediction(context=4, scale=0.05, uncertain=True)
+    terms, trace = evaluated(LatentELBO(1, rollout), model, as_batch(encoding=encoding))
+    future = model.imagine(trace.carry, 3)
+    std = encoding.precision[:, 4:, :, model.layout["position"]].reciprocal().mean(-1).sqrt()
+    expected = rollout.log_density(position[:, 4:], model.positions(future.z), std)
+    assert_close(terms.values["rollout"][:, -3:], expected)
+    assert not torch.allclose(expected, rollout.log_density(position[:, 4:], model.positions(future.z)))
+
+
 @pytest.mark.parametrize("start", [1, 3])
 def test_a_latent_rollout_is_scored_on_the_frames_after_its_context(start):
     model, (encoding, position) = make("stove", dtype=F64), track_slots([0, 1, 2])

@@ -27,7 +27,8 @@ FOOTER = "\n-m  "  # help_text ends with the flags that all commands have
 GROUPS = {  # group of configs -> (title, sentence)
     "experiment": ("Experiments", "Recipes: model, data, stages and budget. `experiment=NAME` of `train`."),
     "model": ("Models", "`model=NAME` of `train`. [Models](models.md) explains the parts."),
-    "sim": ("Worlds", "`sim=NAME` of `data_gen`, and of `train` with `data=online`."),
+    "sim": ("Worlds", "`sim=NAME` of `data_gen`, of `plan`, and of `train` with `data=online`."),
+    "planner": ("Planners", "`planner=NAME` of `plan`. [Planning](planning.md) says what they search."),
     "objective": ("Objectives", "`objective=NAME` of `train`; [in Python](api/objectives.md)."),
     "optim": ("Optimisers", "`optim=NAME` of `train`."),
     "trainer": ("Trainer", "The budget and the validation of a training, `trainer.KEY=VALUE` of `train`."),
