@@ -24,8 +24,9 @@ def source(tmp_path, monkeypatch) -> Path:
     monkeypatch.delenv("SEQVAE_NATIVE", raising=False)
     file = tmp_path / "own.c"
     file.write_text(GOOD)
+    cached = native.library
     yield file
-    native.library.cache_clear()
+    cached.cache_clear()
 
 
 def kept(source: Path) -> list[Path]:
