@@ -17,7 +17,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from seqvae.nn.native import call, usable
+from seqvae.nn.native import call_in_parts, usable
 
 SOURCE = Path(__file__).with_name("glimpse.c")  # reads glimpses, on the CPU
 
@@ -58,9 +58,9 @@ class _Read(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, image: Tensor, centre: Tensor, extent: Tensor, n: int):
         ctx.save_for_backward(image, centre, extent)
-        ctx.sizes = _Sizes(*centre.shape[:2], *image.shape[1:], n)
+        ctx.n = n
         glimpses = image.new_empty(*centre.shape[:2], image.shape[1], n, n)
-        call(SOURCE, "read_glimpses", ctx.sizes, image, centre, extent, glimpses)
+        _in_parts("read_glimpses", n, image, centre, extent, glimpses)
         return glimpses
 
     @staticmethod
@@ -69,7 +69,7 @@ class _Read(torch.autograd.Function):
         image, centre, extent = ctx.saved_tensors
         d_centre, d_extent = torch.empty_like(centre), torch.empty_like(extent)
         given = (image, centre, extent, grad.contiguous())
-        call(SOURCE, "read_gradient", ctx.sizes, *given, d_centre, d_extent)
+        _in_parts("read_gradient", ctx.n, *given, d_centre, d_extent)
         return None, d_centre, d_extent, None
 
 
@@ -77,6 +77,16 @@ class _Sizes(ctypes.Structure):
     """The struct `Sizes` of glimpse.c."""
 
     _fields_ = [(name, ctypes.c_int) for name in ("batch", "slots", "channels", "height", "width", "n")]
+
+
+def _in_parts(function: str, n: int, image: Tensor, centre: Tensor, *others: Tensor) -> None:
+    """Call a function of glimpse.c."""
+
+    def arguments(part: slice) -> tuple[Any, ...]:
+        sizes = _Sizes(part.stop - part.start, centre.shape[1], *image.shape[1:], n)
+        return sizes, *(x[part] for x in (image, centre, *others))
+
+    call_in_parts(SOURCE, function, len(centre), arguments, 128)
 
 
 def write(

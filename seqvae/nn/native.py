@@ -17,6 +17,9 @@ import shlex
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +60,24 @@ def call(source: Path, function: str, *arguments: Tensor | ctypes.Structure | fl
     assert code is not None, "`usable` tells whether there is compiled code"
     if getattr(code, function)(*map(_as_argument, arguments)):
         raise MemoryError(f"{source.name}: no memory for {function}")
+
+
+def call_in_parts(
+    source: Path, function: str, count: int, arguments: Callable[[slice], Iterable[Any]], least: int
+) -> None:
+    """Call a C function on parts of a batch of `count`, in as many threads as torch has.
+
+    arguments: returns those of a part
+    least: size of a part that is worth a thread
+    """
+    parts = max(1, min(torch.get_num_threads(), count // least))
+    bounds = [count * i // parts for i in range(parts + 1)]
+    slices = [slice(*pair) for pair in pairwise(bounds)]
+    if parts == 1:
+        call(source, function, *arguments(slices[0]))
+        return
+    with ThreadPoolExecutor(parts) as pool:  # the C code runs without Python's lock
+        list(pool.map(lambda part: call(source, function, *arguments(part)), slices))
 
 
 def _as_argument(x: Tensor | ctypes.Structure | float | None) -> Any:

@@ -12,12 +12,13 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from seqvae.nn.native import call, usable
+from seqvae.nn.native import call_in_parts, usable
 
 SOURCE = Path(__file__).with_name("spn.c")  # the sum layer, on the CPU
 
@@ -98,18 +99,18 @@ def _mix_backward(grad, level, logits, value):
 
 def _in_c(function: str, level: Tensor, logits: Tensor, given: list[Tensor], results: list[Tensor]) -> bool:
     """Compute the results by spn.c; return whether it could, and no sum underflowed."""
-    if not usable(SOURCE, *given, logits, *results):
+    if not level.numel() or not usable(SOURCE, *given, logits, *results):
         return False
-    low = torch.zeros((), dtype=torch.int64)
-    sizes = (
-        logits.shape[0] * logits.shape[1],
-        *logits.shape[2:4],
-        level.shape[-1],
-        _least(level.dtype, logits),
-    )
-    given = [x.contiguous() for x in (*given, _shares(logits))]
-    call(SOURCE, function, *sizes, *given, *results, low)
-    return not low.item()
+    regions, vectors = logits.shape[0] * logits.shape[1], level.shape[-1]
+    low = torch.zeros(regions, dtype=torch.int64)
+    sizes = (*logits.shape[2:4], vectors, _least(level.dtype, logits))
+    tensors = [x.contiguous().view(regions, -1) for x in (*given, _shares(logits), *results)]
+
+    def arguments(part: slice) -> tuple[Any, ...]:
+        return part.stop - part.start, *sizes, *(x[part] for x in tensors), low[part]
+
+    call_in_parts(SOURCE, function, regions, arguments, 1 + 1024 // max(vectors, 1))
+    return not low.any()
 
 
 @_mix.register_fake

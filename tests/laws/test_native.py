@@ -249,3 +249,38 @@ def test_glimpses_are_those_of_the_definition(channels, height, width, n, monkey
         # within rounding of a pixel's centre a sample may have the slope of either side
         apart = (found - expected).abs() > 1e-3 * (1 + expected.abs())
         assert apart.float().mean() < 0.02, (found - expected).abs().max()
+
+
+def test_threads_share_a_batch(monkeypatch):
+    part = dynamics("actions")
+    z, actions = start(part)
+    z.requires_grad_()
+    given = part._native(z, actions)
+    assert given is not None
+    image, where = torch.rand(300, 1, 32, 32), 0.8 * torch.rand(300, 3, 2)
+    level, logits = torch.randn(2, 4, 3, 1100), torch.randn(2, 2, 4, 3, 3)
+    frame = make("stove").frame
+    states = torch.rand(150, 2, 3, frame.layout.dim)
+
+    def results(threads: int) -> list[Tensor]:
+        monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+        mean, _, share = native.roll_out(*given, z, actions, FRAMES)
+        with torch.no_grad():
+            drawn = frame.decode(states).frames
+            found = frame.encoder.propose(image[:, 0])
+            seen = frame.encoder.look(image[:, 0], where)
+        views = read(image, where, 0.3 * torch.ones_like(where), 10)
+        return [
+            *gradients(part, z, (mean, share)),
+            mean,
+            share,
+            drawn,
+            found,
+            seen,
+            views,
+            mix(level, logits),
+        ]
+
+    monkeypatch.setattr(native, "STEPS", 32)
+    for alone, shared in zip(results(1), results(3), strict=True):
+        assert_close(alone, shared)  # of weights, sums of parts
