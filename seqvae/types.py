@@ -303,6 +303,9 @@ class FrameModel(nn.Module):
     auxiliary: Mapping[str, float] = MappingProxyType({})
     size_limits: tuple[float, float] | None = None
 
+    def begin_background(self, image: Float[Tensor, "c h w"]) -> None:  # noqa: B027  most have none
+        """Begin with this image behind the objects; a new training calls it with the median of its frames."""
+
     @abstractmethod
     def encode(self, video: Float[Tensor, "b t c h w"]) -> Encoding:
         """Return a Gaussian over the fields of `layout` for each slot, from each frame alone.

@@ -16,6 +16,7 @@ from seqvae.build import build
 from seqvae.checkpoint import BEST, LAST, find, load
 from seqvae.cli.data import TrainData, notes_on_actions, open_data
 from seqvae.cli.run import Run, open_run
+from seqvae.content import content_checked
 from seqvae.data.interaction import Interaction
 from seqvae.data.online import OnlineClips
 from seqvae.data.streamed import is_death_of_worker
@@ -24,6 +25,7 @@ from seqvae.io import UnwritableError, last_words, output_folder
 from seqvae.provenance import Provenance
 from seqvae.sequence import SequenceModel
 from seqvae.streams import Stream
+from seqvae.train.background import AT_ONCE, median_frame
 from seqvae.train.encodings import EncodingClips, encode_sequences, encode_true_states
 from seqvae.train.learner import Learner
 from seqvae.train.progress import Outlook
@@ -187,7 +189,8 @@ class Training:
         )
         called = f" ({stage.name})" if stage.name else ""
         if resumed is not None:
-            trainer.restore(resumed)
+            with content_checked(run.folder / LAST):
+                trainer.restore(resumed)
             _tell(ranks, f"resuming {run.folder} at step {trainer.step}{called}")
         else:
             _tell(ranks, f"training in {run.folder} on {self.device}, {stage.trainer.budget}{called}")
@@ -224,6 +227,8 @@ def _make_model(run: Run, data: TrainData) -> SequenceModel:
     model = build(run.config.model, data.spec)
     if run.config.init is not None:
         load_init(model, run.config.init)
+    else:
+        model.frame.begin_background(median_frame(data.clips.full_sequences(AT_ONCE)))
     return model
 
 

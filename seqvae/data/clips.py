@@ -13,6 +13,7 @@ from einops import rearrange
 from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
+from data_gen.schema import read_info
 from seqvae.data.conversion import to_video
 from seqvae.data.interaction import KEYS, Interaction
 from seqvae.data.sequences import open_arrays
@@ -138,9 +139,9 @@ class InMemoryClips:
             UserError: the file cannot be read.
         """
         self.name = name or ("arrays" if isinstance(source, Mapping) else str(source))
-        arrays = source if isinstance(source, Mapping) else _read(source)
+        arrays, actions = (source, 0) if isinstance(source, Mapping) else _read(source)
         self.frames: UInt8[Tensor, "n t h w c"] = torch.as_tensor(arrays["imgs"]).to(device)
-        self.interaction = Interaction.of(arrays, device)
+        self.interaction = Interaction.of(arrays, device, actions, self.name)
 
     def require_clips(self, clip_length: int) -> None:
         """Raise UserError when the sequences are shorter than a clip."""
@@ -178,6 +179,7 @@ class InMemoryClips:
         """Do nothing: unlike clips that are read or made during the training, these need no process."""
 
 
-def _read(path: str | Path) -> dict[str, np.ndarray]:
+def _read(path: str | Path) -> tuple[dict[str, np.ndarray], int]:
+    """Return the arrays of a dataset, and its number of actions."""
     with open_arrays(path) as arrays:
-        return {key: arrays[key][:] for key in ("imgs", *KEYS) if key in arrays}
+        return {key: arrays[key][:] for key in ("imgs", *KEYS) if key in arrays}, read_info(path).num_actions

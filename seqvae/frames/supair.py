@@ -104,6 +104,11 @@ class SuPAIR(FrameModel):
             _make_plain(self.objects)
             _make_plain(self.background)
 
+    def begin_background(self, image: Float[Tensor, "c h w"]) -> None:
+        """Move the leaf means of the background SPN by this image, in grey; a black one changes nothing."""
+        with torch.no_grad():
+            self.background.mean.add_(grey(image[None, None]).flatten())
+
     def encode(self, video: Float[Tensor, "b t c h w"]) -> Encoding:
         """Return boxes; the precision of the velocity is 0, since one frame does not show it."""
         backdrop = self.background.expectation().detach().unflatten(0, (self.height, self.width))

@@ -105,12 +105,58 @@ class Learner:
             return {name: value.clone() for name, value in self.model.state_dict().items()}
 
     def restore(self, model: dict[str, Tensor], state: dict[str, Any]) -> None:
-        """Continue from the results of `model_state` and `state`."""
+        """Continue from the results of `model_state` and `state`.
+
+        Raises:
+            UserError: the state is that of another model or optimiser.
+        """
         self.model.load_state_dict(model)
         if self.average is not None:
+            _require_alike("weights", state["weights"], list(self.model.parameters()))
             self.average.values = [p.detach().clone() for p in self.model.parameters()]
             self.average.write(state["weights"])
-        self.optimiser.load_state_dict(state["optimiser"])
+        _load_optimiser(self.optimiser, state["optimiser"], self.parameters)
+
+
+def _load_optimiser(
+    optimiser: torch.optim.Optimizer, state: dict[str, Any], parameters: list[nn.Parameter]
+) -> None:
+    """Give an optimiser the moments in a state; its options stay those of the config.
+
+    A fused step reads and writes moments without a look at their sizes.
+
+    Raises:
+        UserError: they do not fit the parameters.
+    """
+    moments = state.get("state") if isinstance(state, dict) else None
+    own = optimiser.state_dict()
+    amsgrad = own["param_groups"][0]["amsgrad"]
+    names = ["exp_avg", "exp_avg_sq", *(["max_exp_avg_sq"] if amsgrad else [])]
+    if not isinstance(moments, dict) or not moments.keys() <= set(range(len(parameters))):
+        raise UserError("training.learner.optimiser is damaged, or of another model; copy the file again")
+    copied: dict[int, dict[str, Tensor]] = {}
+    for number, values in moments.items():
+        if not isinstance(values, dict) or values.keys() != {"step", *names}:
+            raise UserError("training.learner.optimiser is of another optimiser; copy the file again")
+        _require_alike("optimiser", [values[name] for name in names], [parameters[number]] * len(names))
+        step = values["step"]
+        if not isinstance(step, Tensor) or step.shape != () or not step.is_floating_point() or not step >= 0:
+            raise UserError("training.learner.optimiser has no sound number of steps; copy the file again")
+        like = parameters[number].detach()
+        # in the memory layout of the weights, which a fused step takes for granted
+        copied[number] = {name: torch.empty_like(like).copy_(values[name]) for name in names}
+        copied[number]["step"] = step.clone()
+    optimiser.load_state_dict(own | {"state": copied})
+
+
+def _require_alike(name: str, values: Any, parameters: list[nn.Parameter]) -> None:
+    """Raise UserError unless values are tensors of the shapes and types of the parameters."""
+    is_list = isinstance(values, list) and len(values) == len(parameters)
+    if not is_list or not all(
+        isinstance(x, Tensor) and x.layout is torch.strided and x.shape == p.shape and x.dtype == p.dtype
+        for x, p in zip(values, parameters, strict=True)
+    ):
+        raise UserError(f"training.learner.{name} does not fit the model's weights; copy the file again")
 
 
 def _select_parameters(model: SequenceModel, parts: tuple[str, ...]) -> list[nn.Parameter]:
