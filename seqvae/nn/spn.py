@@ -18,6 +18,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from seqvae.nn.log_mixing import mix_in_log_space
 from seqvae.nn.native import call_in_parts, usable
 
 SOURCE = Path(__file__).with_name("spn.c")  # the sum layer, on the CPU
@@ -27,7 +28,8 @@ SOURCE = Path(__file__).with_name("spn.c")  # the sum layer, on the CPU
 # The sums are matrix products of exponentials, which are shifted by the largest log-density of each region.
 # Where no pair of components has both a share and a density near the largest, the sum underflows; it is then
 # computed again in log space. The branch depends on the numbers themselves, so value and gradient are custom
-# operators, which torch.compile does not look into.
+# operators, which torch.compile does not look into. On other devices than the CPU the look at the numbers
+# would wait for the device, so there all sums are computed in log space.
 
 
 def mix(level: Float[Tensor, "r _ g n"], logits: Float[Tensor, "r l s g g"]) -> Float[Tensor, "r l s n"]:
@@ -36,7 +38,7 @@ def mix(level: Float[Tensor, "r _ g n"], logits: Float[Tensor, "r l s g g"]) -> 
     The weights w_s are the softmax of logits over pairs (g, h). Value and gradient are exact up to rounding,
     however far apart logits and densities are.
     """
-    return _mix(level, logits)
+    return _mix(level, logits) if level.is_cpu else mix_in_log_space(level, logits)
 
 
 @torch.library.custom_op("seqvae::mix", mutates_args=(), schema="(Tensor level, Tensor logits) -> Tensor")
