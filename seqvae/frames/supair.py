@@ -105,9 +105,9 @@ class SuPAIR(FrameModel):
             _make_plain(self.background)
 
     def begin_background(self, image: Float[Tensor, "c h w"]) -> None:
-        """Move the leaf means of the background SPN by this image, in grey; a black one changes nothing."""
+        """Move the leaf means of the background SPN by what it sees of this image; black changes nothing."""
         with torch.no_grad():
-            self.background.mean.add_(grey(image[None, None]).flatten())
+            self.background.mean.add_(self._seen(image[None]).flatten())
 
     def encode(self, video: Float[Tensor, "b t c h w"]) -> Encoding:
         """Return boxes; the precision of the velocity is 0, since one frame does not show it."""
