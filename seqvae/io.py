@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from data_gen.ending import SIGNALS, last_words, leave, tell_at_signal
+from data_gen.ending import SIGNALS, last_words, leave, let_speak, speaks, tell_at_signal
 from data_gen.io import (
     TEMPORARY,
     UnwritableError,
@@ -26,11 +26,13 @@ __all__ = [
     "is_refusal",
     "last_words",
     "leave",
+    "let_speak",
     "output_folder",
     "parse_json",
     "report_unwritable",
     "scratch_path",
     "show_progress",
+    "speaks",
     "take_lock",
     "tell_at_signal",
     "track",

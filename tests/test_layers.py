@@ -21,6 +21,7 @@ LAYERS = {
         "layout",
         "protocol",
         "provenance",
+        "share",
         "shipped",
         "streams",
         "tree",

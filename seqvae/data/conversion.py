@@ -32,6 +32,12 @@ def to_video(
     return planes.to(torch.float32).div_(255)
 
 
+def to_device(x: Tensor | np.ndarray, device: torch.device) -> Tensor:
+    """Copy from the host to a device without waiting for it: a GPU reads from memory that stays in place."""
+    host = torch.as_tensor(x)
+    return (host.pin_memory() if device.type == "cuda" else host).to(device, non_blocking=True)
+
+
 def as_video(frames: Any, spec: DataSpec, resize: bool = False) -> Float[Tensor, "b t c h w"]:
     """Convert frames as people have them to a video for a model: float32 "b t c h w" in [0, 1].
 

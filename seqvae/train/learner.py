@@ -13,6 +13,8 @@ from seqvae.errors import UserError
 from seqvae.nn.layers import Spread
 from seqvae.objectives import Objective
 from seqvae.sequence import SequenceModel
+from seqvae.share import sharing
+from seqvae.train.graphs import Measure, compile_objective, is_one_graph
 from seqvae.train.optim import Optim, WeightAverage
 from seqvae.train.runtime import ONE, Ranks
 from seqvae.train.stages import PARTS, SPREAD
@@ -39,6 +41,7 @@ class Learner:
     precision: "float32", or "bf16" for matrix products in bfloat16
     ranks: processes that train together
     parts: parts of the model that are trained; a reward part that the model lacks is none
+    compile: whether to compile the objective whole, where it can be
     """
 
     def __init__(
@@ -49,9 +52,12 @@ class Learner:
         precision: str = "float32",
         ranks: Ranks = ONE,
         parts: tuple[str, ...] = PARTS,
+        compile: bool = False,
     ):
         self.model, self.objective, self.optim, self.ranks = model, objective, optim, ranks
         objective.begin(model)
+        whole = compile and is_one_graph(objective, ranks.size)
+        self.measure: Measure | None = compile_objective(objective, model) if whole else None
         self.precision = precision
         self.parameters = _select_parameters(model, parts)
         self.optimiser = optim.optimiser(self.parameters)
@@ -66,17 +72,28 @@ class Learner:
         """
         self.model.train()
         self.model.zero_grad()
-        device = self.parameters[0].device.type
-        with torch.autocast(device, torch.bfloat16, enabled=self.precision == "bf16"):
-            terms, trace = self.objective(self.model, batch, progress)
+        with self._precision(), sharing(self.ranks.rank, self.ranks.size):
+            terms, trace = self._call_objective(batch, progress)
         loss = -terms.objective().float().mean()
         loss.backward()
-        loss = self.ranks.average_gradients(self.parameters, loss)
+        own = {"loss": loss}
+        own |= {"bound": terms.bound_per_frame()} if terms.bounded else {}
+        own |= {name: terms.per_frame(name) for name in terms.values}
+        means = self.ranks.average(self.parameters, own)
         norm = self.optim.clip_gradient(self.parameters)
-        numbers = {"loss": loss, "gradient": norm}
-        numbers |= {"bound": terms.bound_per_frame()} if terms.bounded else {}
-        numbers |= {name: terms.per_frame(name) for name in terms.values}
+        numbers = {"loss": means["loss"], "gradient": norm} | means
         return Update({name: value.detach() for name, value in numbers.items()}, terms, trace)
+
+    def _call_objective(self, batch: Any, progress: float) -> tuple[Terms, Trace]:
+        if self.measure is None:
+            return self.objective(self.model, batch, progress)
+        terms, trace = self.measure(self.model, batch)
+        return self.objective.scheduled(terms, progress), trace
+
+    def _precision(self) -> AbstractContextManager[Any]:
+        if self.precision == "float32":
+            return nullcontext()
+        return torch.autocast(self.parameters[0].device.type, torch.bfloat16)
 
     def apply(self, step: int, progress: float) -> None:
         """Take the optimiser's step number `step`, from 0, along the current gradient."""

@@ -21,7 +21,7 @@ class TrainingState:
     """Everything apart from the weights that later updates depend on; the `training` of a checkpoint.
 
     learner: state of optimiser and weight average
-    rng: states of the random generators, per rank
+    rng: state of the random generators, alike on all ranks; checkpoints from before had one per rank
     elapsed: seconds of training, over all stages and resumes
     validated: step of the last validation
     best: best validation score so far

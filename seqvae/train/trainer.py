@@ -107,9 +107,7 @@ class Trainer:
         self.step, self.scores = checkpoint.step, checkpoint.scores
         self.validated, self.best, self.elapsed = state.validated, state.best, state.elapsed
         self.saved = (self.step, self.elapsed)
-        # with more ranks than before, the new ones keep the streams that they were seeded with
-        if self.ranks.rank < len(state.rng):
-            restore_rng(state.rng[self.ranks.rank], self.device)
+        restore_rng(state.rng[0], self.device)
 
     def fit(self) -> TrainResult:
         """Train until the budget is spent, or until the first SIGINT or SIGTERM.
@@ -229,7 +227,7 @@ class Trainer:
 
     def _save(self) -> None:
         self._require_finite()
-        rng = self.ranks.gather(rng_state(self.device))
+        rng = [rng_state(self.device)]
         self.saved = (self.step, self.elapsed)
         if self.ranks.first:
             state = TrainingState(
