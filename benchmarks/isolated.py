@@ -83,7 +83,7 @@ def command(main: Callable[[list[str]], int], words: list[str]) -> None:
 
 def _child(call: Callable[[], Any], pipe: int, printed: int, seconds: int) -> None:
     """Call, write the outcome as JSON and end the process."""
-    os.dup2(printed, 1)
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     os.dup2(printed, 2)
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # ends with its parent
     before = _status("VmRSS")
