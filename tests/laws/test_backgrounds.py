@@ -36,7 +36,7 @@ def test_the_median_of_frames_is_the_background(scenes):
     torch.testing.assert_close(found, (field * 255).round() / 255)
 
 
-@pytest.mark.parametrize("name", ["spatial_vae", "stove"])
+@pytest.mark.parametrize("name", ["spatial_vae", "stove", "stove_colour"])
 def test_small_objects_on_a_coloured_texture_are_found_before_training(scenes, name):
     video, positions, _ = scenes
     config = models.config(name)
@@ -69,7 +69,7 @@ def test_a_background_in_grey_is_drawn(scenes):
 
 
 def test_a_black_background_changes_nothing():
-    for name in ("spatial_vae", "stove"):
+    for name in ("spatial_vae", "stove", "stove_colour"):
         model = models.make(name, height=SIZE, width=SIZE, channels=3)
         if name == "spatial_vae":
             torch.nn.init.zeros_(model.frame.backdrop)  # as before training
