@@ -1,8 +1,8 @@
 """Time an update of one training in one process and in two: python benchmarks/ranks.py [--rounds N]
 
 One process of one thread, one of two threads, and two of one thread each (Gloo), in turns, for a stage of
-frames and a stage of motion of STOVE, on clips of moving discs. Print medians over updates, in wall time and in
-CPU time of the process that takes most; on a machine with other work the first says little.
+frames and a stage of motion of STOVE, on clips of moving discs. Print medians over updates, in wall time and
+in CPU time of the process that takes most; on a machine with other work the first says little.
 """
 
 from __future__ import annotations
