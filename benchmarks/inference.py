@@ -65,7 +65,8 @@ def measure(options: argparse.Namespace, kind: str) -> dict[str, float]:
     import torch
 
     from seqvae.objectives import ELBO
-    from seqvae.train.runtime import compile_parts, keep_freed_memory
+    from seqvae.train.graphs import compile_parts
+    from seqvae.train.runtime import keep_freed_memory
 
     keep_freed_memory()
     model, batch = prepared(options)

@@ -25,7 +25,7 @@ FULL = ("videos=3", "sample=true", "samples=20")
 NIGHT = ("trainer.steps=null", "trainer.minutes=480")
 OURS = "experiment=stove_billiards"
 ROWS = (
-    Row("ours", "billiards", (OURS,), evaluate=(*FULL, "long=100000")),
+    Row("ours", "billiards", (OURS,), evaluate=(*FULL, "long=10000")),
     Row("ours", "gravity", ("experiment=stove_gravity",), evaluate=FULL),
     Row("ours", "billiards6", ("experiment=stove_billiards6",), evaluate=FULL),
     Row("supervised dynamics", "billiards", (OURS, "stages.motion.source=states")),

@@ -24,6 +24,7 @@ UPDATES = 50
 STOVE = ("objects", "motion", "spread")
 SMALL = ("train=48", "val=4", "test=0")
 WORLDS = {
+    "avoidance": ("sim=avoidance", "length=40"),
     "billiards": ("sim=billiards", "length=40"),
     "billiards6": ("sim=billiards6", "length=40"),
     "gravity": ("sim=gravity", "length=40"),
@@ -37,6 +38,7 @@ EXPERIMENTS = {  # experiment -> its world, its stages
     "air_digits": ("digits_still", ()),
     "monet_sequence": ("sprites32", ("objects", "motion", "prediction", "spread")),
     "monet_sprites": ("sprites_still", ()),
+    "stove_avoidance": ("avoidance", STOVE),
     "stove_balls_interaction": ("balls", STOVE),
     "stove_billiards": ("billiards", STOVE),
     "stove_billiards6": ("billiards6", STOVE),

@@ -20,7 +20,6 @@ from data_gen.formats import (
     ImportOptions,
     exporter,
     reader,
-    report_damage,
 )
 from data_gen.formats.recognise import recognise
 from data_gen.locks import output_folder
@@ -108,7 +107,7 @@ def _export(options: ExportOptions) -> list[Path]:
         path = Path(options.out) / f"{dataset_path.stem}{module.SUFFIX}"
         _require_absent(path, options.overwrite)
         info = read_info(dataset_path)
-        with open_dataset(dataset_path) as file, report_damage(dataset_path):
+        with open_dataset(dataset_path) as file:
             module.write(path, file, info)
         written.append(path)
         _print_summary(dataset_path, path)

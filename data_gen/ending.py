@@ -60,6 +60,9 @@ def set_title(title: str) -> None:
     _title = title
 
 
+_speaks: bool | None = None  # None: as the first of processes that work together does
+
+
 @contextmanager
 def last_words(words: Callable[[], str]) -> Iterator[None]:
     """Print the result of `words` if a signal ends the process inside the context."""
@@ -79,9 +82,20 @@ def leave(number: int) -> None:
         with suppress(OSError):  # not made yet, or renamed already
             os.unlink(path)
     _flush()
-    if os.environ.get("RANK", "0") == "0":  # the first of processes that work together
+    if speaks():
         tell_at_signal(f"{_title}: {_words()}")
     os._exit(128 + number)
+
+
+def speaks() -> bool:
+    """Return whether this process tells people what happens: of processes that work together, the first."""
+    return os.environ.get("RANK", "0") == "0" if _speaks is None else _speaks
+
+
+def let_speak(yes: bool) -> None:
+    """Say whether this process tells people what happens, in place of the first one."""
+    global _speaks
+    _speaks = yes
 
 
 def tell_at_signal(line: str) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import io
+import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -76,8 +77,15 @@ def atomic_write(path: Path, write: Callable[[BinaryIO], Any]) -> None:
     Raises:
         UnwritableError: the system cannot write there.
     """
-    with atomic_path(path) as temporary, temporary.open("wb") as file:
-        write(file)
+    with atomic_path(path) as temporary, ErrorKeepingFile(temporary, "w") as disk:
+        file = io.BufferedWriter(disk)
+        try:
+            write(file)
+            file.flush()
+        except Exception:
+            disk.check()  # what a failed write leads to, such as a RuntimeError of torch, tells nothing
+            raise
+        disk.check()
 
 
 @contextmanager
@@ -104,18 +112,53 @@ def report_unwritable(path: Path) -> Iterator[None]:
         raise UnwritableError(path, error) from None
 
 
-@contextmanager
-def report_damage(path: Path) -> Iterator[None]:
-    """Turn an error inside the block that comes from damaged data, or its compression, into a DataError."""
+def unreadable(path: Path, error: OSError) -> DataError:
+    """Return the error for a file that the system does not give: what it says, and no word of damage."""
+    reason = os.strerror(error.errno or errno.EIO)
+    denied = error.errno in (errno.EACCES, errno.EPERM)
+    remedy = "ask its owner for permission" if denied else "the file itself may be sound: try again"
+    return DataError(f"{path}: cannot be read ({reason}); {remedy}")
+
+
+def is_refusal(error: BaseException) -> bool:
+    """Return whether an error is the system's refusal of a file, and not one of its content.
+
+    Damaged offsets make programs seek where nothing is, which is an invalid argument to the system.
+    """
+    return isinstance(error, OSError) and error.errno not in (None, 0, errno.EINVAL)
+
+
+_LEVELS = 100  # of dicts and lists inside each other; those of sound files have fewer than 20
+
+
+def is_nested_deeply(value: Any) -> bool:
+    """Return whether dicts and lists lie in each other deeper than a recursion can follow."""
+    level = [value]
+    for _ in range(_LEVELS):
+        level = [
+            item
+            for container in level
+            if isinstance(container, (dict, list, tuple))
+            for item in (container.values() if isinstance(container, dict) else container)
+        ]
+        if not level:
+            return False
+    return True
+
+
+def parse_json(text: str | bytes) -> Any:
+    """Return the content of JSON that may come from a stranger.
+
+    Raises:
+        ValueError: it is no JSON, or nested deeply.
+    """
     try:
-        yield
-    except OSError as error:
-        problem = str(error).splitlines()[0]
-        if "not registered" in problem or "plugin" in problem:
-            raise DataError(
-                f"{path}: is compressed by a filter that is missing ({problem}); pip install hdf5plugin"
-            ) from None
-        raise DataError(f"{path}: is damaged ({problem}); copy it again") from None
+        value = json.loads(text)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    if is_nested_deeply(value):
+        raise ValueError("nested too deeply")
+    return value
 
 
 def _flush_file(path: Path) -> None:
@@ -136,10 +179,11 @@ def _flush_folder(folder: Path) -> None:
 
 
 class ErrorKeepingFile(io.FileIO):
-    """A file for HDF5 that keeps the first error of a write for `check`, and then accepts all writes.
+    """A file that keeps the first error of a write for `check`, and then accepts all writes.
 
-    HDF5 cannot close a file that it fails to write, and crashes the process when it tries again at exit. Here
-    it does not see the failure: the writer calls `check` and discards the file.
+    HDF5 cannot close a file that it fails to write, and crashes the process when it tries again at exit, and
+    torch raises errors of its own. Here they do not see the failure: the writer calls `check` and discards
+    the file.
     """
 
     error: OSError | None = None

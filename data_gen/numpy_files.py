@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import tempfile
 import zipfile
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,9 +25,12 @@ from data_gen.frames import (
     measure,
     to_rgb,
 )
+from data_gen.io import is_refusal, report_unwritable, unreadable
 from data_gen.lazy import LazyArray
 
 NUMPY = (".npy", ".npz")
+
+_DEFLATE = 1032  # most bytes that a byte of a compressed archive stands for
 
 _OBJECTS = "save sequences of different lengths as arrays of their own, numpy.savez(FILE, *sequences)"
 
@@ -43,7 +46,16 @@ class _Member:
         self._array: np.ndarray | None = None
         with zipfile.ZipFile(path) as archive, archive.open(name) as file:
             self.shape, self._fortran, self.dtype = _read_header(file)
+            self._require_size(archive.getinfo(name), file.tell())
         self.ndim = len(self.shape)
+
+    def _require_size(self, member: zipfile.ZipInfo, header: int) -> None:
+        """Raise ValueError unless the bytes are those of the array, and as many as the archive can hold."""
+        expected = header + math.prod(self.shape) * self.dtype.itemsize
+        if self.dtype.kind != "O" and member.file_size != expected:
+            raise ValueError(f"{self._name} has {member.file_size:,} bytes, not {expected:,}")
+        if member.file_size > 2**16 + _DEFLATE * self._path.stat().st_size:
+            raise ValueError(f"{self._name} cannot have {member.file_size:,} bytes")
 
     def __getitem__(self, index: Any) -> np.ndarray:
         if self._array is None:
@@ -60,7 +72,8 @@ class _Member:
                 while member.read(2**20):
                     pass  # compares the checksum at the end
                 return self._memmap(self._path, _data_offset(self._path, start) + size)
-            with tempfile.TemporaryFile(dir=self._folder) as store:
+            folder = Path(self._folder or tempfile.gettempdir())
+            with report_unwritable(folder), tempfile.TemporaryFile(dir=folder) as store:
                 shutil.copyfileobj(member, store, 2**20)
                 store.flush()
                 return self._memmap(store, 0)
@@ -119,6 +132,8 @@ def open_frames(path: Path) -> LazyArray:
         which = "several arrays that can be frames" if keys else "no array that can be frames"
         raise DataError(f"{path}: holds {found}: {which}; convert it with python -m data_gen import key=")
     name, source = f"{path}: {keys[0]}", arrays[keys[0]]
+    if source.dtype.kind not in "biuf":
+        raise DataError(f"{name} has type {source.dtype}, must hold numbers; save real numbers")
     try:
         axes = find_axes(name, tuple(source.shape), first="t")
         lazy = LazyArray(path, source, axes, FRAME_AXES)
@@ -135,20 +150,27 @@ def _readable(path: Path) -> Iterator[None]:
     again = "copy it again, or write it again with numpy.savez"
     try:
         yield
-    except (OSError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
-        raise DataError(f"{path}: cannot be read ({str(error).splitlines()[0]}); {again}") from None
     except DataError:
         raise
-    except (ValueError, TypeError, AttributeError, SyntaxError) as error:
+    except MemoryError:
+        raise DataError(f"{path}: does not fit into memory; import it with python -m data_gen") from None
+    except Exception as error:  # of zipfile, zlib, tokenize, ast and NumPy
+        if isinstance(error, OSError) and is_refusal(error):
+            raise unreadable(path, error) from None
         if "Object arrays" in str(error) or "Array can't be memory-mapped" in str(error):
             raise DataError(f"{path}: is no plain array but one of objects; {_OBJECTS}") from None
-        raise DataError(f"{path}: cannot be read, as it is no whole file of NumPy; {again}") from None
+        problem = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        reason = f"cannot be read ({problem:.200}), as it is no whole file of NumPy"
+        raise DataError(f"{path}: {reason}; {again}") from None
 
 
 def _read_header(file: Any) -> tuple[tuple[int, ...], bool, np.dtype]:
     version = np.lib.format.read_magic(file)
     read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    return read(file)
+    shape, fortran, dtype = read(file)
+    if any(size < 0 for size in shape):
+        raise ValueError(f"an array has the shape {shape}")
+    return shape, fortran, dtype
 
 
 def _data_offset(path: Path, header: int) -> int:

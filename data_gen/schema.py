@@ -8,16 +8,17 @@ open_dataset and read_info take for one.
 
 from __future__ import annotations
 
-import json
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
-import h5py
 import numpy as np
 
 from data_gen.errors import DataError
+from data_gen.hdf5 import ArrayFile, as_texts, is_number, is_text, open_hdf5
+from data_gen.io import parse_json
 from data_gen.shards import ShardedFile, datasets_in, find_shards
 
 FORMAT, FORMAT_VERSION = "seqvae-dataset", 1
@@ -64,19 +65,47 @@ FIELDS = {
     "sources": Field("n s", np.int64),  # images or videos that a sequence is made from; -1: none
 }
 
-# Root attributes with the conversion of each.
-_ATTRIBUTES = {
-    "simulator": str,
-    "config": json.loads,
-    "seed": int,
-    "dt": float,
-    "coord_limit": float,
-    "num_actions": int,
-    "shape_names": lambda names: tuple(str(name) for name in names),
-    "package_version": str,
+_LARGEST = 1e12  # of lengths in a simulator's units, and of seconds between frames
+
+
+def _config(text: Any) -> dict[str, Any]:
+    value = parse_json(text)
+    if not isinstance(value, dict) or not isinstance(value.get("simulator", {}), dict):
+        raise ValueError("no config")
+    return value
+
+
+def _text(value: Any) -> str:
+    return str(_checked(value, is_text(value)))
+
+
+def _whole(minimum: int, maximum: int) -> Callable[[Any], int]:
+    return lambda value: int(_checked(value, is_number(value, minimum, maximum, whole=True)))
+
+
+def _positive(value: Any) -> float:
+    return float(_checked(value, is_number(value, 1 / _LARGEST, _LARGEST)))
+
+
+def _checked(value: Any, is_sound: bool) -> Any:
+    if not is_sound:
+        raise ValueError("out of range, or of another type")
+    return value
+
+
+# Root attributes with the conversion of each, which raises ValueError or TypeError.
+_ATTRIBUTES: dict[str, Callable[[Any], Any]] = {
+    "simulator": _text,
+    "config": _config,
+    "seed": _whole(0, 2**64 - 1),
+    "dt": _positive,
+    "coord_limit": _positive,
+    "num_actions": _whole(0, 10**6),
+    "shape_names": as_texts,
+    "package_version": _text,
 }
 # Those that only files with continuous actions have, and even these need not.
-_OPTIONAL_ATTRIBUTES = {
+_OPTIONAL_ATTRIBUTES: dict[str, Callable[[Any], Any]] = {
     "action_low": lambda numbers: tuple(float(x) for x in numbers),
     "action_high": lambda numbers: tuple(float(x) for x in numbers),
 }
@@ -121,47 +150,7 @@ class DatasetInfo:
     action_high: tuple[float, ...] = ()
 
 
-class ArrayFile(h5py.File):
-    """An HDF5 file of arrays: `file[key]` has the type of a dataset, which it is where has_array says so."""
-
-    def __getitem__(self, name: Any) -> h5py.Dataset:
-        return cast(h5py.Dataset, super().__getitem__(name))
-
-    def has_array(self, name: str) -> bool:
-        """Return whether there is an array under this name."""
-        return not self.broken_link(name) and self.get(name, getclass=True) is h5py.Dataset
-
-    def broken_link(self, name: str) -> str | None:
-        """Return where a link under this name points, if nothing is there; None for anything else."""
-        return broken_link(self, name)
-
-
 DatasetFile = ArrayFile | ShardedFile  # what open_dataset returns
-
-
-def broken_link(group: h5py.Group, name: str) -> str | None:
-    """Return where the link `name` in a group points, if nothing is there; None for anything else."""
-    link = group.get(name, getlink=True)
-    if not isinstance(link, h5py.SoftLink | h5py.ExternalLink):
-        return None
-    try:
-        group[name]
-    except (KeyError, OSError):
-        return f"{link.filename}:{link.path}" if isinstance(link, h5py.ExternalLink) else str(link.path)
-    return None
-
-
-def open_hdf5(path: Path, remedy: str) -> ArrayFile:
-    """Open an HDF5 file for reading.
-
-    Raises:
-        DataError: the file is truncated or no HDF5 file; `remedy` ends the message.
-    """
-    try:
-        return ArrayFile(path, "r")
-    except OSError as error:
-        problem = "is truncated" if "truncated" in str(error) else "is not a readable HDF5 file"
-        raise DataError(f"{path}: {problem}; {remedy}") from None
 
 
 def dataset_file(path: str | Path, split: str = "test") -> Path:
@@ -203,7 +192,7 @@ def read_info(path: str | Path) -> DatasetInfo:
         return _describe_file(path)
     infos = _describe_shards(path, shards)
     sequences = sum(info.sequences for info in infos)
-    return replace(infos[0], path=path, sequences=sequences, config=_whole(infos[0]), files=shards)
+    return replace(infos[0], path=path, sequences=sequences, config=_whole_config(infos[0]), files=shards)
 
 
 def _open_file(path: Path) -> ArrayFile:
@@ -230,7 +219,7 @@ def _describe_file(path: Path) -> DatasetInfo:
             height=h,
             width=w,
             num_objects=file["positions"].shape[2] if "positions" in file else None,
-            keys=tuple(file),
+            keys=file.keys_of_arrays(),
             action_numbers=numbers,
             files=(path,),
             **unlimited | _read_attributes(path, file),
@@ -272,11 +261,11 @@ def _require_part(path: Path, first: DatasetInfo, other: DatasetInfo, number: in
 
 def _comparable(info: DatasetInfo) -> dict[str, Any]:
     """Return everything that shards of one dataset have in common."""
-    config = {f"config.{key}": value for key, value in _whole(info).items()}
+    config = {f"config.{key}": value for key, value in _whole_config(info).items()}
     return config | {key: value for key, value in vars(info).items() if key not in _OF_A_FILE}
 
 
-def _whole(info: DatasetInfo) -> dict[str, Any]:
+def _whole_config(info: DatasetInfo) -> dict[str, Any]:
     """Return the config of a shard's dataset."""
     return {key: value for key, value in info.config.items() if key != SHARD}
 
@@ -288,12 +277,14 @@ def _short(value: Any) -> str:
 
 def _validate(path: Path, file: ArrayFile) -> None:
     """Raise DataError at the first thing that the format does not allow."""
-    if file.attrs.get("format") != FORMAT:
+    found_format = file.attribute("format")
+    if not is_text(found_format) or found_format != FORMAT:
         raise DataError(f"{path}: an HDF5 file, but no {FORMAT} (root attribute format); {_REMEDY}")
-    found_version = file.attrs.get("format_version")
-    if found_version != FORMAT_VERSION:
+    found_version = file.attribute("format_version")
+    if not is_number(found_version, FORMAT_VERSION, FORMAT_VERSION, whole=True):
         raise DataError(
-            f"{path}: has format version {found_version}, this program reads {FORMAT_VERSION}; {_REMEDY}"
+            f"{path}: has format version {str(found_version):.40}, this program reads {FORMAT_VERSION}; "
+            f"{_REMEDY}".replace("\n", " ")
         )
     attributes = _read_attributes(path, file)
     sizes = {"2": 2, "3": 3, "c": 3}
@@ -317,6 +308,8 @@ def _validate(path: Path, file: ArrayFile) -> None:
                 raise DataError(
                     f"{path}: {key} has {size} along {axis} ({field.axes}), must be {sizes[axis]}; {_REMEDY}"
                 )
+    if 0 in file["imgs"].shape:
+        raise DataError(f"{path}: holds no frames (imgs has shape {file['imgs'].shape}); {_REMEDY}")
     for key in _OPTIONAL_ATTRIBUTES.keys() & attributes.keys():
         if len(attributes[key]) != sizes.get("a", 0):
             raise DataError(
@@ -325,17 +318,17 @@ def _validate(path: Path, file: ArrayFile) -> None:
             )
 
 
-def _read_attributes(path: str | Path, file: h5py.File) -> dict[str, Any]:
+def _read_attributes(path: Path, file: ArrayFile) -> dict[str, Any]:
     values = {}
     for key, convert in _ATTRIBUTES.items():
         try:
-            values[key] = convert(file.attrs[key])
-        except (KeyError, TypeError, ValueError):
+            values[key] = convert(file.attribute(key))
+        except (TypeError, ValueError):
             raise DataError(f"{path}: lacks a sound root attribute {key}; {_REMEDY}") from None
     for key, convert in _OPTIONAL_ATTRIBUTES.items():
-        if key in file.attrs:
+        if (value := file.attribute(key)) is not None:
             try:
-                values[key] = convert(file.attrs[key])
+                values[key] = convert(value)
             except (TypeError, ValueError):
                 raise DataError(f"{path}: has no sound root attribute {key}; {_REMEDY}") from None
     return values

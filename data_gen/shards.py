@@ -19,7 +19,7 @@ import numpy as np
 from data_gen.errors import DataError
 
 if TYPE_CHECKING:
-    from data_gen.schema import ArrayFile
+    from data_gen.hdf5 import ArrayFile
 
 MOST_SHARDS = 100_000  # five digits
 SUFFIXES = (".h5", ".hdf5")

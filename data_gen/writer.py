@@ -18,8 +18,9 @@ import numpy as np
 
 from data_gen import __version__
 from data_gen.errors import DataError
+from data_gen.hdf5 import ArrayFile
 from data_gen.io import ErrorKeepingFile, atomic_path
-from data_gen.schema import ACTION_CONVENTION, FIELDS, FORMAT, FORMAT_VERSION, ArrayFile
+from data_gen.schema import ACTION_CONVENTION, FIELDS, FORMAT, FORMAT_VERSION
 
 SEQUENCES = 64  # per chunk, of arrays without pictures
 

@@ -9,6 +9,7 @@ safetensors file (seqvae/weights.py), which is read alike.
 from __future__ import annotations
 
 import pickle
+import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -21,8 +22,9 @@ from seqvae import weights
 from seqvae.aliases import rename_targets, with_former_defaults
 from seqvae.build import DataSpec, build
 from seqvae.config import load_plugins, parts_made_with
+from seqvae.content import check_content, check_model, content_checked, memory_limited, read_spec
 from seqvae.errors import UserError
-from seqvae.io import atomic_write
+from seqvae.io import atomic_write, is_refusal, unreadable
 from seqvae.provenance import Provenance
 from seqvae.sequence import SequenceModel
 from seqvae.shipped import pretrained_folder, suggestion
@@ -80,15 +82,16 @@ class Checkpoint:
         Raises:
             UserError: the weights do not fit the model of the config, or a part of it is not registered.
         """
-        with parts_made_with(self.plugins):
-            model = build(self.config["model"], self.spec)
-        try:
-            model.load_state_dict(self.model)
-        except RuntimeError as error:
-            raise UserError(f"{name}: holds the weights of another model: {_first_problem(error)}") from None
-        except UserError as error:  # raised by a part that knows these weights, and that they no longer fit
-            raise UserError(f"{name}: {error}") from None
-        return model.eval()
+        with content_checked(name), parts_made_with(self.plugins):
+            check_model(self.config["model"])
+            with memory_limited(sum(x.nbytes for x in self.model.values())):
+                model = build(self.config["model"], self.spec)
+            try:
+                model.load_state_dict(self.model)
+            except RuntimeError as error:
+                problem = _first_problem(error)
+                raise UserError(f"{name}: holds the weights of another model: {problem}") from None
+            return model.eval()
 
 
 def save(path: Path, checkpoint: Checkpoint) -> None:
@@ -110,32 +113,42 @@ def load(path: Path, device: str | torch.device = "cpu") -> Checkpoint:
     if path.suffix == weights.SUFFIX:
         return _checkpoint(path, weights.read_weights(path, device))
     try:
+        _require_plain_archive(path)
         content = torch.load(path, map_location=device, weights_only=True)
     except pickle.UnpicklingError:
         raise UserError(f"{path}: is no seqvae checkpoint, or holds objects that could run code") from None
-    except Exception:  # torch may fail in any way on bytes that it did not write
+    except Exception as error:  # torch may fail in any way on bytes that it did not write
+        if isinstance(error, OSError) and is_refusal(error):
+            raise UserError(str(unreadable(path, error))) from None
         raise UserError(f"{path}: is no seqvae checkpoint, or is damaged") from None
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise UserError(f"{path}: is no seqvae checkpoint")
-    version = content.get("version")
-    if not isinstance(version, int) or version > VERSION:
-        newest = f"this seqvae reads up to {VERSION}"
-        raise UserError(f"{path}: has format version {version}, {newest}; update seqvae")
+    weights.require_version(path, content, VERSION)
     return _checkpoint(path, content)
+
+
+def _require_plain_archive(path: Path) -> None:
+    """Raise ValueError unless a file is an archive as torch writes it, whose members are not compressed."""
+    with zipfile.ZipFile(path) as archive:
+        members = archive.infolist()
+    total = sum(member.file_size for member in members)
+    if any(member.compress_type != zipfile.ZIP_STORED for member in members) or total > path.stat().st_size:
+        raise ValueError("compressed")
 
 
 def _checkpoint(path: Path, content: dict[str, Any]) -> Checkpoint:
     """Return the checkpoint of a file's content, with the parts in its config under the names of today."""
-    try:
-        content = LATER | content
-        known = {f.name: content[f.name] for f in fields(Checkpoint)}
+    content = LATER | content
+    missing = [f.name for f in fields(Checkpoint) if f.name not in content]
+    if missing:
+        raise UserError(f"{path}: is an incomplete seqvae checkpoint (lacks {', '.join(missing)})")
+    with content_checked(path):
+        check_content(content, path.stat().st_size)
         config = rename_targets(content["config"])
         if content["version"] < 2:
             config = with_former_defaults(config)
-        known |= {"spec": DataSpec(**content["spec"]), "config": config}
-        return Checkpoint(**known)
-    except (KeyError, TypeError):
-        raise UserError(f"{path}: is an incomplete seqvae checkpoint") from None
+        known = {f.name: content[f.name] for f in fields(Checkpoint)}
+        return Checkpoint(**known | {"spec": read_spec(content["spec"]), "config": config})
 
 
 def find(run_or_file: str | Path, which: str = "best") -> Path:

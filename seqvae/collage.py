@@ -26,6 +26,8 @@ from seqvae.matching import assign, reorder, squared_distances
 from seqvae.nn.glimpse import pixel_centres
 from seqvae.objectives import Objective
 from seqvae.sequence import SequenceModel, blank_missing
+from seqvae.share import gather_rows, own_rows, rand_like, randn_like, rows_of_batch
+from seqvae.tree import map_record
 from seqvae.types import Encoding, FrameModel, Terms, Trace
 
 ROUNDS = 2  # of centring a cutting on its own mass
@@ -56,6 +58,8 @@ class CollageLikelihood(Objective):
         UserError: `reach` or `margin` is below 1, or `jitter` below 0.
     """
 
+    gathers_rows = True
+
     def __init__(self, reach: float = 1.6, margin: float = 1.2, jitter: float = 0.03, together: bool = False):
         for name, value, least in (("reach", reach, 1), ("margin", margin, 1), ("jitter", jitter, 0)):
             if not value >= least:
@@ -76,7 +80,7 @@ class CollageLikelihood(Objective):
         if self.teacher is not None:
             self.teacher.load_state_dict(state)
 
-    def __call__(self, model: SequenceModel, batch: Any, progress: float) -> tuple[Terms, Trace]:
+    def measure(self, model: SequenceModel, batch: Any) -> tuple[Terms, Trace]:
         """Return the term `collage`, nats per frame, and the trace of the collages, one for every frame.
 
         Raises:
@@ -87,16 +91,21 @@ class CollageLikelihood(Objective):
         if model.background_slots or "presence" in layout:
             raise UserError(f"{name}: takes every slot for an object, and here some are none")
         # 1. the objects of the batch that are alone
+        clips = batch.video.shape[:2]
         frames = rearrange(blank_missing(batch.video, observed_frames(batch)), "b t c h w -> (b t) c h w")
+
+        def of_batch(x: Tensor) -> Tensor:  # from all processes that train together
+            return gather_rows(x.unflatten(0, clips)).flatten(0, 1)
+
         with torch.no_grad():
             said = (self.teacher or model.frame).encode(frames[:, None]).mean[:, 0]  # n k e
             position, size = said[..., layout["position"]], said[..., layout["size"]]
-            background = frames.median(0).values
-            cut = self._cut_out(frames - background, position, size)
-            # 2. collages of them
-            collage = self._compose(cut, position, background)
+            background = of_batch(frames).median(0).values
+            cut = map_record(of_batch, self._cut_out(frames - background, position, size))
+            said = of_batch(said)  # m k e
+            # 2. collages of them, as many as this process has frames
+            collage = self._compose(cut, said[..., layout["position"]], background, clips)
         # 3. what the encoder says of the collages, in their order
-        clips = batch.video.shape[:2]
         trace = model.filter(collage.frames.unflatten(0, clips), batch.prev_actions, sample=True)
         encoding = cast(Encoding, trace.encoding).map(lambda x: x.flatten(0, 1))
         true = said.flatten(0, 1)[collage.cutting]
@@ -141,22 +150,30 @@ class CollageLikelihood(Objective):
         return _Cuttings(difference, disc, position, size, weight)
 
     def _compose(
-        self, cut: _Cuttings, places: Float[Tensor, "n k 2"], background: Float[Tensor, "c h w"]
+        self,
+        cut: _Cuttings,
+        places: Float[Tensor, "m k 2"],
+        background: Float[Tensor, "c h w"],
+        clips: tuple[int, int],
     ) -> _Collage:
-        """Paste cuttings near the places of the objects of other frames."""
-        (n, k), (height, width) = cut.weight.shape, background.shape[-2:]
-        # 1. cuttings that are alone, and the places of some frame for each collage: n k, as numbers in n * k
+        """Paste cuttings near the places of the objects of other frames, for n frames: clips "b t"."""
+        (m, k), (height, width), (b, t) = cut.weight.shape, background.shape[-2:], clips
+        n, rows = b * t, rows_of_batch(b)
+        # 1. cuttings that are alone, and the places of some frame for each collage: n k, as numbers in m * k
         if self.together:
-            frame = torch.multinomial(cut.weight.prod(1) + FAINT, n, replacement=True)
-            order = torch.rand_like(cut.weight).argsort(1)
+            frame = torch.multinomial(cut.weight.prod(1) + FAINT, m, replacement=True)
+            frame = own_rows(frame.view(rows, t)).flatten()
+            order = rand_like(cut.weight.new_empty(b, t * k)).view(n, k).argsort(1)
             chosen = (k * frame[:, None] + order).flatten()
         else:
-            chosen = torch.multinomial(cut.weight.flatten() + FAINT, n * k, replacement=True)
+            chosen = torch.multinomial(cut.weight.flatten() + FAINT, m * k, replacement=True)
+            chosen = own_rows(chosen.view(rows, t * k)).flatten()
         frame, slot = chosen // k, chosen % k
-        at = places[torch.randint(n, (n,), device=places.device)].flatten(0, 1)
-        at = at + self.jitter * torch.randn_like(at)
+        like = own_rows(torch.randint(m, (m,), device=places.device).view(rows, t)).flatten()
+        at = places[like].view(b, t * k, 2)
+        at = (at + self.jitter * randn_like(at)).flatten(0, 1)
         # 2. moved by whole pixels
-        pixel = at.new_tensor([2 / width, 2 / height])
+        pixel = torch.cat([at.new_full((1,), 2 / size) for size in (width, height)])
         position = cut.position[frame, slot]
         steps = ((at - position) / pixel).round()
         disc = cut.disc[frame, slot]
@@ -178,11 +195,11 @@ class CollageLikelihood(Objective):
 class _Cuttings:
     """The objects of frames. weight: 1 for those that are alone."""
 
-    difference: Float[Tensor, "n c h w"]
-    disc: Float[Tensor, "n k h w"]
-    position: Float[Tensor, "n k 2"]
-    size: Float[Tensor, "n k 2"]
-    weight: Float[Tensor, "n k"]
+    difference: Float[Tensor, "m c h w"]
+    disc: Float[Tensor, "m k h w"]
+    position: Float[Tensor, "m k 2"]
+    size: Float[Tensor, "m k 2"]
+    weight: Float[Tensor, "m k"]
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from torch.nn.functional import logsigmoid, pad
 
 from seqvae.errors import UserError
 from seqvae.layout import StateLayout, require_fields
+from seqvae.share import rand_like, randn_like
 from seqvae.tree import short_repr
 from seqvae.types import Distribution
 
@@ -39,7 +40,7 @@ class Normal:
     std: Float[Tensor, "*b k d"]
 
     def rsample(self) -> Float[Tensor, "*b k d"]:
-        return self.mean + self.std * torch.randn_like(self.mean)
+        return self.mean + self.std * randn_like(self.mean)
 
     def log_prob(self, z: Float[Tensor, "*b k d"]) -> Float[Tensor, "*b"]:
         return gaussian_log_density(z, self.mean, self.std).sum((-2, -1))
@@ -116,7 +117,7 @@ class CountedNormal:
     def rsample(self) -> Float[Tensor, "*b k d"]:
         """Draw z, reparameterised except for the count, whose gradient is up to the objective."""
         # the Gumbel-max trick: argmax of log q(n) - log(-log u) is a draw of n
-        uniform = torch.rand_like(self.log_counts).clamp_min(torch.finfo(self.log_counts.dtype).tiny)
+        uniform = rand_like(self.log_counts).clamp_min(torch.finfo(self.log_counts.dtype).tiny)
         count = (self.log_counts - (-uniform.log()).log()).argmax(-1)
         return _present(self.inner.rsample(), count)
 

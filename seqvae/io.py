@@ -2,8 +2,18 @@
 
 from __future__ import annotations
 
-from data_gen.ending import SIGNALS, last_words, leave, tell_at_signal
-from data_gen.io import TEMPORARY, UnwritableError, atomic_write, report_unwritable, scratch_path
+from data_gen.ending import SIGNALS, last_words, leave, let_speak, speaks, tell_at_signal
+from data_gen.io import (
+    TEMPORARY,
+    UnwritableError,
+    atomic_write,
+    is_nested_deeply,
+    is_refusal,
+    parse_json,
+    report_unwritable,
+    scratch_path,
+    unreadable,
+)
 from data_gen.locks import output_folder, take_lock
 from data_gen.progress import show_progress, track
 
@@ -12,13 +22,19 @@ __all__ = [
     "TEMPORARY",
     "UnwritableError",
     "atomic_write",
+    "is_nested_deeply",
+    "is_refusal",
     "last_words",
     "leave",
+    "let_speak",
     "output_folder",
+    "parse_json",
     "report_unwritable",
     "scratch_path",
     "show_progress",
+    "speaks",
     "take_lock",
     "tell_at_signal",
     "track",
+    "unreadable",
 ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from itertools import permutations
 
 import torch
@@ -12,10 +11,17 @@ from torch import Tensor
 EXACT_UP_TO = 6  # slots: 720 permutations; greedy above
 
 
-@lru_cache(maxsize=32)
-def _permutations(k: int, device: torch.device) -> Int[Tensor, "p k"]:
-    with torch.inference_mode(False):  # cached for later calls, which may need gradients
-        return torch.tensor(list(permutations(range(k))), device=device)
+# tables of permutations by slots and device, in a dict: a compiled function finds one as it finds a weight
+_tables: dict[tuple[int, str, int | None], Tensor] = {}
+
+
+def table_of_permutations(k: int, device: torch.device) -> Int[Tensor, "p k"]:
+    """Return all permutations of 0 ... k - 1, the identity first; made once per device."""
+    key = (k, device.type, device.index)
+    if key not in _tables:
+        with torch.inference_mode(False):  # kept for later calls, which may need gradients
+            _tables[key] = torch.tensor(list(permutations(range(k))), device=device)
+    return _tables[key]
 
 
 def assign(cost: Float[Tensor, "b i j"], kept: int = 0) -> Int[Tensor, "b i"]:
@@ -32,7 +38,7 @@ def assign(cost: Float[Tensor, "b i j"], kept: int = 0) -> Int[Tensor, "b i"]:
     k = cost.shape[-1]
     if k > EXACT_UP_TO:
         return _greedy(cost)
-    candidates = _permutations(k, cost.device)  # p k
+    candidates = table_of_permutations(k, cost.device)  # p k
     rows = torch.arange(k, device=cost.device)
     # Without the first row, whose columns sum to the same in every permutation, equal rows tie exactly and
     # not up to rounding; argmin then takes the first permutation, the identity.

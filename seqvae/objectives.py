@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, cast
@@ -26,6 +25,7 @@ from seqvae.prediction import (
     reorder_slots,
 )
 from seqvae.sequence import SequenceModel, blank_missing
+from seqvae.share import gather_rows
 from seqvae.tree import slice_frames, sum_tensors
 from seqvae.types import Encoding, Schedule, Terms, Trace
 
@@ -40,18 +40,33 @@ class Objective:
 
     start: the first frame that enters, counted from 1
     context: frames of a clip that are given before the rest is predicted; 0 for no prediction
+    gathers_rows: whether processes that train together exchange what they see (seqvae/share.py)
     """
 
     start: int = 1
     context: int = 0
 
-    @abstractmethod
+    gathers_rows: bool = False
+
     def __call__(self, model: SequenceModel, batch: Any, progress: float) -> tuple[Terms, Trace]:
         """Return terms in nats per frame, and the trace from which they come.
 
         progress: the share of the training's budget that is used up, in [0, 1]
         """
+        terms, trace = self.measure(model, batch)
+        return self.scheduled(terms, progress), trace
+
+    def measure(self, model: SequenceModel, batch: Any) -> tuple[Terms, Trace]:
+        """Return what `__call__` does, before anything that depends on the progress.
+
+        With `compile=true` it becomes one graph. An objective that has `__call__` instead is not compiled
+        whole.
+        """
         raise NotImplementedError
+
+    def scheduled(self, terms: Terms, progress: float) -> Terms:
+        """Return the terms with the weights that they have at this progress of the training."""
+        return terms
 
     def begin(self, model: SequenceModel) -> None:  # noqa: B027  most objectives keep nothing
         """Keep what a stage needs of the model as it is at its beginning."""
@@ -90,14 +105,14 @@ class ELBO(Objective):
         self.reward_weight = reward_weight
         self.context = 0 if rollout is None else rollout.context
 
-    def __call__(self, model: SequenceModel, batch: Any, progress: float) -> tuple[Terms, Trace]:
+    def measure(self, model: SequenceModel, batch: Any) -> tuple[Terms, Trace]:
         """Return terms of batch.video, and the trace of the whole clip."""
         video, actions, observed = batch.video, batch.prev_actions, observed_frames(batch)
         if self.rollout is None:
             trace = model.filter(video, actions, observed=observed, sample=True)
             terms = elbo(model, video, trace, self.start, observed)
             terms = add_outcomes(model, batch, terms, trace.z, self.start, self.reward_weight)
-            return self._weigh(terms, progress), trace
+            return self._with_kl_beside(terms), trace
         # 1. filter the context, then the rest from its carry
         frames, later = slice(self.context), slice(self.context, None)
         led, known = slice_frames(actions, frames), slice_frames(observed, frames)
@@ -109,14 +124,26 @@ class ELBO(Objective):
         target = blank_missing(video[:, later], known)
         future = model.imagine(first.carry, target.shape[1], led)
         z = torch.cat([first.z, future.z], 1)
-        terms = self._weigh(add_outcomes(model, batch, terms, z, self.start, self.reward_weight), progress)
+        terms = self._with_kl_beside(add_outcomes(model, batch, terms, z, self.start, self.reward_weight))
         predicted = sum_tensors(model.frame.terms(target, future.z, None, future.context).values())
         before = self.context - self.start + 1
         return add_prediction(terms, predicted, before, self.rollout.weight, known), trace
 
-    def _weigh(self, terms: Terms, progress: float) -> Terms:
-        """Return the terms with `factors` on their weights, and the part of the KL beyond the bound."""
-        values, weights = dict(terms.values), dict(terms.weights)
+    def _with_kl_beside(self, terms: Terms) -> Terms:
+        """Return the terms with the part of the KL beyond the bound."""
+        if self.beta == 1:
+            return terms
+        beside = terms.values["log_prior"] + terms.values["neg_log_posterior"]
+        values = terms.values | {"kl_beside": beside}
+        return Terms(values, terms.weights | {"kl_beside": self.beta - 1}, terms.defined)
+
+    def scheduled(self, terms: Terms, progress: float) -> Terms:
+        """Return the terms with `factors` on their weights.
+
+        Raises:
+            UserError: a factor is of no term beside the bound.
+        """
+        weights = dict(terms.weights)
         for name, factor in self.factors.items():
             if name not in weights:
                 has = ", ".join(weights) or "none"
@@ -124,10 +151,7 @@ class ELBO(Objective):
                     f"objective.factors.{name}: the model has no such term beside the bound; it has {has}"
                 )
             weights[name] *= factor(0, progress)
-        if self.beta != 1:
-            values["kl_beside"] = values["log_prior"] + values["neg_log_posterior"]
-            weights["kl_beside"] = self.beta - 1
-        return Terms(values, weights, terms.defined)
+        return Terms(terms.values, weights, terms.defined)
 
 
 @register(Objective)
@@ -163,7 +187,7 @@ class LatentELBO(Objective):
         self.start, self.rollout, self.sharpen, self.reward_weight = start, rollout, sharpen, reward_weight
         self.context = 0 if rollout is None else rollout.context
 
-    def __call__(self, model: SequenceModel, batch: Any, progress: float) -> tuple[Terms, Trace]:
+    def measure(self, model: SequenceModel, batch: Any) -> tuple[Terms, Trace]:
         """Return terms of batch.encoding, and the trace of the frames that were inferred.
 
         For the rollout the slots of the encoding must be tracked: one order per clip.
@@ -213,7 +237,7 @@ class EnumeratedELBO(Objective):
     def __init__(self, anneal: Schedule | None = None):
         self.anneal = anneal
 
-    def __call__(self, model: SequenceModel, batch: Any, progress: float) -> tuple[Terms, Trace]:
+    def measure(self, model: SequenceModel, batch: Any) -> tuple[Terms, Trace]:
         """Return terms of batch.video, and the trace of one draw.
 
         Raises:
@@ -239,7 +263,15 @@ class EnumeratedELBO(Objective):
         share = log_counts.exp()
         values = {name: (share * value).sum(0) for name, value in terms.items()}
         count = (share * z[..., 0].sum(-1)).sum(0)
-        return _annealed(Terms(values, defined=defined), count, self.anneal, progress), trace
+        if self.anneal is None:
+            return Terms(values, defined=defined), trace
+        return _with_count(Terms(values, defined=defined), count, 0.0), trace
+
+    def scheduled(self, terms: Terms, progress: float) -> Terms:
+        """Return the terms with the worth of an object at this progress."""
+        if self.anneal is None:
+            return terms
+        return replace(terms, weights=terms.weights | {"count": self.anneal(0, progress)})
 
 
 @register(Objective)
@@ -268,7 +300,8 @@ class ScoreFunctionELBO(Objective):
         observed = observed_frames(batch)
         trace = model.filter(batch.video, batch.prev_actions, observed=observed, sample=True)
         terms = elbo(model, batch.video, trace, observed=observed)
-        terms = _annealed(terms, trace.z[..., 0].sum(-1), self.anneal, progress)
+        if self.anneal is not None:
+            terms = _with_count(terms, trace.z[..., 0].sum(-1), self.anneal(0, progress))
         # 1. what a count gains over the baseline
         gain = terms.objective().detach()
         if not model.dynamics.frames_independent:
@@ -305,7 +338,7 @@ class EnergyScore(Objective):
             raise UserError(f"objective.samples={samples}: expected 2 or more, which are compared")
         self.context, self.samples = context, samples
 
-    def __call__(self, model: SequenceModel, batch: Any, progress: float) -> tuple[Terms, Trace]:
+    def measure(self, model: SequenceModel, batch: Any) -> tuple[Terms, Trace]:
         """Return terms of batch.encoding, whose slots must be tracked, and the trace of all contexts.
 
         Raises:
@@ -362,17 +395,16 @@ def _encoded(trace: Trace) -> Float[Tensor, "b t k e"]:
 
 def _mean_of_others(x: Float[Tensor, "b t"]) -> Float[Tensor, "b t"]:
     """Return, per sequence, the mean over the others, which its own draw does not enter; 0 without others."""
-    return (x.sum(0) - x) / max(len(x) - 1, 1)
+    everyone = gather_rows(x)
+    return (everyone.sum(0) - x) / max(len(everyone) - 1, 1)
 
 
-def _annealed(terms: Terms, count: Float[Tensor, "b t"], anneal: Schedule | None, progress: float) -> Terms:
-    """Add the number of objects as an auxiliary term, each worth what the schedule says, in nats.
+def _with_count(terms: Terms, count: Float[Tensor, "b t"], worth: float) -> Terms:
+    """Add the number of objects as an auxiliary term, each worth so many nats.
 
     The bound with this is the bound under a geometric prior of another ratio, up to a constant.
     """
-    if anneal is None:
-        return terms
-    values, weights = terms.values | {"count": count}, terms.weights | {"count": anneal(0, progress)}
+    values, weights = terms.values | {"count": count}, terms.weights | {"count": worth}
     return replace(terms, values=values, weights=weights)
 
 

@@ -134,20 +134,21 @@ class SequenceModel(nn.Module):
         self._check_actions("prev_actions", prev_actions, length)
         carry = carry or self.init(batch, encoding.mean)
         steps = []
-        for t in range(length):
-            # 1. predict z_t before its frame is seen
-            action = None if prev_actions is None else prev_actions[:, t]
-            transition = self.dynamics.predict(carry.dynamics, action)
-            # 2. correct the prediction by the frame; encoding_t has the order of the predicted slots
-            q, encoding_t, posterior_carry = self.posterior(encoding.at(t), transition, carry.posterior)
-            z, log_q = sample_with_log_prob(q) if sample else (point(q), None)
-            # 3. go on from the corrected state
-            read = encoding_t
-            if observed is not None:  # a dynamics that reads frames gets its own where one is missing
-                read = self._with_imagined(encoding_t, observed[:, t], z, transition.context)
-            state = self.dynamics.update(transition.carried(carry.dynamics), z, read)
-            carry = Carry(state, posterior_carry)
-            steps.append(_Step(z, transition.prior, q, encoding_t, transition.context, log_q))
+        with self.dynamics.unchanged():
+            for t in range(length):
+                # 1. predict z_t before its frame is seen
+                action = None if prev_actions is None else prev_actions[:, t]
+                transition = self.dynamics.predict(carry.dynamics, action)
+                # 2. correct the prediction by the frame; encoding_t has the order of the predicted slots
+                q, encoding_t, posterior_carry = self.posterior(encoding.at(t), transition, carry.posterior)
+                z, log_q = sample_with_log_prob(q) if sample else (point(q), None)
+                # 3. go on from the corrected state
+                read = encoding_t
+                if observed is not None:  # a dynamics that reads frames gets its own where one is missing
+                    read = self._with_imagined(encoding_t, observed[:, t], z, transition.context)
+                state = self.dynamics.update(transition.carried(carry.dynamics), z, read)
+                carry = Carry(state, posterior_carry)
+                steps.append(_Step(z, transition.prior, q, encoding_t, transition.context, log_q))
         return _trace(steps, carry)
 
     def imagine(

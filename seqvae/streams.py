@@ -21,7 +21,7 @@ class Stream(IntEnum):
     """
 
     WEIGHTS = 2**31  # initial weights and random structure of a model
-    TRAINING = 2**31 + 1  # samples and noise of training updates (stage, rank)
+    TRAINING = 2**31 + 1  # samples and noise of training updates (stage, 0)
     VALIDATION = 2**31 + 2  # samples during a validation
     EVALUATION = 2**31 + 3  # samples of the commands that use a trained model
     ORDER = 2**31 + 4  # order of the sequences in an epoch (epoch)

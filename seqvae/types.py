@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field
 from types import MappingProxyType
 from typing import Any, Protocol, runtime_checkable
@@ -302,6 +303,9 @@ class FrameModel(nn.Module):
     auxiliary: Mapping[str, float] = MappingProxyType({})
     size_limits: tuple[float, float] | None = None
 
+    def begin_background(self, image: Float[Tensor, "c h w"]) -> None:  # noqa: B027  most have none
+        """Begin with this image behind the objects; a new training calls it with the median of its frames."""
+
     @abstractmethod
     def encode(self, video: Float[Tensor, "b t c h w"]) -> Encoding:
         """Return a Gaussian over the fields of `layout` for each slot, from each frame alone.
@@ -436,6 +440,10 @@ class Dynamics(nn.Module):
         encoding: of the frame, in the order of z's slots; None in imagination, unless it `reads_frames`
         """
         raise NotImplementedError
+
+    def unchanged(self) -> AbstractContextManager[None]:
+        """Return a context in which no weight changes, so that something can be prepared for many steps."""
+        return nullcontext()
 
     def imagine(
         self, carry: Any, horizon: int, actions: Tensor | None, sample: bool | Bool[Tensor, "b"]

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import save
 from torch import Tensor
 
 from seqvae.errors import UserError
-from seqvae.io import atomic_write
+from seqvae.io import atomic_write, is_refusal, parse_json, unreadable
 
 FORMAT, VERSION = "seqvae.weights", 2
 SUFFIX = ".safetensors"
@@ -35,14 +35,23 @@ def read_weights(path: Path, device: str | torch.device = "cpu") -> dict[str, An
     """
     try:
         with safe_open(path, framework="pt", device=str(device)) as file:
-            about = json.loads((file.metadata() or {}).get(KEY, "null"))
+            about = parse_json((file.metadata() or {}).get(KEY, "null"))
             model = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  no dict
-    except (SafetensorError, ValueError):
-        raise UserError(f"{path}: is no safetensors file, or is damaged") from None
+    except Exception as error:  # of safetensors, torch or JSON
+        if isinstance(error, OSError) and is_refusal(error):
+            raise UserError(str(unreadable(path, error))) from None
+        raise UserError(f"{path}: is no safetensors file, or is damaged; copy it again") from None
     if not isinstance(about, dict) or about.get("format") != FORMAT:
         raise UserError(f"{path}: is a safetensors file, but none of seqvae's")
-    version = about.get("version")
-    if not isinstance(version, int) or version > VERSION:
-        newest = f"this seqvae reads up to {VERSION}"
-        raise UserError(f"{path}: has format version {version}, {newest}; update seqvae")
+    require_version(path, about, VERSION)
     return about | {"model": model}
+
+
+def require_version(path: Path, content: dict[str, Any], newest: int) -> None:
+    """Raise UserError unless the format version of a file's content is one that this code reads."""
+    version = content.get("version")
+    if type(version) is not int or not 1 <= version <= newest:
+        found = str(version).replace("\n", " ")
+        raise UserError(
+            f"{path}: has format version {found:.40}, this seqvae reads up to {newest}; update seqvae"
+        )

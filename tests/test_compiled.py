@@ -1,4 +1,4 @@
-"""torch.compile: the parts are traced whole, train as before and imagine the same.
+"""torch.compile: objectives and parts are traced whole, train as before and imagine the same.
 
 In a process of its own: the checks of shapes that the other tests switch on cannot be traced. Without
 generated code ("aot_eager"), which would take a minute a model and a C++ compiler; that is made for a small
@@ -19,8 +19,9 @@ import pytest
 
 SCRIPT = """
 import sys
+from copy import deepcopy
 import torch
-from seqvae.train.runtime import compile_parts
+from seqvae.train.graphs import compile_parts
 from seqvae.objectives import ELBO
 from tests.models import as_batch, make, video
 
@@ -42,6 +43,11 @@ def future():
 
 plain, ahead = gradients(), future()
 compile_parts(model, backend="aot_eager")
+copy = deepcopy(model.frame)
+with torch.no_grad():
+    for p in copy.parameters():
+        p.add_(1)
+    assert not torch.equal(copy.encode(clip.video).mean, model.frame.encode(clip.video).mean)
 compiled = gradients()
 torch.testing.assert_close(future(), ahead)
 counted = torch._dynamo.utils.counters
@@ -54,9 +60,115 @@ for name, value in plain.items():
 
 @pytest.mark.parametrize("model", ["stove", "spatial_vae"])
 def test_compiled_parts_are_traced_whole_and_give_the_same_gradients(model):
-    command = [sys.executable, "-c", SCRIPT, model]
+    run_script(SCRIPT, model)
+
+
+WHOLE = """
+import sys
+import torch
+from seqvae.collage import CollageLikelihood
+from seqvae.objectives import ELBO, EnergyScore, LatentELBO
+from seqvae.prediction import FramePrediction, PositionPrediction
+from seqvae.train.encodings import EncodingBatch, track_slots
+from seqvae.train.graphs import compile_objective
+from seqvae.train.optim import Ramp
+from seqvae.tree import map_record
+from tests.models import as_batch, make, video
+from torch.utils._pytree import tree_leaves
+
+torch.set_num_threads(1)
+name, objective = sys.argv[1:]
+model = make(name)
+objective, frames = {
+    "elbo": (ELBO(start=1, beta=0.5), 2),
+    "factors": (ELBO(factors={"attention_masks": Ramp(0.0, 1.0)}), 2),
+    "rollout": (ELBO(rollout=FramePrediction(2)), 3),
+    "collage": (CollageLikelihood(), 1),
+    "motion": (LatentELBO(2, PositionPrediction(2)), 3),
+    "spread": (EnergyScore(2, samples=2), 3),
+}[objective]
+clip = as_batch(video=video(frames=frames))
+if frames == 3 and not isinstance(objective, ELBO):
+    with torch.no_grad():
+        clip = EncodingBatch(track_slots(model, model.frame.encode(clip.video)), None)
+objective.begin(model)
+
+def gradients(measure, progress):
+    torch.manual_seed(1)
+    model.zero_grad()
+    terms, trace = measure(model, clip)
+    objective.scheduled(terms, progress).objective().sum().backward()
+    return {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
+
+plain = [gradients(objective.measure, progress) for progress in (0.2, 0.7)]
+compiled = compile_objective(objective, model, backend="eager")
+for progress, expected in zip((0.2, 0.7), plain):
+    found = gradients(compiled, progress)
+    assert found.keys() == expected.keys()
+    for name, value in expected.items():
+        torch.testing.assert_close(found[name], value, rtol=1e-4, atol=1e-3, msg=name)
+counted = torch._dynamo.utils.counters
+assert counted["stats"]["unique_graphs"] == 1 and not counted["graph_break"], counted
+
+# on a device, every tensor of the graph is there, and every shape is known: what CUDA graphs ask for
+tensors = []
+
+def look(graph, inputs):
+    values = [node.meta.get("example_value") for node in graph.graph.nodes]
+    tensors.extend(x for x in tree_leaves(values) if isinstance(x, torch.Tensor))
+    return graph.forward
+
+model.to("meta")
+objective.begin(model)
+compile_objective(objective, model, backend=look)(model, map_record(lambda x: x.to("meta"), clip))
+assert {x.device.type for x in tensors} == {"meta"}, [x for x in tensors if x.device.type != "meta"][:5]
+assert all(type(size) is int for x in tensors for size in x.shape)
+"""
+
+
+def run_script(script: str, *words: str) -> None:
+    command = [sys.executable, "-c", script, *words]
     done = subprocess.run(command, cwd=Path(__file__).parents[1], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
+
+
+@pytest.mark.parametrize(
+    ("model", "objective"),
+    [
+        ("stove", "elbo"),
+        ("stove", "collage"),
+        ("stove", "motion"),
+        ("stove", "spread"),
+        ("monet", "factors"),
+        ("monet_sequence", "elbo"),
+        ("vrnn", "rollout"),
+    ],
+)
+def test_an_objective_is_one_graph_at_every_progress(model, objective):
+    """Encoder, loop over time and terms: no break, and no second graph when the progress changes."""
+    run_script(WHOLE, model, objective)
+
+
+AHEAD = """
+import sys
+import torch
+from tests.models import make, video
+
+torch.set_num_threads(1)
+model, clip = make(sys.argv[1]), video(frames=3)
+with torch.no_grad():
+    filtered = torch.compile(lambda x: model.filter(x).z, fullgraph=True, backend="eager")
+    carry = model.filter(clip).carry
+    imagined = torch.compile(lambda c: model.imagine(c, 3).z, fullgraph=True, backend="eager")
+    torch.testing.assert_close(filtered(clip), model.filter(clip).z)
+    torch.testing.assert_close(imagined(carry), model.imagine(carry, 3).z)
+assert not torch._dynamo.utils.counters["graph_break"]
+"""
+
+
+@pytest.mark.parametrize("model", ["stove", "monet_sequence", "vrnn"])
+def test_filtering_and_imagining_are_one_graph_each(model):
+    run_script(AHEAD, model)
 
 
 COMPILE = """
@@ -64,7 +176,7 @@ import sys
 import types
 import torch
 from seqvae.errors import UserError
-from seqvae.train.runtime import compile_parts
+from seqvae.train.graphs import compile_parts
 
 torch.set_num_threads(1)
 frame = types.SimpleNamespace(encode=lambda x: (x.sin() * 2).sum(-1))

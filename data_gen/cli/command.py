@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from data_gen import __version__
-from data_gen.ending import set_title
+from data_gen.ending import set_title, speaks
 from data_gen.errors import DataError, did_you_mean
 from data_gen.plugins import load_plugins
 
@@ -89,8 +89,8 @@ class Command:
         return getattr(import_module(module), name)(config, job)
 
     def tell(self, message: object, job: str = "") -> None:
-        """Print a line on stderr, in the first of processes that work together."""
-        if os.environ.get("RANK", "0") == "0":
+        """Print a line on stderr, in one of processes that work together."""
+        if speaks():
             print(f"{self.title}{f' [{job}]' if job else ''}: {message}", file=sys.stderr, flush=True)
 
 

@@ -51,6 +51,21 @@ def run_command(command: Command, words: Sequence[str]) -> int:
     except (DataError, *command.faults) as error:
         command.tell(error)
         return 2
+    except OSError as error:
+        if not _is_of_a_file(error):
+            raise
+        command.tell(_told(error))
+        return 2
+
+
+def _is_of_a_file(error: OSError) -> bool:
+    """Return whether the system refused a file or folder; errors of pipes and of h5py are other ones."""
+    return bool(error.errno) and error.filename is not None and not isinstance(error, BrokenPipeError)
+
+
+def _told(error: OSError) -> str:
+    path = os.fsdecode(error.filename) if isinstance(error.filename, (str, bytes)) else error.filename
+    return f"{path}: {os.strerror(error.errno or 0)}; check the path, its permissions and the disk"
 
 
 def _run(command: Command, flags: Namespace, paths: Collection[str]) -> int:
@@ -219,6 +234,11 @@ class Task:
             return None, 128 + stop.number
         except BrokenPipeError:  # the reader of the output is gone: a sweep ends too
             raise
+        except OSError as error:
+            if not _is_of_a_file(error):
+                raise
+            command.tell(_told(error), name)
+            return None, 2
         except Exception:
             if self.sweep is None:
                 raise

@@ -20,8 +20,9 @@ import numpy as np
 
 from data_gen.errors import DataError, require_choice, require_flags, require_number, require_words
 from data_gen.frames import parse_layout
-from data_gen.io import ErrorKeepingFile, output_path, report_damage
-from data_gen.schema import FIELDS, ArrayFile, open_hdf5
+from data_gen.hdf5 import ArrayFile, open_hdf5
+from data_gen.io import ErrorKeepingFile, output_path
+from data_gen.schema import FIELDS
 from data_gen.splits import SPLITS
 
 AUTO = "auto"
@@ -250,15 +251,14 @@ def open_foreign(path: Path, *required: str) -> Iterator[ArrayFile]:
     Raises:
         DataError: the file is damaged or of another kind.
     """
-    with open_hdf5(path, "copy it again") as file, report_damage(path):
+    with open_hdf5(path, "copy it again") as file:
         for key in FIELDS:
             if target := file.broken_link(key):
                 raise DataError(f"{path}: {key} is a link to {target}, where nothing is; copy that as well")
         for key in required:
             if not file.has_array(key):
-                raise DataError(
-                    f"{path}: holds {', '.join(file) or 'nothing'}, but no {key}; is it another format="
-                )
+                found = ", ".join(file.keys_of_arrays()) or "nothing"
+                raise DataError(f"{path}: holds {found}, but no {key}; is it another format=")
         yield file
 
 

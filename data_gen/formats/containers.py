@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import math
 import re
 from collections.abc import Mapping
 from contextlib import ExitStack, suppress
@@ -14,13 +15,16 @@ import h5py
 import numpy as np
 
 from data_gen.errors import DataError
+from data_gen.hdf5 import broken_link, damage_reported, open_array, open_hdf5
 from data_gen.numpy_files import NUMPY, open_numpy
-from data_gen.schema import FORMAT, broken_link, open_hdf5
+from data_gen.schema import FORMAT
 
 HDF5 = (".h5", ".hdf5", ".hdf", ".he5")
 ZARR_MARKS = (".zgroup", ".zarray", "zarr.json")  # one is in the folder of every Zarr store
 
 _MAX_DEPTH = 8  # of groups
+_MAX_ARRAYS = 100_000  # of a file, each path of links to one counted
+_ZARR_RATIO = 2**15  # most bytes that a byte of a Zarr store stands for, as a bound for sound ones
 
 
 @dataclass(frozen=True)
@@ -99,11 +103,13 @@ def open_container(path: Path, stack: ExitStack, folder: Path | None = None) -> 
     with suppress(ImportError):
         importlib.import_module("hdf5plugin")  # compression filters of some files, if installed
     file = stack.enter_context(open_hdf5(path, "copy it again"))
-    if file.attrs.get("format") == FORMAT:
+    found = file.attribute("format")
+    if isinstance(found, str) and found == FORMAT:
         raise DataError(f"{path}: is a dataset file already; use it as it is")
     arrays: dict[str, Any] = {}
     broken: dict[str, str] = {}
-    _walk(file, "", arrays, broken)
+    with damage_reported(path):
+        _walk(path, file, "", arrays, broken)
     return Container(path, arrays, broken)
 
 
@@ -115,7 +121,7 @@ def open_folder(path: Path, files: list[Path]) -> Container:
     return Container(path, arrays, is_folder=True)
 
 
-def _walk(group: h5py.Group, prefix: str, arrays: dict[str, Any], broken: dict[str, str]) -> None:
+def _walk(path: Path, group: h5py.Group, prefix: str, arrays: dict[str, Any], broken: dict[str, str]) -> None:
     """Collect the arrays of a group and of those inside, also behind links."""
     if prefix.count("/") > _MAX_DEPTH:  # a link may lead back
         return
@@ -123,27 +129,36 @@ def _walk(group: h5py.Group, prefix: str, arrays: dict[str, Any], broken: dict[s
         if target := broken_link(group, name):
             broken[prefix + name] = target
             continue
-        item = group[name]
+        item = h5py.Group.__getitem__(group, name)
+        if len(arrays) > _MAX_ARRAYS:
+            raise DataError(f"{path}: leads to more than {_MAX_ARRAYS:,} arrays; import a part of it")
         if isinstance(item, h5py.Group):
-            _walk(item, f"{prefix}{name}/", arrays, broken)
+            _walk(path, item, f"{prefix}{name}/", arrays, broken)
         elif isinstance(item, h5py.Dataset) and item.shape is not None:
-            arrays[prefix + name] = item
+            arrays[prefix + name] = open_array(group, name)
 
 
 # ---- Zarr
 
 
 class _ZarrArray:
-    """An array of a Zarr store; damage raises OSError."""
+    """An array of a Zarr store; damage raises DataError."""
 
-    def __init__(self, array: Any) -> None:
-        self._array, self.shape, self.dtype, self.ndim = array, array.shape, array.dtype, array.ndim
+    def __init__(self, path: Path, array: Any, stored: int) -> None:
+        """Take an array of a store of `stored` bytes; raise DataError if it is larger than that can hold."""
+        self._path, self._array = path, array
+        self.shape, self.dtype, self.ndim = array.shape, array.dtype, array.ndim
+        for shape in (array.shape, array.shards or array.chunks):
+            if math.prod(shape) * array.dtype.itemsize > max(2**24, _ZARR_RATIO * stored):
+                size = " x ".join(map(str, shape))
+                held = f"a store of {stored:,} bytes"
+                raise DataError(f"{path}: claims {size} numbers, more than {held} holds; copy it again")
 
     def __getitem__(self, index: Any) -> np.ndarray:
         try:
             return self._array[index]
-        except (RuntimeError, ValueError) as error:
-            raise OSError(str(error) or type(error).__name__) from None
+        except Exception as error:  # of stores and codecs, which may raise anything
+            raise _zarr_damage(self._path, error) from None
 
 
 def _zarr_arrays(path: Path) -> dict[str, Any]:
@@ -153,12 +168,23 @@ def _zarr_arrays(path: Path) -> dict[str, Any]:
         raise DataError(f'{path}: Zarr files need a package: pip install "seqvae[zarr]"') from None
     try:
         store = zarr.open(str(path), mode="r")
-        if isinstance(store, zarr.Array):
-            return {path.stem: _ZarrArray(store)}
-        return {key: _ZarrArray(item) for key, item in _zarr_members(store)}
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
-        problem = (str(error).splitlines() or [type(error).__name__])[0]
-        raise DataError(f"{path}: is no readable Zarr store ({problem}); copy it again") from None
+        members = [(path.stem, store)] if isinstance(store, zarr.Array) else _zarr_members(store)
+        stored = _stored_bytes(path)
+        return {key: _ZarrArray(path, item, stored) for key, item in members}
+    except DataError:
+        raise
+    except Exception as error:
+        raise _zarr_damage(path, error) from None
+
+
+def _stored_bytes(path: Path) -> int:
+    files = path.rglob("*") if path.is_dir() else [path]
+    return sum(file.stat().st_size for file in files if file.is_file())
+
+
+def _zarr_damage(path: Path, error: Exception) -> DataError:
+    problem = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return DataError(f"{path}: is no readable Zarr store ({problem:.200}); copy it again")
 
 
 def _zarr_members(group: Any) -> list[tuple[str, Any]]:

@@ -28,10 +28,10 @@ from data_gen.formats import (
     create_foreign,
     files_in,
     open_foreign,
-    report_damage,
     slices,
 )
-from data_gen.schema import FIELDS, ArrayFile, DatasetFile, DatasetInfo
+from data_gen.hdf5 import ArrayFile, as_texts, is_number
+from data_gen.schema import FIELDS, DatasetFile, DatasetInfo
 
 SUFFIX = ".hdf5"
 SHAPES = ("circle", "star", "cross", "cross_rotate", "diamond")  # in the order of G-SWM's indices
@@ -72,11 +72,29 @@ def _read_file(path: Path, file: ArrayFile, options: ImportOptions) -> ForeignSp
         _read_blocks(path, datasets, (canvas - width) / 2, t * height * width * 3),
         {
             "coord_limit": float(width),
-            "num_actions": int(file.attrs.get("num_actions", 0)),
-            "shape_names": tuple(file.attrs.get("shape_names", SHAPES)),
+            "num_actions": _num_actions(path, file),
+            "shape_names": _shape_names(path, file),
         },
         notes,
     )
+
+
+def _num_actions(path: Path, file: ArrayFile) -> int:
+    """Return the attribute that our exports have and G-SWM's own files have not."""
+    value = file.attribute("num_actions")
+    if value is None:
+        return 0
+    if not is_number(value, 0, 10**6, whole=True):
+        raise DataError(f"{path}: num_actions is {str(value):.40}, must be a whole number".replace("\n", " "))
+    return int(value)
+
+
+def _shape_names(path: Path, file: ArrayFile) -> tuple[str, ...]:
+    value = file.attribute("shape_names")
+    try:
+        return SHAPES if value is None else as_texts(value)
+    except ValueError:
+        raise DataError(f"{path}: shape_names is no list of texts; copy the file again") from None
 
 
 def _read_blocks(
@@ -84,8 +102,7 @@ def _read_blocks(
 ) -> Iterator[dict[str, np.ndarray]]:
     """Read block by block. margin: between the corners of the canvas and the picture, in pixels."""
     for block in slices(len(datasets["imgs"]), sequence_bytes):
-        with report_damage(path):
-            arrays = {key: as_field(path, key, dataset[block]) for key, dataset in datasets.items()}
+        arrays = {key: as_field(path, key, dataset[block]) for key, dataset in datasets.items()}
         if margin and "positions" in arrays:
             visible = arrays.get("in_camera", np.ones(arrays["positions"].shape[:-1], bool))
             arrays["positions"][visible] -= margin

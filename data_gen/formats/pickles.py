@@ -17,6 +17,7 @@ from typing import Any, BinaryIO, Literal
 import numpy as np
 
 from data_gen.errors import DataError
+from data_gen.io import unreadable
 
 _BYTE_ORDER: dict[str, Literal["<", ">", "=", "|"]] = {"<": "<", ">": ">", "=": "=", "|": "|"}
 
@@ -29,11 +30,11 @@ def read_pickle(path: Path) -> Any:
     """
     try:
         with path.open("rb") as file:
-            return _unwrap(_RestrictedUnpickler(file, path).load())
+            return _unwrap(_RestrictedUnpickler(_Bounded(file, path.stat().st_size), path).load(), {})
     except DataError:
         raise
     except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror})") from None
+        raise unreadable(path, error) from None
     except MemoryError:
         raise DataError(f"{path}: does not fit into memory; import parts of it") from None
     except Exception as error:  # a damaged pickle can make the unpickler raise almost anything
@@ -131,10 +132,29 @@ for _core in ("numpy.core", "numpy._core"):  # before and since NumPy 2
     _ALLOWED[f"{_core}.numeric", "_frombuffer"] = _FromBuffer
 
 
-class _RestrictedUnpickler(pickle.Unpickler):
-    """Unpickler that finds no names but the allowed ones."""
+class _Bounded:
+    """A file that refuses to read more bytes than it has, before memory is made for them."""
 
-    def __init__(self, file: BinaryIO, path: Path) -> None:
+    def __init__(self, file: BinaryIO, size: int) -> None:
+        self._file, self._size = file, size
+        self.readline = file.readline
+
+    def read(self, size: int) -> bytes:
+        if not 0 <= size <= self._size - self._file.tell():
+            raise EOFError("it ends too early")
+        return self._file.read(size)
+
+    def readinto(self, buffer: Any) -> int:
+        return self._file.readinto(buffer)  # type: ignore[attr-defined]  of a buffered file
+
+
+class _RestrictedUnpickler(pickle._Unpickler):
+    """Unpickler that finds no names but the allowed ones.
+
+    The one in Python: that in C makes room for as many objects as a pickle says, at 16 bytes each.
+    """
+
+    def __init__(self, file: _Bounded, path: Path) -> None:
         super().__init__(file)
         self.path = path
 
@@ -158,13 +178,20 @@ def _build_array(data: bytes, dtype: _DType, shape: tuple, order: str) -> np.nda
     return np.frombuffer(data, dtype.dtype).reshape(shape, order=order)
 
 
-def _unwrap(value: Any) -> Any:
-    """Replace stand-ins by the arrays that they recorded, also inside dicts, lists and tuples."""
+def _unwrap(value: Any, done: dict[int, Any]) -> Any:
+    """Replace stand-ins by the arrays that they recorded, also inside dicts, lists and tuples.
+
+    done: results by the id of the container: one that lies in many places is gone through once.
+    """
+    if id(value) in done:
+        return done[id(value)]
     if isinstance(value, dict):
-        return {key: _unwrap(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return type(value)(_unwrap(item) for item in value)
-    return value.array if isinstance(value, (_Array, _FromBuffer, _Scalar)) else value
+        done[id(value)] = {key: _unwrap(item, done) for key, item in value.items()}
+    elif isinstance(value, (list, tuple)):
+        done[id(value)] = type(value)(_unwrap(item, done) for item in value)
+    else:
+        return value.array if isinstance(value, (_Array, _FromBuffer, _Scalar)) else value
+    return done[id(value)]
 
 
 class PickleWriter:

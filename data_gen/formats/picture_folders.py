@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ from data_gen.errors import DataError
 from data_gen.formats import ImportOptions, split_named
 from data_gen.formats.containers import natural
 from data_gen.frames import parse_layout
+from data_gen.io import is_refusal, unreadable
+from data_gen.media.frames import require_pixels
 from data_gen.media.videos import VIDEOS
 
 PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp")
@@ -122,10 +125,16 @@ def _are_stacks(files: Sequence[Path]) -> bool:
 def open_picture(file: Path) -> Iterator[Image.Image]:
     """Open a picture; what goes wrong with it inside the block becomes a DataError that names it."""
     try:
-        with Image.open(file) as image:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of a size that is refused below
+            opened = Image.open(file)
+        with opened as image:
+            require_pixels(file, *image.size)
             yield image
     except DataError:
         raise
     except Exception as error:  # Pillow raises almost anything for a damaged file
+        if isinstance(error, OSError) and is_refusal(error):
+            raise unreadable(file, error) from None
         problem = (str(error).splitlines() or [type(error).__name__])[0].replace(str(file), "it")
         raise DataError(f"{file}: is no whole picture ({problem}); copy it again, or remove it") from None

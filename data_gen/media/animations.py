@@ -12,11 +12,10 @@ import numpy as np
 from PIL import Image
 
 from data_gen.errors import DataError
-from data_gen.media.frames import Frame, lost_frames, over_black
+from data_gen.media.frames import Frame, lost_frames, over_black, require_held, require_pixels
 
 _FORMATS = ("GIF", "WEBP", "PNG")
 _SIGNATURES = (b"GIF8", b"\x89PNG\r\n\x1a\n")
-_DAMAGE = (OSError, EOFError, SyntaxError, ValueError, IndexError)  # what Pillow raises on broken files
 
 
 def is_animation(head: bytes) -> bool:
@@ -45,31 +44,37 @@ class Animation:
         with self.path.open("rb") as file:
             try:
                 picture = _quietly(Image.open, file, formats=_FORMATS)
-            except _DAMAGE:
+            except Exception:  # on a broken file Pillow raises almost anything
                 raise DataError(f"{self.path}: is no picture that Pillow can read; copy it again") from None
             with picture:
+                require_pixels(self.path, *picture.size)
                 yield from self._frames(picture, file)
 
     def _frames(self, picture: Any, file: BinaryIO) -> Iterator[Frame]:
         is_gif = picture.format == "GIF"
-        promised = None if is_gif else picture.n_frames  # a GIF does not say
+        promised = None if is_gif else int(getattr(picture, "n_frames", 1))  # a GIF does not say
         if promised == 1:
             raise DataError(f"{self.path}: is a still picture, no video; leave it out")
         # an APNG may begin with a picture for programs that cannot show the others
         first = int(bool(getattr(picture, "default_image", False)))
         count, time, broken = 0, 0.0, False
+        width, height = picture.size
         while promised is None or first + count < promised:
+            require_held(self.path, width, height, count + 1)
             try:
                 image = _quietly(_load, picture, first + count)
+                duration = float(picture.info.get("duration") or 0) / 1000
+                pixels = self._on_black(image)
+                broken = pixels.shape[:2] != (height, width)  # damage can make a frame larger
             except EOFError:
                 broken = not is_gif or not _has_ended(file)
                 break
-            except _DAMAGE:
+            except Exception:
                 broken = True
+            if broken:
                 break
             count += 1
-            duration = float(picture.info.get("duration") or 0) / 1000
-            yield Frame(self._on_black(image), time, duration)
+            yield Frame(pixels, time, duration)
             time += duration
         if broken:
             self.loss = lost_frames(count, None if promised is None else str(promised - first))

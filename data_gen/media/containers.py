@@ -9,7 +9,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from data_gen.errors import DataError
-from data_gen.media.frames import Frame, over_black
+from data_gen.media.frames import Frame, over_black, require_pixels
 from data_gen.media.progress import Progress
 
 # Formats of videos alone: FFmpeg takes texts, playlists and pictures for videos, too.
@@ -50,13 +50,20 @@ class Container:
                 message = "is no video that FFmpeg can read, or its beginning or end is missing"
                 raise DataError(f"{self.path}: {message}; copy it again or convert it to .mp4") from None
             with container:
-                stream = _video_stream(self.path, container, self.notes)
-                base = float(stream.time_base or 0)
-                self.tick, self.rounding = min(base, 0.01), min(0.5 * base, 0.001) + 1e-9
-                yield from self._decode(container, stream)
+                try:
+                    stream = _video_stream(self.path, container, self.notes)
+                    base = float(stream.time_base or 0)
+                    self.tick, self.rounding = min(base, 0.01), min(0.5 * base, 0.001) + 1e-9
+                    yield from self._decode(container, stream)
+                except (FFmpegError, ArithmeticError, ValueError, RuntimeError, MemoryError) as error:
+                    if isinstance(error, DataError):
+                        raise
+                    problem = (str(error).splitlines() or [type(error).__name__])[0]
+                    message = f"is no video that FFmpeg can read ({problem:.200}); copy it again"
+                    raise DataError(f"{self.path}: {message}") from None
 
     def _decode(self, container: Any, stream: Any) -> Iterator[Frame]:
-        convert = _Converter(stream, self.notes)
+        convert = _Converter(self.path, stream, self.notes)
         progress = Progress(container, stream)
         for packet in _packets(container, progress):
             progress.packet(packet)
@@ -118,7 +125,8 @@ def _frames(packet: Any, progress: Progress) -> list[Any]:
 class _Converter:
     """Conversion of decoded frames to uint8 "h w 3", as players show them, all of one size."""
 
-    def __init__(self, stream: Any, notes: list[str]) -> None:
+    def __init__(self, path: Path, stream: Any, notes: list[str]) -> None:
+        self.path = path
         self.aspect = stream.sample_aspect_ratio or 1
         self.notes = notes
         self.size: tuple[int, int] | None = None  # width and height, before frames are turned
@@ -143,8 +151,10 @@ class _Converter:
         """Make the filters for frames of one size and format: those of ffmpeg, so colours are the same."""
         from av.filter import Graph
 
+        require_pixels(self.path, frame.width, frame.height)
         if self.size is None:
             self.size = self._square_pixels(frame.width, frame.height)
+            require_pixels(self.path, *self.size)
         elif source[:2] != self.source[:2]:
             was, now = "{}x{}".format(*self.source), "{}x{}".format(*source)
             self.notes.append(f"frames change from {was} to {now}; all have the size of the first ones")

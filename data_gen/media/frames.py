@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -11,6 +12,27 @@ import numpy as np
 from data_gen.errors import DataError
 
 TRANSPARENT = "transparent parts are shown on black"
+MOST_PIXELS = 50_000_000  # of a picture; 8K has 35 million
+_PER_BYTE = 2**11  # most pixels, of all frames together, that a byte of an animation may stand for
+
+
+def require_pixels(path: Path, width: int, height: int) -> None:
+    """Raise DataError for a picture that is too large to be decoded, and more likely damaged."""
+    if width * height > MOST_PIXELS:
+        raise DataError(
+            f"{path}: claims pictures of {width}x{height}, more than {MOST_PIXELS // 10**6} million pixels; "
+            "copy it again, or make it smaller"
+        )
+
+
+def require_held(path: Path, width: int, height: int, frames: int) -> None:
+    """Raise DataError for more pixels than an animation of its size holds, such as one that is a trap."""
+    size = path.stat().st_size
+    if width * height * frames > max(_PER_BYTE * size, 2**26):
+        raise DataError(
+            f"{path}: claims {frames} frames of {width}x{height}, more than a file of {size:,} bytes holds; "
+            "copy it again"
+        )
 
 
 @runtime_checkable
@@ -49,7 +71,10 @@ def over_black(rgba: np.ndarray, notes: list[str]) -> np.ndarray:
         return rgba[..., :3]
     if TRANSPARENT not in notes:
         notes.append(TRANSPARENT)
-    return ((rgba[..., :3] * alpha.astype(np.uint16) + 127) // 255).astype(np.uint8)
+    result = np.empty((*rgba.shape[:-1], 3), np.uint8)
+    for row, line in enumerate(rgba):  # row by row: a whole picture of 16 bits would be twice as large
+        result[row] = (line[..., :3] * alpha[row].astype(np.uint16) + 127) // 255
+    return result
 
 
 def resample(

@@ -27,8 +27,9 @@ from seqvae.sequence import SequenceModel
 from seqvae.shipped import run_folder
 from seqvae.streams import Stream
 from seqvae.train.config import ONLINE, TrainConfig
+from seqvae.train.graphs import compile_parts
 from seqvae.train.origin import Origin
-from seqvae.train.runtime import compile_parts, pick_device, seed_everything
+from seqvae.train.runtime import pick_device, seed_everything
 
 Config = TypeVar("Config")
 TEST = "test.h5"

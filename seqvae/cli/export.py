@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,8 +12,9 @@ from data_gen.cli.command import Job
 from seqvae import checkpoint
 from seqvae.checkpoint import Checkpoint
 from seqvae.cli.data import read_config
+from seqvae.errors import UserError
 from seqvae.evaluate.report import METRICS
-from seqvae.io import atomic_write, output_folder, report_unwritable
+from seqvae.io import atomic_write, output_folder, parse_json, report_unwritable
 from seqvae.provenance import UNKNOWN, Provenance
 from seqvae.shipped import run_folder
 from seqvae.train.origin import Origin
@@ -52,7 +52,12 @@ class Evaluation:
         if not (folder / METRICS).is_file() or not (folder / "table.md").is_file():
             return None
         table = (folder / "table.md").read_text(encoding="utf-8")
-        return cls(table, json.loads((folder / METRICS).read_text(encoding="utf-8"))["git_commit"])
+        try:
+            content = parse_json((folder / METRICS).read_text(encoding="utf-8"))
+            commit = content["git_commit"]
+        except (ValueError, KeyError, TypeError):
+            raise UserError(f"{folder / METRICS}: is damaged; evaluate the run again") from None
+        return cls(table, commit if isinstance(commit, str) else None)
 
 
 def run(config: Mapping[str, Any], job: Job) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from data_gen.cli.command import Job
 from data_gen.cli.configs import without_foreign_arguments
@@ -47,6 +48,8 @@ class PlanConfig:
     environments: int
     steps: int
     context: int
+    goal: int | None
+    near: float
     against: str | None
     out: str | None
     shown: int
@@ -60,7 +63,9 @@ class PlanConfig:
 
     def __post_init__(self):
         require_at_least(vars(self), environments=1, steps=1, context=2, shown=0, fps=1, image_size=1)
-        require_at_least(vars(self), threads=1)
+        require_at_least(vars(self), threads=1, goal=1)
+        if not self.near > 0:
+            raise UserError(f"near={self.near}: expected a distance above 0, in half-widths")
         if self.world not in (MODEL, SIMULATOR):
             raise UserError(f"world={self.world}: expected {MODEL} or {SIMULATOR}")
         if self.run is None and self.world == MODEL:
@@ -97,7 +102,9 @@ def run(config: Mapping[str, Any], job: Job) -> None:
     out = options.folder(row)
     with output_folder(out):
         size, seed = options.image_size, options.seed
-        starts = sample_starts(truth, options.environments, options.context, size, seed)
+        starts = sample_starts(
+            truth, options.environments, options.context, size, seed, options.goal, options.near
+        )
         acted = act(planner, truth, starts, options.steps, seed, view, options.shown)
         returns = {row: acted.returns}
         if row != RANDOM:
@@ -132,7 +139,9 @@ def _view(options: PlanConfig, truth: SimulatorWorld) -> ModelWorld | None:
             torch.set_num_threads(options.threads)
         return None
     model = load_model(options.source())
-    view = ModelWorld(model.requires_grad_(False))
+    view = ModelWorld(model.requires_grad_(False), None if options.goal is None else _no_reward)
+    if options.goal is not None and "position" not in model.layout:
+        raise UserError(f"goal={options.goal}: is a place of objects, and the states of this model have none")
     if view.actions != truth.actions:
         raise UserError(
             f"sim={options.name}: takes {truth.actions}, and the model follows {view.actions}; take the "
@@ -145,6 +154,12 @@ def _view(options: PlanConfig, truth: SimulatorWorld) -> ModelWorld | None:
             f"pixels; say image_size={model.spec.height}"
         )
     return view
+
+
+def _no_reward(before: Tensor, action: Tensor, after: Tensor) -> tuple[Tensor, Tensor]:
+    """Return rewards and ends of steps that nobody judges, as on the way to a goal."""
+    nothing = after.new_zeros(len(after))
+    return nothing, nothing
 
 
 def _write(scores: ActingScores, acted: Acted, options: PlanConfig, out: Path) -> list[Path]:

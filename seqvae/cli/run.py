@@ -21,14 +21,15 @@ from seqvae import checkpoint as files
 from seqvae.checkpoint import Checkpoint
 from seqvae.cli.place import Place
 from seqvae.config import arguments_of, parts_made_with, targets
+from seqvae.content import content_checked
 from seqvae.errors import UserError
 from seqvae.io import TEMPORARY, atomic_write
 from seqvae.provenance import Provenance
 from seqvae.train.config import ONLINE, TrainConfig, completed
 from seqvae.train.logging import FILE as LOG
 from seqvae.train.stages import BEGIN, StageStart
+from seqvae.train.state import TrainingState
 from seqvae.train.trackers import IDS
-from seqvae.train.trainer import TrainingState
 
 CONFIG = "config.yaml"
 TRACKED = ("tensorboard", "wandb", IDS)  # files of trackers
@@ -69,7 +70,7 @@ class Run:
     @property
     def state(self) -> TrainingState | None:
         """State of the training in the checkpoint."""
-        return None if self.checkpoint is None else TrainingState(**(self.checkpoint.training or {}))
+        return None if self.checkpoint is None else TrainingState.read(self.checkpoint.training or {})
 
     @property
     def start(self) -> StageStart:
@@ -178,7 +179,11 @@ def _continued_run(last: Path, config: Mapping[str, Any], job: Job) -> Run:
         raise UserError(f"{last}: holds a model but no state of its training, so it cannot be resumed")
     newer = config.keys() - checkpoint.config.keys()
     defaults = compose("train") if newer else {}
-    own = completed(checkpoint.config, {key: defaults[key] for key in newer & defaults.keys()})
+    with content_checked(last), parts_made_with(checkpoint.plugins):
+        own = completed(checkpoint.config, {key: defaults[key] for key in newer & defaults.keys()})
+        state, stages = TrainingState.read(checkpoint.training), TrainConfig.read(own).stages
+        if state.stage_start.stage >= len(stages):
+            raise UserError(f"training.start is in stage {state.stage_start.stage} of {len(stages)}")
     wanted = {key: value for key, value in flatten(config).items() if not _lies_in(key, ["choices"])}
     named = {key: value for key, value in wanted.items() if _lies_in(key, job.asked)}
     if not job.asked & job.choices.keys():  # else experiment=... sets every key

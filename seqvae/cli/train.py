@@ -12,24 +12,28 @@ import torch
 
 from data_gen.card import checksum
 from data_gen.cli.command import Job, Stop
+from data_gen.errors import DataError
 from seqvae.build import build
 from seqvae.checkpoint import BEST, LAST, find, load
 from seqvae.cli.data import TrainData, notes_on_actions, open_data
 from seqvae.cli.run import Run, open_run
+from seqvae.content import content_checked
 from seqvae.data.interaction import Interaction
 from seqvae.data.online import OnlineClips
 from seqvae.data.streamed import is_death_of_worker
 from seqvae.errors import UserError
-from seqvae.io import UnwritableError, last_words, output_folder
+from seqvae.io import UnwritableError, last_words, let_speak, output_folder
 from seqvae.provenance import Provenance
 from seqvae.sequence import SequenceModel
+from seqvae.share import LostProcess
 from seqvae.streams import Stream
+from seqvae.train.background import AT_ONCE, median_frame
 from seqvae.train.encodings import EncodingClips, encode_sequences, encode_true_states
+from seqvae.train.graphs import compile_parts
 from seqvae.train.learner import Learner
 from seqvae.train.progress import Outlook
 from seqvae.train.runtime import (
     Ranks,
-    compile_parts,
     join_ranks,
     keep_freed_memory,
     pick_device,
@@ -49,7 +53,8 @@ def run(config: Mapping[str, Any], job: Job) -> float | None:
     Raises:
         UserError: the config is at fault, and nothing has been written.
         DataError: another command writes to the folder of the run, or it cannot be written.
-        Stop: the loss is not finite, the disk is full or a worker has died; or a signal stopped the training,
+        Stop: the loss is not finite, the disk is full, a worker or another process of the training has died;
+            or a signal stopped the training,
             and everything is saved.
     """
     opened = open_run(config, job)
@@ -57,6 +62,9 @@ def run(config: Mapping[str, Any], job: Job) -> float | None:
     try:
         # the default name holds the time, which each process read for itself
         return _train(replace(opened, folder=ranks.same(opened.folder)), ranks)
+    except (DataError, UserError, Stop):
+        let_speak(ranks.is_first_to_say())  # the others end because of this one, or for the same reason
+        raise
     finally:
         ranks.close()
 
@@ -76,6 +84,8 @@ def _train(run: Run, ranks: Ranks) -> float | None:
         words = last_words(lambda: f"interrupted; {run.remedy(ranks.size)}")
         with words, open_data(run.config, device) as data:
             return Training(run, data, device, ranks).fit()
+    except LostProcess:
+        raise Stop(f"another process of this training has ended; {run.remedy(ranks.size)}", 1) from None
     except RuntimeError as error:
         if not is_death_of_worker(error):
             raise
@@ -169,8 +179,13 @@ class Training:
         if stage.begin == "best" and resumed is None and (run.folder / BEST).is_file():
             self.model.load_state_dict(load(run.folder / BEST).model)
         clips = self._make_clips(stage)
-        learner = Learner(self.model, stage.objective, stage.optim, run.config.precision, ranks, stage.parts)
-        seed_everything(run.config.seed, Stream.TRAINING, stage.index, ranks.rank)
+        config = run.config
+        learner = Learner(
+            self.model, stage.objective, stage.optim, config.precision, ranks, stage.parts, config.compile
+        )
+        seed_everything(
+            run.config.seed, Stream.TRAINING, stage.index, 0
+        )  # alike on all ranks: seqvae/share.py
         trainer = Trainer(
             learner,
             clips,
@@ -187,7 +202,8 @@ class Training:
         )
         called = f" ({stage.name})" if stage.name else ""
         if resumed is not None:
-            trainer.restore(resumed)
+            with content_checked(run.folder / LAST):
+                trainer.restore(resumed)
             _tell(ranks, f"resuming {run.folder} at step {trainer.step}{called}")
         else:
             _tell(ranks, f"training in {run.folder} on {self.device}, {stage.trainer.budget}{called}")
@@ -195,7 +211,7 @@ class Training:
 
     def _make_clips(self, stage: Stage) -> Clips:
         if stage.source == "evidence":
-            return encode_sequences(self.model, self.data.clips)
+            return encode_sequences(self.model, self.data.clips, self.ranks)
         if stage.source == "states":
             self.data.clips.close()
             sequences = self.data.sequences()
@@ -224,6 +240,8 @@ def _make_model(run: Run, data: TrainData) -> SequenceModel:
     model = build(run.config.model, data.spec)
     if run.config.init is not None:
         load_init(model, run.config.init)
+    else:
+        model.frame.begin_background(median_frame(data.clips.full_sequences(AT_ONCE)))
     return model
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,7 +14,8 @@ from einops import rearrange
 from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
-from seqvae.data.conversion import to_video
+from data_gen.schema import read_info
+from seqvae.data.conversion import to_device, to_video
 from seqvae.data.interaction import KEYS, Interaction
 from seqvae.data.sequences import open_arrays
 from seqvae.errors import UserError
@@ -124,33 +126,38 @@ class InMemoryClips:
 
     def __init__(
         self,
-        source: str | Path | Mapping[str, np.ndarray],
+        source: str | Path | Mapping[str, Any],
         device: torch.device | str = "cpu",
         name: str | None = None,
     ) -> None:
         """Read a dataset, or take its arrays.
 
-        source: a dataset file, or arrays by name: `imgs` "n t h w c" uint8, and optionally those of
-            Interaction.of.
+        source: a dataset file, or arrays or tensors by name: `imgs` "n t h w c" uint8, and optionally those
+            of Interaction.of.
         name: name of the data in messages, by default the file.
 
         Raises:
             UserError: the file cannot be read.
         """
         self.name = name or ("arrays" if isinstance(source, Mapping) else str(source))
-        arrays = source if isinstance(source, Mapping) else _read(source)
+        arrays, actions = (source, 0) if isinstance(source, Mapping) else _read(source)
         self.frames: UInt8[Tensor, "n t h w c"] = torch.as_tensor(arrays["imgs"]).to(device)
-        self.interaction = Interaction.of(arrays, device)
+        self.interaction = Interaction.of(arrays, device, actions, self.name)
 
     def require_clips(self, clip_length: int) -> None:
         """Raise UserError when the sequences are shorter than a clip."""
         clip_starts(self.name, self.frames.shape[1], clip_length)
 
-    def full_sequences(self, at_once: int) -> Iterator[tuple[Video, Interaction]]:
-        """Yield all sequences in order and in full, `at_once` at a time."""
-        for first in range(0, len(self.frames), at_once):
+    def full_sequences(
+        self, at_once: int, rank: int = 0, size: int = 1
+    ) -> Iterator[tuple[int, Video, Interaction]]:
+        """Yield the sequences in order and in full, `at_once` at a time after the number of the first.
+
+        rank, size: of `size` processes, each gets every `size`-th part
+        """
+        for first in range(rank * at_once, len(self.frames), size * at_once):
             part = slice(first, first + at_once)
-            yield to_video(self.frames[part]), self.interaction.map(lambda x, part=part: x[part])
+            yield first, to_video(self.frames[part]), self.interaction.map(lambda x, part=part: x[part])
 
     def batch(self, request: ClipRequest) -> Batch:
         """Return the clips of a request.
@@ -165,7 +172,7 @@ class InMemoryClips:
     def cut(self, sequences: np.ndarray, starts: np.ndarray, clip_length: int) -> Batch:
         """Return the clips of these sequences "b" that begin at these frames "b"."""
         device, length = self.frames.device, self.frames.shape[1]
-        sequence, start = torch.as_tensor(sequences).to(device), torch.as_tensor(starts).to(device)
+        sequence, start = to_device(sequences, device), to_device(starts, device)
         time = start[:, None] + torch.arange(clip_length, device=device)
         # index_select copies whole frames, which plain indexing does byte by byte.
         flat = (sequence[:, None] * length + time).flatten()
@@ -178,6 +185,7 @@ class InMemoryClips:
         """Do nothing: unlike clips that are read or made during the training, these need no process."""
 
 
-def _read(path: str | Path) -> dict[str, np.ndarray]:
+def _read(path: str | Path) -> tuple[dict[str, np.ndarray], int]:
+    """Return the arrays of a dataset, and its number of actions."""
     with open_arrays(path) as arrays:
-        return {key: arrays[key][:] for key in ("imgs", *KEYS) if key in arrays}
+        return {key: arrays[key][:] for key in ("imgs", *KEYS) if key in arrays}, read_info(path).num_actions

@@ -32,6 +32,12 @@ def to_video(
     return planes.to(torch.float32).div_(255)
 
 
+def to_device(x: Tensor | np.ndarray, device: torch.device) -> Tensor:
+    """Copy from the host to a device without waiting for it: a GPU reads from memory that stays in place."""
+    host = torch.as_tensor(x)
+    return (host.pin_memory() if device.type == "cuda" else host).to(device, non_blocking=True)
+
+
 def as_video(frames: Any, spec: DataSpec, resize: bool = False) -> Float[Tensor, "b t c h w"]:
     """Convert frames as people have them to a video for a model: float32 "b t c h w" in [0, 1].
 
@@ -135,12 +141,24 @@ def to_frames(video: Float[Tensor, "b t c h w"]) -> UInt8[Tensor, "b t h w c"]:
     return rearrange(levels, "b t c h w -> b t h w c").contiguous()
 
 
-def prev_actions(actions: Int[Tensor, "b t"] | Int[np.ndarray, "b t"]) -> Int[Tensor, "b t"]:
+def prev_actions(
+    actions: Int[Tensor, "b t"] | Int[np.ndarray, "b t"], count: int = 0, name: str = "actions"
+) -> Int[Tensor, "b t"]:
     """Convert actions on disk, where [:, t] acts between frames t and t + 1, to the ones that led to frame t.
 
     The last entry on disk is the action that led to frame 0, so this is a rotation of whole sequences.
+
+    count: number of different actions, 0 where it is not known
+    name: of the data, for messages
+
+    Raises:
+        UserError: an action is none of 0 ... count - 1.
     """
-    return torch.as_tensor(actions).roll(1, dims=1)
+    acting = torch.as_tensor(actions)
+    if count and acting.numel() and not 0 <= int(acting.min()) <= int(acting.max()) < count:
+        found = f"{int(acting.min())} to {int(acting.max())}"
+        raise UserError(f"{name}: has actions from {found}, must be 0 to {count - 1}; make the data again")
+    return acting.roll(1, dims=1)
 
 
 def to_coordinates(positions: Array, limit: float) -> Array:

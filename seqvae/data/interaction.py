@@ -31,11 +31,22 @@ class Interaction:
     ends: Tensor | None = None
 
     @classmethod
-    def of(cls, arrays: Mapping[str, Any], device: torch.device | str = "cpu") -> Interaction:
+    def of(
+        cls,
+        arrays: Mapping[str, Any],
+        device: torch.device | str = "cpu",
+        num_actions: int = 0,
+        name: str = "actions",
+    ) -> Interaction:
         """Take those that there are among arrays "n t ..." of KEYS.
 
         `actions` stand as on disk, where [:, t] acts after frame t, and `prev_actions` under the frame that
         they led to. `dones` are the ends on disk.
+
+        num_actions, name: as in prev_actions
+
+        Raises:
+            UserError: an action is out of range.
         """
 
         def tensor(key: str) -> Tensor | None:
@@ -45,7 +56,7 @@ class Interaction:
         acting = tensor("actions")
         rewards, ends = tensor("rewards"), tensor("dones" if "dones" in arrays else "ends")
         return cls(
-            led_to if acting is None else prev_actions(acting),
+            led_to if acting is None else prev_actions(acting, num_actions, name),
             None if rewards is None else rewards.float(),
             ends,
         )

@@ -22,6 +22,7 @@ from seqvae.data.clips import (
     Video,
     clip_starts,
 )
+from seqvae.data.conversion import to_device
 from seqvae.data.interaction import KEYS, Interaction
 from seqvae.data.sequences import Sequences, fields_of
 from seqvae.data.streamed import Prefetcher
@@ -62,15 +63,22 @@ class OnlineClips:
         """Raise UserError when the sequences are shorter than a clip."""
         clip_starts("online", self.split.length, clip_length)
 
-    def full_sequences(self, at_once: int) -> Iterator[tuple[Video, Interaction]]:
-        """Yield the first `sequences` sequences in order and in full, `at_once` at a time."""
+    def full_sequences(
+        self, at_once: int, rank: int = 0, size: int = 1
+    ) -> Iterator[tuple[int, Video, Interaction]]:
+        """Yield the first `sequences` sequences in order and in full, as InMemoryClips does.
+
+        rank, size: of `size` processes, each gets every `size`-th round
+        """
         self.close()
-        rounds = range(-(-self.sequences // self.size))
+        rounds = range(rank, -(-self.sequences // self.size), size)
         with closing(self._simulate(rounds)) as simulated_rounds:
             for number, arrays in zip(rounds, simulated_rounds, strict=True):
-                size = self.sequences - number * self.size
-                clips = InMemoryClips({key: array[:size] for key, array in arrays.items()}, self.device)
-                yield from clips.full_sequences(at_once)
+                before = number * self.size
+                left = self.sequences - before
+                clips = InMemoryClips({key: array[:left] for key, array in arrays.items()}, self.device)
+                for first, video, given in clips.full_sequences(at_once):
+                    yield before + first, video, given
 
     def batch(self, request: ClipRequest) -> Batch:
         """Return the clips of a request.
@@ -110,7 +118,8 @@ class OnlineClips:
             self.close()
             self._prefetcher = self._simulate(count(number, world_size))
         self._held = None  # before the next, so that both are never held
-        clips = InMemoryClips(next(self._prefetcher), self.device)
+        arrays = {key: to_device(array, self.device) for key, array in next(self._prefetcher).items()}
+        clips = InMemoryClips(arrays, self.device)
         self._held, self._next = (number, clips), (number + world_size, world_size)
         return clips
 

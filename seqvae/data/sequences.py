@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 
 from data_gen.errors import DataError
+from data_gen.io import unreadable
 from data_gen.media.reading import fit
 from data_gen.media.videos import VIDEOS, VideoFile
 from data_gen.numpy_files import NUMPY, open_frames
@@ -187,6 +188,8 @@ def fields_of(
     shape_names: tuple[str, ...] = (),
     chosen: slice = slice(None),
     time: slice = slice(None),
+    num_actions: int = 0,
+    name: str = "data",
 ) -> dict[str, Any]:
     """Convert the arrays of a dataset to fields of Sequences: of the chosen sequences, the frames in `time`.
 
@@ -194,6 +197,11 @@ def fields_of(
     limit: width of the picture in simulator units.
     reach: distance from a wall at which objects bounce, of radii "n t k" in simulator units, indices of
         shapes "n t k" or None, and the names of shapes (data_gen.simulator); None: there are no known walls.
+    num_actions: number of different actions, 0 where it is not known.
+    name: of the data, for messages.
+
+    Raises:
+        UserError: an action, or the index of a shape, is out of range.
     """
 
     def read(key: str) -> np.ndarray:
@@ -205,14 +213,17 @@ def fields_of(
         if key in arrays
     }
     if reach is not None and "radii" in fields:
-        from_wall = reach(fields["radii"], read("shapes") if "shapes" in arrays else None, shape_names)
+        shapes = read("shapes") if "shapes" in arrays else None
+        if shapes is not None and shapes.size and not 0 <= shapes.min() <= shapes.max() < len(shape_names):
+            raise UserError(f"{name}: has shapes beyond its {len(shape_names)} names; make the data again")
+        from_wall = reach(fields["radii"], shapes, shape_names)
         fields["walls"] = 1 - to_half_widths(from_wall, limit)
     if "positions" in fields:
         fields["positions"] = to_coordinates(fields["positions"], limit)
     for name in {"velocities", "radii"} & fields.keys():
         fields[name] = to_half_widths(fields[name], limit)
     if "actions" in arrays:  # converted before they are cut, since the last one on disk led to frame 0
-        fields["prev_actions"] = prev_actions(arrays["actions"][chosen])[:, time].numpy()
+        fields["prev_actions"] = prev_actions(arrays["actions"][chosen], num_actions, name)[:, time].numpy()
     return fields
 
 
@@ -224,8 +235,7 @@ def reading(path: str | Path) -> Iterator[None]:
     except DataError as error:
         raise UserError(str(error)) from None
     except OSError as error:
-        problem = str(error).splitlines()[0]
-        raise UserError(f"{path}: cannot be read ({problem}); copy it or make it again") from None
+        raise UserError(str(unreadable(Path(error.filename or path), error))) from None
 
 
 @contextmanager
@@ -239,7 +249,16 @@ def _read_dataset(path: Path, index: int | None, first: int | None, time: slice)
     with open_arrays(path) as arrays:
         info = read_info(path)
         chosen = _select(path, info.sequences, index, first)
-        fields = fields_of(arrays, info.coord_limit, wall_rule(info), info.shape_names, chosen, time)
+        fields = fields_of(
+            arrays,
+            info.coord_limit,
+            wall_rule(info),
+            info.shape_names,
+            chosen,
+            time,
+            info.num_actions,
+            str(path),
+        )
     notes = ()
     if "sources" not in fields and info.config.get("simulator", {}).get("_target_") == DIGITS:
         notes = (f"{path}: tells no sources, so its sequences count as independent; make it anew",)

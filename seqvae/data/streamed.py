@@ -14,10 +14,10 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from data_gen.schema import DatasetFile, open_dataset, read_info
+from data_gen.schema import DatasetFile, DatasetInfo, open_dataset, read_info
 from data_gen.workers import begin_worker, signals_held
 from seqvae.data.clips import Batch, ClipRequest, InMemoryClips, Video, clip_starts
-from seqvae.data.conversion import to_video
+from seqvae.data.conversion import to_device, to_video
 from seqvae.data.interaction import KEYS, Interaction
 from seqvae.data.sequences import open_arrays, reading
 from seqvae.errors import UserError
@@ -86,8 +86,11 @@ def _begin_worker(worker: int) -> None:
 HELD_FRAMES = 10**7  # of data sets whose actions, rewards and ends are held: 13 bytes a frame, 130 MB
 
 
-def _interaction(arrays: Mapping[str, Any], part: slice, device: torch.device | str) -> Interaction:
-    return Interaction.of({key: arrays[key][part] for key in KEYS if key in arrays}, device)
+def _interaction(
+    info: DatasetInfo, arrays: Mapping[str, Any], part: slice, device: torch.device | str
+) -> Interaction:
+    found = {key: arrays[key][part] for key in KEYS if key in arrays}
+    return Interaction.of(found, device, info.num_actions, str(info.path))
 
 
 class StreamedClips:
@@ -115,7 +118,7 @@ class StreamedClips:
         self._held: Interaction | None = None  # of all sequences, where that takes little memory
         if self.info.sequences * self.info.length <= HELD_FRAMES:
             with open_arrays(path) as arrays:
-                self._held = _interaction(arrays, slice(None), device)
+                self._held = _interaction(self.info, arrays, slice(None), device)
         self._next: ClipRequest | None = None  # what the prefetcher returns next
         self._prefetcher: Prefetcher | None = None
 
@@ -123,14 +126,16 @@ class StreamedClips:
         """Raise UserError when the sequences are shorter than a clip."""
         clip_starts(str(self.path), self.info.length, clip_length)
 
-    def full_sequences(self, at_once: int) -> Iterator[tuple[Video, Interaction]]:
-        """Yield all sequences in order and in full, `at_once` at a time."""
+    def full_sequences(
+        self, at_once: int, rank: int = 0, size: int = 1
+    ) -> Iterator[tuple[int, Video, Interaction]]:
+        """Yield the sequences, or a share of them, as InMemoryClips does."""
         self.close()
         with open_arrays(self.path) as arrays:
-            for first in range(0, self.info.sequences, at_once):
+            for first in range(rank * at_once, self.info.sequences, size * at_once):
                 part = slice(first, first + at_once)
                 video = to_video(torch.as_tensor(arrays["imgs"][part]).to(self.device))
-                yield video, _interaction(arrays, part, self.device)
+                yield first, video, _interaction(self.info, arrays, part, self.device)
 
     def batch(self, request: ClipRequest) -> Batch:
         """Return the clips of a request.
@@ -147,7 +152,7 @@ class StreamedClips:
         self._next = request.following()
         sequences, starts = (self._move(x) for x in places)
         time = starts[:, None] + torch.arange(request.clip_length, device=self.device)
-        given, rows = self._interaction(sequences)
+        given, rows = (self._held, sequences) if self._held is not None else self._read_interaction(places[0])
         given = given.map(lambda x: x[rows[:, None], time])
         video = to_video(self._move(frames))
         return Batch(video, given.prev_actions, sequences, starts, given.rewards, given.ends)
@@ -158,16 +163,15 @@ class StreamedClips:
         if self._held is not None:
             return self._held
         with open_arrays(self.path) as arrays:
-            return _interaction(arrays, slice(None), self.device)
+            return _interaction(self.info, arrays, slice(None), self.device)
 
-    def _interaction(self, sequences: Tensor) -> tuple[Interaction, Tensor]:
-        """Return what passes in these sequences "b", or in all of them, and the rows where they are."""
-        if self._held is not None:
-            return self._held, sequences
-        rows, inverse = np.unique(sequences.cpu().numpy(), return_inverse=True)
+    def _read_interaction(self, sequences: Tensor) -> tuple[Interaction, Tensor]:
+        """Return what passes in these sequences "b", numbers on the host, and the rows where they are."""
+        rows, inverse = np.unique(sequences.numpy(), return_inverse=True)
         with open_arrays(self.path) as arrays:
-            parts = [_interaction(arrays, slice(row, row + 1), self.device) for row in rows.tolist()]
-        return concat_batch(parts), self._move(torch.as_tensor(inverse))
+            parts = [_interaction(self.info, arrays, slice(row, row + 1), "cpu") for row in rows.tolist()]
+        given = concat_batch(parts).map(lambda x: to_device(x, self.device))
+        return given, to_device(inverse, self.device)
 
     def close(self) -> None:
         """End the workers; the next batch starts new ones."""

@@ -204,7 +204,9 @@ static void pull_pairs(const Net *n, int rows) {
             const float *relation = n->relation.x + (size_t)p * stride;
             float *d = n->relation.d + (size_t)p * stride, a = n->attention_weight[p];
             float d_logit = dot(w, d_effects, relation) * a * (1 - a);
-            for (int i = 0; i < w; i++) d[i] = relation[i] > 0 ? a * d_effects[i] + d_logit * n->attention[i] : 0;
+            scale(w, a, d_effects, d);
+            add_scaled(w, d_logit, n->attention, d);
+            gate(w, relation, d);
             add_scaled(w, d_logit, relation, n->d_attention);
             n->d_attention[w] += d_logit;
         }
@@ -246,7 +248,7 @@ static void pull_step(const Net *n, int batch, const int64_t *action, size_t act
     if (s.slots > 1) pull_pairs(n, rows);
     for EACH_SLOT(b, k, r, batch, s.slots) {
         float *d = n->h.d + (size_t)r * stride;
-        for (int i = 0; i < w; i++) d[i] = n->h.x[(size_t)r * stride + i] > 0 ? d[i] : 0;
+        gate(w, n->h.x + (size_t)r * stride, d);
         if (action) add_scaled(w, 1, d, n->d_action + action[b * action_gap] * w);
     }
     pull(n, STATE_2, rows, n->state, n->h, 0, 1);

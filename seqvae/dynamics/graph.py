@@ -10,7 +10,10 @@ inertial and starts as the linear extrapolation; rectified units, and one produc
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import reduce
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -67,6 +70,9 @@ class GraphDynamics(MarkovDynamics):
             learned[i, self.layout[name]] = 1
         self.register_buffer("learned", learned, persistent=False)
         self.register_buffer("walks", 1 - learned.sum(0), persistent=False)
+        starts = {name: self.layout[name].start for name in self.moved}
+        self._starts = starts["position"], starts.get("velocity", -1), starts["latent"]
+        self._packed: Tensor | None = None  # the weights for graph.c, while they cannot change
 
         self.state = mlp(sum(self.sizes), width, width, activation=nn.ReLU)
         self.action = nn.Embedding(actions, width) if actions else None
@@ -146,33 +152,39 @@ class GraphDynamics(MarkovDynamics):
         mean, z, _ = roll_out(*native, carry.z, actions, horizon, noise, std)
         return Imagined(z, Normal(mean, std.expand_as(mean)), LastState(z[:, -1], carry.like))
 
-    def _native(self, z: Tensor, actions: Int[Tensor, "b t"] | None) -> tuple[Sizes, list[Tensor]] | None:
+    @contextmanager
+    def unchanged(self) -> Iterator[None]:
+        if self._runs_in_c(self.relation.weight):
+            self._packed = self._pack()
+        try:
+            yield
+        finally:
+            self._packed = None
+
+    def _native(self, z: Tensor, actions: Int[Tensor, "b t"] | None) -> tuple[Sizes, Tensor] | None:
         """Return what graph.c needs to know of the networks, or None where it cannot run."""
-        defined_here = type(self).step is GraphDynamics.step and type(self)._effects is GraphDynamics._effects
-        if not defined_here or not usable(SOURCE, z, self.relation.weight):
+        if not self._runs_in_c(z, self.relation.weight):
             return None
-        layers = [self.pair_own, self.pair_other, self.pair_geometry, self.relation, self.attention]
-        layers = [self.state[0], self.state[2], *layers, self.out[0], self.out[2], self.out[4]]
-        weights = [w for layer in layers for w in (layer.weight, layer.bias) if w is not None]
-        count = 0
-        if self.action is not None:
-            count = self.action.num_embeddings
-            weights.insert(4, self.action.weight)
-            if actions is not None and not 0 <= int(actions.min()) <= int(actions.max()) < count:
-                return None  # torch says so
-        start = {name: self.layout[name].start for name in self.moved}
-        return Sizes(
-            slots=z.shape[1],
-            dim=z.shape[2],
-            position=start["position"],
-            velocity=start.get("velocity", -1),
-            latent=start["latent"],
-            latents=self.sizes[-1],
-            width=self.relation.in_features,
-            actions=count,
-            impact=self.impact,
-            scale=self.velocity_scale,
-        ), weights
+        count = 0 if self.action is None else self.action.num_embeddings
+        if count and actions is not None and not 0 <= int(actions.min()) <= int(actions.max()) < count:
+            return None  # torch says so
+        slots, dim, width = z.shape[1], z.shape[2], self.relation.in_features
+        sizes = Sizes(
+            slots, dim, *self._starts, self.sizes[-1], width, count, self.impact, self.velocity_scale
+        )
+        return sizes, self._pack() if self._packed is None else self._packed
+
+    def _runs_in_c(self, *tensors: Tensor) -> bool:
+        cls = type(self)
+        defined_here = cls.step is GraphDynamics.step and cls._effects is GraphDynamics._effects
+        return defined_here and usable(SOURCE, *tensors)
+
+    def _pack(self) -> Float[Tensor, "weight"]:
+        """Return all weights in the order of `set_up` in graph_net.h."""
+        layers: list[Any] = [self.state[0], self.state[2], self.action, self.pair_own, self.pair_other]
+        layers += [self.pair_geometry, self.relation, self.attention, self.out[0], self.out[2], self.out[4]]
+        weights = [w for layer in layers if layer is not None for w in layer.parameters()]
+        return torch.cat([weight.reshape(-1) for weight in weights])
 
 
 def _others(x: Float[Tensor, "b k w"]) -> Float[Tensor, "b k j w"]:

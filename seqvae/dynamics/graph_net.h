@@ -63,7 +63,7 @@ static void set_up(Net *n, const Sizes *sizes, int batch, const float *from, flo
     int w = s.width, velocity = s.velocity >= 0, pair = velocity ? 6 : 3;
     n->motion = velocity ? 4 : 2, n->inputs = n->motion + s.latents, n->numbers = n->inputs + 2 + velocity;
     n->block = least(batch, s.slots < BLOCK ? BLOCK / s.slots : 1);
-    /* 1. the weights, in the order in which native.py puts them */
+    /* 1. the weights, in the order of GraphDynamics._pack */
     size_t at = 0;
 #define GRADIENT (d ? d + at : NULL)
 #define LAYER(which, in, out)                                                                                  \

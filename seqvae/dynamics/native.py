@@ -11,9 +11,11 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from seqvae.nn.native import call
+from seqvae.nn.native import call_in_parts
+from seqvae.tree import sum_tensors
 
 SOURCE = Path(__file__).with_name("graph.c")
+STEPS = 128  # steps of one sequence that are worth a thread
 
 
 class Sizes(ctypes.Structure):
@@ -28,7 +30,7 @@ class Sizes(ctypes.Structure):
 
 def roll_out(
     sizes: Sizes,
-    weights: list[Tensor],
+    weights: Float[Tensor, "weight"],
     z: Float[Tensor, "b k d"],
     actions: Int[Tensor, "b t"] | None,
     frames: int,
@@ -39,16 +41,15 @@ def roll_out(
 
     Without noise the states are the means, and have a gradient.
 
-    weights: all weights of the networks, in the order of `set_up` in graph.c
+    weights: all weights of the networks, in the order of `set_up` in graph_net.h
     noise: standard normal numbers, by which states are drawn around their means
     std: of these draws
     """
-    flat = torch.cat([weight.reshape(-1) for weight in weights])
     actions = None if actions is None or not sizes.actions else actions.long().contiguous()
     if noise is None:
-        mean, share = _Rollout.apply(z, flat, actions, frames, sizes)
+        mean, share = _Rollout.apply(z, weights, actions, frames, sizes)
         return mean, mean, share
-    return _forward(z, flat, actions, frames, sizes, noise, std)
+    return _forward(z, weights, actions, frames, sizes, noise, std)
 
 
 def _forward(
@@ -64,8 +65,13 @@ def _forward(
     mean = z.new_empty(len(z), frames, *z.shape[1:])
     states = mean if noise is None else torch.empty_like(mean)
     noise, std = (None if x is None else x.contiguous() for x in (noise, std))
-    given = (weights, z, actions, noise, std)
-    call(SOURCE, "rollout", sizes, len(z), frames, *given, mean, states, share)
+
+    def arguments(part: slice) -> tuple[Any, ...]:
+        of_part = [None if x is None else x[part] for x in (z, actions, noise)]
+        results = mean[part], states[part], share[part]
+        return sizes, part.stop - part.start, frames, weights, *of_part, std, *results
+
+    call_in_parts(SOURCE, "rollout", len(z), arguments, -(-STEPS // frames))
     return mean, states, share
 
 
@@ -84,7 +90,15 @@ class _Rollout(torch.autograd.Function):
     def backward(ctx: Any, d_mean: Tensor, d_share: Tensor):
         z, weights, actions, mean = ctx.saved_tensors
         z, d_mean, d_share = z.contiguous(), d_mean.contiguous(), d_share.contiguous()
-        d_z, d_weights = torch.empty_like(z), torch.zeros_like(weights)
-        given = (weights, z, actions, mean, d_mean, d_share)
-        call(SOURCE, "rollout_gradient", ctx.sizes, *mean.shape[:2], *given, d_weights, d_z)
-        return d_z, d_weights, None, None, None
+        d_z, of_parts = torch.empty_like(z), []
+
+        def arguments(part: slice) -> tuple[Any, ...]:
+            d_weights = torch.zeros_like(weights)
+            of_parts.append((part.start, d_weights))
+            steps, given = mean[part], None if actions is None else actions[part]
+            grads = d_mean[part], d_share[part], d_weights, d_z[part]
+            return ctx.sizes, *steps.shape[:2], weights, z[part], given, steps, *grads
+
+        call_in_parts(SOURCE, "rollout_gradient", len(z), arguments, -(-STEPS // mean.shape[1]))
+        of_parts.sort(key=lambda part: part[0])
+        return d_z, sum_tensors(d_weights for _, d_weights in of_parts), None, None, None

@@ -20,6 +20,7 @@ from seqvae.dynamics.markov import RANDOM_WALK_STD, MarkovDynamics, Stds
 from seqvae.errors import UserError
 from seqvae.layout import StateLayout, require_names
 from seqvae.nn.layers import mlp
+from seqvae.share import randn_like
 from seqvae.types import Dynamics, Encoding, LastState, Transition
 
 ACTION_NUMBERS = 4  # per slot
@@ -39,7 +40,7 @@ class Held:
     std: Float[Tensor, "*b k d"]
 
     def rsample(self) -> Float[Tensor, "*b k d"]:
-        return self.mean + self.std * torch.randn_like(self.mean)
+        return self.mean + self.std * randn_like(self.mean)
 
     def log_prob(self, z: Float[Tensor, "*b k d"]) -> Float[Tensor, "*b"]:
         free = self.std > 0

@@ -20,7 +20,15 @@ from seqvae.provenance import environment, git_commit, versions
 SCHEMA = 1
 METRICS = "metrics.json"
 RANDOM = "random"
-SAME = ("sim", "seed", "environments", "steps", "context")  # what two plans have in common if starts are
+SAME = (
+    "sim",
+    "seed",
+    "environments",
+    "steps",
+    "context",
+    "goal",
+    "near",
+)  # what two plans have in common if starts are
 
 
 @dataclass(frozen=True)

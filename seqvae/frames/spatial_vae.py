@@ -76,6 +76,11 @@ class SpatialVAE(FrameModel):
             bias = output_layer(self.draw).bias
             bias.view(channels + 1, glimpse, glimpse)[-1].add_(blob(glimpse, peak=3, fall=5))
 
+    def begin_background(self, image: Float[Tensor, "c h w"]) -> None:
+        """Begin with this image as the backdrop, from which it is learned."""
+        with torch.no_grad():
+            self.backdrop.copy_(image)
+
     def encode(self, video: Float[Tensor, "b t c h w"]) -> Encoding:
         """Return boxes from the encoder, and appearance from their glimpses."""
         image = rearrange(video, "b t c h w -> (b t) c h w")

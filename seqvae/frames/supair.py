@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable
 from functools import reduce
 from pathlib import Path
+from typing import Any
 
 import torch
 from einops import rearrange
@@ -23,7 +24,7 @@ from seqvae.layout import VELOCITY, Field, StateLayout
 from seqvae.nn.glimpse import box_cover, pixel_centres, read, sample_points, uncovered_share, write
 from seqvae.nn.kinds import BoxEncoder
 from seqvae.nn.layers import full_precision, in_full_precision
-from seqvae.nn.native import call, usable
+from seqvae.nn.native import call_in_parts, usable
 from seqvae.nn.spn import RatSPN
 from seqvae.types import Encoding, FrameModel, Scene
 
@@ -102,6 +103,11 @@ class SuPAIR(FrameModel):
         if plain_spns:
             _make_plain(self.objects)
             _make_plain(self.background)
+
+    def begin_background(self, image: Float[Tensor, "c h w"]) -> None:
+        """Move the leaf means of the background SPN by what it sees of this image; black changes nothing."""
+        with torch.no_grad():
+            self.background.mean.add_(self._seen(image[None]).flatten())
 
     def encode(self, video: Float[Tensor, "b t c h w"]) -> Encoding:
         """Return boxes; the precision of the velocity is 0, since one frame does not show it."""
@@ -198,8 +204,13 @@ class SuPAIR(FrameModel):
     ) -> Float[Tensor, "n h w"]:
         """Return the frames of `decode`, by supair.c."""
         frames = size.new_empty(len(size), self.height, self.width)
-        given = (float(self.reach), look, backdrop, size.contiguous(), position.contiguous())
-        call(SOURCE, "draw", *size.shape[:2], self.height, self.width, self.glimpse, *given, frames)
+        size, position, slots = size.contiguous(), position.contiguous(), size.shape[1]
+        given = (slots, self.height, self.width, self.glimpse, float(self.reach), look, backdrop)
+
+        def arguments(part: slice) -> tuple[Any, ...]:
+            return part.stop - part.start, *given, size[part], position[part], frames[part]
+
+        call_in_parts(SOURCE, "draw", len(size), arguments, 128)
         return frames
 
     def _scene(self, frames: Float[Tensor, "n h w"], batch: int) -> Scene:

@@ -1,4 +1,5 @@
 /* PursuitEncoder on the CPU: its proposals, and what its network sees of them, by the equations of boxes.py. */
+#include "bilinear.h"
 #include "sparse.h"
 
 typedef struct {
@@ -100,19 +101,15 @@ static void look(const Pursuit *p, const float *residual, const float *places, i
     int g = p->glimpse, w = p->width, h = p->height;
     const float *here = places + 2 * slot;
     float extent = p->view * p->scale, *at_x = line + p->stride, *total = at_x + tiles(g) * TILE;
-    for (int j = 0; j < g; j++) at_x[j] = here[0] + extent * ((2 * (float)j + 1) / g - 1);
+    for (int j = 0; j < g; j++) at_x[j] = here[0] + extent * sample(j, g);
     for (int i = 0; i < g; i++, out += g) {
-        float at_y = here[1] + extent * ((2 * (float)i + 1) / g - 1);
-        /* 1. the residual, bilinear, first along y, then along x; 0 outside of the image */
-        float y = (at_y + 1) * (0.5f * h) - 0.5f, above = floorf(y);
-        int inside = above >= -1 && above < h, r = inside ? (int)above : 0;
-        float after = y - above, first = inside && r >= 0 ? 1 - after : 0, second = inside && r + 1 < h ? after : 0;
-        const float *row = residual + (size_t)(r < 0 ? 0 : r) * w, *next = residual + (size_t)(r + 1 < h ? r + 1 : r) * w;
-        for (int j = 0; j < w; j++) line[j] = first * row[j] + second * next[j];
+        float at_y = here[1] + extent * sample(i, g);
+        /* 1. the residual */
+        Point y = point_at(at_y, h);
+        blend(residual, h, w, y, left_weight(y), right_weight(y, h), line);
         for (int j = 0; j < g; j++) {
-            float x = (at_x[j] + 1) * (0.5f * w) - 0.5f, before = floorf(x), share = x - before;
-            int c = before >= -1 && before < w ? (int)before : -2;
-            out[j] = (c >= 0 ? (1 - share) * line[c] : 0) + (c >= -1 && c + 1 < w ? share * line[c + 1] : 0);
+            Point x = point_at(at_x[j], w);
+            out[j] = left_weight(x) * pixel(line, w, x.before) + right_weight(x, w) * pixel(line, w, x.before + 1);
         }
         /* 2. the discs of the other slots */
         for (int j = 0; j < g; j += LANES) *(vec *)(total + j) = (vec){0};

@@ -17,7 +17,7 @@ from seqvae.config import register
 from seqvae.nn.glimpse import box_cover, pixel_centres, read, sample_points
 from seqvae.nn.kinds import BoxEncoder, Counter
 from seqvae.nn.layers import full_precision, mlp, output_layer, positive_std
-from seqvae.nn.native import call, usable
+from seqvae.nn.native import call_in_parts, usable
 
 SOURCE = Path(__file__).with_name("boxes.c")  # proposals and views of PursuitEncoder, on the CPU
 
@@ -157,8 +157,14 @@ class PursuitEncoder(nn.Module):
         """Return K places of large residual by greedy pursuit."""
         n, h, w = residual.shape
         if usable(SOURCE, residual) and not residual.requires_grad:
-            found = residual.new_empty(n, self.slots, 2)
-            call(SOURCE, "propose_places", n, self.slots, h, w, self.scale, residual.contiguous(), found)
+            found, given = residual.new_empty(n, self.slots, 2), residual.contiguous()
+            call_in_parts(
+                SOURCE,
+                "propose_places",
+                n,
+                lambda part: (len(found[part]), self.slots, h, w, self.scale, given[part], found[part]),
+                least=32,
+            )
             return found
         x, y = self._axes(residual)
         blur = self._blur(x, y)
@@ -205,8 +211,15 @@ class PursuitEncoder(nn.Module):
         g = self.glimpse
         if usable(SOURCE, residual, position) and not (residual.requires_grad or position.requires_grad):
             seen = residual.new_empty(*position.shape[:2], 2 * g**2)
-            sizes = (*position.shape[:2], *residual.shape[1:], g, self.scale, float(self.view))
-            call(SOURCE, "look_at", *sizes, residual.contiguous(), position.contiguous(), seen)
+            sizes = (position.shape[1], *residual.shape[1:], g, self.scale, float(self.view))
+            given = residual.contiguous(), position.contiguous()
+            call_in_parts(
+                SOURCE,
+                "look_at",
+                len(seen),
+                lambda part: (len(seen[part]), *sizes, *(x[part] for x in given), seen[part]),
+                least=128,
+            )
             return seen
         extent = torch.full_like(position, self.view * self.scale)
         glimpse = read(residual[:, None], position, extent, self.glimpse)[:, :, 0]  # n k g g

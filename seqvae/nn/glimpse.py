@@ -7,10 +7,19 @@ by one small matrix product per axis.
 
 from __future__ import annotations
 
+import ctypes
+from pathlib import Path
+from typing import Any
+
 import torch
 from einops import einsum
 from jaxtyping import Float
 from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from seqvae.nn.native import call_in_parts, usable
+
+SOURCE = Path(__file__).with_name("glimpse.c")  # reads glimpses, on the CPU
 
 
 def pixel_centres(size: int, like: Tensor) -> Float[Tensor, "size"]:
@@ -34,11 +43,50 @@ def read(
     image: Float[Tensor, "b c h w"], centre: Float[Tensor, "b k 2"], extent: Float[Tensor, "b k 2"], n: int
 ) -> Float[Tensor, "b k c n n"]:
     """Return glimpses of n x n samples at centre +- extent."""
+    if usable(SOURCE, image, centre, extent) and not (torch.is_grad_enabled() and image.requires_grad):
+        return _Read.apply(image.contiguous(), centre.contiguous(), extent.contiguous(), n)
     (_, _, h, w), (cx, cy), (ex, ey) = image.shape, centre.unbind(-1), extent.unbind(-1)
     across = bilinear(sample_points(cx, ex, n), w)  # b k j w
     down = bilinear(sample_points(cy, ey, n), h)  # b k i h
     rows = einsum(down, image, "b k i h, b c h w -> b k c i w")
     return einsum(rows, across, "b k c i w, b k j w -> b k c i j")
+
+
+class _Read(torch.autograd.Function):
+    """`read`, with its gradient with respect to centre and extent, by glimpse.c."""
+
+    @staticmethod
+    def forward(ctx: Any, image: Tensor, centre: Tensor, extent: Tensor, n: int):
+        ctx.save_for_backward(image, centre, extent)
+        ctx.n = n
+        glimpses = image.new_empty(*centre.shape[:2], image.shape[1], n, n)
+        _in_parts("read_glimpses", n, image, centre, extent, glimpses)
+        return glimpses
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor):
+        image, centre, extent = ctx.saved_tensors
+        d_centre, d_extent = torch.empty_like(centre), torch.empty_like(extent)
+        given = (image, centre, extent, grad.contiguous())
+        _in_parts("read_gradient", ctx.n, *given, d_centre, d_extent)
+        return None, d_centre, d_extent, None
+
+
+class _Sizes(ctypes.Structure):
+    """The struct `Sizes` of glimpse.c."""
+
+    _fields_ = [(name, ctypes.c_int) for name in ("batch", "slots", "channels", "height", "width", "n")]
+
+
+def _in_parts(function: str, n: int, image: Tensor, centre: Tensor, *others: Tensor) -> None:
+    """Call a function of glimpse.c."""
+
+    def arguments(part: slice) -> tuple[Any, ...]:
+        sizes = _Sizes(part.stop - part.start, centre.shape[1], *image.shape[1:], n)
+        return sizes, *(x[part] for x in (image, centre, *others))
+
+    call_in_parts(SOURCE, function, len(centre), arguments, 128)
 
 
 def write(

@@ -13,9 +13,13 @@ import hashlib
 import logging
 import os
 import platform
+import shlex
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +36,7 @@ FLAGS = (
     "-shared",
 )
 HEADERS = Path(__file__).parent
+COMPILERS = ("cc", "gcc", "clang")
 SECONDS = 120  # after which a compiler has failed
 LOG = logging.getLogger(__name__)
 
@@ -57,6 +62,24 @@ def call(source: Path, function: str, *arguments: Tensor | ctypes.Structure | fl
         raise MemoryError(f"{source.name}: no memory for {function}")
 
 
+def call_in_parts(
+    source: Path, function: str, count: int, arguments: Callable[[slice], Iterable[Any]], least: int
+) -> None:
+    """Call a C function on parts of a batch of `count`, in as many threads as torch has.
+
+    arguments: returns those of a part
+    least: size of a part that is worth a thread
+    """
+    parts = max(1, min(torch.get_num_threads(), count // least))
+    bounds = [count * i // parts for i in range(parts + 1)]
+    slices = [slice(*pair) for pair in pairwise(bounds)]
+    if parts == 1:
+        call(source, function, *arguments(slices[0]))
+        return
+    with ThreadPoolExecutor(parts) as pool:  # the C code runs without Python's lock
+        list(pool.map(lambda part: call(source, function, *arguments(part)), slices))
+
+
 def _as_argument(x: Tensor | ctypes.Structure | float | None) -> Any:
     if isinstance(x, Tensor):
         return ctypes.c_void_p(x.data_ptr())
@@ -75,13 +98,13 @@ def library(source: Path) -> ctypes.CDLL | None:
     """
     if os.environ.get("SEQVAE_NATIVE") == "0":
         return None
-    compiler = os.environ.get("CC") or shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
-    if compiler is None:
+    compiler = shlex.split(os.environ.get("CC", "")) or [c for c in COMPILERS if shutil.which(c)][:1]
+    if not compiler:
         LOG.info("no C compiler: %s is computed by torch", source.stem)
         return None
     sources = sorted({*source.parent.glob("*.[ch]"), *HEADERS.glob("*.h")})
     made_from = [*(file.read_bytes() for file in sources), " ".join(FLAGS).encode(), _processor().encode()]
-    key = hashlib.sha256(b"\0".join([*made_from, compiler.encode()])).hexdigest()
+    key = hashlib.sha256(b"\0".join([*made_from, " ".join(compiler).encode()])).hexdigest()
     try:
         folder = _own_folder()
         path = folder / f"{source.stem}-{key[:16]}.so"
@@ -103,18 +126,18 @@ def _own_folder() -> Path:
     return folder
 
 
-def _compile(compiler: str, source: Path, path: Path) -> None:
+def _compile(compiler: list[str], source: Path, path: Path) -> None:
     """Compile to `path`, which appears when it is complete; wait for a process that compiles already."""
     unfinished = path.with_suffix(".unfinished")
     with unfinished.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if path.exists():
             return
-        command = [compiler, *FLAGS, f"-I{HEADERS}", str(source), "-o", str(unfinished), "-lm"]
+        command = [*compiler, *FLAGS, f"-I{HEADERS}", str(source), "-o", str(unfinished), "-lm"]
         done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS)
         if done.returncode:
             lines = [line for line in done.stderr.splitlines() if "error" in line] or ["no reason given"]
-            raise OSError(f"{compiler}: {lines[0]}")
+            raise OSError(f"{compiler[0]}: {lines[0]}")
         unfinished.replace(path)
 
 

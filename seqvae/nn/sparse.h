@@ -85,6 +85,12 @@ static inline void add_scaled(int numbers, float a, const float *restrict x, flo
     for (int i = 0; i < numbers; i++) y[i] += a * x[i];
 }
 
+/* y = 0 where x is 0 or less */
+static inline void gate(int numbers, const float *x, float *y) {
+    for (int i = 0; i < numbers; i += LANES)
+        *(vec *)(y + i) = where(*(const vec *)(x + i) <= 0, (vec){0}, *(vec *)(y + i));
+}
+
 /* The sum of a_i x_i; both end in zeros. */
 static inline float dot(int numbers, const float *a, const float *x) {
     vec total = {0};
@@ -103,7 +109,7 @@ typedef struct {
 
 /* y = start + x M for one tile M of 64 x (16 n), one row. */
 INLINE void row_product(const int n, const float *x, uint64_t mask, const float *m, const float *start, float *y,
-                        uint64_t *rectified, const float *gate) {
+                        uint64_t *rectified, const float *gated_by) {
     vec sum[4];
     for (int c = 0; c < n; c++) sum[c] = ((const vec *)start)[c];
     for (; mask; mask &= mask - 1) {
@@ -117,7 +123,7 @@ INLINE void row_product(const int n, const float *x, uint64_t mask, const float 
             sum[c] = where(sum[c] <= 0, (vec){0}, sum[c]);
             positive |= nonzero(sum[c]) << (LANES * c);
         }
-        if (gate) sum[c] = where(((const vec *)gate)[c] != 0, sum[c], (vec){0});
+        if (gated_by) sum[c] = where(((const vec *)gated_by)[c] != 0, sum[c], (vec){0});
         ((vec *)y)[c] = sum[c];
     }
     if (rectified) *rectified = positive;
@@ -125,19 +131,19 @@ INLINE void row_product(const int n, const float *x, uint64_t mask, const float 
 
 INLINE void tile_product(const int n, int rows, const float *x, int x_stride, const uint64_t *mask, int mask_stride,
                          const float *m, const float *start, int start_stride, float *y, int y_stride,
-                         uint64_t *rectified, const float *gate) {
+                         uint64_t *rectified, const float *gated_by) {
     for (int r = 0; r < rows; r++) {
         row_product(n, x + (size_t)r * x_stride, mask[(size_t)r * mask_stride], m,
                     start + (size_t)r * start_stride, y + (size_t)r * y_stride,
                     rectified ? rectified + (size_t)r * (y_stride / TILE) : NULL,
-                    gate ? gate + (size_t)r * y_stride : NULL);
+                    gated_by ? gated_by + (size_t)r * y_stride : NULL);
     }
 }
 
-/* y = start + x M for all rows and tiles; then y = max(y, 0) with its mask, or y = 0 where `gate` is 0.
+/* y = start + x M for all rows and tiles; then y = max(y, 0) with its mask, or y = 0 where `gated_by` is 0.
    start: a row for each (start_stride > 0), or one for all (0) */
 static void product(int in, int out, const float *m, int rows, const float *x, const uint64_t *mask,
-                    const float *start, int start_stride, float *y, uint64_t *rectified, const float *gate) {
+                    const float *start, int start_stride, float *y, uint64_t *rectified, const float *gated_by) {
     int across = tiles(in), x_stride = TILE * across, y_stride = TILE * tiles(out);
     for (int o = 0; o < tiles(out); o++) {
         for (int i = 0; i < across; i++, m += TILE * TILE) {
@@ -149,7 +155,7 @@ static void product(int in, int out, const float *m, int rows, const float *x, c
 #define CASE(n)                                                        \
     case n:                                                            \
         if (last && rectified) WITH(n, rectified + o, NULL);           \
-        else if (last && gate) WITH(n, NULL, gate + TILE * o);         \
+        else if (last && gated_by) WITH(n, NULL, gated_by + TILE * o);         \
         else WITH(n, NULL, NULL);                                      \
         break;
             switch (vectors(out - TILE * o)) { CASE(1) CASE(2) CASE(3) CASE(4) }
@@ -167,8 +173,8 @@ static void forward(const Layer *l, int rows, const float *x, const uint64_t *ma
 
 /* dx = W^T dy + start */
 static void backward(const Layer *l, int rows, const float *dy, const uint64_t *mask, const float *start, int stride,
-                     float *dx, const float *gate) {
-    product(l->out, l->in, l->down, rows, dy, mask, start, stride, dx, NULL, gate);
+                     float *dx, const float *gated_by) {
+    product(l->out, l->in, l->down, rows, dy, mask, start, stride, dx, NULL, gated_by);
 }
 
 /* Transpose 64 x 64 bits (Warren, Hacker's Delight, section 7-3). */

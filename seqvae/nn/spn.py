@@ -11,17 +11,25 @@ Axes: r replica, l pair of regions, s mixture, g component, n vector, p pixel.
 from __future__ import annotations
 
 import math
+from pathlib import Path
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
+
+from seqvae.nn.log_mixing import mix_in_log_space
+from seqvae.nn.native import call_in_parts, usable
+
+SOURCE = Path(__file__).with_name("spn.c")  # the sum layer, on the CPU
 
 # The sum layer: mixtures of products of neighbouring regions.
 #
 # The sums are matrix products of exponentials, which are shifted by the largest log-density of each region.
 # Where no pair of components has both a share and a density near the largest, the sum underflows; it is then
 # computed again in log space. The branch depends on the numbers themselves, so value and gradient are custom
-# operators, which torch.compile does not look into.
+# operators, which torch.compile does not look into. On other devices than the CPU the look at the numbers
+# would wait for the device, so there all sums are computed in log space.
 
 
 def mix(level: Float[Tensor, "r _ g n"], logits: Float[Tensor, "r l s g g"]) -> Float[Tensor, "r l s n"]:
@@ -30,11 +38,14 @@ def mix(level: Float[Tensor, "r _ g n"], logits: Float[Tensor, "r l s g g"]) -> 
     The weights w_s are the softmax of logits over pairs (g, h). Value and gradient are exact up to rounding,
     however far apart logits and densities are.
     """
-    return _mix(level, logits)
+    return _mix(level, logits) if level.is_cpu else mix_in_log_space(level, logits)
 
 
 @torch.library.custom_op("seqvae::mix", mutates_args=(), schema="(Tensor level, Tensor logits) -> Tensor")
 def _mix(level, logits):
+    value = level.new_empty(*logits.shape[:3], level.shape[-1])
+    if _in_c("mix", level, logits, [level], [value]):
+        return value
     a, b, shift = _shifted(level)  # r l g n, r l g n, r l 1 n
     mixed = _mixed(a, _given_left(_shares(logits), b))  # r l s n
     value = mixed.log() + shift
@@ -51,6 +62,10 @@ def _mix(level, logits):
 )
 def _mix_backward(grad, level, logits, value):
     """Return the gradients with respect to level and logits."""
+    d_level, d_share = torch.empty_like(level), torch.empty_like(logits)
+    if _in_c("mix_gradient", level, logits, [grad, level], [d_level, d_share]):
+        d_pairs = _shares(logits) * d_share
+        return d_level, d_pairs - _shares(logits) * d_pairs.sum((-2, -1), keepdim=True)
     # 1. the forward pass again, which is cheaper than to keep its tensors
     share = _shares(logits)  # r l s g g
     a, b, _ = _shifted(level)
@@ -82,6 +97,22 @@ def _mix_backward(grad, level, logits, value):
         d_pairs.index_put_((r, l, s), part, accumulate=True)
     # 6. through the softmax over pairs
     return d_level, d_pairs - share * d_pairs.sum((-2, -1), keepdim=True)
+
+
+def _in_c(function: str, level: Tensor, logits: Tensor, given: list[Tensor], results: list[Tensor]) -> bool:
+    """Compute the results by spn.c; return whether it could, and no sum underflowed."""
+    if not level.numel() or not usable(SOURCE, *given, logits, *results):
+        return False
+    regions, vectors = logits.shape[0] * logits.shape[1], level.shape[-1]
+    low = torch.zeros(regions, dtype=torch.int64)
+    sizes = (*logits.shape[2:4], vectors, _least(level.dtype, logits))
+    tensors = [x.contiguous().view(regions, -1) for x in (*given, _shares(logits), *results)]
+
+    def arguments(part: slice) -> tuple[Any, ...]:
+        return part.stop - part.start, *sizes, *(x[part] for x in tensors), low[part]
+
+    call_in_parts(SOURCE, function, regions, arguments, 1 + 1024 // max(vectors, 1))
+    return not low.any()
 
 
 @_mix.register_fake
@@ -130,8 +161,13 @@ def _mixed(a: Float[Tensor, "r l g n"], given_left: Float[Tensor, "r l s g n"]) 
 
 def _too_small(mixed: Float[Tensor, "r l s n"], logits: Tensor) -> Bool[Tensor, "r l s n"]:
     """Mark the sums that may lack terms lost to underflow."""
-    number, pairs = torch.finfo(mixed.dtype), logits[0, 0, 0].numel()
-    return mixed < pairs * number.tiny / number.eps
+    return mixed < _least(mixed.dtype, logits)
+
+
+def _least(dtype: torch.dtype, logits: Tensor) -> float:
+    """Return the least sum that lacks no terms."""
+    number, pairs = torch.finfo(dtype), logits[0, 0, 0].numel()
+    return pairs * number.tiny / number.eps
 
 
 def _log_pairs(

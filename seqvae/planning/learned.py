@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
@@ -88,3 +89,15 @@ class ModelWorld(World):
         if found is None:
             return None
         return found[:, 0, self.model.background_slots :].detach().cpu().numpy()
+
+    def fields(self, state: Imagined, names: Sequence[str]) -> Float[Tensor, "b k e"]:
+        """Return fields of the model's layout, of all slots but those of the background."""
+        layout = self.model.layout
+        known = [field.name for field in layout.fields]
+        for name in names:
+            if name not in known:
+                raise UserError(
+                    f"goal: the states of this model have no {name}; they have {', '.join(known)}"
+                )
+        found = torch.cat([state.z[..., layout[name]] for name in names], -1)
+        return found[:, self.model.background_slots :]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from data_gen.simulator import Emulator, Simulator, State
-from seqvae.data.conversion import to_coordinates
+from seqvae.data.conversion import to_coordinates, to_half_widths
 from seqvae.errors import UserError
 from seqvae.planning.world import World, WorldStep
 from seqvae.types import ActionSpace
@@ -47,6 +48,20 @@ class SimulatorWorld(World):
 
     def positions(self, state: dict[str, Tensor]) -> Float[np.ndarray, "b k 2"]:
         return to_coordinates(as_state(state).positions, self.simulator.limit)
+
+    def fields(self, state: dict[str, Tensor], names: Sequence[str]) -> Float[Tensor, "b k e"]:
+        """Return position and velocity, in half-widths and half-widths per frame."""
+        arrays = as_state(state)
+        known = {
+            "position": to_coordinates(arrays.positions, self.simulator.limit),
+            "velocity": to_half_widths(arrays.velocities, self.simulator.limit),
+        }
+        for name in names:
+            if name not in known:
+                raise UserError(
+                    f"goal: the states of a simulator have no {name}; they have {', '.join(known)}"
+                )
+        return torch.from_numpy(np.concatenate([known[name] for name in names], -1))
 
     def frames(self, state: dict[str, Tensor], size: int) -> np.ndarray:
         """Draw frames uint8 "b size size 3"."""

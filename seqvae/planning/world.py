@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from seqvae.errors import UserError
 from seqvae.tree import map_record, short_repr
 from seqvae.types import ActionSpace
 
@@ -59,6 +61,14 @@ class World:
     def positions(self, state: Any) -> Float[np.ndarray, "b k 2"] | None:
         """Return the places of objects in half-widths, to be drawn; None where a world knows of none."""
         return None
+
+    def fields(self, state: Any, names: Sequence[str]) -> Float[Tensor, "b k e"]:
+        """Return fields of all objects, such as position and velocity, joined in this order.
+
+        Raises:
+            UserError: the states of this world have no such field.
+        """
+        raise UserError(f"{type(self).__name__} has no fields of objects, so it has no distance to a goal")
 
 
 def select(state: Any, index: Tensor) -> Any:

@@ -16,6 +16,7 @@ from seqvae.distributions import Normal
 from seqvae.errors import UserError
 from seqvae.layout import StateLayout
 from seqvae.nn.layers import MADE, full_precision
+from seqvae.share import randn_like
 from seqvae.tree import short_repr
 from seqvae.types import Encoding, Posterior, Transition
 
@@ -105,7 +106,7 @@ class Transformed:
 
     def rsample_and_log_prob(self) -> tuple[Float[Tensor, "*b k d"], Float[Tensor, "*b"]]:
         """Draw a sample; return it and its log-density, nats."""
-        noise = torch.randn_like(self.base.mean)
+        noise = randn_like(self.base.mean)
         transformed, log_det = self._transform(noise)
         return self.base.mean + self.base.std * transformed, self._log_density(noise, log_det)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +15,7 @@ from jaxtyping import Float, Int
 from seqvae.errors import UserError
 from seqvae.evaluate import by_sequence
 from seqvae.evaluate.report import METRICS, SCHEMA
+from seqvae.io import parse_json, unreadable
 from seqvae.metrics import Estimate
 
 CURVES, TABLE, BOUNDS = "curves.csv", "table.md", "bounds.csv"
@@ -98,7 +99,8 @@ class Evaluation:
     @property
     def table(self) -> dict[str, Row]:
         """Row -> column -> value; numbers that are not finite are NaN."""
-        return {row: estimates(columns) for row, columns in self.mapping("table").items()}
+        rows = self.mapping("table").items()
+        return {row: estimates(columns) for row, columns in rows if isinstance(columns, Mapping)}
 
     @property
     def data_key(self) -> tuple[Any, ...]:
@@ -153,20 +155,25 @@ def estimates(values: Mapping[str, Any]) -> Row:
     found = {}
     for name, value in values.items():
         if isinstance(value, Mapping) and {"mean", "se", "n"} <= value.keys():
-            mean, se = (_number_or_nan(value[key]) for key in ("mean", "se"))
-            found[name] = Estimate(mean, se, int(_number_or_nan(value["n"])))
+            mean, se, n = (_number_or_nan(value[key]) for key in ("mean", "se", "n"))
+            found[name] = Estimate(mean, se, int(n) if math.isfinite(n) else 0)
     return found
 
 
 def _number_or_nan(value: Any) -> float:
-    return float(value) if isinstance(value, (int, float)) else float("nan")
+    try:
+        return float(value) if isinstance(value, (int, float)) else float("nan")
+    except OverflowError:  # of a whole number with hundreds of digits
+        return float("nan")
 
 
 def _read_metrics(path: Path) -> Mapping[str, Any]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        raise UserError(f"{path}: cannot be read; evaluate the run again") from None
+        content = parse_json(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(str(unreadable(path, error))) from None
+    except ValueError:
+        raise UserError(f"{path}: is damaged; evaluate the run again") from None
     if not isinstance(content, dict) or "table" not in content:
         raise UserError(f"{path}: holds no evaluation; evaluate the run again")
     return content

@@ -7,13 +7,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import yaml
 from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
+from yaml.events import AliasEvent
 
 from seqvae import checkpoint as files
 from seqvae import weights
 from seqvae.checkpoint import Checkpoint
+from seqvae.content import check_config
 from seqvae.errors import UserError
 from seqvae.report.evaluation import Evaluation, read_evaluation
 from seqvae.report.training import Log, read_training
@@ -22,6 +23,7 @@ from seqvae.train.logging import FILE as LOG
 from seqvae.train.origin import Origin
 
 CONFIG, CARD, EVALUATION = "config.yaml", "README.md", "evaluation"
+_LONGEST = 2**20  # characters of a config
 PARTS, OPTIONAL = ("frame", "posterior", "dynamics"), "reward"
 
 
@@ -135,9 +137,12 @@ def _build(content: Checkpoint | None, file: Path | None) -> tuple[SequenceModel
 
 def _read_config(path: Path) -> Mapping[str, Any]:
     try:
-        content = OmegaConf.to_container(OmegaConf.load(path))
-    except (OSError, ValueError, YAMLError, OmegaConfBaseException):
+        text = path.read_text(encoding="utf-8")
+        if len(text) > _LONGEST or any(isinstance(event, AliasEvent) for event in yaml.parse(text)):
+            raise ValueError("no config of ours")  # aliases of aliases fill any memory
+        content = OmegaConf.to_container(OmegaConf.create(text))
+        check_config(content)
+    except Exception:  # of YAML, OmegaConf and the check
         raise UserError(f"{path}: cannot be read; the run has no other record of its config") from None
-    if not isinstance(content, dict):
-        raise UserError(f"{path}: holds no config")
+    assert isinstance(content, dict)
     return {str(key): value for key, value in content.items()}

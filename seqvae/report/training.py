@@ -70,7 +70,7 @@ class Log:
 
 def read_training(folder: Path, config: Mapping[str, Any]) -> Log | None:
     """Read the log of a run; None where it has none. Lines that are no lines of a log are left out."""
-    lines = [line for line in read_log(folder) if _is_line(line)]
+    lines = read_log(folder)
     if not lines:
         return None
     series = {kind: _series(line for line in lines if line["kind"] == kind) for kind in SERIES}
@@ -107,17 +107,20 @@ def find_stages(config: Mapping[str, Any], last: int) -> tuple[StageSpan, ...]:
     return tuple(spans)
 
 
-def _is_line(line: Any) -> bool:
-    return isinstance(line, dict) and isinstance(line.get("step"), int) and isinstance(line.get("kind"), str)
-
-
 def _series(lines: Iterable[Mapping[str, Any]]) -> dict[str, Series]:
     points: dict[str, list[tuple[int, float]]] = {}
     for line in lines:
         for name, value in line.items():
             if name not in NOTES and (value is None or isinstance(value, (int, float))):
-                points.setdefault(name, []).append((line["step"], np.nan if value is None else value))
+                points.setdefault(name, []).append((line["step"], _number_or_nan(value)))
     return {name: _thinned(found) for name, found in points.items()}
+
+
+def _number_or_nan(value: float | None) -> float:
+    try:
+        return np.nan if value is None else float(value)
+    except OverflowError:  # of a whole number with hundreds of digits
+        return np.nan
 
 
 def _thinned(points: list[tuple[int, float]]) -> Series:

@@ -16,6 +16,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch._dynamo.exc import TorchDynamoException
 
 from seqvae.errors import UserError
@@ -75,11 +76,16 @@ def _remove_unfinished(folder: Path) -> None:
         shutil.rmtree(building)
 
 
-def report_failure(compiled: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a compiled function that raises a UserError, in one line, where torch cannot compile it."""
+def report_failure(compiled: Callable[..., Any], plain: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a compiled function that raises a UserError, in one line, where torch cannot compile it.
 
-    @functools.wraps(compiled)
+    plain: the function itself, which becomes part of a larger one that is compiled
+    """
+
+    @functools.wraps(plain)
     def call(*arguments: Any, **options: Any) -> Any:
+        if torch.compiler.is_compiling():
+            return plain(*arguments, **options)
         try:
             return compiled(*arguments, **options)
         except TorchDynamoException as error:

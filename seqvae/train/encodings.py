@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,6 +11,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from seqvae.data.clips import ClipRequest, InMemoryClips, clip_starts
+from seqvae.data.conversion import to_device
 from seqvae.data.interaction import Interaction
 from seqvae.data.online import OnlineClips
 from seqvae.data.sequences import Sequences
@@ -18,7 +20,8 @@ from seqvae.errors import UserError
 from seqvae.evaluate import Truth
 from seqvae.matching import reorder, track
 from seqvae.sequence import SequenceModel
-from seqvae.tree import concat_batch, short_repr
+from seqvae.train.runtime import ONE, Ranks
+from seqvae.tree import concat_batch, map_record, short_repr
 from seqvae.types import Encoding
 
 AT_ONCE = 16  # sequences encoded together
@@ -47,22 +50,35 @@ def track_slots(model: SequenceModel, encoding: Encoding) -> Encoding:
 
 
 def encode_sequences(
-    model: SequenceModel, clips: InMemoryClips | StreamedClips | OnlineClips
+    model: SequenceModel, clips: InMemoryClips | StreamedClips | OnlineClips, ranks: Ranks = ONE
 ) -> EncodingClips:
     """Encode every training frame with the present weights, and track slots; without features.
 
-    A pure function of weights and data, so a resumed training finds the same encodings.
+    A pure function of weights and data, so a resumed training finds the same encodings. Each rank encodes its
+    share, and gets the others'.
     """
     was_training = model.training
     model.eval()
     with torch.no_grad():
-        parts = [
-            (track_slots(model, _gaussian(model, video)), given)
-            for video, given in clips.full_sequences(AT_ONCE)
-        ]
+        parts = {
+            first: (track_slots(model, _gaussian(model, video)), given)
+            for first, video, given in clips.full_sequences(AT_ONCE, ranks.rank, ranks.size)
+        }
     model.train(was_training)
+    device = next(model.parameters()).device
+    parts = _gathered(parts, ranks, device)
     encoding, interaction = (concat_batch(list(of_all)) for of_all in zip(*parts, strict=True))
     return EncodingClips(encoding, interaction)
+
+
+def _gathered(parts: dict[int, Any], ranks: Ranks, device: torch.device) -> list[Any]:
+    """Return the records of all ranks in the order of their keys."""
+    if ranks.size == 1:
+        return [parts[first] for first in sorted(parts)]
+    # by way of the host: ranks may have unequal numbers of sequences, or none
+    on_host = {first: [map_record(Tensor.cpu, x) for x in records] for first, records in parts.items()}
+    everything = {first: records for of_rank in ranks.gather(on_host) for first, records in of_rank.items()}
+    return [[map_record(lambda x: x.to(device), r) for r in everything[i]] for i in sorted(everything)]
 
 
 def _gaussian(model: SequenceModel, video: Float[Tensor, "b t c h w"]) -> Encoding:
@@ -110,8 +126,8 @@ class EncodingClips:
         n, length = self.encoding.mean.shape[:2]
         sequences, first = request.positions(n, clip_starts("encodings", length, request.clip_length))
         device = self.encoding.mean.device
-        row = torch.as_tensor(sequences).to(device)[:, None]
-        time = torch.as_tensor(first).to(device)[:, None] + torch.arange(request.clip_length, device=device)
+        row = to_device(sequences, device)[:, None]
+        time = to_device(first, device)[:, None] + torch.arange(request.clip_length, device=device)
         given = self.interaction.map(lambda x: x[row, time])
         encoding = self.encoding.map(lambda x: x[row, time])
         return EncodingBatch(encoding, given.prev_actions, given.rewards, given.ends)

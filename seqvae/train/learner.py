@@ -13,6 +13,8 @@ from seqvae.errors import UserError
 from seqvae.nn.layers import Spread
 from seqvae.objectives import Objective
 from seqvae.sequence import SequenceModel
+from seqvae.share import sharing
+from seqvae.train.graphs import Measure, compile_objective, is_one_graph
 from seqvae.train.optim import Optim, WeightAverage
 from seqvae.train.runtime import ONE, Ranks
 from seqvae.train.stages import PARTS, SPREAD
@@ -39,6 +41,7 @@ class Learner:
     precision: "float32", or "bf16" for matrix products in bfloat16
     ranks: processes that train together
     parts: parts of the model that are trained; a reward part that the model lacks is none
+    compile: whether to compile the objective whole, where it can be
     """
 
     def __init__(
@@ -49,9 +52,12 @@ class Learner:
         precision: str = "float32",
         ranks: Ranks = ONE,
         parts: tuple[str, ...] = PARTS,
+        compile: bool = False,
     ):
         self.model, self.objective, self.optim, self.ranks = model, objective, optim, ranks
         objective.begin(model)
+        whole = compile and is_one_graph(objective, ranks.size)
+        self.measure: Measure | None = compile_objective(objective, model) if whole else None
         self.precision = precision
         self.parameters = _select_parameters(model, parts)
         self.optimiser = optim.optimiser(self.parameters)
@@ -66,17 +72,28 @@ class Learner:
         """
         self.model.train()
         self.model.zero_grad()
-        device = self.parameters[0].device.type
-        with torch.autocast(device, torch.bfloat16, enabled=self.precision == "bf16"):
-            terms, trace = self.objective(self.model, batch, progress)
+        with self._precision(), sharing(self.ranks.rank, self.ranks.size):
+            terms, trace = self._call_objective(batch, progress)
         loss = -terms.objective().float().mean()
         loss.backward()
-        loss = self.ranks.average_gradients(self.parameters, loss)
+        own = {"loss": loss}
+        own |= {"bound": terms.bound_per_frame()} if terms.bounded else {}
+        own |= {name: terms.per_frame(name) for name in terms.values}
+        means = self.ranks.average(self.parameters, own)
         norm = self.optim.clip_gradient(self.parameters)
-        numbers = {"loss": loss, "gradient": norm}
-        numbers |= {"bound": terms.bound_per_frame()} if terms.bounded else {}
-        numbers |= {name: terms.per_frame(name) for name in terms.values}
+        numbers = {"loss": means["loss"], "gradient": norm} | means
         return Update({name: value.detach() for name, value in numbers.items()}, terms, trace)
+
+    def _call_objective(self, batch: Any, progress: float) -> tuple[Terms, Trace]:
+        if self.measure is None:
+            return self.objective(self.model, batch, progress)
+        terms, trace = self.measure(self.model, batch)
+        return self.objective.scheduled(terms, progress), trace
+
+    def _precision(self) -> AbstractContextManager[Any]:
+        if self.precision == "float32":
+            return nullcontext()
+        return torch.autocast(self.parameters[0].device.type, torch.bfloat16)
 
     def apply(self, step: int, progress: float) -> None:
         """Take the optimiser's step number `step`, from 0, along the current gradient."""
@@ -105,12 +122,58 @@ class Learner:
             return {name: value.clone() for name, value in self.model.state_dict().items()}
 
     def restore(self, model: dict[str, Tensor], state: dict[str, Any]) -> None:
-        """Continue from the results of `model_state` and `state`."""
+        """Continue from the results of `model_state` and `state`.
+
+        Raises:
+            UserError: the state is that of another model or optimiser.
+        """
         self.model.load_state_dict(model)
         if self.average is not None:
+            _require_alike("weights", state["weights"], list(self.model.parameters()))
             self.average.values = [p.detach().clone() for p in self.model.parameters()]
             self.average.write(state["weights"])
-        self.optimiser.load_state_dict(state["optimiser"])
+        _load_optimiser(self.optimiser, state["optimiser"], self.parameters)
+
+
+def _load_optimiser(
+    optimiser: torch.optim.Optimizer, state: dict[str, Any], parameters: list[nn.Parameter]
+) -> None:
+    """Give an optimiser the moments in a state; its options stay those of the config.
+
+    A fused step reads and writes moments without a look at their sizes.
+
+    Raises:
+        UserError: they do not fit the parameters.
+    """
+    moments = state.get("state") if isinstance(state, dict) else None
+    own = optimiser.state_dict()
+    amsgrad = own["param_groups"][0]["amsgrad"]
+    names = ["exp_avg", "exp_avg_sq", *(["max_exp_avg_sq"] if amsgrad else [])]
+    if not isinstance(moments, dict) or not moments.keys() <= set(range(len(parameters))):
+        raise UserError("training.learner.optimiser is damaged, or of another model; copy the file again")
+    copied: dict[int, dict[str, Tensor]] = {}
+    for number, values in moments.items():
+        if not isinstance(values, dict) or values.keys() != {"step", *names}:
+            raise UserError("training.learner.optimiser is of another optimiser; copy the file again")
+        _require_alike("optimiser", [values[name] for name in names], [parameters[number]] * len(names))
+        step = values["step"]
+        if not isinstance(step, Tensor) or step.shape != () or not step.is_floating_point() or not step >= 0:
+            raise UserError("training.learner.optimiser has no sound number of steps; copy the file again")
+        like = parameters[number].detach()
+        # in the memory layout of the weights, which a fused step takes for granted
+        copied[number] = {name: torch.empty_like(like).copy_(values[name]) for name in names}
+        copied[number]["step"] = step.clone()
+    optimiser.load_state_dict(own | {"state": copied})
+
+
+def _require_alike(name: str, values: Any, parameters: list[nn.Parameter]) -> None:
+    """Raise UserError unless values are tensors of the shapes and types of the parameters."""
+    is_list = isinstance(values, list) and len(values) == len(parameters)
+    if not is_list or not all(
+        isinstance(x, Tensor) and x.layout is torch.strided and x.shape == p.shape and x.dtype == p.dtype
+        for x, p in zip(values, parameters, strict=True)
+    ):
+        raise UserError(f"training.learner.{name} does not fit the model's weights; copy the file again")
 
 
 def _select_parameters(model: SequenceModel, parts: tuple[str, ...]) -> list[nn.Parameter]:

@@ -14,12 +14,14 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from tqdm import tqdm
 
-from seqvae.io import atomic_write, report_unwritable
+from seqvae.errors import UserError
+from seqvae.io import atomic_write, report_unwritable, unreadable
 from seqvae.train.trackers import Trackers
 
 # The record of a run: a JSON object per line in log.jsonl, and its trackers.
 
 FILE = "log.jsonl"
+_MOST_STEPS = 2**53
 
 
 class Logbook:
@@ -79,17 +81,35 @@ class Logbook:
 
 
 def read_log(run: Path) -> list[dict[str, Any]]:
-    """Return the lines of a run's log, in order, without a half-written last line."""
+    """Return the lines of a run's log, in order, without a half-written last line.
+
+    Lines of JSON that are no lines of a log are left out.
+
+    Raises:
+        UserError: the system does not give the file.
+    """
     path = Path(run) / FILE
     if not path.is_file():
         return []
     lines = []
-    for text in path.read_text(encoding="utf-8").splitlines():
+    try:
+        content = path.read_text(encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise UserError(str(unreadable(path, error))) from None
+    for text in content.splitlines():
         try:
-            lines.append(json.loads(text))
-        except json.JSONDecodeError:
+            line = json.loads(text)
+        except (ValueError, RecursionError):
             break
+        if _is_line(line):
+            lines.append(line)
     return lines
+
+
+def _is_line(line: Any) -> bool:
+    if not isinstance(line, dict) or not isinstance(line.get("kind"), str):
+        return False
+    return isinstance(line.get("step"), int) and 0 <= line["step"] < _MOST_STEPS
 
 
 def _keep_until(path: Path, step: int, validated: int) -> None:

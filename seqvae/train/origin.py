@@ -46,8 +46,8 @@ def _command(config: Mapping[str, Any]) -> str:
     if not chosen:
         return UNKNOWN
     plugins = [f"plugins=[{','.join(config['plugins'])}]"] if config.get("plugins") else []
-    words = shlex.join([chosen[0], f"data={config['data']}", *plugins])
-    return f"python -m seqvae train {words} seed={config['seed']}"
+    words = shlex.join([chosen[0], f"data={config.get('data')}", *plugins])
+    return f"python -m seqvae train {words} seed={config.get('seed')}"
 
 
 def _chosen_by(config: Mapping[str, Any]) -> str:
@@ -58,5 +58,6 @@ def _chosen_by(config: Mapping[str, Any]) -> str:
     words = []
     for name, own in stages.items():
         criterion = (trainer | ((own or {}).get("trainer") or {}))["criterion"]
-        words.append(f"{CRITERIA[criterion]} ({name})" if name else CRITERIA[criterion])
+        chosen = CRITERIA.get(str(criterion), UNKNOWN)
+        words.append(f"{chosen} ({name})" if name else chosen)
     return "; ".join(words)

@@ -1,4 +1,4 @@
-"""Processes, seeds, interrupts, memory, compilation of a training."""
+"""Processes, seeds, interrupts, memory of a training."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed.rendezvous import rendezvous
 
 from seqvae.errors import UserError
-from seqvae.io import SIGNALS, leave, tell_at_signal
-from seqvae.sequence import SequenceModel
+from seqvae.io import SIGNALS, leave, speaks, tell_at_signal
+from seqvae.share import losses_noticed
 from seqvae.streams import Stream, seed_sequence
 
 DEVICES = ("auto", "cpu", "cuda")
@@ -31,18 +32,34 @@ DEVICES = ("auto", "cpu", "cuda")
 # call methods other than `forward`. Weights start equal and stay equal: every rank takes the same update.
 
 
+@contextmanager
+def _silence() -> Iterator[None]:
+    """Keep anything from being printed on stderr inside the context, also from C++."""
+    sys.stderr.flush()
+    before, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(before, 2)
+        os.close(before)
+        os.close(nowhere)
+
+
 @dataclass(frozen=True)
 class Ranks:
     """This process among those that train together.
 
     local_rank: number of the process on its machine
     control: process group on the CPU, for small messages
+    store: what all ranks can write to
     """
 
     rank: int = 0
     size: int = 1
     local_rank: int = 0
     control: Any = None
+    store: Any = None
 
     @property
     def first(self) -> bool:
@@ -58,47 +75,63 @@ class Ranks:
             raise UserError(f"trainer.batch_size={batch_size} does not divide among {self.size} processes")
         return batch_size // self.size
 
-    def average_gradients(self, parameters: list[nn.Parameter], loss: Tensor) -> Tensor:
-        """Replace gradients by their mean over ranks; return the mean loss."""
+    def average(self, parameters: list[nn.Parameter], numbers: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Replace gradients by their mean over ranks; return the means of scalars."""
         if self.size == 1:
-            return loss
+            return numbers
         gradients = [p.grad for p in parameters if p.grad is not None]
-        flat = torch.cat([loss.detach().reshape(1), *(g.reshape(-1) for g in gradients)])
-        dist.all_reduce(flat)
+        scalars = torch.stack([value.detach().float() for value in numbers.values()])
+        flat = torch.cat([scalars, *(g.reshape(-1) for g in gradients)])
+        with losses_noticed():
+            dist.all_reduce(flat)
         flat /= self.size
-        mean_loss, *chunks = flat.split([1, *(g.numel() for g in gradients)])
+        means, *chunks = flat.split([len(scalars), *(g.numel() for g in gradients)])
         for gradient, chunk in zip(gradients, chunks, strict=True):
             gradient.copy_(chunk.view_as(gradient))
-        return mean_loss[0]
+        return dict(zip(numbers, means, strict=True))
 
     def agree(self, *values: int | float) -> list[int | float]:
         """Return the largest of each value over ranks, so that all decide alike; one may see Ctrl-C first."""
         if self.size == 1:
             return list(values)
         tensor = torch.tensor(values, dtype=torch.float64)
-        dist.all_reduce(tensor, dist.ReduceOp.MAX, group=self.control)
+        with losses_noticed():
+            dist.all_reduce(tensor, dist.ReduceOp.MAX, group=self.control)
         return tensor.tolist()
 
     def gather(self, value: Any) -> list[Any]:
-        """Return the values of all ranks in order at rank 0, and elsewhere only the own one."""
+        """Return the values of all ranks, in order."""
         if self.size == 1:
             return [value]
-        everyone = [None] * self.size if self.first else None
-        dist.gather_object(value, everyone, group=self.control)
-        return everyone or [value]
+        everyone = [None] * self.size
+        with losses_noticed():
+            dist.all_gather_object(everyone, value, group=self.control)
+        return everyone
 
     def same(self, value: Any) -> Any:
         """Return the value of rank 0 on every rank."""
         if self.size == 1:
             return value
         box = [value]
-        dist.broadcast_object_list(box, group=self.control)
+        with losses_noticed():
+            dist.broadcast_object_list(box, group=self.control)
         return box[0]
 
     def wait(self) -> None:
         """Wait until every rank is here."""
         if self.size > 1:
-            dist.barrier(group=self.control)
+            with losses_noticed():
+                dist.barrier(group=self.control)
+
+    def is_first_to_say(self) -> bool:
+        """Return whether no other rank has said why the training ends; from the second call on, False."""
+        if self.size == 1:
+            return True
+        try:
+            with _silence():  # torch prints the stack of its own code if the store is gone
+                return self.store.add("seqvae_said", 1) == 1
+        except RuntimeError:  # what holds the store has ended too
+            return True
 
     def close(self) -> None:
         """Leave the processes that train together."""
@@ -114,9 +147,10 @@ def join_ranks(device: str) -> Ranks:
     size = int(os.environ.get("WORLD_SIZE", 1))
     if size == 1:
         return ONE
-    dist.init_process_group("nccl" if device == "cuda" else "gloo")
+    store, rank, size = next(rendezvous("env://"))
+    dist.init_process_group("nccl" if device == "cuda" else "gloo", store=store, rank=rank, world_size=size)
     control = dist.new_group(backend="gloo")
-    return Ranks(dist.get_rank(), size, int(os.environ.get("LOCAL_RANK", 0)), control)
+    return Ranks(rank, size, int(os.environ.get("LOCAL_RANK", 0)), control, store)
 
 
 def require_device(name: str) -> None:
@@ -229,7 +263,8 @@ class Interrupt:
         if self.signal is not None:
             leave(number)
         self.signal = number
-        tell_at_signal("stopping: saving after this step (again: stop at once)")
+        if speaks():
+            tell_at_signal("stopping: saving after this step (again: stop at once)")
 
 
 # Memory that a training step frees is kept for the next one.
@@ -250,29 +285,3 @@ def keep_freed_memory() -> bool:
     if mallopt is None:
         return False
     return bool(mallopt(MMAP_MAX, 0) and mallopt(TRIM_THRESHOLD, 2**31 - 1))
-
-
-# torch.compile on the costly methods of a step.
-
-# methods from tensors to tensors: frames to encoding, states to frame terms, a state to the next
-METHODS = {"frame": ("encode", "terms"), "dynamics": ("step",)}
-
-
-def compile_parts(model: SequenceModel, backend: str = "inductor") -> None:
-    """Compile the model's costly methods; the first step then takes a minute or two.
-
-    The loop over time stays in Python. Results equal those of the uncompiled model up to rounding.
-
-    Raises:
-        UserError: here, there is no folder for the compiled code; in the calls, torch cannot compile.
-    """
-    from seqvae.train.compiled import own_folder, report_failure  # takes seconds to import
-
-    if backend == "inductor":
-        own_folder()
-    for part, names in METHODS.items():
-        owner = getattr(model, part)
-        for name in names:
-            if hasattr(owner, name):
-                compiled = torch.compile(getattr(owner, name), dynamic=False, backend=backend)
-                setattr(owner, name, report_failure(compiled))

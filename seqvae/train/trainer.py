@@ -6,7 +6,7 @@ import contextlib
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -24,6 +24,7 @@ from seqvae.train.logging import Logbook, Meter
 from seqvae.train.progress import Outlook, Progress
 from seqvae.train.runtime import Interrupt, device_name, own_randomness, restore_rng, rng_state
 from seqvae.train.stages import BEGIN, StageStart, TrainerOptions
+from seqvae.train.state import TrainingState
 from seqvae.train.trackers import Trackers
 from seqvae.train.validation import Report
 
@@ -39,32 +40,6 @@ class Clips(Protocol):
 
 class NonFiniteLoss(RuntimeError):
     """The loss or its gradient is not finite."""
-
-
-@dataclass(frozen=True)
-class TrainingState:
-    """Everything apart from the weights that later updates depend on; the `training` of a checkpoint.
-
-    learner: state of optimiser and weight average
-    rng: states of the random generators, per rank
-    elapsed: seconds of training, over all stages and resumes
-    validated: step of the last validation
-    best: best validation score so far
-    start: beginning of the stage, a StageStart as plain data
-    objective: what the objective keeps of the beginning of its stage
-    """
-
-    learner: dict[str, Any]
-    rng: list[Any]
-    elapsed: float
-    validated: int
-    best: float | None
-    start: dict[str, Any]
-    objective: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def stage_start(self) -> StageStart:
-        return StageStart(**self.start)
 
 
 @dataclass(frozen=True)
@@ -121,16 +96,18 @@ class Trainer:
         self.warned: set[str] = set()
 
     def restore(self, checkpoint: Checkpoint) -> None:
-        """Continue from a checkpoint, with everything that later updates depend on."""
-        state = TrainingState(**(checkpoint.training or {}))
+        """Continue from a checkpoint, with everything that later updates depend on.
+
+        Raises:
+            UserError: the state of the training does not fit the model.
+        """
+        state = TrainingState.read(checkpoint.training or {})
         self.learner.restore(checkpoint.model, state.learner)
         self.learner.objective.restore(state.objective)
         self.step, self.scores = checkpoint.step, checkpoint.scores
         self.validated, self.best, self.elapsed = state.validated, state.best, state.elapsed
         self.saved = (self.step, self.elapsed)
-        # with more ranks than before, the new ones keep the streams that they were seeded with
-        if self.ranks.rank < len(state.rng):
-            restore_rng(state.rng[self.ranks.rank], self.device)
+        restore_rng(state.rng[0], self.device)
 
     def fit(self) -> TrainResult:
         """Train until the budget is spent, or until the first SIGINT or SIGTERM.
@@ -250,7 +227,7 @@ class Trainer:
 
     def _save(self) -> None:
         self._require_finite()
-        rng = self.ranks.gather(rng_state(self.device))
+        rng = [rng_state(self.device)]
         self.saved = (self.step, self.elapsed)
         if self.ranks.first:
             state = TrainingState(

@@ -141,5 +141,5 @@ def test_damage_within_a_file_is_named_when_it_is_read(tmp_path, dataset):
     middle = len(content) // 2
     content[middle : middle + 2000] = bytes(2000)
     path.write_bytes(content)
-    with pytest.raises(UserError, match="a.h5: cannot be read"):
+    with pytest.raises(UserError, match="a.h5: is damaged"):
         InMemoryClips(path)

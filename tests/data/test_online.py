@@ -98,8 +98,8 @@ def test_ranks_see_disjoint_sequences():
 
 def test_the_first_sequences_in_full(finite):
     clips = OnlineClips(split(), workers=0, sequences=BLOCK + 7)
-    video, given = zip(*clips.full_sequences(16), strict=True)
-    assert torch.equal(torch.cat(video), torch.cat([v for v, _ in finite.full_sequences(50)])[: BLOCK + 7])
+    first, video, given = zip(*clips.full_sequences(16), strict=True)
+    assert torch.equal(torch.cat(video), torch.cat([v for _, v, _ in finite.full_sequences(50)])[: BLOCK + 7])
     for name in ("prev_actions", "rewards", "ends"):
         whole = getattr(finite.interaction, name)[: BLOCK + 7]
         assert torch.equal(torch.cat([getattr(part, name) for part in given]), whole)

@@ -58,8 +58,8 @@ def test_clips_of_shards_are_those_of_one_file(dataset, shards, workers):
         assert_same_clips(memory.batch(request), expected)
         assert_same_clips(disk.batch(request), expected)
     for one, other in zip(disk.full_sequences(2), InMemoryClips(dataset).full_sequences(2), strict=True):
-        assert torch.equal(one[0], other[0])
-        assert torch.equal(one[1].prev_actions, other[1].prev_actions)
+        assert one[0] == other[0] and torch.equal(one[1], other[1])
+        assert torch.equal(one[2].prev_actions, other[2].prev_actions)
     disk.close()
 
 
@@ -165,7 +165,7 @@ seen = set()
 for step in (0, 1, 2, 999_999):  # the last one in another epoch
     batch = clips.batch(ClipRequest(step, 64, 8, seed=0))
     seen |= {int(n) // 15_625 for n in batch.sequences}
-video, given = next(clips.full_sequences(16))
+_, video, given = next(clips.full_sequences(16))
 assert video.shape == (16, 100, 3, 32, 32) and given.prev_actions.shape == (16, 100)
 assert len(read_sequences(path, index=999_999)) == 1
 assert len(read_sequences(path, first=100)) == 100

@@ -47,3 +47,17 @@ def test_a_file_keeps_the_first_error_and_accepts_later_writes(tmp_path):
     assert file.write(b"more") == 4
     with pytest.raises(OSError, match="No space"):
         file.check()
+
+
+def test_a_full_disk_is_told_whatever_the_writer_makes_of_it(tmp_path):
+    """torch answers a failed write with an error of its own, on places in its archive."""
+
+    def torch_on_a_full_disk(file):
+        file.write(b"first")
+        file.raw.error = OSError(28, "No space left on device")
+        raise RuntimeError("unexpected pos 8768 vs 8662")
+
+    atomic_write(tmp_path / "a", lambda file: file.write(b"old"))
+    with pytest.raises(DataError, match="a: cannot be written .No space left on device.; make room"):
+        atomic_write(tmp_path / "a", torch_on_a_full_disk)
+    assert (tmp_path / "a").read_bytes() == b"old" and [p.name for p in tmp_path.iterdir()] == ["a"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 import struct
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -139,7 +140,6 @@ FORGED = {
     "another codec": by_name("_codecs", "encode", "text", "zip"),
     "a stand-in with attributes": b"\x80\x02cnumpy\nndarray\n}X\x01\x00\x00\x00aK\x01sb.",
     "bytes without end": b"\x80\x04\x8e" + struct.pack("<Q", 2**62),
-    "a huge memo": b"\x80\x02Nr\xff\xff\xff\x7f.",
     "a persistent id": b"Pname\n.",
     "an empty stack": b"\x80\x02.",
     "deep nesting": b"\x80\x02" + b"(" * 10**5,
@@ -151,6 +151,26 @@ def test_forged_and_damaged_pickles_are_reported_in_one_line(tmp_path, name):
     path = tmp_path / "a.pkl"
     path.write_bytes(FORGED[name])
     assert refusal(read_pickle, path, error=DataError).startswith(f"{path}: ")
+
+
+def test_a_pickle_that_numbers_its_objects_from_two_billion_takes_no_memory(tmp_path):
+    path = tmp_path / "a.pkl"
+    path.write_bytes(b"\x80\x02Nr\xff\xff\xff\x7f.")
+    tracemalloc.start()
+    assert read_pickle(path) is None
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 2**20
+
+
+def test_an_array_that_lies_in_many_places_is_gone_through_once(tmp_path):
+    value = [np.arange(3)]
+    for _ in range(100):
+        value = [value, value]
+    path = tmp_path / "a.pkl"
+    path.write_bytes(pickle.dumps(value))
+    found = read_pickle(path)
+    assert found[0] is found[1] and found[0][0] is found[1][1]
 
 
 def test_an_array_shares_the_memory_of_its_bytes(tmp_path):

@@ -73,6 +73,18 @@ def test_vectors_of_actions(runs, planner):
     )
 
 
+def test_goals(runs):
+    """On the truth goals near by are reached, more than at random; a model without rewards plans too."""
+    words = ["sim=two_room", "world=simulator", "goal=12", "planner=cem", "planner.iterations=3", "shown=0"]
+    words += ["environments=8", "steps=14", "simulations=60", "depth=10", f"out={runs / 'rooms'}"]
+    assert plan(*words) == 0
+    returns = {row: np.array(values) for row, values in read(runs / "rooms")["returns"].items()}
+    assert set(returns["CEM simulator"]) <= {0, 1} and returns["CEM simulator"].mean() >= 7 / 8
+    assert returns["random"].mean() < returns["CEM simulator"].mean()
+    assert plan(f"run={runs / 'plain'}", "goal=3", f"out={runs / 'towards'}", "shown=1") == 0
+    assert set(read(runs / "towards")["returns"]["MCTS model"]) <= {0, 1}
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -94,6 +106,8 @@ def test_vectors_of_actions(runs, planner):
         (["run={runs}/reward", "planner.simulations=3"], "planner.simulations: is set by"),
         (["run={runs}/reward", "planner=fish"], "fish"),
         (["run={runs}/reward", "discount=2"], "discount=2"),
+        (["run={runs}/reward", "goal=0"], "goal=0: expected at least 1"),
+        (["run={runs}/reward", "near=0"], "near=0.0: expected a distance above 0"),
         (["run={runs}/reward", "steps=0"], "steps=0: expected at least 1"),
     ],
 )  # fmt: skip

@@ -70,7 +70,7 @@ def test_a_collage_shows_its_objects_where_it_says_they_are():
     objective = CollageLikelihood(jitter=0.0)
     found = objective._cut_out(discs(position), position, HALF.expand_as(position))
     exact = SimpleNamespace(**vars(found) | {"position": position})
-    collage = objective._compose(exact, position, torch.zeros(1, 32, 32))
+    collage = objective._compose(exact, position, torch.zeros(1, 32, 32), (len(position), 1))
     assert (collage.weight == 1).all()
     apart = squared_distances(collage.position, collage.position).sqrt() + 9 * torch.eye(3)
     clear = (apart > 2 * RADIUS + 2 * PIXEL).all((-1, -2))
@@ -90,7 +90,7 @@ def test_objects_keep_their_colours_on_any_background_and_later_ones_hide_earlie
     found = objective._cut_out(drawn[None] - background, position, HALF.expand_as(position))
     touching = torch.tensor([[[0.0, 0.0], [0.25, 0.0]]])
     torch.manual_seed(0)
-    collage = objective._compose(found, touching, background)
+    collage = objective._compose(found, touching, background, (len(touching), 1))
     inner = (collage.position[0] + 1) / PIXEL - 0.5  # pixels x, y of the two centres
     chosen = (collage.frames[0, :, *inner[1].round().long().flip(0)] - colours[..., 0, 0]).abs().sum(-1)
     assert chosen.min() < 0.02  # the later object shows its own colour in its middle
@@ -220,7 +220,7 @@ def test_objects_of_a_collage_are_those_of_one_frame_on_request():
     for together in (True, False):
         objective = CollageLikelihood(together=together)
         found = objective._cut_out(light * discs(position), position, HALF.expand_as(position))
-        collage = objective._compose(found, position, torch.zeros(1, 32, 32))
+        collage = objective._compose(found, position, torch.zeros(1, 32, 32), (len(position), 1))
         frame, slot = collage.cutting // 3, collage.cutting % 3
         one = (frame == frame[:, :1]).all(1)
         assert one.all() if together else not one.any()

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from seqvae.nn.log_mixing import mix_in_log_space
 from seqvae.nn.spn import WEIGHT_SCALE, RatSPN, mix
 from tests.laws.common import F64
 
@@ -35,9 +36,10 @@ def value_and_gradients(function, level: Tensor, logits: Tensor, weight: Tensor)
     return [value.detach(), *torch.autograd.grad((weight * value).sum(), (level, logits))]
 
 
+@pytest.mark.parametrize("mix", [mix, mix_in_log_space])  # on the CPU, and on other devices
 @pytest.mark.parametrize("dtype", [torch.float32, F64])
 @pytest.mark.parametrize("gap", [0.0, 20.0, 60.0, 84.0, 100.0, 300.0, 900.0])
-def test_a_mixture_and_its_gradient_agree_with_the_sum_in_log_space(gap, dtype):
+def test_a_mixture_and_its_gradient_agree_with_the_sum_in_log_space(gap, dtype, mix):
     level, logits = inputs(gap, dtype)
     weight = torch.randn(2, 2, 4, 5, dtype=dtype)
     got = value_and_gradients(mix, level, logits, weight)
@@ -59,7 +61,8 @@ def test_the_gaps_underflow_the_exponentials():
     assert (missing > 200).sum() > 20 and (missing < 80).sum() > 3  # some of both in one layer
 
 
-def test_gradients_are_those_of_finite_differences():
+@pytest.mark.parametrize("mix", [mix, mix_in_log_space])
+def test_gradients_are_those_of_finite_differences(mix):
     level, logits = (x[..., :2, :2].contiguous() for x in inputs(900.0, F64))
     level = level[:, :, :2]
     args = [level.requires_grad_(), logits.requires_grad_()]

@@ -15,7 +15,9 @@ from seqvae.dynamics.graph import GraphDynamics
 from seqvae.layout import StateLayout
 from seqvae.nn import native as nn_native
 from seqvae.nn.boxes import PursuitEncoder
+from seqvae.nn.glimpse import read
 from seqvae.nn.native import library
+from seqvae.nn.spn import mix
 from seqvae.sequence import SequenceModel
 from seqvae.tree import sum_tensors
 from seqvae.types import Carry, LastState
@@ -202,3 +204,75 @@ def test_proposals_and_views_are_those_of_the_definition(height, width, monkeypa
     assert_close(by_c[0], by_torch[0], rtol=0, atol=1e-4)
     assert_close(by_c[1], by_torch[1], rtol=0, atol=2e-5)
     assert encoder.propose(torch.zeros_like(image)).isfinite().all()
+
+
+@pytest.mark.parametrize(
+    "shape, mixtures, vectors", [((2, 4, 10), 10, 130), ((3, 2, 6), 1, 64), ((1, 2, 1), 2, 3)]
+)
+def test_the_sum_layer_is_that_of_the_definition(shape, mixtures, vectors, monkeypatch):
+    replicas, regions, components = shape
+    level = (30 * torch.randn(*shape, vectors)).requires_grad_()
+    logits = (3 * torch.randn(replicas, regions // 2, mixtures, components, components)).requires_grad_()
+    grad = torch.randn(replicas, regions // 2, mixtures, vectors)
+    by_c = mix(level, logits)
+    of_c = torch.autograd.grad(by_c, (level, logits), grad)
+    monkeypatch.setattr(nn_native, "library", lambda source: None)
+    by_torch = mix(level, logits)
+    of_torch = torch.autograd.grad(by_torch, (level, logits), grad)
+    assert_close(by_c, by_torch)
+    for found, expected in zip(of_c, of_torch, strict=True):
+        assert_close(found, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_a_sum_that_underflows_is_left_to_the_definition():
+    level = torch.zeros(1, 2, 2, 5)
+    level[:, :, 1, 2] = -80
+    logits = torch.tensor([[-200.0, -200.0], [-200.0, 0.0]]).expand(1, 1, 1, 2, 2)
+    assert_close(mix(level, logits)[0, 0, 0], torch.tensor([0.0, 0.0, -160.0, 0.0, 0.0]))
+
+
+@pytest.mark.parametrize("channels, height, width, n", [(1, 32, 32, 10), (3, 20, 50, 7), (1, 1, 3, 1)])
+def test_glimpses_are_those_of_the_definition(channels, height, width, n, monkeypatch):
+    image = torch.rand(20, channels, height, width)
+    centre = (2.6 * torch.rand(20, 3, 2) - 1.3).requires_grad_()  # also beyond the edges
+    extent = (0.02 + torch.rand(20, 3, 2)).requires_grad_()
+    with torch.no_grad():
+        centre[0], extent[0] = 0.0, 1.0  # samples on centres of pixels, where the slope jumps
+    grad = torch.randn(20, 3, channels, n, n)
+    by_c = read(image, centre, extent, n)
+    of_c = torch.autograd.grad(by_c, (centre, extent), grad)
+    monkeypatch.setattr(nn_native, "library", lambda source: None)
+    by_torch = read(image, centre, extent, n)
+    of_torch = torch.autograd.grad(by_torch, (centre, extent), grad)
+    assert_close(by_c, by_torch, rtol=1e-4, atol=2e-5)
+    for found, expected in zip(of_c, of_torch, strict=True):
+        # within rounding of a pixel's centre a sample may have the slope of either side
+        apart = (found - expected).abs() > 1e-3 * (1 + expected.abs())
+        assert apart.float().mean() < 0.02, (found - expected).abs().max()
+
+
+def test_threads_share_a_batch(monkeypatch):
+    part = dynamics("actions")
+    z, actions = start(part)
+    z.requires_grad_()
+    given = part._native(z, actions)
+    assert given is not None
+    image, where = torch.rand(300, 1, 32, 32), 0.8 * torch.rand(300, 3, 2)
+    level, logits = torch.randn(2, 4, 3, 1100), torch.randn(2, 2, 4, 3, 3)
+    frame = make("stove").frame
+    states = torch.rand(150, 2, 3, frame.layout.dim)
+
+    def results(threads: int) -> tuple[list[Tensor], list[Tensor]]:
+        monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+        mean, _, share = native.roll_out(*given, z, actions, FRAMES)
+        views = read(image, where, 0.3 * torch.ones_like(where), 10)
+        with torch.no_grad():
+            drawn = frame.decode(states).frames
+            found = frame.encoder.propose(image[:, 0])
+            seen = frame.encoder.look(image[:, 0], where)
+        return [mean, share, views, mix(level, logits), drawn, found, seen], gradients(part, z, (mean, share))
+
+    monkeypatch.setattr(native, "STEPS", 32)
+    (alone, of_one), (shared, of_three) = results(1), results(3)
+    assert all(map(torch.equal, alone, shared))
+    assert max(map(relative, of_one, of_three)) < 5e-5  # those of weights are sums over parts

@@ -8,15 +8,18 @@ import torch
 from torch.testing import assert_close
 
 from data_gen.sims.avoidance import Avoidance, SteeredAvoidance
+from data_gen.sims.two_room import TwoRoom
 from data_gen.simulator import simulate
 from seqvae.build import build
 from seqvae.data.conversion import to_video
 from seqvae.evaluate.acted import ActingScores
 from seqvae.planning.acting import act, sample_starts
+from seqvae.planning.goals import GoalWorld
 from seqvae.planning.learned import ModelWorld
 from seqvae.planning.mcts import MCTS
 from seqvae.planning.planner import Plan, Planner, RandomActions
 from seqvae.planning.simulated import SimulatorWorld, as_state
+from seqvae.streams import Stream, generator
 from seqvae.tree import map_record
 from seqvae.types import DataSpec
 from seqvae.video.plans import PlanVideo
@@ -114,6 +117,36 @@ def test_nothing_counts_after_the_end_of_an_episode():
     starts = sample_starts(truth, 2, 1, SIZE, seed=0)
     acted = act(RandomActions(1, 1), truth, starts, 4, seed=0)
     assert acted.rewards.tolist() == [[-1, 0, 0, 0]] * 2
+
+
+def test_a_goal_is_where_the_policy_leads_and_reaching_it_ends_the_episode():
+    """With the policy's own actions it is reached after as many moves, and not before it is near."""
+    truth = SimulatorWorld(TwoRoom())
+    ahead = 6
+    starts, whole = (sample_starts(truth, N, 3, SIZE, 0, a, near=0.01) for a in (ahead, None))
+    assert whole.goal is None and starts.goal is not None
+    rng = generator(Stream.PLANNING, 0, 0, 0)
+    begin = truth.simulator.reset(N, rng)
+    actions = truth.simulator.sample_actions(N, 3 + ahead, rng)
+    run = simulate(truth.simulator, begin, 3 + ahead, actions)
+    np.testing.assert_array_equal(starts.state["positions"], run.states.positions[:, 2])
+    np.testing.assert_array_equal(starts.goal.state["positions"], run.states.positions[:, -1])
+    np.testing.assert_array_equal(starts.goal.frame, truth.frames(starts.goal.state, SIZE))
+    assert starts.frames.shape[1] == starts.prev_actions.shape[1] == 3
+
+    class Policy(Planner):
+        moves = 0
+
+        def __call__(self, world, state, rng, previous=None):
+            assert isinstance(world, GoalWorld)
+            move = torch.from_numpy(actions[:, 3 + self.moves : 4 + self.moves])
+            self.moves += 1
+            return Plan(move, torch.zeros(N))
+
+    acted = act(Policy(1, 1), truth, starts, ahead, seed=0)
+    apart = np.linalg.norm(run.states.positions[:, 3:, 0] - run.states.positions[:, -1:, 0], axis=-1) / 112
+    first = (apart <= 0.01).argmax(1)
+    np.testing.assert_array_equal(acted.rewards, np.arange(ahead) == first[:, None])
 
 
 def test_a_planner_of_other_actions_is_refused():

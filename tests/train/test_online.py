@@ -129,7 +129,7 @@ def test_what_is_trained_on_is_known_in_full():
     with open_data(config, torch.device("cpu")) as data:
         whole = data.sequences()
         assert whole.positions.shape == (10, 30, 2, 2) and len(data.validation) == 3
-        frames = torch.cat([video for video, _ in data.clips.full_sequences(4)])
+        frames = torch.cat([video for _, video, _ in data.clips.full_sequences(4)])
     assert torch.equal(frames, to_video(whole.frames))
 
 

@@ -117,8 +117,7 @@ class Clips:
         video = torch.rand(request.batch_size, request.clip_length, 1, 4, 4, generator=generator)
         if self.bad_from is not None and request.step >= self.bad_from:
             video[0, 1, 0, 2, 3] = float("nan")
-        first = request.rank * request.share
-        return Batch(video[first : first + request.share])
+        return Batch(video[request.rank :: request.world_size])
 
 
 def validate(model: SequenceModel) -> Report:
