@@ -55,19 +55,15 @@ def compile_objective(objective: Objective, model: SequenceModel, backend: str =
 
     if backend == "inductor":
         own_folder()
+    device = next(model.parameters()).device
     for slots in {model.frame.slots, model.frame.slots - model.background_slots}:
-        table_of_permutations(
-            slots, next(model.parameters()).device
-        )  # else the graph would make it each time
+        table_of_permutations(slots, device)  # which the graph would otherwise make each time
     compiled = torch.compile(objective.measure, dynamic=False, fullgraph=True, backend=backend)
     return report_failure(compiled, objective.measure)
 
 
 def is_one_graph(objective: Objective, processes: int) -> bool:
-    """Return whether an objective can be compiled whole: if it says what it measures, and alone."""
-    measures = type(objective).measure is not Objective.measure
-    return (
-        measures
-        and type(objective).__call__ is Objective.__call__
-        and not (objective.gathers_rows and processes > 1)
-    )
+    """Return whether an objective can be compiled whole: if it has `measure`, and exchanges nothing."""
+    kind = type(objective)
+    measures = kind.measure is not Objective.measure and kind.__call__ is Objective.__call__
+    return measures and not (objective.gathers_rows and processes > 1)
