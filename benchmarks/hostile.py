@@ -1,4 +1,4 @@
-"""Hostile files: sound bytes with a structure that no program of ours would write."""
+"""Hostile files of data: sound bytes with a structure that no program of ours would write."""
 
 from __future__ import annotations
 
@@ -12,9 +12,6 @@ from typing import Any
 
 import h5py
 import numpy as np
-import torch
-from safetensors import safe_open
-from safetensors.torch import save_file
 
 Hostile = Callable[[Path, Path], None]
 DEEP = 100_000  # levels, more than Python's stack has
@@ -200,26 +197,27 @@ ZARRS: dict[str, Hostile] = {
 # ---- pickles
 
 
-def _bytes(content: bytes) -> Hostile:
+def with_bytes(content: bytes) -> Hostile:
+    """Return the function that writes these bytes."""
     return lambda source, target: target.write_bytes(content) and None
 
 
 PICKLES: dict[str, Hostile] = {
-    "memo of gigabytes": _bytes(b"\x80\x04}r\xff\xff\xff\x0f."),
-    "memo of 32 bits": _bytes(b"\x80\x04}r\xff\xff\xff\x7f."),
-    "bytes of terabytes": _bytes(b"\x80\x04\x8e" + struct.pack("<Q", 2**42) + b"abc."),
-    "text of gigabytes": _bytes(b"\x80\x04\x8d" + struct.pack("<Q", 2**33) + b"abc."),
-    "frame of terabytes": _bytes(b"\x80\x04\x95" + struct.pack("<Q", 2**42) + b"N."),
-    "nested": _bytes(b"\x80\x04" + b"]" * DEEP + b"a" * (DEEP - 1) + b"."),
-    "contains itself": _bytes(b"\x80\x04]q\x00h\x00a."),
-    "command": _bytes(b"cos\nsystem\n(S'echo ran code'\ntR."),
-    "number of megabytes": _bytes(b"\x80\x04\x8b" + struct.pack("<I", 2**24) + b"\x7f" * 2**24 + b"."),
-    "doubled thirty times": _bytes(
+    "memo of gigabytes": with_bytes(b"\x80\x04}r\xff\xff\xff\x0f."),
+    "memo of 32 bits": with_bytes(b"\x80\x04}r\xff\xff\xff\x7f."),
+    "bytes of terabytes": with_bytes(b"\x80\x04\x8e" + struct.pack("<Q", 2**42) + b"abc."),
+    "text of gigabytes": with_bytes(b"\x80\x04\x8d" + struct.pack("<Q", 2**33) + b"abc."),
+    "frame of terabytes": with_bytes(b"\x80\x04\x95" + struct.pack("<Q", 2**42) + b"N."),
+    "nested": with_bytes(b"\x80\x04" + b"]" * DEEP + b"a" * (DEEP - 1) + b"."),
+    "contains itself": with_bytes(b"\x80\x04]q\x00h\x00a."),
+    "command": with_bytes(b"cos\nsystem\n(S'echo ran code'\ntR."),
+    "number of megabytes": with_bytes(b"\x80\x04\x8b" + struct.pack("<I", 2**24) + b"\x7f" * 2**24 + b"."),
+    "doubled thirty times": with_bytes(
         b"\x80\x04]q\x00"
         + b"".join(b"](" + (b"h" + bytes([i])) * 2 + b"eq" + bytes([i + 1]) for i in range(30))
         + b"."
     ),
-    "no dict": _bytes(b"\x80\x04]."),
+    "no dict": with_bytes(b"\x80\x04]."),
 }
 
 # ---- GIF
@@ -229,7 +227,7 @@ def _gif(width: int, height: int, frames: int, size: tuple[int, int] = (1, 1)) -
     """Write frames of 1 pixel on a large canvas; size: of each frame as it claims to be."""
     frame = b"!\xf9\x04\x04\x0a\0\0\0" + b"," + struct.pack("<HHHH", 0, 0, *size) + b"\0\x02\x02\x44\x01\0"
     start = b"GIF89a" + struct.pack("<HH", width, height) + b"\x80\0\0" + b"\0\0\0\xff\xff\xff"
-    return _bytes(start + frame * frames + b";")
+    return with_bytes(start + frame * frames + b";")
 
 
 GIFS: dict[str, Hostile] = {
@@ -241,154 +239,4 @@ GIFS: dict[str, Hostile] = {
     "frames larger than the canvas": _gif(16, 16, 3, (60_000, 60_000)),
     "no canvas": _gif(0, 0, 3),
     "no frame": _gif(16, 16, 0),
-}
-
-# ---- checkpoints and weights
-
-
-def _checkpoint(change: Callable[[dict[str, Any]], Any]) -> Hostile:
-    def write(source: Path, target: Path) -> None:
-        content = torch.load(source, weights_only=True)
-        changed = change(content)
-        torch.save(content if changed is None else changed, target)
-
-    return write
-
-
-def _put(*path: Any, value: Any) -> Hostile:
-    """Return the hostile checkpoint in which one entry is another."""
-
-    def change(content: dict[str, Any]) -> None:
-        place: Any = content
-        for key in path[:-1]:
-            if place.get(key) is None:
-                place[key] = {}
-            place = place[key]
-        place[path[-1]] = value
-
-    return _checkpoint(change)
-
-
-def _without(*path: Any) -> Hostile:
-    def change(content: dict[str, Any]) -> None:
-        place: Any = content
-        for key in path[:-1]:
-            place = place.get(key) or {}
-        place.pop(path[-1], None)
-
-    return _checkpoint(change)
-
-
-def _moments(change: Callable[[torch.Tensor], Any]) -> Hostile:
-    """Change the first tensor of each parameter's state in the optimiser."""
-
-    def write(content: dict[str, Any]) -> None:
-        training = content.get("training") or {}
-        for state in training.get("learner", {}).get("optimiser", {}).get("state", {}).values():
-            state["exp_avg"] = change(state["exp_avg"])
-
-    return _checkpoint(write)
-
-
-_FIELDS = ("version", "step", "config", "spec", "model", "scores", "training", "commit", "versions", "data")
-_VALUES = (None, [1], -1, float("inf"), 10**30, "text", {}, {"a": 1}, {1: 2}, torch.zeros(3), True)
-CHECKPOINTS: dict[str, Hostile] = {
-    f"{key}={str(value):.20}": _put(key, value=value) for key in _FIELDS for value in _VALUES
-}
-CHECKPOINTS |= {f"without {key}": _without(key) for key in _FIELDS}
-CHECKPOINTS |= {
-    f"{'.'.join(map(str, path))}={str(value):.20}": _put(*path, value=value)
-    for path in (
-        ("spec", "height"), ("spec", "width"), ("spec", "channels"), ("spec", "actions"), ("spec", "objects"),
-        ("spec", "coord_limit"), ("config", "model"), ("config", "plugins"), ("config", "data"),
-        ("config", "trainer"), ("config", "optim"), ("config", "stages"), ("config", "objective"),
-        ("config", "seed"), ("config", "choices"), ("config", "val"),
-        ("config", "model", "slots"), ("config", "model", "frame"), ("config", "model", "dynamics"),
-        ("training", "learner"), ("training", "learner", "optimiser"), ("training", "learner", "weights"),
-        ("training", "learner", "optimiser", "state"), ("training", "learner", "optimiser", "param_groups"),
-        ("training", "rng"), ("training", "elapsed"), ("training", "validated"), ("training", "best"),
-        ("training", "start"), ("training", "objective"),
-    )
-    for value in (*_VALUES, 10**9, 0, float("nan"))
-}  # fmt: skip
-CHECKPOINTS |= {
-    "config nested deeply": _put("config", "model", "frame", "size", value=nested(400)),
-    "target outside": _put("config", "model", "frame", "_target_", value="os.system"),
-    "target no text": _put("config", "model", "frame", "_target_", value=[1]),
-    "empty list": _checkpoint(lambda content: []),
-    "tensor": _checkpoint(lambda content: torch.zeros(3)),
-    "keys of numbers": _checkpoint(lambda content: {1: 2, "format": content["format"], "version": 2}),
-    "weights of another shape": _checkpoint(
-        lambda content: content["model"].update({k: torch.zeros(7) for k in list(content["model"])[:3]})
-    ),
-    "weights of another type": _checkpoint(
-        lambda content: content["model"].update({k: x.cfloat() for k, x in content["model"].items()})
-    ),
-    "weights of terabytes that are one number": _checkpoint(
-        lambda content: content["model"].update({k: torch.zeros(1).expand(10**12) for k in content["model"]})
-    ),
-    "sparse weights": _checkpoint(
-        lambda content: content["model"].update({k: torch.zeros(4, 4).to_sparse() for k in content["model"]})
-    ),
-    "moments: larger": _moments(lambda x: torch.zeros(10_000)),
-    "moments: smaller": _moments(lambda x: torch.zeros(1)),
-    "moments: empty": _moments(lambda x: torch.zeros(0)),
-    "moments: of another type": _moments(lambda x: x.double()),
-    "moments: of whole numbers": _moments(lambda x: x.to(torch.uint8)),
-    "moments: one number for all": _moments(lambda x: torch.zeros(()).expand(x.shape)),
-    "moments: no tensor": _moments(lambda x: [1.0]),
-    "rng of another size": _put("training", "rng", value=[{"cpu": torch.zeros(3, dtype=torch.uint8)}]),
-    "rng of noise": _put("training", "rng", value=[{"cpu": torch.full((5056,), 255, dtype=torch.uint8)}]),
-    "rng of floats": _put("training", "rng", value=[{"cpu": torch.zeros(5056)}]),
-    "rng without the CPU": _put("training", "rng", value=[{}]),
-}
-
-
-def _weights(change: Callable[[dict[str, Any], dict[str, torch.Tensor]], Any]) -> Hostile:
-    def write(source: Path, target: Path) -> None:
-        with safe_open(source, framework="pt") as file:
-            about = json.loads(file.metadata()["seqvae"])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  no dict
-        text = change(about, tensors)
-        save_file(tensors, target, {"seqvae": text if isinstance(text, str) else json.dumps(about)})
-
-    return write
-
-
-WEIGHTS: dict[str, Hostile] = {
-    f"{key}={str(value):.20}": _weights(lambda about, tensors, k=key, x=value: about.update({k: x}))
-    for key in _FIELDS[:-1]
-    for value in (None, [1], -1, 1e308, "text", {}, {"a": 1}, True)
-    if key != "model"
-}
-WEIGHTS |= {
-    "nested": _weights(lambda about, tensors: '{"a":' * DEEP + "1" + "}" * DEEP),
-    "no JSON": _weights(lambda about, tensors: "{"),
-    "not a number": _weights(lambda about, tensors: about.update(step=float("nan"))),
-    "no weights": _weights(lambda about, tensors: tensors.clear()),
-    "header of terabytes": _bytes(struct.pack("<Q", 2**42) + b"{}"),
-    "header nested": _bytes(struct.pack("<Q", 10**6) + b"[" * 10**6),
-}
-
-# ---- records of a run
-
-_ALIASES = b"a: &a [x,x,x,x,x,x,x,x,x]\n" + b"".join(
-    b"%c: &%c [%s]\n" % (98 + i, 98 + i, b",".join([b"*%c" % (97 + i)] * 9)) for i in range(9)
-)
-RECORDS: dict[str, Hostile] = {
-    "aliases of aliases": _bytes(_ALIASES),
-    "nested": _bytes(b"[" * DEEP),
-    "nested mappings": _bytes(b'{"a":' * DEEP + b"1" + b"}" * DEEP),
-    "object of Python": _bytes(b"!!python/object/apply:os.system ['echo ran code']\n"),
-    "huge number": _bytes(b'{"kind": "train", "step": 1' + b"0" * 5000 + b', "table": {}}\n'),
-    "infinite step": _bytes(b'{"kind": "train", "step": 1e999, "loss": NaN}\n'),
-    "step of 30 digits": _bytes(b'{"kind": "train", "step": 1' + b"0" * 30 + b', "loss": 1}\n'),
-    "tables of texts": _bytes(b'{"table": {"model": {"a": {"mean": "x", "se": [], "n": "many"}}}}\n'),
-    "infinite counts": _bytes(b'{"table": {"model": {"a": {"mean": 1, "se": 1, "n": Infinity}}}}\n'),
-    "table is a list": _bytes(b'{"table": [1, 2]}\n'),
-    "interpolation": _bytes(b"a: ${b}\nb: ${a}\n"),
-    "environment": _bytes(b"a: ${oc.env:HOME}\n"),
-    "no text": _bytes(b"\xff\xfe\xfd" * 100),
-    "null bytes": _bytes(b"\0" * 1000),
-    "nothing": _bytes(b""),
 }

@@ -71,18 +71,19 @@ def isolated(call: Callable[[], Any], seconds: int = SECONDS) -> Outcome:
 
 
 def command(main: Callable[[list[str]], int], words: list[str]) -> None:
-    """Run a command in this process; raise UserError where it refuses, RuntimeError where it fails."""
+    """Run a command in this process; raise UserError where it ends in a line, RuntimeError in a traceback."""
     with contextlib.redirect_stderr(io.StringIO()) as printed:
         code = main(words)
-    if code == 2:
-        raise UserError(printed.getvalue().strip())
-    if code:
-        raise RuntimeError(f"exit code {code}: {printed.getvalue()}")
+    text = printed.getvalue().strip()
+    if code and "Traceback" in text:
+        raise RuntimeError(f"exit code {code}: {text}")
+    if code:  # before its last line, a command may have told what it does
+        raise UserError(text if code == 2 else text.splitlines()[-1])
 
 
 def _child(call: Callable[[], Any], pipe: int, printed: int, seconds: int) -> None:
     """Call, write the outcome as JSON and end the process."""
-    os.dup2(printed, 1)
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     os.dup2(printed, 2)
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # ends with its parent
     before = _status("VmRSS")

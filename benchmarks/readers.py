@@ -13,7 +13,8 @@ from typing import Any
 import h5py
 import numpy as np
 import zarr
-from hostile import CHECKPOINTS, DATASETS, GIFS, NUMPY_FILES, PICKLES, RECORDS, WEIGHTS, ZARRS
+from hostile import DATASETS, GIFS, NUMPY_FILES, PICKLES, ZARRS
+from hostile_runs import CHECKPOINTS, RECORDS, WEIGHTS
 from isolated import command, isolated
 from PIL import Image
 

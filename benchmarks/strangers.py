@@ -23,7 +23,7 @@ Result = tuple[bool, str]
 MARK = "ran code"  # the name of the file that a stranger's code would make
 PROGRAMS = ("os.system", "os.exec", "os.posix_spawn", "os.spawn", "subprocess.Popen", "pty.spawn")
 # programs that the library starts: for the commit, to write a video, and to compile its own C code
-TOOLS = ("git", "ffmpeg", "cc", "gcc", "clang", "uname")
+TOOLS = ("git", "ffmpeg", "ffplay", "cc", "gcc", "clang", "uname")
 
 
 class Trap:

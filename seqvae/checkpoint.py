@@ -128,12 +128,16 @@ def load(path: Path, device: str | torch.device = "cpu") -> Checkpoint:
 
 
 def _require_plain_archive(path: Path) -> None:
-    """Raise ValueError unless a file is an archive as torch writes it, whose members are not compressed."""
+    """Raise ValueError unless a file is a sound archive as torch writes it: its members are not compressed.
+
+    torch does not compare checksums when it reads, and would return whatever a damaged file holds.
+    """
     with zipfile.ZipFile(path) as archive:
         members = archive.infolist()
-    total = sum(member.file_size for member in members)
-    if any(member.compress_type != zipfile.ZIP_STORED for member in members) or total > path.stat().st_size:
-        raise ValueError("compressed")
+        total = sum(member.file_size for member in members)
+        is_plain = all(member.compress_type == zipfile.ZIP_STORED for member in members)
+        if not is_plain or total > path.stat().st_size or archive.testzip() is not None:
+            raise ValueError("compressed or damaged")
 
 
 def _checkpoint(path: Path, content: dict[str, Any]) -> Checkpoint:

@@ -22,13 +22,13 @@ from tests.refusals import refusal
 from tests.train import tiny
 
 FOLDER = Path(__file__).parents[1] / "benchmarks"
-MODULES = ("isolated", "mutations", "hostile", "readers", "mutated")
+MODULES = ("isolated", "mutations", "hostile", "hostile_runs", "readers", "mutated")
 READERS = (
     "dataset, HDF5", "HDF5 of others, import", "G-SWM, import", "npz", "npz, compressed", "npy",
     "Zarr, import", "pickle, import", "GIF", "WebP", "APNG", "MP4", "pictures, import", "checkpoint",
     "checkpoint, resumed", "weights", "config of a run", "log of a run", "evaluation",
 )  # fmt: skip
-MUTATIONS = 24
+MUTATIONS = 12
 
 
 @pytest.fixture(scope="module")

@@ -120,6 +120,15 @@ def _per_object(path: Path, content: dict[str, Any], key: str, shape: tuple[int,
         raise DataError(f"{path}: {key} must be one number, or one for each of {shape[-1]} objects") from None
 
 
+def _actions(file: DatasetFile, info: DatasetInfo) -> np.ndarray:
+    """Return the actions of a dataset; raise DataError if one is out of range."""
+    actions = file["actions"][:]
+    if actions.size and not 0 <= actions.min() <= actions.max() < info.num_actions:
+        found = f"{actions.min()} to {actions.max()}"
+        raise DataError(f"{info.path}: has actions from {found}, must be 0 to {info.num_actions - 1}")
+    return actions
+
+
 def write(path: Path, file: DatasetFile, info: DatasetInfo) -> None:
     """Write a dataset as such a pickle.
 
@@ -152,7 +161,7 @@ def write(path: Path, file: DatasetFile, info: DatasetInfo) -> None:
         states = np.concatenate([file["positions"][:], file["velocities"][:]], axis=-1)
         pickled.array("y", states.shape, [states])
         if has_actions:
-            actions = np.eye(info.num_actions)[file["actions"][:]]
+            actions = np.eye(info.num_actions)[_actions(file, info)]
             pickled.array("action", actions.shape, [actions])
         for key, name in (("rewards", "reward"), ("dones", "done")):
             if has_actions and key in file:

@@ -220,8 +220,8 @@ def fields_of(
         fields["walls"] = 1 - to_half_widths(from_wall, limit)
     if "positions" in fields:
         fields["positions"] = to_coordinates(fields["positions"], limit)
-    for name in {"velocities", "radii"} & fields.keys():
-        fields[name] = to_half_widths(fields[name], limit)
+    for length in {"velocities", "radii"} & fields.keys():
+        fields[length] = to_half_widths(fields[length], limit)
     if "actions" in arrays:  # converted before they are cut, since the last one on disk led to frame 0
         fields["prev_actions"] = prev_actions(arrays["actions"][chosen], num_actions, name)[:, time].numpy()
     return fields

@@ -23,7 +23,7 @@ from seqvae.train.logging import FILE as LOG
 from seqvae.train.origin import Origin
 
 CONFIG, CARD, EVALUATION = "config.yaml", "README.md", "evaluation"
-_LONGEST = 2**20  # characters of a config
+_LONGEST, _DEEPEST = 2**18, 100  # characters of a config, and brackets in each other
 PARTS, OPTIONAL = ("frame", "posterior", "dynamics"), "reward"
 
 
@@ -135,10 +135,21 @@ def _build(content: Checkpoint | None, file: Path | None) -> tuple[SequenceModel
         return None, str(error)
 
 
+def _brackets(text: str) -> int:
+    """Return how deep brackets lie in each other at most."""
+    depth = deepest = 0
+    for letter in text:
+        depth += (letter in "[{") - (letter in "]}")
+        deepest = max(deepest, depth)
+    return deepest
+
+
 def _read_config(path: Path) -> Mapping[str, Any]:
     try:
         text = path.read_text(encoding="utf-8")
-        if len(text) > _LONGEST or any(isinstance(event, AliasEvent) for event in yaml.parse(text)):
+        if len(text) > _LONGEST or _brackets(text) > _DEEPEST:
+            raise ValueError("no config of ours")  # the parser's time grows with the square of the depth
+        if any(isinstance(event, AliasEvent) for event in yaml.parse(text)):
             raise ValueError("no config of ours")  # aliases of aliases fill any memory
         content = OmegaConf.to_container(OmegaConf.create(text))
         check_config(content)
