@@ -27,6 +27,7 @@ from seqvae.dynamics.native import SOURCE, Sizes, roll_out
 from seqvae.layout import StateLayout
 from seqvae.nn.layers import mlp
 from seqvae.nn.native import usable
+from seqvae.share import randn_like
 from seqvae.types import Dynamics, Imagined, LastState
 
 
@@ -147,7 +148,7 @@ class GraphDynamics(MarkovDynamics):
             return None
         std, noise = self.spread(self.prior_std), None
         if drawn:
-            noise = torch.stack([torch.randn_like(carry.z) for _ in range(horizon)], 1)
+            noise = torch.stack([randn_like(carry.z) for _ in range(horizon)], 1)
             noise = noise * sample[:, None, None, None] if isinstance(sample, Tensor) else noise
         mean, z, _ = roll_out(*native, carry.z, actions, horizon, noise, std)
         return Imagined(z, Normal(mean, std.expand_as(mean)), LastState(z[:, -1], carry.like))

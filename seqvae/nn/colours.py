@@ -13,12 +13,12 @@ from torch.nn.functional import avg_pool2d
 from seqvae.config import register
 from seqvae.errors import UserError
 from seqvae.nn.boxes import PursuitEncoder
-from seqvae.nn.glimpse import blob, read
+from seqvae.nn.glimpse import pixel_centres, read
 from seqvae.nn.kinds import ColourEncoder
 from seqvae.nn.layers import full_precision
 
 LIKENESS = 0.25  # std of a pixel's distance from a colour to which it belongs; the range of a channel is 1
-CORE = 0.5  # half-extent of the middle of an object, where its colour is read, in scales
+CORE = 0.5  # of an object, where its colour is read: std of the weight around its middle, in scales
 SAMPLES = 10  # along an edge of the square in which it is read
 ROUNDS = 10  # of the search for the colour that most of them have
 SHOWN = 0.15  # share of an object's disc below which a box does not tell a colour
@@ -135,10 +135,11 @@ class ColourPursuit(PursuitEncoder):
     ) -> Float[Tensor, "n c"]:
         """Return the colour of most of the residual around a place: mean shift in the space of colours."""
         # 1. what is left in the middle of the object: n c s s, n s s
-        extent = torch.full_like(place, 2 * CORE * self.scale)[:, None]
+        extent = torch.full_like(place, self.scale)[:, None]
         seen = read(torch.cat([difference, left[:, None]], 1), place[:, None], extent, SAMPLES)[:, 0]
         seen, left = seen[:, :-1], seen[:, -1]
-        near = left * torch.exp(blob(SAMPLES, peak=0, fall=2)).to(left)
+        falls = torch.exp(-0.5 * (pixel_centres(SAMPLES, left) / CORE).square())
+        near = left * falls * falls[:, None]
         # 2. the mean of those that are alike
         weight = near
         for i in range(ROUNDS):

@@ -159,7 +159,7 @@ def test_a_key_that_a_yaml_of_the_users_adds_is_refused(own_configs, tmp_path, c
 
 
 COMPLETIONS = {
-    "seqvae ": "train rollout evaluate play inspect report compare export",
+    "seqvae ": "train rollout evaluate plan play inspect report compare export",
     "seqvae ev": "evaluate",
     "seqvae train mod": "model. model=",
     "seqvae train model=stove_": "model=stove_colour model=stove_double model=stove_paper model=stove_reward",

@@ -131,7 +131,8 @@ def test_two_processes_do_what_one_does(source, stages, data, tmp_path):
     logs = [[x for x in read_log(tmp_path / name) if x["kind"] == "train"] for name in ("one", "two")]
     assert len(logs[0]) == len(logs[1]) == 3 * len(stages)
     for a, b in zip(*logs, strict=True):
-        for name in a.keys() - {"elapsed", "frames_per_second"}:
+        assert a.keys() == b.keys()
+        for name in a.keys() - {"kind", "elapsed", "frames_per_second"}:
             assert b[name] == pytest.approx(a[name], rel=1e-4, abs=1e-4), (a["step"], name)
 
 
