@@ -24,6 +24,14 @@ def pretrained_folder(name: str | Path) -> Path | None:
     return next(folder / name for folder in FOLDERS if (folder / name / WEIGHTS).is_file())
 
 
+def shown_path(path: Path) -> str:
+    """Return a path as a page for others shows it: one of the pretrained models without the installation's."""
+    for folder in FOLDERS:
+        if path.is_relative_to(folder):
+            return str(Path(folder.name) / path.relative_to(folder))
+    return str(path)
+
+
 def run_folder(run: str | Path) -> Path:
     """Return the folder for results of a run: its own, also if a checkpoint in it is named.
 

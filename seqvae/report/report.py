@@ -26,6 +26,7 @@ from seqvae.report.pictures import ModelPictures, Picture, Video, picture_file, 
 from seqvae.report.read import OPTIONAL, PARTS, RunRecord
 from seqvae.report.tables import Table, cell
 from seqvae.sequence import SequenceModel
+from seqvae.shipped import shown_path
 from seqvae.train.progress import clock
 
 HEADLINES = (  # numbers at the top of the page, as far as a model has them
@@ -203,7 +204,7 @@ def _facts(run: RunRecord, data: DataRecord) -> dict[str, str]:
     facts["commit of the training"] = _short((content.commit if content else None) or UNKNOWN)
     if run.evaluation is not None:
         facts["commit of the evaluation"] = _short(str(run.evaluation.metrics.get("git_commit") or UNKNOWN))
-    facts["checkpoint"] = str(run.file or "none yet")
+    facts["checkpoint"] = "none yet" if run.file is None else shown_path(run.file)
     return {name: text for name, text in facts.items() if text}
 
 

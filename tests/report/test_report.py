@@ -19,6 +19,7 @@ from seqvae.cli.main import main
 from seqvae.cli.report import train_command
 from seqvae.report.read import read_run
 from seqvae.report.training import find_stages, read_training
+from seqvae.shipped import shown_path
 
 ROOT = Path(__file__).parents[2]
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>$$\\frac{a}{b}$$"
@@ -100,6 +101,12 @@ def test_pretrained_weights_have_a_page_without_a_training(tmp_path):
     text = make(weights, "sequences=0")
     assert "without the log of their training" in text and "Card of the weights" in text
     assert "has not been evaluated" in text and "GraphDynamics" in text
+
+
+def test_a_page_shows_no_path_of_the_installation():
+    inside = ROOT / "pretrained" / "stove_billiards" / "model.safetensors"
+    assert shown_path(inside) == "pretrained/stove_billiards/model.safetensors"
+    assert shown_path(Path("runs/mine/best.pt")) == "runs/mine/best.pt"
 
 
 def test_a_training_without_a_checkpoint_has_a_page(run):
