@@ -25,7 +25,7 @@ def pretrained_folder(name: str | Path) -> Path | None:
 
 
 def shown_path(path: Path) -> str:
-    """Return a path as a page for others shows it: one of the pretrained models without the installation's."""
+    """Return a path as a page for others shows it: that of a pretrained model without the installation."""
     for folder in FOLDERS:
         if path.is_relative_to(folder):
             return str(Path(folder.name) / path.relative_to(folder))

@@ -120,7 +120,8 @@ def look(graph, inputs):
 
 model.to("meta")
 objective.begin(model)
-compile_objective(objective, model, backend=look)(model, map_record(lambda x: x.to("meta"), clip))
+there = as_batch(**{name: map_record(lambda x: x.to("meta"), value) for name, value in vars(clip).items()})
+compile_objective(objective, model, backend=look)(model, there)
 assert {x.device.type for x in tensors} == {"meta"}, [x for x in tensors if x.device.type != "meta"][:5]
 assert all(type(size) is int for x in tensors for size in x.shape)
 """

@@ -28,6 +28,7 @@ from seqvae.contracts.objectives import OBJECTIVE_CHECKS, a_schedule_is_a_pure_f
 from seqvae.contracts.subjects import foreign_parts, subjects_of
 from seqvae.evaluate import Metric
 from seqvae.objectives import LatentELBO, Objective
+from seqvae.planning.planner import Planner
 from seqvae.prediction import PositionPrediction
 from seqvae.types import Schedule
 from tests.models import make
@@ -128,7 +129,7 @@ QUICK = (
 
 
 def test_the_templates_of_models_keep_the_contract(templates):
-    apart = (Objective, Schedule, Metric, PositionPrediction)
+    apart = (Objective, Schedule, Metric, PositionPrediction, Planner)
     for target, kind in templates.items():
         if kind not in apart:
             subject = subjects_of(target, kind)[0]

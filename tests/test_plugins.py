@@ -262,7 +262,14 @@ def test_a_crafted_checkpoint_loads_no_plugin(folder, data, tmp_path, capsys, ki
     model = given["model"] | {"dynamics": {"_target_": f"{name}.Damped"}}
     spec = DataSpec(16, 16, 3, 0, 3, 10.0)
     weights = build(given["model"], spec).state_dict()
-    training = {"start": {}, "elapsed": 0.0, "validated": 0, "best": None, "rng": [], "learner": {}}
+    training = {
+        "start": {},
+        "elapsed": 0.0,
+        "validated": 0,
+        "best": None,
+        "rng": [{"cpu": torch.get_rng_state()}],
+        "learner": {"optimiser": {}, "weights": None},
+    }
     content = {key: value for key, value in given.items() if key not in ("run", "resume")}
     content |= {"model": model, "plugins": evil}
     folder = tmp_path / "run"

@@ -73,7 +73,7 @@ def test_a_config_makes_no_callable_but_the_registered_parts(monkeypatch):
 
 def test_a_config_builds_no_world_but_the_registered_ones():
     everything = names()
-    assert worlds().keys() <= everything.keys() and len(worlds()) == 12
+    assert worlds().keys() <= everything.keys() and len(worlds()) == 13
     for name, own in everything.items():
         if own and name not in worlds():
             with pytest.raises(DataError, match="sim._target_="):
@@ -175,7 +175,14 @@ def test_a_crafted_checkpoint_calls_nothing(folder, tmp_path, given, victim, cap
     model[part] = model[part] | {argument: crafted} if argument else crafted
     run = tmp_path / "run"
     run.mkdir()
-    training = {"start": {}, "elapsed": 0.0, "validated": 0, "best": None, "rng": [], "learner": {}}
+    training = {
+        "start": {},
+        "elapsed": 0.0,
+        "validated": 0,
+        "best": None,
+        "rng": [{"cpu": torch.get_rng_state()}],
+        "learner": {"optimiser": {}, "weights": None},
+    }
     bad = given.config | {"model": model}
     checkpoint.save(run / checkpoint.LAST, replace(given, step=0, config=bad, training=training))
     with pytest.raises(UserError):
@@ -208,7 +215,14 @@ def test_a_crafted_run_calls_nothing_when_resumed(tmp_path, given, victim, capsy
     place, _, argument = key.partition(".")
     bad = given.config | {place: given.config[place] | {argument: crafted} if argument else crafted}
     run.mkdir()
-    training = {"start": {}, "elapsed": 0.0, "validated": 0, "best": None, "rng": [], "learner": {}}
+    training = {
+        "start": {},
+        "elapsed": 0.0,
+        "validated": 0,
+        "best": None,
+        "rng": [{"cpu": torch.get_rng_state()}],
+        "learner": {"optimiser": {}, "weights": None},
+    }
     checkpoint.save(run / checkpoint.LAST, replace(given, step=0, config=bad, training=training))
     assert main(["train", f"run={run}", "resume=true"]) == 2
     assert key in capsys.readouterr().err and untouched(victim)

@@ -108,8 +108,7 @@ class Training:
             ranks.share(stage.trainer.batch_size)
         model = _make_model(run, data)
         _require_rewards(model, data)
-        for note in notes_on_actions(model, data.spec.actions):
-            _tell(ranks, note)
+        self.notes = notes_on_actions(model, data.spec.actions)  # told when the first stage begins
         self.model = model.to(device)
         if run.config.compile:
             compile_parts(self.model)
@@ -204,9 +203,12 @@ class Training:
         if resumed is not None:
             with content_checked(run.folder / LAST):
                 trainer.restore(resumed)
-            _tell(ranks, f"resuming {run.folder} at step {trainer.step}{called}")
+            begins = f"resuming {run.folder} at step {trainer.step}{called}"
         else:
-            _tell(ranks, f"training in {run.folder} on {self.device}, {stage.trainer.budget}{called}")
+            begins = f"training in {run.folder} on {self.device}, {stage.trainer.budget}{called}"
+        for line in (*self.notes, begins):
+            _tell(ranks, line)
+        self.notes = []
         return trainer
 
     def _make_clips(self, stage: Stage) -> Clips:

@@ -127,7 +127,7 @@ class ColourSuPAIR(SuPAIR):
         rows, columns = self._cover(size, position)
         share = share * (rows[..., :, None] * columns[..., None, :])
         # 2. the slot with the largest share in each pixel
-        nearest = rearrange(one_hot(share.argmax(1), self.slots), "n h w k -> n k h w")
+        nearest = rearrange(one_hot(share.argmax(1), share.shape[1]), "n h w k -> n k h w")
         masks = share * nearest
         # 3. over the background
         colour = flat[..., self.layout["colour"]]

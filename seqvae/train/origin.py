@@ -55,9 +55,10 @@ def _chosen_by(config: Mapping[str, Any]) -> str:
         return UNKNOWN
     trainer = {"criterion": OLDER_CRITERION} | config["trainer"]
     stages: Mapping[str, Any] = config.get("stages") or {"": None}
-    words = []
+    chosen: dict[str, list[str]] = {}  # criterion in words -> its stages
     for name, own in stages.items():
         criterion = (trainer | ((own or {}).get("trainer") or {}))["criterion"]
-        chosen = CRITERIA.get(str(criterion), UNKNOWN)
-        words.append(f"{chosen} ({name})" if name else chosen)
-    return "; ".join(words)
+        chosen.setdefault(CRITERIA.get(str(criterion), UNKNOWN), []).append(name)
+    if len(chosen) == 1:
+        return next(iter(chosen))
+    return "; ".join(f"{words} ({', '.join(names)})" for words, names in chosen.items())

@@ -8,7 +8,7 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from torch.testing import assert_close
 
-from seqvae.matching import EXACT_UP_TO, _permutations, assign, reorder, squared_distances, track
+from seqvae.matching import EXACT_UP_TO, _tables, assign, reorder, squared_distances, track
 
 EXACT, GREEDY = range(1, EXACT_UP_TO + 1), [EXACT_UP_TO + 1, 12]
 
@@ -60,7 +60,7 @@ def test_reorder_puts_the_named_slot_in_each_place():
 
 @pytest.mark.parametrize("k", [5, 8])
 def test_matching_in_inference_mode_does_not_break_later_training(k):
-    _permutations.cache_clear()
+    _tables.clear()
     with torch.inference_mode():
         assign(torch.rand(2, k, k))
     cost = torch.rand(2, k, k, requires_grad=True)

@@ -144,7 +144,8 @@ def test_a_model_that_cannot_be_built_still_has_a_page(run, tmp_path):
     parts = content.config["model"] | {"frame": {"_target_": "builtins.print"}}
     checkpoint.save(run / checkpoint.BEST, replace(content, config=content.config | {"model": parts}))
     text = make(run)
-    assert "There are no pictures by the model: model.frame._target_" in text and "Position error" in text
+    assert "There are no pictures by the model: " in text and "best.pt: model.frame._target_" in text
+    assert "Position error" in text
 
 
 BAD = {
