@@ -293,6 +293,7 @@ class FrameModel(nn.Module):
     unnormalised: names of terms that are energies, no log-densities; with any there is no bound
     auxiliary: term -> weight of the terms that are no part of the bound
     size_limits: smallest and largest half-extent of a box, half-widths; None for models without boxes
+    has_background: whether `begin_background` is of use
     """
 
     layout: StateLayout
@@ -302,6 +303,7 @@ class FrameModel(nn.Module):
     unnormalised: frozenset[str] = frozenset()
     auxiliary: Mapping[str, float] = MappingProxyType({})
     size_limits: tuple[float, float] | None = None
+    has_background: bool = False
 
     def begin_background(self, image: Float[Tensor, "c h w"]) -> None:  # noqa: B027  most have none
         """Begin with this image behind the objects; a new training calls it with the median of its frames."""

@@ -30,6 +30,7 @@ from tests.cli.tiny import TINY
 from tests.models import every_model, make
 from tests.own_code import own_code
 from tests.refusals import refusal
+from tests.train.tiny import untrained
 
 ROOT = Path(__file__).parents[1]
 DAMPED = '''\
@@ -262,19 +263,11 @@ def test_a_crafted_checkpoint_loads_no_plugin(folder, data, tmp_path, capsys, ki
     model = given["model"] | {"dynamics": {"_target_": f"{name}.Damped"}}
     spec = DataSpec(16, 16, 3, 0, 3, 10.0)
     weights = build(given["model"], spec).state_dict()
-    training = {
-        "start": {},
-        "elapsed": 0.0,
-        "validated": 0,
-        "best": None,
-        "rng": [{"cpu": torch.get_rng_state()}],
-        "learner": {"optimiser": {}, "weights": None},
-    }
     content = {key: value for key, value in given.items() if key not in ("run", "resume")}
     content |= {"model": model, "plugins": evil}
     folder = tmp_path / "run"
     folder.mkdir()
-    crafted = checkpoint.Checkpoint(0, content, spec, weights, training=training)
+    crafted = checkpoint.Checkpoint(0, content, spec, weights, training=untrained())
     checkpoint.save(folder / checkpoint.LAST, crafted)
     (folder / "config.yaml").write_text(f"plugins: {evil}\n")
     checkpoint.save_weights(tmp_path / "model.safetensors", replace(crafted, training=None))

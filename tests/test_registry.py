@@ -27,6 +27,7 @@ from seqvae.objectives import ELBO, Objective
 from seqvae.prediction import PositionPrediction
 from seqvae.train.optim import Optim
 from seqvae.types import FrameModel
+from tests.train.tiny import untrained
 
 
 def modules() -> list[types.ModuleType]:
@@ -175,16 +176,8 @@ def test_a_crafted_checkpoint_calls_nothing(folder, tmp_path, given, victim, cap
     model[part] = model[part] | {argument: crafted} if argument else crafted
     run = tmp_path / "run"
     run.mkdir()
-    training = {
-        "start": {},
-        "elapsed": 0.0,
-        "validated": 0,
-        "best": None,
-        "rng": [{"cpu": torch.get_rng_state()}],
-        "learner": {"optimiser": {}, "weights": None},
-    }
     bad = given.config | {"model": model}
-    checkpoint.save(run / checkpoint.LAST, replace(given, step=0, config=bad, training=training))
+    checkpoint.save(run / checkpoint.LAST, replace(given, step=0, config=bad, training=untrained()))
     with pytest.raises(UserError):
         seqvae.load(run)
     data = folder / "data" / "val.h5"
@@ -215,15 +208,7 @@ def test_a_crafted_run_calls_nothing_when_resumed(tmp_path, given, victim, capsy
     place, _, argument = key.partition(".")
     bad = given.config | {place: given.config[place] | {argument: crafted} if argument else crafted}
     run.mkdir()
-    training = {
-        "start": {},
-        "elapsed": 0.0,
-        "validated": 0,
-        "best": None,
-        "rng": [{"cpu": torch.get_rng_state()}],
-        "learner": {"optimiser": {}, "weights": None},
-    }
-    checkpoint.save(run / checkpoint.LAST, replace(given, step=0, config=bad, training=training))
+    checkpoint.save(run / checkpoint.LAST, replace(given, step=0, config=bad, training=untrained()))
     assert main(["train", f"run={run}", "resume=true"]) == 2
     assert key in capsys.readouterr().err and untouched(victim)
 

@@ -242,7 +242,7 @@ def _make_model(run: Run, data: TrainData) -> SequenceModel:
     model = build(run.config.model, data.spec)
     if run.config.init is not None:
         load_init(model, run.config.init)
-    else:
+    elif model.frame.has_background:
         model.frame.begin_background(median_frame(data.clips.full_sequences(AT_ONCE)))
     return model
 

@@ -41,6 +41,8 @@ class SpatialVAE(FrameModel):
     velocity: whether the state has one
     """
 
+    has_background = True
+
     def __init__(
         self,
         height: int,

@@ -62,6 +62,7 @@ class SuPAIR(FrameModel):
         UserError: `area` is no known unit.
     """
 
+    has_background = True
     unnormalised = frozenset({"objects", "background", "overlap"})
     shown = 1  # channels that the likelihood sees
 

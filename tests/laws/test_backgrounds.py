@@ -10,6 +10,7 @@ from seqvae.data.clips import InMemoryClips
 from seqvae.frames.supair import grey
 from seqvae.matching import assign, reorder, squared_distances
 from seqvae.train.background import AT_ONCE, median_frame
+from seqvae.types import FrameModel
 from tests import models
 
 SIZE = 64
@@ -76,3 +77,10 @@ def test_a_black_background_changes_nothing():
         before = {key: value.clone() for key, value in model.state_dict().items()}
         model.frame.begin_background(torch.zeros(3, SIZE, SIZE))
         assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
+
+
+def test_whoever_takes_a_background_says_so():
+    """A training reads frames for the median only where `has_background` says that it is of use."""
+    for name in models.MODELS:
+        frame = type(models.make(name).frame)
+        assert frame.has_background == (frame.begin_background is not FrameModel.begin_background), name

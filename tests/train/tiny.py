@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from einops import rearrange
@@ -157,3 +158,15 @@ def trainer(
 
 def weights(trained: Trainer) -> dict[str, Tensor]:
     return {name: value.clone() for name, value in trained.learner.model_state().items()}
+
+
+def untrained() -> dict[str, Any]:
+    """The `training` of a checkpoint of which nothing is damaged, before the first update."""
+    return {
+        "start": {},
+        "elapsed": 0.0,
+        "validated": 0,
+        "best": None,
+        "rng": [{"cpu": torch.get_rng_state()}],
+        "learner": {"optimiser": {}, "weights": None},
+    }
